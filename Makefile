@@ -1,0 +1,59 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+REPOSITORY ?= models
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := proto training server client
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-emit-package digits-proto --find-links $(VENV)/wheels \
+	--constraint requirements/constraints.txt --custom-compile-command 'make lock'
+SOURCES := proto/generate.py training server client tests benchmarks deploy
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test check format stubs lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
+
+install: $(VENV)/installed  ## the four packages and the tools of development, into .venv
+
+$(VENV)/installed: requirements/dev.txt $(PACKAGES:%=%/pyproject.toml)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation $(PACKAGES:%=--editable ./%)
+	touch $@
+
+run: install  ## train if no model is published, serve it, classify the test set, keep serving
+	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY)
+
+demo: install  ## the same, then exit
+	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) --exit
+
+test: install  ## every test
+	$(BIN)/python -m pytest
+
+check: install  ## format, lint, types, stubs
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/python proto/generate.py --check
+	$(BIN)/hadolint training/Dockerfile server/Dockerfile
+	$(BIN)/shellcheck .ci/run
+	$(BIN)/yamllint --strict docker-compose.yml deploy
+
+format: install  ## rewrite the sources the way check wants them
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+stubs: install  ## the Python stubs of proto/
+	$(BIN)/python proto/generate.py
+
+lock: install  ## requirements/*.txt anew from the pyprojects
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(VENV)/wheels ./proto
+	$(LOCK) requirements/dev.in $(PACKAGES:%=%/pyproject.toml) --all-extras --output-file requirements/dev.txt
+	$(LOCK) training/pyproject.toml --constraint requirements/dev.txt --output-file requirements/training.txt
+	$(LOCK) server/pyproject.toml --constraint requirements/dev.txt --output-file requirements/server.txt
+
+clean:  ## remove what install, run and test made, but the models
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Protobuf packages of Digits; the version is the next name: `digits.v1`."""

@@ -1,0 +1,66 @@
+"""Writes the Python stubs of every .proto in this folder; with --check, only compares them with what is committed.
+
+    python proto/generate.py [--check]
+
+Exit code 1 when a committed stub differs from what its .proto gives. Needs grpcio-tools and mypy-protobuf.
+"""
+
+import argparse
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+PROTO_ROOT = Path(__file__).resolve().parent
+PROTOS = sorted(path.relative_to(PROTO_ROOT) for path in PROTO_ROOT.glob("digits/**/*.proto"))
+STUB_SUFFIXES = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
+
+
+def generate(out: Path) -> None:
+    """Writes the stubs of every .proto below `out`, in the folders of their packages."""
+    scripts = Path(sysconfig.get_path("scripts"))
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTO_ROOT}"),
+            *(f"--plugin=protoc-gen-{name}={scripts / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")),
+            *(f"--{kind}_out={out}" for kind in ("python", "grpc_python")),
+            *(f"--{kind}_out=quiet:{out}" for kind in ("mypy", "mypy_grpc")),
+            *map(str, PROTOS),
+        ],
+        check=True,
+    )
+    for proto in PROTOS:  # a file without a service gets RPC stubs with nothing in them
+        if "\nservice " not in (PROTO_ROOT / proto).read_text():
+            for suffix in ("_pb2_grpc.py", "_pb2_grpc.pyi"):
+                out.joinpath(proto).with_name(proto.stem + suffix).unlink(missing_ok=True)
+
+
+def stubs(root: Path) -> dict[str, str]:
+    """The stubs below `root`: path relative to it → text."""
+    found = (path for path in root.glob("digits/**/*") if path.name.endswith(STUB_SUFFIXES))
+    return {path.relative_to(root).as_posix(): path.read_text() for path in found}
+
+
+def differences() -> list[str]:
+    """The committed stubs that differ from what their .proto gives, or are missing, or have no .proto."""
+    with tempfile.TemporaryDirectory() as scratch:
+        generate(Path(scratch))
+        fresh, committed = stubs(Path(scratch)), stubs(PROTO_ROOT)
+    return sorted(path for path in fresh.keys() | committed.keys() if fresh.get(path) != committed.get(path))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write the Python stubs of the protos.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a committed stub differs")
+    if not parser.parse_args().check:
+        generate(PROTO_ROOT)
+        return 0
+    stale = differences()
+    for path in stale:
+        print(f"proto/{path} differs from its .proto: run `make stubs`", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
