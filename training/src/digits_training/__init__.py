@@ -1,0 +1,1 @@
+"""The training job of Digits: a data set in, a verified model version out."""

@@ -1,0 +1,44 @@
+"""TensorFlow the way this job uses it: quiet, and the same on every run.
+
+Importing it takes seconds, so nothing here imports it until `start` is called.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def start(seed: int) -> None:
+    """Imports TensorFlow and Keras, seeds every generator they use, and makes their kernels deterministic."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its C++ side reports CPU features and absent GPUs
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # oneDNN sums in an order that depends on the CPU
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the job is defined on CPUs; a GPU gives other bits
+    with quiet():
+        import keras
+        import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(seed)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Drops what libraries write to stdout and stderr within the block, from C++ too; exceptions tell of failures."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = {number: os.dup(number) for number in (1, 2)}
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            for number in kept:
+                os.dup2(nowhere.fileno(), number)
+            yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, original in kept.items():
+            os.dup2(original, number)
+            os.close(original)

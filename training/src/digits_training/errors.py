@@ -1,0 +1,44 @@
+"""Every way a run can fail on purpose, each with its exit code.
+
+TrainingError            1  what went wrong, in one sentence
+├── SettingsError        2  a value of ours that cannot be used
+├── DataError            1  the data set is missing, damaged or not what it must be
+├── ModelFileError       1  a model file that is not what it must be, or not to be trusted
+├── ParityError          1  the converted model answers differently from the Keras model
+├── MismatchError        1  recomputed figures differ from the published ones
+└── RefusedError         3  the gate refused to publish
+"""
+
+
+class TrainingError(Exception):
+    """A failure with a sentence for the person who started the run, and the exit code of the process."""
+
+    exit_code = 1
+
+
+class SettingsError(TrainingError):
+    """A setting has a value that cannot be used; the message names both and what is allowed."""
+
+    exit_code = 2
+
+
+class DataError(TrainingError):
+    """The data set is missing, damaged or of the wrong kind; the message names the file."""
+
+
+class ModelFileError(TrainingError):
+    """A model file is damaged, of the wrong kind or not to be trusted; the message says why."""
+
+
+class ParityError(TrainingError):
+    """model.tflite answers differently from the Keras model it was converted from."""
+
+
+class MismatchError(TrainingError):
+    """Figures recomputed from a published version differ from its manifest."""
+
+
+class RefusedError(TrainingError):
+    """The gate refused to publish; the message has the numbers."""
+
+    exit_code = 3

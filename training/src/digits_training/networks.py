@@ -1,0 +1,30 @@
+"""The networks: raw pixels in, ten probabilities out."""
+
+from collections.abc import Callable
+from typing import Any
+
+from digits_training.data import LABELS, SIDE
+from digits_training.settings import Settings
+
+
+def build_network(settings: Settings) -> Any:
+    """A keras.Model with fresh weights: uint8[N, 28, 28], 0 to 255 → float32[N, 10], each row summing to 1."""
+    import keras
+
+    inputs = keras.Input((SIDE, SIDE), dtype="uint8", name="images")
+    scaled = keras.layers.Rescaling(1 / 255)(inputs)  # inside the model, so that no caller can forget it
+    features = _NETWORKS[settings.network](scaled, settings)
+    outputs = keras.layers.Dense(LABELS, activation="softmax", name="probabilities")(features)
+    return keras.Model(inputs, outputs, name=settings.network)
+
+
+def _mlp(scaled: Any, settings: Settings) -> Any:
+    from keras import layers
+
+    features = layers.Flatten()(scaled)
+    for size in settings.hidden_sizes:
+        features = layers.Dense(size, activation=settings.activation)(features)
+    return features
+
+
+_NETWORKS: dict[str, Callable[[Any, Settings], Any]] = {"mlp": _mlp}

@@ -1,0 +1,101 @@
+"""A version appears in the model repository whole or not at all.
+
+It is written to a hidden folder beside the versions, made durable, and renamed to the next number. A run that dies
+leaves its hidden folder behind; it held a lock on it that died with it, so the next run knows, and cleans up.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_INCOMING = ".incoming-"
+
+
+def versions(model: Path) -> list[int]:
+    """The published versions below the model's folder, ascending: every folder named by a positive integer."""
+    if not model.is_dir():
+        return []
+    return sorted(int(path.name) for path in model.iterdir() if _is_version(path.name) and path.is_dir())
+
+
+@contextmanager
+def staging(model: Path) -> Iterator[Path]:
+    """A new hidden folder beside the versions, for the files of the next one; gone afterwards unless published."""
+    model.mkdir(parents=True, exist_ok=True)
+    with _locked(model):  # no run cleans up between another's mkdtemp and its lock
+        _remove_leftovers(model)
+        incoming = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=model))
+        alive = os.open(incoming, os.O_RDONLY)
+        fcntl.flock(alive, fcntl.LOCK_EX)
+    try:
+        incoming.chmod(0o755)  # mkdtemp makes it private; whoever serves it may be another user
+        yield incoming
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)  # published: the name is gone already
+        os.close(alive)
+
+
+def publish(incoming: Path, write_manifest: Callable[[Path, int], None]) -> int:
+    """Renames `incoming` to the next free version, durably, and returns that.
+
+    `write_manifest(incoming, version)` is called once the number is known, again if another run took it meanwhile.
+    """
+    model = incoming.parent
+    version = max(versions(model), default=0) + 1
+    while True:
+        write_manifest(incoming, version)
+        _make_durable(incoming)
+        try:
+            incoming.rename(model / str(version))
+        except OSError:
+            if not (model / str(version)).exists():
+                raise
+            version += 1
+        else:
+            _sync(model)
+            return version
+
+
+def _make_durable(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_leftovers(model: Path) -> None:
+    for path in model.glob(f"{_INCOMING}*"):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue  # its run is alive
+        else:
+            shutil.rmtree(path)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_version(name: str) -> bool:
+    return name.isascii() and name.isdigit() and not name.startswith("0")
