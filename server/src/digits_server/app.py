@@ -1,0 +1,100 @@
+"""The composition root: what the server is made of, and what starts and stops in which order."""
+
+import asyncio
+import logging
+import signal
+
+from digits_server.decoding import FileDecoder
+from digits_server.health import Health
+from digits_server.metrics import Metrics
+from digits_server.registry import ModelRegistry
+from digits_server.rpcs import PREDICTION_SERVICE, all_rpcs
+from digits_server.service import PredictionService
+from digits_server.settings import Settings
+from digits_server.sources import model_source
+from digits_server.transports import Transport
+from digits_server.transports.grpcio import GrpcioTransport
+from digits_server.web.pages import application
+from digits_server.web.server import WebServer
+
+log = logging.getLogger(__name__)
+
+
+class App:
+    """One server process. Make it inside the event loop it will run on."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Puts the parts together; nothing listens yet. Raises OperatorError."""
+        self._settings = settings
+        metrics = Metrics()
+        self._models = ModelRegistry(
+            model_source(settings),
+            metrics,
+            max_batch_size=settings.max_batch_size,
+            max_queue_size=settings.max_queue_size,
+        )
+        self._decoder = FileDecoder(
+            max_files=settings.max_image_files,
+            max_waiting=settings.max_waiting_files,
+            max_pixels=settings.max_image_pixels,
+        )
+        service = PredictionService(self._models, self._decoder, metrics, settings.max_stream_window)
+        self._health = Health((PREDICTION_SERVICE,), self._models.draining)
+        self._transport: Transport = GrpcioTransport(
+            all_rpcs(service, self._health, metrics, reflection=settings.reflection),
+            settings.host,
+            settings.grpc_port,
+            max_message_bytes=settings.max_message_bytes,
+        )
+        self._web = WebServer(
+            application(metrics.registry, lambda: self._models.ready),
+            settings.host,
+            settings.http_port,
+            max_connections=settings.max_connections,
+        )
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT. Raises OperatorError when it cannot start."""
+        stopping = _stop_signal()
+        # Ports first: a taken one is known before a model is loaded, and probes are answered while one is.
+        await self._web.start()
+        try:
+            await self._transport.start()
+            log.info(
+                "listening", extra={"host": self._settings.host, "grpc": self._transport.port, "http": self._web.port}
+            )
+            loading = asyncio.create_task(self._models.load())
+            await asyncio.wait((loading, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if loading.done():
+                loading.result()
+                self._health.set_serving(True)
+                log.info("ready")
+                await stopping
+            await self._drain()
+        finally:
+            await self._web.stop()
+
+    async def _drain(self) -> None:
+        """Not ready at once; what is in flight is answered; then everything ends."""
+        log.info("draining", extra={"grace_seconds": self._settings.shutdown_grace})
+        self._models.drain()
+        self._health.set_serving(False)
+        await self._transport.stop(self._settings.shutdown_grace)
+        await self._models.close()
+        self._decoder.close()
+        log.info("stopped")
+
+
+def _stop_signal() -> "asyncio.Future[None]":
+    """Is done at the first SIGTERM or SIGINT; a second one ends the process as if nobody listened."""
+    loop = asyncio.get_running_loop()
+    stopping: asyncio.Future[None] = loop.create_future()
+
+    def stop() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        stopping.set_result(None)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    return stopping

@@ -1,0 +1,133 @@
+"""Everything that goes wrong on purpose, by who is at fault, each with the gRPC status its caller sees.
+
+    ServingError
+    ├── CallerError                 the request asks for what cannot be
+    │   ├── InvalidRequest          INVALID_ARGUMENT
+    │   ├── RequestTooLarge         RESOURCE_EXHAUSTED
+    │   ├── NotFound                NOT_FOUND
+    │   └── DeadlineExceeded        DEADLINE_EXCEEDED
+    ├── CapacityError               the request is fine; this server cannot take it now
+    │   ├── Overloaded              RESOURCE_EXHAUSTED, with the time to wait before a retry
+    │   └── Unavailable             UNAVAILABLE
+    ├── InferenceFailed             INTERNAL: the model failed on a valid batch
+    └── OperatorError               the server cannot start as it was told to; no caller sees these
+        ├── AddressUnavailable      a port is taken, or a host is not ours
+        ├── RepositoryError         no model to serve
+        └── ModelRejected           a version failed verification, loading or its golden images
+
+A message is one sentence for the person who can mend it. It carries no path and no traceback towards a caller.
+"""
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class Status(IntEnum):
+    """The gRPC status codes this server answers with, by their wire numbers (grpc/doc/statuscodes.md)."""
+
+    OK = 0
+    CANCELLED = 1
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    RESOURCE_EXHAUSTED = 8
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
+class ServingError(Exception):
+    """The root: `status` is what the caller sees, `reason` the label under which rejections are counted."""
+
+    status: ClassVar[Status] = Status.INTERNAL
+    reason: ClassVar[str] = "internal"
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class CallerError(ServingError):
+    """The request asks for what cannot be."""
+
+
+class InvalidRequest(CallerError):
+    """A field is not what it must be; the message names it and what was expected."""
+
+    status = Status.INVALID_ARGUMENT
+    reason = "invalid"
+
+
+class RequestTooLarge(CallerError):
+    """The request passes a limit; the message names it."""
+
+    status = Status.RESOURCE_EXHAUSTED
+    reason = "too_large"
+
+
+class NotFound(CallerError):
+    """The version or service asked for is not served here."""
+
+    status = Status.NOT_FOUND
+    reason = "not_found"
+
+
+class DeadlineExceeded(CallerError):
+    """The caller's deadline passed before its images reached the model."""
+
+    status = Status.DEADLINE_EXCEEDED
+    reason = "deadline"
+
+
+class CapacityError(ServingError):
+    """The request is fine; this server cannot take it now."""
+
+
+class Overloaded(CapacityError):
+    """The queue is full.
+
+    `retry_after_ms` milliseconds is when a retry may find room: the time the queue needs at the measured rate.
+    """
+
+    status = Status.RESOURCE_EXHAUSTED
+    reason = "overloaded"
+
+    def __init__(self, message: str, retry_after_ms: int) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
+class Unavailable(CapacityError):
+    """No model is serving yet, or the server is draining."""
+
+    status = Status.UNAVAILABLE
+    reason = "unavailable"
+
+
+class InferenceFailed(ServingError):
+    """The model failed on a valid batch: a fault of ours, logged with its traceback."""
+
+    reason = "inference_failed"
+
+
+class OperatorError(ServingError):
+    """The server cannot start as it was told to."""
+
+
+class AddressUnavailable(OperatorError):
+    """A port is taken, or a host is not ours."""
+
+
+class RepositoryError(OperatorError):
+    """There is no model to serve where the server was told to look."""
+
+
+class ModelRejected(OperatorError):
+    """A version failed verification, loading or its golden images.
+
+    `cause` is the label of `digits_model_load_failures_total`: one of a handful of words, whatever the files say.
+    """
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause

@@ -1,0 +1,31 @@
+"""What computes predictions. A runtime knows pixels and probabilities, and no request."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+"""uint8[N, 28, 28], row-major, 0 background to 255 ink."""
+
+Probabilities = NDArray[np.float32]
+"""float32[N, 10], each row summing to 1."""
+
+
+class Runtime(Protocol):
+    """A loaded model. Safe to call from several threads at once."""
+
+    name: str
+    """"litert" or "keras"."""
+
+    def predict(self, images: Images) -> Probabilities:
+        """The ten probabilities of each image: uint8[N, 28, 28] → float32[N, 10], N at least 1."""
+        ...
+
+
+def padded_size(count: int, largest: int) -> int:
+    """The batch size that `count` images run at: the next power of two, at most `largest`.
+
+    A compiled model holds one batch shape; powers of two bound how many shapes are ever compiled, and the padding.
+    """
+    return min(1 << (count - 1).bit_length(), largest)

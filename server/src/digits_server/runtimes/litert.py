@@ -1,0 +1,70 @@
+"""The default runtime: `model.tflite` in Google's LiteRT interpreter with its XNNPACK kernels."""
+
+import threading
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from digits_server.errors import ModelRejected
+from digits_server.runtimes import Images, Probabilities, padded_size
+
+LARGEST_SHAPE = 256
+"""Images of the largest shape compiled; larger batches run in pieces of it. Beyond it the cost per image stays level
+while the memory of a convolutional network's activations does not."""
+
+
+class LiteRTRuntime:
+    """A `.tflite` model of one input uint8[N, 28, 28] and one output float32[N, 10].
+
+    An interpreter is not thread-safe and holds one batch shape, so each thread keeps one for each power of two.
+    """
+
+    name = "litert"
+
+    def __init__(self, model: bytes) -> None:
+        """Loads the flatbuffer `model`; ModelRejected when it is none, or takes or gives something else."""
+        self._model = model
+        self._local = threading.local()
+        interpreter = self._interpreter(1)
+        self._check(interpreter)
+
+    def predict(self, images: Images) -> Probabilities:
+        if len(images) <= LARGEST_SHAPE:
+            return self._run(images)
+        pieces = range(0, len(images), LARGEST_SHAPE)
+        return np.concatenate([self._run(images[start : start + LARGEST_SHAPE]) for start in pieces])
+
+    def _run(self, images: Images) -> Probabilities:
+        count = len(images)
+        interpreter = self._interpreter(padded_size(count, LARGEST_SHAPE))
+        # The views into the interpreter's memory must be gone before it runs, hence no names for them. Rows beyond
+        # `count` hold images of an earlier batch: each row is computed by itself, and theirs are cut off.
+        interpreter.tensor(self._input)()[:count] = images
+        interpreter.invoke()
+        probabilities: Probabilities = interpreter.tensor(self._output)()[:count].copy()
+        return probabilities
+
+    def _interpreter(self, size: int) -> Any:
+        shapes: dict[int, Any] = self._local.__dict__.setdefault("shapes", {})
+        if size not in shapes:
+            shapes[size] = self._compile(size)
+        return shapes[size]
+
+    def _compile(self, size: int) -> Any:
+        try:
+            interpreter = Interpreter(model_content=self._model, num_threads=1)
+            self._input = interpreter.get_input_details()[0]["index"]
+            self._output = interpreter.get_output_details()[0]["index"]
+            interpreter.resize_tensor_input(self._input, [size, 28, 28], strict=True)
+            interpreter.allocate_tensors()
+        except (ValueError, RuntimeError, IndexError) as error:
+            raise ModelRejected("load", "model.tflite is not a LiteRT model of 28 × 28 images") from error
+        return interpreter
+
+    @staticmethod
+    def _check(interpreter: Any) -> None:
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        found = [(item["dtype"], list(item["shape"])) for item in (*inputs, *outputs)]
+        if found != [(np.uint8, [1, 28, 28]), (np.float32, [1, 10])]:
+            raise ModelRejected("load", "model.tflite must take uint8[N, 28, 28] and give float32[N, 10]")

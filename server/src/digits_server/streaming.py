@@ -1,0 +1,69 @@
+"""One stream of requests answered in order, several at a time."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from digits_server.errors import Unavailable
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+
+async def in_order(
+    requests: AsyncIterator[Request],
+    answer: Callable[[Request], Awaitable[Reply]],
+    *,
+    window: int,
+    draining: asyncio.Event,
+) -> AsyncGenerator[Reply]:
+    """Yields the answer of each request, in the order of the requests, with at most `window` of them in work at once.
+
+    The first error ends the stream, after the answers before it. Once `draining` is set no further request is read:
+    what is in work is answered, then Unavailable is raised.
+    """
+    answers: asyncio.Queue[asyncio.Future[Reply] | None] = asyncio.Queue()
+    room = asyncio.Semaphore(window)
+
+    async def read() -> None:
+        """Puts one future a request into `answers`, and None at the end of the stream."""
+        try:
+            while await room.acquire():
+                request = await anext(requests, None)
+                answers.put_nowait(None if request is None else asyncio.ensure_future(answer(request)))
+                if request is None:
+                    return
+        except Exception as error:  # noqa: BLE001 - whatever ended the reading ends the stream, in its turn
+            answers.put_nowait(_failed(error))
+
+    async def stop_when_draining() -> None:
+        await draining.wait()
+        reader.cancel()
+        answers.put_nowait(_failed(Unavailable("the server is draining")))
+
+    reader = asyncio.ensure_future(read())
+    watcher = asyncio.ensure_future(stop_when_draining())
+    try:
+        while pending := await answers.get():
+            yield await pending
+            room.release()
+    finally:
+        await _cancelled(reader, watcher)
+        while not answers.empty():
+            if left := answers.get_nowait():
+                await _cancelled(left)
+
+
+def _failed(error: Exception) -> "asyncio.Future[Reply]":
+    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future
+
+
+async def _cancelled(*futures: "asyncio.Future[Reply] | asyncio.Future[None]") -> None:
+    """Cancels what still runs and takes note of what has failed, so that nothing is left behind."""
+    for future in futures:
+        future.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await future

@@ -1,0 +1,18 @@
+"""How RPCs arrive. A transport carries bytes between callers and `digits_server.rpcs`, and knows no model."""
+
+from typing import Protocol
+
+
+class Transport(Protocol):
+    """A listening server."""
+
+    port: int
+    """The port it listens on, once started."""
+
+    async def start(self) -> None:
+        """Listens. Raises AddressUnavailable when the address cannot be had."""
+        ...
+
+    async def stop(self, grace: float) -> None:
+        """Refuses new calls and returns when those in flight have ended, after `grace` seconds at the latest."""
+        ...

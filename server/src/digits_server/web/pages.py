@@ -1,0 +1,29 @@
+"""The pages: /metrics, /healthz, /readyz."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+
+def application(registry: CollectorRegistry, ready: Callable[[], bool]) -> Starlette:
+    """The ASGI application; `ready` says whether a prediction would be answered now."""
+
+    async def metrics(request: Request) -> Response:
+        """The metrics in the format the scraper asks for: Prometheus text or OpenMetrics."""
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": content_type})
+
+    async def healthz(_: Request) -> Response:
+        """200 as long as the process can answer at all: restart it when it does not."""
+        return PlainTextResponse("alive\n")
+
+    async def readyz(_: Request) -> Response:
+        """200 when predictions are answered, 503 while a model is loading or the server drains: send no calls then."""
+        return PlainTextResponse("ready\n") if ready() else PlainTextResponse("not ready\n", status_code=503)
+
+    return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)])

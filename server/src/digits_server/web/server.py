@@ -1,0 +1,66 @@
+"""The HTTP server beside the RPCs: uvicorn on the same event loop."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+
+from digits_server.errors import AddressUnavailable
+
+KEEP_ALIVE_SECONDS = 15
+"""Seconds an idle connection stays open: longer than a scraper's usual interval would gain nothing."""
+
+MAX_REQUEST_BYTES = 16 * 1024
+"""Bytes of a request's line and headers."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: when to stop is for the application to say."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class WebServer:
+    """Serves `application` on host:port. Port 0 takes a free one."""
+
+    def __init__(self, application: Starlette, host: str, port: int, *, max_connections: int) -> None:
+        self._host = host
+        self.port = port
+        self._server = _Server(
+            uvicorn.Config(
+                application,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                limit_concurrency=max_connections,
+                h11_max_incomplete_event_size=MAX_REQUEST_BYTES,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=1,
+            )
+        )
+
+    async def start(self) -> None:
+        """Listens. Raises AddressUnavailable when the address cannot be had."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            listener = socket.create_server((self._host, self.port), family=family)
+        except OSError as error:
+            raise AddressUnavailable(
+                f"cannot listen for HTTP on {self._host}:{self.port}: is the port taken?"
+            ) from error
+        self.port = listener.getsockname()[1]
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+
+    async def stop(self) -> None:
+        """Closes the listener and the connections."""
+        self._server.should_exit = True
+        await self._serving
