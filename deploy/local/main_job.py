@@ -1,0 +1,141 @@
+"""The main job on one machine: train on MNIST if no model is published, serve it, classify the test set, keep serving.
+
+    python deploy/local/main_job.py [--repository DIR] [--exit]
+
+Ports come from DIGITS_GRPC_PORT and DIGITS_HTTP_PORT. Exit code 0 when the accuracy through the client equals the
+manifest's and the metrics account for every prediction; 1, with the reason in one line, otherwise.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from digits_client import Client, DigitsError
+from digits_training.data import read
+from prometheus_client.parser import text_string_to_metric_families
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+HOST = "127.0.0.1"
+GRPC_PORT = int(os.environ.get("DIGITS_GRPC_PORT", "50051"))
+HTTP_PORT = int(os.environ.get("DIGITS_HTTP_PORT", "8080"))
+LEAST_ACCURACY = 0.94
+READY_SECONDS = 60.0
+STOP_SECONDS = 40.0
+
+
+class JobFailed(Exception):
+    """One sentence for whoever runs the job."""
+
+
+def published(repository: Path) -> bool:
+    return any(path.parent.name.isdecimal() for path in repository.glob("digits/*/manifest.json"))
+
+
+def train(repository: Path) -> None:
+    if published(repository):
+        print(f"A model is published in {repository}/digits: not training again.")
+    elif subprocess.run([SCRIPTS / "digits-train", "train", "--repository", repository], check=False).returncode:
+        raise JobFailed("the training job failed")
+
+
+@contextmanager
+def serving(repository: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server on the two ports; stopped by SIGTERM at the end."""
+    command = [SCRIPTS / "digits-server", "--repository", repository, "--host", HOST]
+    server = subprocess.Popen([*command, "--grpc-port", str(GRPC_PORT), "--http-port", str(HTTP_PORT)])
+    try:
+        yield server
+    finally:
+        server.terminate()
+        server.wait(STOP_SECONDS)
+
+
+def wait_ready(client: Client, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(round(READY_SECONDS)):
+        if server.poll() is not None:
+            raise JobFailed("the server did not start")
+        try:
+            return client.wait_ready(1.0)
+        except DigitsError as error:
+            last = error
+    raise JobFailed(f"the server was not ready within {READY_SECONDS:.0f} seconds: {last}")
+
+
+def counted_predictions() -> int:
+    """The images the server has answered, by its own metrics."""
+    with urllib.request.urlopen(f"http://{HOST}:{HTTP_PORT}/metrics", timeout=10) as page:
+        families = text_string_to_metric_families(page.read().decode())
+    samples = (sample for family in families for sample in family.samples)
+    return round(sum(sample.value for sample in samples if sample.name == "digits_predictions_total"))
+
+
+def classify_test_set(client: Client) -> None:
+    """Predicts every test image and holds the result against the manifest and the metrics."""
+    test = read(None).test
+    before = counted_predictions()
+    predictions = client.predict_batch(test.images)
+    accuracy = float((predictions.digits == test.labels).mean())
+    counted = counted_predictions() - before
+    manifest = client.model().manifest
+    print(f"Classified the {len(test.images):,} test images: accuracy {accuracy:.4f}", end="; ")
+    print(f"the manifest of version {manifest.model_version} says {manifest.metrics.test_accuracy:.4f}.")
+    print(f"The metrics count {counted:,} predictions.")
+    if counted != len(test.images):
+        raise JobFailed(f"expected the metrics to count {len(test.images)} predictions, not {counted}")
+    if abs(accuracy - manifest.metrics.test_accuracy) > 1e-9:
+        raise JobFailed("the accuracy through the client is not the manifest's")
+    if accuracy < LEAST_ACCURACY:
+        raise JobFailed(f"expected an accuracy of at least {LEAST_ACCURACY}")
+
+
+def print_how_to_call() -> None:
+    print(
+        f"""
+Serving on {HOST}:{GRPC_PORT} (gRPC) and http://{HOST}:{HTTP_PORT} (/metrics, /readyz). Call it:
+
+    from digits_client import Client
+
+    with Client("{HOST}:{GRPC_PORT}") as client:
+        print(client.predict("digit.png"))
+
+or on the command line: {SCRIPTS / "digits"} predict digit.png --target {HOST}:{GRPC_PORT}
+"""
+    )
+
+
+def run(repository: Path, *, keep_serving: bool) -> None:
+    train(repository)
+    with serving(repository) as server, Client(f"{HOST}:{GRPC_PORT}") as client:
+        wait_ready(client, server)
+        classify_test_set(client)
+        print_how_to_call()
+        if keep_serving:
+            print("Serving until you press Ctrl-C.", flush=True)
+            server.wait()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Train if needed, serve, classify the test set, keep serving.")
+    parser.add_argument("--repository", type=Path, default=Path("models"), help="model repository (default: models)")
+    parser.add_argument("--exit", action="store_true", help="stop the server and exit after the test set")
+    chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run(chosen.repository, keep_serving=not chosen.exit)
+    except (JobFailed, DigitsError) as error:
+        print(f"main job: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

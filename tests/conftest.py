@@ -1,0 +1,48 @@
+"""What many tests share: one model trained for real, one server of it, the test set."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+from digits_training.data import read
+from numpy.typing import NDArray
+from support.servers import SCRIPTS, ServerProcess
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with version 1, the reference network trained as anyone would. Read only: copy to change."""
+    root = tmp_path_factory.mktemp("repository")
+    subprocess.run(
+        [SCRIPTS / "digits-train", "train", "--repository", root], check=True, capture_output=True, timeout=250
+    )
+    return root
+
+
+@pytest.fixture(scope="session")
+def test_images() -> NDArray[np.uint8]:
+    """The 10,000 test images of MNIST, uint8[10000, 28, 28]."""
+    return read(None).test.images
+
+
+@pytest.fixture(scope="session")
+def test_labels() -> NDArray[np.uint8]:
+    """Their labels, uint8[10000]."""
+    return read(None).test.labels
+
+
+@pytest.fixture(scope="module")
+def server(repository: Path) -> Iterator[ServerProcess]:
+    """A ready server of version 1, one for each test module."""
+    with ServerProcess("--repository", repository) as running:
+        yield running.wait_ready()
+
+
+@pytest.fixture
+def stub(server: ServerProcess) -> Iterator[PredictionServiceStub]:
+    """A plain gRPC stub, as any caller's generated code has it."""
+    with server.channel() as channel:
+        yield PredictionServiceStub(channel)

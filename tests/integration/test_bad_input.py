@@ -1,0 +1,91 @@
+"""Bad input at the door of the RPCs: one clear sentence, the right status, and nobody else suffers."""
+
+from collections.abc import Iterator
+from io import BytesIO
+
+import grpc
+import numpy as np
+import pytest
+from digits.v1.prediction_pb2 import PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+from PIL import Image
+from support.servers import ServerProcess
+
+DEADLINE = 30.0
+IMAGE = bytes(784)
+
+
+def png(width: int, height: int) -> bytes:
+    file = BytesIO()
+    Image.new("L", (width, height), 255).save(file, "PNG")
+    return file.getvalue()
+
+
+BAD = {
+    "no input": (PredictRequest(), "INVALID_ARGUMENT", "got neither"),
+    "both inputs": (PredictRequest(images=IMAGE, image_files=[png(9, 9)]), "INVALID_ARGUMENT", "got both"),
+    "one byte short": (PredictRequest(images=IMAGE[:-1]), "INVALID_ARGUMENT", "multiple of 784 bytes"),
+    "one byte over": (PredictRequest(images=IMAGE + b"0"), "INVALID_ARGUMENT", "got 785"),
+    "unknown version": (PredictRequest(images=IMAGE, model_version=9), "NOT_FOUND", "model_version: 9 is not served"),
+    "negative version": (PredictRequest(images=IMAGE, model_version=-1), "NOT_FOUND", "model_version: -1"),
+    "text as a file": (PredictRequest(image_files=[b"hello"]), "INVALID_ARGUMENT", "image_files[0]"),
+    "an empty file": (PredictRequest(image_files=[b""]), "INVALID_ARGUMENT", "PNG or JPEG"),
+    "a truncated file": (PredictRequest(image_files=[png(99, 99)[:-30]]), "INVALID_ARGUMENT", "image_files[0]"),
+    "a GIF": (PredictRequest(image_files=[b"GIF89a" + bytes(50)]), "INVALID_ARGUMENT", "PNG or JPEG"),
+    "an empty page": (PredictRequest(image_files=[png(99, 99)]), "INVALID_ARGUMENT", "one even shade"),
+    "too many pixels": (PredictRequest(image_files=[png(5000, 5000)]), "RESOURCE_EXHAUSTED", "max_image_pixels"),
+    "too many files": (PredictRequest(image_files=[png(9, 9)] * 65), "RESOURCE_EXHAUSTED", "max_image_files"),
+    "a message over the limit": (PredictRequest(images=bytes(784 * 5400)), "RESOURCE_EXHAUSTED", "4194304"),
+}
+
+
+@pytest.fixture(autouse=True)
+def everyone_else_is_served(stub: PredictionServiceStub) -> Iterator[None]:
+    yield
+    assert len(stub.Predict(PredictRequest(images=IMAGE * 3), timeout=DEADLINE).digits) == 3
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_its_status_and_a_sentence_that_says_what_was_expected(
+    stub: PredictionServiceStub, case: str
+) -> None:
+    request, status, words = BAD[case]
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Predict(request, timeout=DEADLINE)
+    assert caught.value.code().name == status
+    assert words in caught.value.details()
+    assert "/" not in caught.value.details(), "a path"
+    assert "Traceback" not in caught.value.details()
+
+
+def test_the_file_that_is_no_picture_is_named_by_its_place(stub: PredictionServiceStub) -> None:
+    digit = np.full((60, 60), 255, np.uint8)
+    digit[10:50, 28:32] = 0
+    file = BytesIO()
+    Image.fromarray(digit).save(file, "PNG")
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Predict(PredictRequest(image_files=[file.getvalue(), file.getvalue(), b"?"]), timeout=DEADLINE)
+    assert caught.value.details().startswith("image_files[2]:")
+
+
+def test_bytes_that_are_no_message_are_an_invalid_argument(server: ServerProcess) -> None:
+    with server.channel() as channel:
+        call = channel.unary_unary("/digits.v1.PredictionService/Predict")
+        with pytest.raises(grpc.RpcError) as caught:
+            call(b"\x0a\xff\xff", timeout=DEADLINE)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "digits.v1.PredictRequest" in caught.value.details()
+
+
+def test_an_unknown_method_is_unimplemented(server: ServerProcess) -> None:
+    with server.channel() as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/digits.v1.PredictionService/Guess")(b"", timeout=DEADLINE)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_compressed_message_is_refused(server: ServerProcess) -> None:
+    with server.channel() as channel, pytest.raises(grpc.RpcError) as caught:
+        PredictionServiceStub(channel).Predict(
+            PredictRequest(images=IMAGE * 100), timeout=DEADLINE, compression=grpc.Compression.Gzip
+        )
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

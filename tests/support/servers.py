@@ -1,0 +1,132 @@
+"""Real servers for tests: the console script in a process of its own, on free ports."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sysconfig
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from prometheus_client.parser import text_string_to_metric_families
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+START_SECONDS = 60.0
+"""Deadline for a server to listen and get ready; TensorFlow needs a dozen on a busy machine."""
+STOP_SECONDS = 40.0
+
+
+class ServerProcess:
+    """`digits-server` on free ports. As a context manager: listening on entry, ended on exit."""
+
+    def __init__(self, *flags: str | Path, environment: dict[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [SCRIPTS / "digits-server", "--grpc-port", "0", "--http-port", "0", "--log-format", "json", *flags],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
+        self.log: list[dict[str, Any]] = []
+        self.stderr: list[str] = []
+        self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        try:
+            listening = self.wait_for_log("listening")
+        except BaseException:
+            self.kill()
+            raise
+        self.target = f"127.0.0.1:{listening['grpc']}"
+        self.http = f"http://127.0.0.1:{listening['http']}"
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.kill()
+
+    def wait_for_log(self, message: str) -> dict[str, Any]:
+        """The next log record with this message; fails when the server ends or the deadline passes first."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            record = self._lines.get(timeout=max(0.001, deadline - time.monotonic()))
+            assert record is not None, f"the server ended before it logged {message!r}: {''.join(self.stderr)}"
+            if record["message"] == message:
+                return record
+
+    def wait_ready(self) -> Self:
+        self.wait_for_log("ready")
+        return self
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """The exit code."""
+        code = self.process.wait(STOP_SECONDS)
+        self._reader.join(STOP_SECONDS)
+        return code
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+        assert self.process.stderr
+        self.process.stderr.close()
+
+    def channel(self) -> grpc.Channel:
+        return grpc.insecure_channel(self.target)
+
+    def get(self, path: str, accept: str = "*/*") -> tuple[int, str]:
+        """Status and body of one HTTP GET."""
+        request = urllib.request.Request(self.http + path, headers={"accept": accept})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Every sample of /metrics: (name, labels) → value."""
+        families = text_string_to_metric_families(self.get("/metrics")[1])
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of this name that have these labels."""
+        wanted = labels.items()
+        return sum(value for (found, having), value in self.samples().items() if found == name and wanted <= having)
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.stderr.append(line)
+            if line.startswith("{"):
+                record = json.loads(line)
+                self.log.append(record)
+                self._lines.put(record)
+        self._lines.put(None)
+
+
+def run_server(*flags: str | Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs a `digits-server` that is expected to end by itself."""
+    return subprocess.run(
+        [SCRIPTS / "digits-server", "--grpc-port", "0", "--http-port", "0", *flags],
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+        env={**os.environ, **(environment or {})},
+    )
