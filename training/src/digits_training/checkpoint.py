@@ -64,10 +64,10 @@ class Checkpoint:
     def restore(self, state: list[Any]) -> Progress | None:
         """Puts the saved values into `state`; None, with `state` untouched, where there is no sound checkpoint."""
         try:
-            with np.load(self._path, allow_pickle=False) as saved:
+            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                 progress = Progress(**json.loads(str(saved["progress"])))
                 arrays = [saved[f"variable_{index}"] for index in range(len(state))]
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
             return None
         if any(array.shape != tuple(variable.shape) for array, variable in zip(arrays, state, strict=True)):
             return None

@@ -76,13 +76,16 @@ def _sync(path: Path) -> None:
 
 def _remove_leftovers(model: Path) -> None:
     for path in model.glob(f"{_INCOMING}*"):
-        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # published meanwhile
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             continue  # its run is alive
         else:
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)  # by its hidden name, which a published version has lost
         finally:
             os.close(descriptor)
 

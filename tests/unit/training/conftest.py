@@ -1,0 +1,68 @@
+"""A small data set, and a small model published from it once for all tests of the training job."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from digits_training import cli, data
+from digits_training.data import DataSet, LabelledImages
+
+WriteIdx = Callable[[Path, NDArray[np.uint8]], None]
+
+
+@pytest.fixture(scope="session")
+def write_idx() -> WriteIdx:
+    """Writes an array of bytes as an IDX file, compressed if its name ends in .gz."""
+
+    def write(path: Path, array: NDArray[np.uint8]) -> None:
+        content = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+        path.write_bytes(gzip.compress(content, 1) if path.suffix == ".gz" else content)
+
+    return write
+
+
+WriteDataSet = Callable[[Path, LabelledImages, LabelledImages], Path]
+
+
+@pytest.fixture(scope="session")
+def write_data_set(write_idx: WriteIdx) -> WriteDataSet:
+    """Writes training and test images as the four IDX files of a data set, into a folder it makes."""
+
+    def write(directory: Path, train: LabelledImages, test: LabelledImages) -> Path:
+        directory.mkdir(parents=True)
+        for name, part in (("train", train), ("t10k", test)):
+            write_idx(directory / f"{name}-images-idx3-ubyte.gz", part.images)
+            write_idx(directory / f"{name}-labels-idx1-ubyte.gz", part.labels)
+        return directory
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def mnist() -> DataSet:
+    return data.read(None)
+
+
+@pytest.fixture(scope="session")
+def small(mnist: DataSet) -> DataSet:
+    """The first 3,000 training and 1,000 test images of MNIST."""
+    return DataSet(mnist.train.take(np.arange(3000)), mnist.test.take(np.arange(1000)), ())
+
+
+@pytest.fixture(scope="session")
+def small_data(small: DataSet, write_data_set: WriteDataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a folder for `--data`."""
+    return write_data_set(tmp_path_factory.mktemp("data") / "small", small.train, small.test)
+
+
+@pytest.fixture(scope="session")
+def published(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with one version of a small mlp, published by the command line. Tests only read it."""
+    repository = tmp_path_factory.mktemp("published")
+    arguments = ["--repository", str(repository), "--data", str(small_data), "--epochs", "4", "--min-accuracy", "0.6"]
+    assert cli.run(["train", *arguments]) == 0
+    return repository

@@ -1,0 +1,41 @@
+"""The networks take raw pixels and have the shape their settings say."""
+
+import numpy as np
+import pytest
+
+from digits_training import backend
+from digits_training.networks import build_network
+from digits_training.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _tensorflow() -> None:
+    backend.start(seed=0)
+
+
+def test_the_reference_network_has_16_330_parameters() -> None:
+    network = build_network(Settings())
+    assert network.count_params() == 784 * 20 + 20 + 20 * 20 + 20 + 20 * 10 + 10 == 16_330
+    assert [type(layer).__name__ for layer in network.layers[1:]] == ["Rescaling", "Flatten", "Dense", "Dense", "Dense"]
+    assert [layer.activation.__name__ for layer in network.layers[3:]] == ["relu", "relu", "softmax"]
+
+
+def test_raw_pixels_go_in_and_probabilities_come_out() -> None:
+    network = build_network(Settings())
+    assert (network.input_shape, network.inputs[0].dtype) == ((None, 28, 28), "uint8")
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
+    probabilities = np.asarray(network(images))
+    assert probabilities.shape == (5, 10)
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-6)
+
+
+def test_scaling_is_a_layer_of_the_model() -> None:
+    network = build_network(Settings())
+    scaled = network.layers[1](np.full((1, 28, 28), 255, np.uint8))
+    assert np.asarray(scaled).max() == pytest.approx(1.0)
+
+
+def test_hidden_sizes_and_activation_are_settings() -> None:
+    network = build_network(Settings(hidden_sizes=(64, 32, 16), activation="sigmoid"))
+    assert [layer.units for layer in network.layers[3:]] == [64, 32, 16, 10]
+    assert {layer.activation.__name__ for layer in network.layers[3:-1]} == {"sigmoid"}
