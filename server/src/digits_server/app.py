@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+from contextlib import AsyncExitStack
 
 from digits_server.decoding import FileDecoder
 from digits_server.health import Health
@@ -56,10 +57,12 @@ class App:
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT. Raises OperatorError when it cannot start."""
         stopping = _stop_signal()
-        # Ports first: a taken one is known before a model is loaded, and probes are answered while one is.
-        await self._web.start()
-        try:
+        async with AsyncExitStack() as closing:
+            # Ports first: a taken one is known before a model is loaded, and probes are answered while one is.
+            await self._web.start()
+            closing.push_async_callback(self._web.stop)
             await self._transport.start()
+            closing.push_async_callback(self._drain)
             log.info(
                 "listening", extra={"host": self._settings.host, "grpc": self._transport.port, "http": self._web.port}
             )
@@ -70,9 +73,6 @@ class App:
                 self._health.set_serving(True)
                 log.info("ready")
                 await stopping
-            await self._drain()
-        finally:
-            await self._web.stop()
 
     async def _drain(self) -> None:
         """Not ready at once; what is in flight is answered; then everything ends."""

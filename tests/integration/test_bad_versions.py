@@ -1,0 +1,157 @@
+"""A version that is not what its manifest says is rejected with a reason, and the version before it serves."""
+
+import os
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from digits.v1.prediction_pb2 import GetModelRequest, ModelVersionStatus, PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+from support.repositories import copy_version, edit_manifest, replace_file
+from support.servers import ServerProcess, run_server
+
+DEADLINE = 30.0
+
+
+def remove_the_model(version: Path) -> None:
+    version.joinpath("model.tflite").unlink()
+
+
+def remove_the_manifest(version: Path) -> None:
+    version.joinpath("manifest.json").unlink()
+
+
+def truncate_the_model(version: Path) -> None:
+    os.truncate(version / "model.tflite", 1000)
+
+
+def flip_one_bit(version: Path) -> None:
+    content = bytearray(version.joinpath("model.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    version.joinpath("model.tflite").write_bytes(content)
+
+
+def change_the_model_card(version: Path) -> None:
+    version.joinpath("report/model_card.md").write_text("better than it is")
+
+
+def write_half_a_manifest(version: Path) -> None:
+    os.truncate(version / "manifest.json", 500)
+
+
+def claim_a_newer_schema(version: Path) -> None:
+    edit_manifest(version, lambda manifest: manifest.update(schemaVersion=2, somethingNew=True))
+
+
+def claim_another_version(version: Path) -> None:
+    edit_manifest(version, lambda manifest: manifest.update(modelVersion="7"))
+
+
+def list_a_file_outside(version: Path) -> None:
+    edit_manifest(version, lambda manifest: manifest["files"][0].update(path="../1/model.keras"))
+
+
+def link_to_another_model(version: Path) -> None:
+    version.joinpath("model.tflite").unlink()
+    version.joinpath("model.tflite").symlink_to("../1/model.tflite")
+
+
+def vouch_for_garbage(version: Path) -> None:
+    replace_file(version, "model.tflite", b"TFL3" * 500)
+
+
+def vouch_for_changed_weights(version: Path) -> None:
+    content = bytearray(version.joinpath("model.tflite").read_bytes())
+    middle = len(content) // 8 * 4  # nine tenths of the file are the weights of the first layer
+    content[middle : middle + 8000] = struct.pack("<2000f", *[0.5] * 2000)
+    replace_file(version, "model.tflite", bytes(content))
+
+
+def have_other_golden_scores(version: Path) -> None:
+    def swap(manifest: dict[str, Any]) -> None:
+        first, *_, last = manifest["goldenImages"]
+        first["probabilities"], last["probabilities"] = last["probabilities"], first["probabilities"]
+
+    edit_manifest(version, swap)
+
+
+def have_no_golden_images(version: Path) -> None:
+    edit_manifest(version, lambda manifest: manifest.pop("goldenImages"))
+
+
+FAULTS: dict[Callable[[Path], None], tuple[str, str]] = {
+    remove_the_model: ("missing", "model.tflite is missing"),
+    remove_the_manifest: ("missing", "manifest.json is missing"),
+    truncate_the_model: ("size", "model.tflite has 1000 bytes"),
+    flip_one_bit: ("hash", "model.tflite does not have the SHA-256"),
+    change_the_model_card: ("size", "report/model_card.md"),
+    write_half_a_manifest: ("manifest", "manifest.json is no manifest"),
+    claim_a_newer_schema: ("manifest", "expected schemaVersion 1, found 2"),
+    claim_another_version: ("manifest", "expected modelVersion 2, found 7"),
+    list_a_file_outside: ("path", "outside the version's folder"),
+    link_to_another_model: ("path", "symbolic link"),
+    vouch_for_garbage: ("load", "not a LiteRT model"),
+    vouch_for_changed_weights: ("golden", "golden images score otherwise"),
+    have_other_golden_scores: ("golden", "2 of 20 golden images score otherwise"),
+    have_no_golden_images: ("manifest", "no golden images"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_bad_version_is_rejected_with_its_reason_and_the_one_before_serves(
+    repository: Path, tmp_path: Path, fault: Callable[[Path], None]
+) -> None:
+    cause, words = FAULTS[fault]
+    shutil.copytree(repository, tmp_path, dirs_exist_ok=True)
+    fault(copy_version(repository, tmp_path, 2))
+    with ServerProcess("--repository", tmp_path) as server, server.channel() as channel:
+        server.wait_ready()
+        stub = PredictionServiceStub(channel)
+        assert stub.Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE).model_version == 1
+        first, second = stub.GetModel(GetModelRequest(), timeout=DEADLINE).versions
+        assert (first.version, first.state) == (1, ModelVersionStatus.SERVING)
+        assert (second.version, second.state) == (2, ModelVersionStatus.REJECTED)
+        assert words in second.reason
+        assert str(tmp_path) not in second.reason
+        assert server.metric("digits_model_load_failures_total", reason=cause) == 1
+        assert any(words in record["message"] for record in server.log)
+
+
+def test_the_highest_good_version_serves_and_the_lower_ones_are_available(repository: Path, tmp_path: Path) -> None:
+    for version in (1, 2, 10):
+        copy_version(repository, tmp_path, version)
+    with ServerProcess("--repository", tmp_path) as server, server.channel() as channel:
+        server.wait_ready()
+        reply = PredictionServiceStub(channel).GetModel(GetModelRequest(), timeout=DEADLINE)
+    assert reply.runtime == "litert"
+    assert reply.manifest.model_version == 10
+    assert [(item.version, ModelVersionStatus.State.Name(item.state)) for item in reply.versions] == [
+        (1, "AVAILABLE"),
+        (2, "AVAILABLE"),
+        (10, "SERVING"),
+    ]
+
+
+def test_unfinished_and_foreign_folders_are_no_versions(repository: Path, tmp_path: Path) -> None:
+    copy_version(repository, tmp_path, 1)
+    for name in (".incoming-2", "02", "0", "-3", "latest", "4 "):
+        tmp_path.joinpath("digits", name).mkdir()
+    tmp_path.joinpath("digits", "5").write_text("a file")
+    with ServerProcess("--repository", tmp_path) as server, server.channel() as channel:
+        server.wait_ready()
+        reply = PredictionServiceStub(channel).GetModel(GetModelRequest(), timeout=DEADLINE)
+    assert [item.version for item in reply.versions] == [1]
+
+
+def test_with_no_good_version_the_server_says_every_reason_and_exits_1(repository: Path, tmp_path: Path) -> None:
+    flip_one_bit(copy_version(repository, tmp_path, 1))
+    remove_the_model(copy_version(repository, tmp_path, 2))
+    ended = run_server("--repository", tmp_path)
+    assert ended.returncode == 1
+    last = ended.stderr.splitlines()[-1]
+    assert "version 1: model.tflite does not have the SHA-256" in last
+    assert "version 2: model.tflite is missing" in last
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,65 @@
+"""grpc.health.v1 and reflection, as probes, proxies and grpcurl use them."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from support.servers import ServerProcess
+
+DEADLINE = 30.0
+SERVICE = "digits.v1.PredictionService"
+
+
+@pytest.mark.parametrize("service", ["", SERVICE])
+def test_a_ready_server_says_serving(server: ServerProcess, service: str) -> None:
+    with server.channel() as channel:
+        reply = HealthStub(channel).Check(HealthCheckRequest(service=service), timeout=DEADLINE)
+    assert reply.status == HealthCheckResponse.SERVING
+
+
+def test_an_unknown_service_is_not_found(server: ServerProcess) -> None:
+    with server.channel() as channel, pytest.raises(grpc.RpcError) as caught:
+        HealthStub(channel).Check(HealthCheckRequest(service="nobody"), timeout=DEADLINE)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_watcher_of_an_unknown_service_is_told_so(server: ServerProcess) -> None:
+    with server.channel() as channel:
+        watch = HealthStub(channel).Watch(HealthCheckRequest(service="nobody"), timeout=DEADLINE)
+        assert next(watch).status == HealthCheckResponse.SERVICE_UNKNOWN
+        watch.cancel()
+
+
+def test_list_names_every_service(server: ServerProcess) -> None:
+    with server.channel() as channel:
+        reply = HealthStub(channel).List(HealthListRequest(), timeout=DEADLINE)
+    assert set(reply.statuses) == {"", SERVICE}
+
+
+def test_a_watcher_sees_serving_then_not_serving_when_the_server_drains(repository: Path) -> None:
+    with ServerProcess("--repository", repository) as server, server.channel() as channel:
+        server.wait_ready()
+        watch = HealthStub(channel).Watch(HealthCheckRequest(service=SERVICE), timeout=DEADLINE)
+        assert next(watch).status == HealthCheckResponse.SERVING
+        server.terminate()
+        assert next(watch).status == HealthCheckResponse.NOT_SERVING
+        assert server.wait() == 0
+
+
+def test_reflection_describes_the_service_to_tools(server: ServerProcess) -> None:
+    with server.channel() as channel:
+        database = ProtoReflectionDescriptorDatabase(channel)
+        assert {SERVICE, "grpc.health.v1.Health"} <= set(database.get_services())
+        file = database.FindFileContainingSymbol(SERVICE)
+    assert [method.name for method in file.service[0].method] == ["Predict", "PredictStream", "GetModel"]
+
+
+def test_reflection_can_be_turned_off(repository: Path) -> None:
+    with ServerProcess("--repository", repository, "--no-reflection") as server, server.channel() as channel:
+        server.wait_ready()
+        with pytest.raises(grpc.RpcError) as caught:
+            ProtoReflectionDescriptorDatabase(channel).get_services()
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -1,0 +1,97 @@
+"""The Keras runtime: the same answers as LiteRT from model.keras, and bare Keras files as they are."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest, PredictResponse
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+from numpy.typing import NDArray
+from support.servers import ServerProcess, run_server
+
+DEADLINE = 60.0
+COUNT = 300
+
+MAKE_FILES = """
+import sys, keras
+published, folder = sys.argv[1:]
+model = keras.saving.load_model(published)
+model.save(f"{folder}/raw.keras")
+model.save(f"{folder}/raw.h5")
+unit = keras.Sequential([keras.Input((784,)), *(layer for layer in model.layers if layer.weights)])
+unit.save(f"{folder}/unit.h5")
+keras.Sequential([keras.Input((5,)), keras.layers.Dense(10)]).save(f"{folder}/other.keras")
+keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Lambda(lambda x: x[:, :10])]).save(
+    f"{folder}/code.keras")
+keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Lambda(lambda x: x[:, :10])]).save(
+    f"{folder}/code.h5")
+"""
+
+
+@pytest.fixture(scope="module")
+def files(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bare Keras files: the published network over raw pixels and over 0…1, another network, one with code inside."""
+    folder = tmp_path_factory.mktemp("files")
+    published = repository / "digits/1/model.keras"
+    subprocess.run(
+        [sys.executable, "-c", MAKE_FILES, published, folder], check=True, capture_output=True, timeout=120
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(server: ServerProcess, test_images: NDArray[np.uint8]) -> PredictResponse:
+    """What the LiteRT server answers."""
+    with server.channel() as channel:
+        return predict(channel, test_images)
+
+
+def predict(channel: object, test_images: NDArray[np.uint8]) -> PredictResponse:
+    request = PredictRequest(images=test_images[:COUNT].tobytes(), include_probabilities=True)
+    return PredictionServiceStub(channel).Predict(request, timeout=DEADLINE)  # type: ignore[arg-type,no-any-return,call-overload]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--runtime", "keras"],
+        ["--model", "raw.keras"],
+        ["--model", "raw.h5"],
+        ["--model", "unit.h5", "--model-pixels", "unit"],
+    ],
+    ids=" ".join,
+)
+def test_every_way_to_serve_the_network_gives_the_same_answers(
+    repository: Path, files: Path, expected: PredictResponse, test_images: NDArray[np.uint8], flags: list[str]
+) -> None:
+    flags = [str(files / flag) if flag.endswith((".keras", ".h5")) else flag for flag in flags]
+    with ServerProcess("--repository", repository, *flags) as server, server.channel() as channel:
+        server.wait_ready()
+        reply = predict(channel, test_images)
+        model = PredictionServiceStub(channel).GetModel(GetModelRequest(), timeout=DEADLINE)
+    assert list(reply.digits) == list(expected.digits)
+    assert np.allclose(reply.probabilities, expected.probabilities, atol=1e-4)
+    assert model.runtime == "keras"
+    assert reply.model_version == model.manifest.model_version == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing.keras", "there is no file"),
+        ("notes.txt", "expected a .keras or .h5 file"),
+        ("other.keras", "must take 28 × 28"),
+        ("code.keras", "without code in it"),
+        ("code.h5", "without code in it"),
+        ("torn.keras", "cannot be loaded"),
+    ],
+)
+def test_a_file_that_cannot_be_served_is_one_clear_sentence_and_exit_1(files: Path, name: str, words: str) -> None:
+    files.joinpath("torn.keras").write_bytes(files.joinpath("raw.keras").read_bytes()[:5000])
+    files.joinpath("notes.txt").write_text("not a model")
+    ended = run_server("--model", files / name)
+    assert ended.returncode == 1
+    assert words in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr

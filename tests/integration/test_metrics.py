@@ -1,0 +1,93 @@
+"""What Prometheus sees: the names of the contract, and counts that equal what callers sent."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from digits.v1.prediction_pb2 import PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+from numpy.typing import NDArray
+from support.servers import ServerProcess
+
+DEADLINE = 30.0
+PREDICT = {"grpc_type": "unary", "grpc_service": "digits.v1.PredictionService", "grpc_method": "Predict"}
+
+
+@pytest.fixture
+def server(repository: Path) -> Iterator[ServerProcess]:
+    """A server of each test's own: its counters start at 0."""
+    with ServerProcess("--repository", repository) as running:
+        yield running.wait_ready()
+
+
+def test_the_metrics_account_for_exactly_what_was_answered(
+    server: ServerProcess, test_images: NDArray[np.uint8]
+) -> None:
+    sizes = [1] * 50 + [3] * 20 + [1100] * 3
+    total = sum(sizes)
+
+    def call(size: int) -> NDArray[np.int64]:
+        reply = stub.Predict(PredictRequest(images=test_images[:size].tobytes()), timeout=DEADLINE)
+        return np.bincount(reply.digits, minlength=10)
+
+    with server.channel() as channel, ThreadPoolExecutor(16) as callers:
+        stub = PredictionServiceStub(channel)
+        digits = sum(callers.map(call, sizes))
+        with pytest.raises(grpc.RpcError):
+            stub.Predict(PredictRequest(images=b"?"), timeout=DEADLINE)
+
+    counted = [server.metric("digits_predictions_total", model_version="1", digit=str(digit)) for digit in range(10)]
+    assert counted == list(np.asarray(digits))
+    assert server.metric("digits_predictions_total") == total
+    assert server.metric("digits_prediction_confidence_count") == total
+    assert server.metric("digits_batch_size_sum") == total
+    assert server.metric("digits_queue_seconds_count") == len(sizes)
+    assert server.metric("digits_inference_seconds_count") == server.metric("digits_batch_size_count") <= len(sizes) + 6
+    assert server.metric("digits_queue_images") == 0
+    assert server.metric("grpc_server_started_total", **PREDICT) == len(sizes) + 1
+    assert server.metric("grpc_server_handled_total", grpc_code="OK", **PREDICT) == len(sizes)
+    assert server.metric("grpc_server_handled_total", grpc_code="INVALID_ARGUMENT", **PREDICT) == 1
+    assert server.metric("grpc_server_handling_seconds_count", **PREDICT) == len(sizes) + 1
+    assert server.metric("digits_rejected_total", reason="invalid") == 1
+    assert server.metric("digits_rejected_total") == 1
+
+
+def test_the_serving_model_is_named(server: ServerProcess) -> None:
+    assert server.metric("digits_model_info", model_version="1", runtime="litert", network="mlp") == 1
+    assert 0 < server.metric("digits_model_load_seconds") < DEADLINE
+    assert server.metric("process_resident_memory_bytes") > 0
+
+
+def test_callers_cannot_grow_the_series(server: ServerProcess) -> None:
+    def strange_calls(count: int) -> None:
+        with server.channel() as channel:
+            stub = PredictionServiceStub(channel)
+            for number in range(count):
+                for call, request in (
+                    (stub.Predict, PredictRequest(images=bytes(784), model_version=1000 + number)),
+                    (channel.unary_unary(f"/digits.v1.PredictionService/M{number}"), b""),
+                    (channel.unary_unary(f"/service{number}/Predict"), b""),
+                ):
+                    with pytest.raises(grpc.RpcError):
+                        call(request, timeout=DEADLINE)
+        server.get(f"/page{count}")
+
+    strange_calls(3)
+    series = set(server.samples())
+    strange_calls(30)
+    assert set(server.samples()) == series
+
+
+def test_openmetrics_is_served_to_who_asks_for_it(server: ServerProcess) -> None:
+    status, page = server.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
+    assert status == 200
+    assert page.endswith("# EOF\n")
+
+
+def test_probes_over_http(server: ServerProcess) -> None:
+    assert server.get("/healthz") == (200, "alive\n")
+    assert server.get("/readyz") == (200, "ready\n")
+    assert server.get("/nothing")[0] == 404

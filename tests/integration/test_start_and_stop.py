@@ -1,0 +1,147 @@
+"""Starting with what is there, or saying in one sentence why not; stopping without losing a call."""
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import grpc
+import pytest
+from digits.v1.prediction_pb2 import PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+from PIL import Image, ImageDraw
+from support.servers import ServerProcess, run_server
+from support.waiting import until
+
+DEADLINE = 60.0
+PREDICT = {"grpc_service": "digits.v1.PredictionService", "grpc_method": "Predict"}
+
+
+def slow_request() -> PredictRequest:
+    """Keeps the server busy for a second or so: large pictures to decode."""
+    picture = Image.new("L", (4000, 4000), 255)
+    ImageDraw.Draw(picture).line((2000, 900, 2000, 3100), fill=0, width=300)
+    file = BytesIO()
+    picture.save(file, "PNG")
+    return PredictRequest(image_files=[file.getvalue()] * 16)
+
+
+def in_flight(server: ServerProcess) -> float:
+    started = server.metric("grpc_server_started_total", **PREDICT)
+    return started - server.metric("grpc_server_handled_total", **PREDICT)
+
+
+def test_sigterm_answers_what_is_in_flight_and_exits_0(repository: Path) -> None:
+    with ServerProcess("--repository", repository) as server, server.channel() as channel:
+        server.wait_ready()
+        call = PredictionServiceStub(channel).Predict.future(slow_request(), timeout=DEADLINE)
+        until(lambda: in_flight(server) == 1, "the call is in flight")
+        server.terminate()
+        server.wait_for_log("draining")
+        assert len(call.result(timeout=DEADLINE).digits) == 16
+        assert server.wait() == 0
+
+
+def test_a_draining_server_is_not_ready_at_once_and_refuses_new_calls_as_unavailable(repository: Path) -> None:
+    with ServerProcess("--repository", repository) as server, server.channel() as channel:
+        server.wait_ready()
+        stub = PredictionServiceStub(channel)
+        call = stub.Predict.future(slow_request(), timeout=DEADLINE)
+        until(lambda: in_flight(server) == 1, "the call is in flight")
+        server.terminate()
+        server.wait_for_log("draining")
+        assert server.get("/readyz") == (503, "not ready\n")
+        assert server.get("/healthz")[0] == 200
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        call.result(timeout=DEADLINE)
+
+
+def test_an_idle_stream_does_not_hold_up_the_end(repository: Path) -> None:
+    with ServerProcess("--repository", repository, "--shutdown-grace", "3000") as server, server.channel() as channel:
+        server.wait_ready()
+        never = threading.Event()
+
+        def one_then_silence() -> Iterator[PredictRequest]:
+            yield PredictRequest(images=bytes(784))
+            never.wait(DEADLINE)
+
+        replies = PredictionServiceStub(channel).PredictStream(one_then_silence(), timeout=DEADLINE)
+        assert len(next(replies).digits) == 1
+        server.terminate()
+        with pytest.raises(grpc.RpcError):
+            next(replies)
+        never.set()
+        assert replies.code() is grpc.StatusCode.UNAVAILABLE
+        assert server.wait() == 0
+
+
+def test_what_outlasts_the_grace_period_is_cut_and_the_exit_is_still_clean(repository: Path) -> None:
+    with ServerProcess("--repository", repository, "--shutdown-grace", "0") as server, server.channel() as channel:
+        server.wait_ready()
+        call = PredictionServiceStub(channel).Predict.future(slow_request(), timeout=DEADLINE)
+        until(lambda: in_flight(server) == 1, "the call is in flight")
+        server.terminate()
+        assert server.wait() == 0
+        assert call.exception(timeout=DEADLINE).code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+def test_a_second_sigterm_ends_the_server_at_once(repository: Path) -> None:
+    with ServerProcess("--repository", repository, "--shutdown-grace", "3000") as server, server.channel() as channel:
+        server.wait_ready()
+        call = PredictionServiceStub(channel).Predict.future(slow_request(), timeout=DEADLINE)
+        until(lambda: in_flight(server) == 1, "the call is in flight")
+        server.terminate()
+        server.wait_for_log("draining")
+        server.terminate()
+        assert server.wait() == -signal.SIGTERM
+        assert call.exception(timeout=DEADLINE).code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("flag", ["--grpc-port", "--http-port"])
+def test_an_occupied_port_is_one_clear_sentence_and_exit_1(repository: Path, flag: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run_server("--repository", repository, flag, port)
+    assert ended.returncode == 1
+    assert f"127.0.0.1:{port}: is the port taken?" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_missing_repository_is_one_clear_sentence_and_exit_1(tmp_path: Path) -> None:
+    ended = run_server("--repository", tmp_path / "nowhere")
+    assert ended.returncode == 1
+    assert "no model repository" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_empty_repository_is_one_clear_sentence_and_exit_1(tmp_path: Path) -> None:
+    tmp_path.joinpath("digits").mkdir()
+    ended = run_server("--repository", tmp_path)
+    assert ended.returncode == 1
+    assert "no version is published" in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--max-batch-size", "0"], "--max-batch-size"),
+        (["--grpc-port", "70000"], "--grpc-port"),
+        (["--runtime", "onnx"], "litert"),
+        (["--wat"], "--wat"),
+    ],
+)
+def test_an_unknown_or_impossible_flag_is_exit_2_and_names_itself(flags: list[str], words: str) -> None:
+    ended = run_server(*flags)
+    assert ended.returncode == 2
+    assert words in ended.stderr
+
+
+def test_settings_come_from_the_environment_and_flags_win(repository: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        occupied = {"DIGITS_HTTP_PORT": str(taken.getsockname()[1]), "DIGITS_REPOSITORY": str(repository)}
+        with ServerProcess(environment=occupied) as server:  # its --http-port 0 wins
+            server.wait_ready()

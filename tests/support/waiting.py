@@ -1,0 +1,14 @@
+"""Waiting for something to become true, with a deadline."""
+
+import time
+from collections.abc import Callable
+
+POLL_SECONDS = 0.01
+
+
+def until(holds: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    """Returns once `holds()`; fails, naming `what`, after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(POLL_SECONDS)
