@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from digits.v1.prediction_pb2_grpc import PredictionServiceStub
-from digits_training.data import read
 from numpy.typing import NDArray
 from support.servers import SCRIPTS, ServerProcess
+
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+from digits_training.data import read
 
 
 @pytest.fixture(scope="session")

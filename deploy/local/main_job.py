@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from digits_client import Client, DigitsError
 from digits_training.data import read
-from prometheus_client.parser import text_string_to_metric_families
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 HOST = "127.0.0.1"
@@ -48,7 +49,7 @@ def train(repository: Path) -> None:
 @contextmanager
 def serving(repository: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A server on the two ports; stopped by SIGTERM at the end."""
-    command = [SCRIPTS / "digits-server", "--repository", repository, "--host", HOST]
+    command: list[str | Path] = [SCRIPTS / "digits-server", "--repository", repository, "--host", HOST]
     server = subprocess.Popen([*command, "--grpc-port", str(GRPC_PORT), "--http-port", str(HTTP_PORT)])
     try:
         yield server
@@ -62,9 +63,11 @@ def wait_ready(client: Client, server: subprocess.Popen[bytes]) -> None:
         if server.poll() is not None:
             raise JobFailed("the server did not start")
         try:
-            return client.wait_ready(1.0)
+            client.wait_ready(1.0)
         except DigitsError as error:
             last = error
+        else:
+            return
     raise JobFailed(f"the server was not ready within {READY_SECONDS:.0f} seconds: {last}")
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from digits.v1.prediction_pb2 import GetModelRequest, ModelVersionStatus, PredictRequest
-from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 from support.repositories import copy_version, edit_manifest, replace_file
+from support.rpc import DEADLINE
 from support.servers import ServerProcess, run_server
 
-DEADLINE = 30.0
+from digits.v1.prediction_pb2 import GetModelRequest, ModelVersionStatus, PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
 
 def remove_the_model(version: Path) -> None:

@@ -4,13 +4,14 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from digits.v1.prediction_pb2 import PredictRequest
-from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 from numpy.typing import NDArray
 from PIL import Image
+from support.rpc import DEADLINE
+
+from digits.v1.prediction_pb2 import PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
 Images = NDArray[np.uint8]
-DEADLINE = 60.0
 COUNT = 64
 
 
@@ -61,10 +62,8 @@ def test_any_pixel_format_of_the_same_picture_is_the_same_digit(
     stub: PredictionServiceStub, test_images: Images, mode: str
 ) -> None:
     page = on_paper(test_images[0]).convert("L")
-    if mode == "I;16":
-        picture = Image.fromarray(np.asarray(page).astype(np.uint16) * 257)
-    else:
-        picture = page.convert(mode)
+    deep = np.asarray(page).astype(np.uint16) * 257
+    picture = Image.fromarray(deep) if mode == "I;16" else page.convert(mode)
     assert from_files(stub, [encoded(picture, "JPEG" if mode == "CMYK" else "PNG")]) == [7]
 
 

@@ -4,14 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
-from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest, PredictResponse
-from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 from numpy.typing import NDArray
+from support.rpc import DEADLINE
 from support.servers import ServerProcess, run_server
 
-DEADLINE = 60.0
+from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest, PredictResponse
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
 COUNT = 300
 
 MAKE_FILES = """
@@ -35,9 +37,7 @@ def files(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bare Keras files: the published network over raw pixels and over 0…1, another network, one with code inside."""
     folder = tmp_path_factory.mktemp("files")
     published = repository / "digits/1/model.keras"
-    subprocess.run(
-        [sys.executable, "-c", MAKE_FILES, published, folder], check=True, capture_output=True, timeout=120
-    )
+    subprocess.run([sys.executable, "-c", MAKE_FILES, published, folder], check=True, capture_output=True, timeout=120)
     return folder
 
 
@@ -48,9 +48,9 @@ def expected(server: ServerProcess, test_images: NDArray[np.uint8]) -> PredictRe
         return predict(channel, test_images)
 
 
-def predict(channel: object, test_images: NDArray[np.uint8]) -> PredictResponse:
+def predict(channel: grpc.Channel, test_images: NDArray[np.uint8]) -> PredictResponse:
     request = PredictRequest(images=test_images[:COUNT].tobytes(), include_probabilities=True)
-    return PredictionServiceStub(channel).Predict(request, timeout=DEADLINE)  # type: ignore[arg-type,no-any-return,call-overload]
+    return PredictionServiceStub(channel).Predict(request, timeout=DEADLINE)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-import grpc
 import numpy as np
 import pytest
-from digits.v1.prediction_pb2 import PredictRequest
-from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 from numpy.typing import NDArray
+from support.rpc import DEADLINE, raw_call, refusal
 from support.servers import ServerProcess
 
-DEADLINE = 30.0
+from digits.v1.prediction_pb2 import PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
 PREDICT = {"grpc_type": "unary", "grpc_service": "digits.v1.PredictionService", "grpc_method": "Predict"}
 
 
@@ -36,8 +37,7 @@ def test_the_metrics_account_for_exactly_what_was_answered(
     with server.channel() as channel, ThreadPoolExecutor(16) as callers:
         stub = PredictionServiceStub(channel)
         digits = sum(callers.map(call, sizes))
-        with pytest.raises(grpc.RpcError):
-            stub.Predict(PredictRequest(images=b"?"), timeout=DEADLINE)
+        refusal(lambda: stub.Predict(PredictRequest(images=b"?"), timeout=DEADLINE))
 
     counted = [server.metric("digits_predictions_total", model_version="1", digit=str(digit)) for digit in range(10)]
     assert counted == list(np.asarray(digits))
@@ -64,15 +64,14 @@ def test_the_serving_model_is_named(server: ServerProcess) -> None:
 def test_callers_cannot_grow_the_series(server: ServerProcess) -> None:
     def strange_calls(count: int) -> None:
         with server.channel() as channel:
-            stub = PredictionServiceStub(channel)
             for number in range(count):
-                for call, request in (
-                    (stub.Predict, PredictRequest(images=bytes(784), model_version=1000 + number)),
-                    (channel.unary_unary(f"/digits.v1.PredictionService/M{number}"), b""),
-                    (channel.unary_unary(f"/service{number}/Predict"), b""),
+                request = PredictRequest(images=bytes(784), model_version=1000 + number).SerializeToString()
+                for path, message in (
+                    ("/digits.v1.PredictionService/Predict", request),
+                    (f"/digits.v1.PredictionService/M{number}", b""),
+                    (f"/service{number}/Predict", b""),
                 ):
-                    with pytest.raises(grpc.RpcError):
-                        call(request, timeout=DEADLINE)
+                    refusal(partial(raw_call, channel, path, message))
         server.get(f"/page{count}")
 
     strange_calls(3)

@@ -151,12 +151,15 @@ class Batcher:
             running.add_done_callback(lambda done: self._finish(loop, pieces, done.result()))
 
     def _take(self, now: float) -> list[_Piece]:
-        """Takes the oldest images off the queue, at most a batch of them; none of the expired."""
+        """Takes the oldest images off the queue, at most a batch of them; none of the expired or cancelled."""
         pieces: list[_Piece] = []
         room = self._max_batch_size
         left = perf_counter()
         while self._queue and room:
             submission = next(iter(self._queue))
+            if submission.future.done():  # cancelled; its caller has not run yet to drop it
+                self._drop(submission)
+                continue
             if submission.deadline is not None and submission.deadline <= now:
                 self._drop(submission)
                 submission.future.set_exception(
