@@ -23,6 +23,8 @@ FORMATS = ("PNG", "JPEG")
 WORKING_SIDE = 512
 """Pixels of the longer side a file is reduced to before anything is measured on it: plenty for 20, cheap for 4,096."""
 
+Image.MAX_IMAGE_PIXELS = None  # the bound is ours, exact and with its own status: `max_pixels` below
+
 FAINT = 0.2
 """Share of the darkest ink below which a pixel does not count as ink: paper has grain, JPEG has ringing."""
 

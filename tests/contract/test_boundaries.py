@@ -1,0 +1,69 @@
+"""The walls of the house: who may import whom, and what the client may not drag in."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {"digits_training": "training", "digits_server": "server", "digits_client": "client"}
+
+
+def imports(folder: Path) -> set[str]:
+    """The top-level names of every import statement below `folder`, wherever it stands."""
+    names: set[str] = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_the_stubs_and_nothing_of_the_others(package: str) -> None:
+    found = imports(ROOT / PACKAGES[package] / "src")
+    assert "digits" in found
+    assert not found & (PACKAGES.keys() - {package})
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_depends_on_the_stubs_and_on_none_of_the_others(package: str) -> None:
+    project = tomllib.loads((ROOT / PACKAGES[package] / "pyproject.toml").read_text())["project"]
+    ours = {name.split("==")[0] for name in project["dependencies"] if name.startswith("digits-")}
+    assert ours == {"digits-proto"}
+
+
+def test_the_client_depends_on_grpcio_protobuf_and_numpy_only() -> None:
+    project = tomllib.loads((ROOT / "client/pyproject.toml").read_text())["project"]
+    names = {dependency.split(">=")[0].split("==")[0] for dependency in project["dependencies"]}
+    assert names == {"digits-proto", "grpcio", "numpy", "protobuf"}
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("digits_client", ["tensorflow", "keras", "ai_edge_litert", "PIL", "prometheus_client"]),
+        ("digits_server.app", ["tensorflow", "keras", "matplotlib"]),
+        ("digits_training.cli", ["tensorflow", "keras", "matplotlib"]),
+    ],
+)
+def test_importing_does_not_load_what_is_not_needed(module: str, unwanted: list[str]) -> None:
+    code = f"import sys, {module}; print([name for name in {unwanted} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_the_server_image_installs_no_tensorflow() -> None:
+    locked = (ROOT / "requirements/server.txt").read_text()
+    assert "ai-edge-litert==" in locked
+    assert not any(line.startswith(("tensorflow", "keras")) for line in locked.splitlines())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.name)
+def test_lock_files_name_no_host(path: Path) -> None:
+    assert "://" not in path.read_text()
