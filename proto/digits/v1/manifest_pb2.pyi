@@ -64,6 +64,7 @@ class Manifest(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     GOLDEN_IMAGES_FIELD_NUMBER: _builtins.int
     GOLDEN_TOLERANCE_FIELD_NUMBER: _builtins.int
+    OVERRULED_OBJECTIONS_FIELD_NUMBER: _builtins.int
     schema_version: _builtins.int
     """Version of this schema. Readers refuse a number they do not know. Now: 1."""
     model_name: _builtins.str
@@ -104,6 +105,10 @@ class Manifest(_message.Message):
     def golden_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___GoldenImage]:
         """Images whose scores the server recomputes before the version goes live."""
 
+    @_builtins.property
+    def overruled_objections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the gate objected to and was overruled on by --force, one sentence each. Empty: nothing to object to."""
+
     def __init__(
         self,
         *,
@@ -119,10 +124,11 @@ class Manifest(_message.Message):
         metrics: Global___Metrics | None = ...,
         golden_images: _abc.Iterable[Global___GoldenImage] | None = ...,
         golden_tolerance: _builtins.float = ...,
+        overruled_objections: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "input", b"input", "metrics", b"metrics", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "files", b"files", "framework_versions", b"framework_versions", "golden_images", b"golden_images", "golden_tolerance", b"golden_tolerance", "input", b"input", "labels", b"labels", "metrics", b"metrics", "model_name", b"model_name", "model_version", b"model_version", "schema_version", b"schema_version", "training", b"training"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "files", b"files", "framework_versions", b"framework_versions", "golden_images", b"golden_images", "golden_tolerance", b"golden_tolerance", "input", b"input", "labels", b"labels", "metrics", b"metrics", "model_name", b"model_name", "model_version", b"model_version", "overruled_objections", b"overruled_objections", "schema_version", b"schema_version", "training", b"training"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -207,8 +213,9 @@ class Training(_message.Message):
     TRAINING_IMAGES_FIELD_NUMBER: _builtins.int
     VALIDATION_IMAGES_FIELD_NUMBER: _builtins.int
     LABEL_COUNTS_FIELD_NUMBER: _builtins.int
+    IMPORTED_FILE_FIELD_NUMBER: _builtins.int
     network: _builtins.str
-    """Name of the network: "mlp" or "cnn"."""
+    """Name of the network: "mlp" or "cnn", or "imported" for a model made elsewhere."""
     parameters: _builtins.int
     """Number of trained parameters."""
     training_images: _builtins.int
@@ -227,6 +234,12 @@ class Training(_message.Message):
     def label_counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Number of training images of each label, ten counts."""
 
+    @_builtins.property
+    def imported_file(self) -> Global___ModelFile:
+        """The file an imported model came from, by its name without folders; absent from a model trained here. Of the
+        fields above, such a model has network, parameters, hyperparameters (how it was read) and the test data.
+        """
+
     def __init__(
         self,
         *,
@@ -237,10 +250,11 @@ class Training(_message.Message):
         training_images: _builtins.int = ...,
         validation_images: _builtins.int = ...,
         label_counts: _abc.Iterable[_builtins.int] | None = ...,
+        imported_file: Global___ModelFile | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hyperparameters", b"hyperparameters"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hyperparameters", b"hyperparameters", "imported_file", b"imported_file"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "hyperparameters", b"hyperparameters", "label_counts", b"label_counts", "network", b"network", "parameters", b"parameters", "training_images", b"training_images", "validation_images", b"validation_images"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "hyperparameters", b"hyperparameters", "imported_file", b"imported_file", "label_counts", b"label_counts", "network", b"network", "parameters", b"parameters", "training_images", b"training_images", "validation_images", b"validation_images"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

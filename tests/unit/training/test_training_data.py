@@ -70,7 +70,7 @@ def _refused(folder: Path, sentence: str) -> None:
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    _refused(tmp_path / "nowhere", "nowhere is not a folder with a data set")
+    _refused(tmp_path / "nowhere", "nowhere is neither a folder with a data set nor an .npz file")
 
 
 def test_a_missing_file_is_refused(folder: Path) -> None:

@@ -1,22 +1,26 @@
 """`digits-train`: parse, call, exit codes.
 
-0 done; 1 failed; 2 a value that cannot be used; 3 the gate refused to publish. Every failure is one line on stderr.
+0 done; 1 failed; 2 a value that cannot be used; 3 the gate refused to publish; 143 stopped by SIGTERM. Every failure
+is one line on stderr.
 """
 
+import signal
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from digits_training.errors import TrainingError
-from digits_training.settings import Settings, flag
+from digits_training.errors import Interrupted, TrainingError
+from digits_training.settings import NETWORK_DEFAULTS, Kind, Settings, flag
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. SIGTERM and SIGINT end it cleanly: what was begun is undone, what was trained is kept."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -30,9 +34,16 @@ def run(arguments: list[str]) -> int:
         return _failed(str(error), error.exit_code)
     except OSError as error:
         return _failed(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1)
+    except Interrupted as interruption:
+        return _failed(str(interruption), interruption.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever fails, the person gets one line and an exit code
         return _failed(f"{type(error).__name__}: {' '.join(str(error).split())}", 1)
     return 0
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough; cleaning up takes a moment
+    raise Interrupted(number)
 
 
 def _failed(sentence: str, exit_code: int) -> int:
@@ -62,23 +73,46 @@ _TYPES: dict[Any, Any] = {
     tuple[int, ...]: _Listed(int),
     tuple[str, ...]: _Listed(str),
 }
+Command = Callable[..., None]
 
 
-def settings_options(command: Callable[..., None]) -> Callable[..., None]:
-    """One option and one environment variable per field of Settings; those not given keep the field's default."""
-    for each in reversed(fields(Settings)):
-        shown = ",".join(map(str, each.default)) if isinstance(each.default, tuple) else each.default
-        command = click.option(
-            flag(each.name),
-            type=_TYPES.get(each.type, each.type),
-            envvar=f"DIGITS_{each.name.upper()}",
-            help=each.metadata["help"] + (f" Default: {shown}." if shown is not None else ""),
-        )(command)
-    return command
+def settings_options(*names: str) -> Callable[[Command], Command]:
+    """An option and an environment variable for each of these fields of Settings; those not given keep its default."""
+
+    def decorate(command: Command) -> Command:
+        for each in reversed([each for each in fields(Settings) if each.name in names]):
+            command = click.option(
+                flag(each.name),
+                type=_TYPES.get(each.type, each.type),
+                is_flag=each.type is bool,
+                envvar=f"DIGITS_{each.name.upper()}",
+                help=each.metadata["help"] + _defaults(each),
+            )(command)
+        return command
+
+    return decorate
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+def _defaults(each: Field[Any]) -> str:
+    """The default of a setting for its help, with what single networks have instead."""
+    others = {network: own[each.name] for network, own in NETWORK_DEFAULTS.items() if each.name in own}
+    texts = [] if each.default is None or each.default is False else [_text(each.default)]
+    texts += [f"{network} {_text(value)}" for network, value in others.items()]
+    return f" Default: {', '.join(texts)}." if texts else ""
+
+
+def _text(value: Any) -> str:
+    return (
+        ",".join(map(str, value))
+        if isinstance(value, tuple)
+        else f"{value:.4g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    return Settings.for_network(**{name: value for name, value in options.items() if value is not None})
 
 
 def _say(line: str) -> None:
@@ -90,11 +124,41 @@ def commands() -> None:
     """Trains digit classifiers and publishes them to a model repository."""
 
 
+# Each command imports what it runs when it runs: TensorFlow takes seconds, `--help` and a wrong value should not.
+
+
 @commands.command()
-@settings_options
+@settings_options(*(each.name for each in fields(Settings) if each.metadata["kind"] != Kind.READING))
 def train(**options: Any) -> None:
     """Train a network and publish it as the next version."""
-    settings = Settings(**_given(options))
-    from digits_training.job import train as run_training  # TensorFlow takes seconds to import
+    settings = _settings(options)
+    from digits_training import job
 
-    run_training(settings, _say)
+    job.train(settings, _say)
+
+
+@commands.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True))
+@settings_options(
+    *("repository", "data", "transpose", "save", "pixel_range", "min_accuracy", "max_regression", "force", "labels")
+)
+def import_model(file: Path, **options: Any) -> None:
+    """Publish a model made elsewhere: a .keras or .h5 file, or a SavedModel folder.
+
+    It is checked before anything of it is built, evaluated, converted, and published as the next version.
+    """
+    settings = _settings(options)
+    from digits_training import job
+
+    job.import_model(file, settings, _say)
+
+
+@commands.command()
+@click.argument("version", type=click.IntRange(min=1))
+@settings_options("repository", "data")
+def evaluate(version: int, **options: Any) -> None:
+    """Recompute the figures of a published version, and fail if they are not those of its manifest."""
+    settings = _settings(options)
+    from digits_training import audit
+
+    audit.audit(version, settings, _say)

@@ -5,7 +5,9 @@ the number of dimensions), the dimensions as big-endian 32-bit integers, then th
 """
 
 import hashlib
+import io
 import math
+import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,21 +53,45 @@ class DataSet:
     files: tuple[DataFile, ...]
 
 
-def read(directory: Path | None) -> DataSet:
-    """The data set in `directory`, or MNIST as it ships with the package.
+def read(path: Path | None, *, transpose: bool = False) -> DataSet:
+    """The data set at `path`, or MNIST as it ships with the package.
 
-    Four IDX files, gzip-compressed or not: the names contain `train` or else `t10k` or `test`, and `images` or
-    `labels`. A `SHA256SUMS` beside them is verified. Raises DataError.
+    A folder holds four IDX files, gzip-compressed or not: the names contain `train` or else `t10k` or `test`, and
+    `images` or `labels`. A `SHA256SUMS` beside them is verified. An .npz file holds the arrays x_train, y_train,
+    x_test and y_test. `transpose` swaps rows and columns of every image. Raises DataError.
     """
-    directory = directory or MNIST
+    path = path or MNIST
+    dataset = _read_npz(path) if path.suffix == ".npz" and path.is_file() else _read_folder(path)
+    if not transpose:
+        return dataset
+    train, test = (
+        LabelledImages(np.ascontiguousarray(part.images.swapaxes(1, 2)), part.labels)
+        for part in (dataset.train, dataset.test)
+    )
+    return DataSet(train, test, dataset.files)
+
+
+def split(labelled: LabelledImages, validation_share: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
+    """Training and validation images: disjoint, by one permutation of the indices that depends on `seed` alone.
+
+    The split is made once, before anything is shuffled, so no image is ever on both sides.
+    """
+    order = np.random.default_rng([seed, len(labelled)]).permutation(len(labelled))
+    boundary = len(labelled) - round(validation_share * len(labelled))
+    if not 0 < boundary < len(labelled):
+        raise DataError(f"{len(labelled)} training images cannot be split with validation share {validation_share:g}")
+    return labelled.take(np.sort(order[:boundary])), labelled.take(np.sort(order[boundary:]))
+
+
+def _read_folder(directory: Path) -> DataSet:
     if not directory.is_dir():
-        raise DataError(f"{directory} is not a folder with a data set")
+        raise DataError(f"{directory} is neither a folder with a data set nor an .npz file")
     checksums = _checksums(directory)
     files: list[DataFile] = []
 
     def content(path: Path) -> bytes:
         stored = path.read_bytes()
-        file = DataFile(name=path.name, sha256=hashlib.sha256(stored).hexdigest(), size_bytes=len(stored))
+        file = _data_file(path.name, stored)
         if checksums.get(path.name, file.sha256) != file.sha256:
             raise DataError(f"{path.name} is damaged: its SHA-256 differs from the one in SHA256SUMS")
         files.append(file)
@@ -81,16 +107,33 @@ def read(directory: Path | None) -> DataSet:
     return DataSet(train, test, tuple(sorted(files, key=lambda file: file.name)))
 
 
-def split(labelled: LabelledImages, validation_share: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
-    """Training and validation images: disjoint, by one permutation of the indices that depends on `seed` alone.
+def _read_npz(path: Path) -> DataSet:
+    stored = path.read_bytes()
+    parts: list[LabelledImages] = []
+    try:
+        with zipfile.ZipFile(io.BytesIO(stored)) as archive:
+            if any(member.file_size > MAX_IMAGES * SIDE * SIDE for member in archive.infolist()):
+                raise DataError(f"{path.name} claims more than {MAX_IMAGES:,} images")
+        with np.load(io.BytesIO(stored), allow_pickle=False) as arrays:
+            for part in ("train", "test"):
+                images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
+                if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE) or not len(images):
+                    shape = f"{images.dtype}{list(images.shape)}"
+                    raise DataError(f"{path.name}: x_{part} must be uint8[N, {SIDE}, {SIDE}], not {shape}")
+                if labels.dtype.kind not in "iu" or labels.ndim != 1:
+                    shape = f"{labels.dtype}{list(labels.shape)}"
+                    raise DataError(f"{path.name}: y_{part} must be integers[N], not {shape}")
+                parts.append(_checked(images, labels, f"y_{part} of {path.name}"))
+    except KeyError as error:
+        raise DataError(f"{path.name} must hold x_train, y_train, x_test and y_test: {error.args[0]}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path.name} is not a sound .npz file of plain arrays") from error
+    train, test = parts
+    return DataSet(train, test, (_data_file(path.name, stored),))
 
-    The split is made once, before anything is shuffled, so no image is ever on both sides.
-    """
-    order = np.random.default_rng([seed, len(labelled)]).permutation(len(labelled))
-    boundary = len(labelled) - round(validation_share * len(labelled))
-    if not 0 < boundary < len(labelled):
-        raise DataError(f"{len(labelled)} training images cannot be split with validation share {validation_share:g}")
-    return labelled.take(np.sort(order[:boundary])), labelled.take(np.sort(order[boundary:]))
+
+def _data_file(name: str, stored: bytes) -> DataFile:
+    return DataFile(name=name, sha256=hashlib.sha256(stored).hexdigest(), size_bytes=len(stored))
 
 
 def _only(directory: Path, words: tuple[str, ...], what: str) -> Path:
@@ -135,12 +178,13 @@ def _leading_bytes(name: str, stored: bytes, size: int) -> bytes:
         raise DataError(f"{name} is not a sound gzip file") from error
 
 
-def _checked(images: NDArray[np.uint8], labels: NDArray[np.uint8], name: str) -> LabelledImages:
+def _checked(images: NDArray[np.uint8], labels: NDArray[np.integer], name: str) -> LabelledImages:
     if len(images) != len(labels):
         raise DataError(f"{name} has {len(labels):,} labels for {len(images):,} images")
-    if labels.max() >= LABELS:
-        raise DataError(f"{name} has label {labels.max()}; labels are 0 to {LABELS - 1}")
-    return LabelledImages(images, labels)
+    wrong = labels[(labels < 0) | (labels >= LABELS)]
+    if len(wrong):
+        raise DataError(f"{name} has label {wrong[0]}; labels are 0 to {LABELS - 1}")
+    return LabelledImages(images, labels.astype(np.uint8))
 
 
 def _checksums(directory: Path) -> dict[str, str]:

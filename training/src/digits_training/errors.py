@@ -7,7 +7,11 @@ TrainingError            1  what went wrong, in one sentence
 ├── ParityError          1  the converted model answers differently from the Keras model
 ├── MismatchError        1  recomputed figures differ from the published ones
 └── RefusedError         3  the gate refused to publish
+
+Interrupted        128 + n  stopped by signal n, SIGTERM or SIGINT; no Exception, so that no library swallows it
 """
+
+import signal
 
 
 class TrainingError(Exception):
@@ -42,3 +46,11 @@ class RefusedError(TrainingError):
     """The gate refused to publish; the message has the numbers."""
 
     exit_code = 3
+
+
+class Interrupted(BaseException):
+    """The process was asked to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.exit_code = 128 + number

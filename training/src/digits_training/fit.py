@@ -4,6 +4,7 @@ Every image is seen once an epoch, in a new order each time. What a plain Keras 
 way from Python into TensorFlow, once per step: here the steps run inside TensorFlow, STEPS_PER_CALL at a time.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_training.augment import augments, distort
 from digits_training.checkpoint import Checkpoint, Progress
 from digits_training.data import LabelledImages
 from digits_training.evaluate import accuracy, cross_entropy
@@ -35,14 +37,10 @@ def fit(
     One dictionary an epoch: `loss` (nats) and `accuracy` on the training images while they were learnt, `val_loss`
     and `val_accuracy` on the validation images after it. `say` gets one line an epoch.
     """
-    import keras
-
-    optimizer = keras.optimizers.get(settings.optimizer)
-    if settings.learning_rate is not None:
-        optimizer.learning_rate = settings.learning_rate
+    optimizer = build_optimizer(settings, steps_per_epoch=math.ceil(len(train) / settings.batch_size))
     optimizer.build(network.trainable_variables)
     state = [*network.variables, *optimizer.variables]
-    run_steps = _step_runner(network, optimizer, train, settings.batch_size)
+    run_steps = _step_runner(network, optimizer, train, settings)
 
     progress = checkpoint.restore(state) or Progress()
     if progress.epoch or progress.images:
@@ -76,16 +74,36 @@ def fit(
     return progress.history
 
 
-def _step_runner(network: Any, optimizer: Any, train: LabelledImages, batch_size: int) -> Any:
+def build_optimizer(settings: Settings, steps_per_epoch: int) -> Any:
+    """The Keras optimizer the settings name; whatever they leave open keeps Keras's default."""
+    import keras
+
+    config: dict[str, Any] = {"learning_rate": settings.learning_rate, "weight_decay": settings.weight_decay}
+    config = {name: value for name, value in config.items() if value is not None}
+    if settings.schedule == "cosine":
+        default = float(keras.optimizers.get(settings.optimizer).learning_rate)
+        warm_up = min(steps_per_epoch, steps_per_epoch * settings.epochs // 4)
+        config["learning_rate"] = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0,
+            warmup_target=config.get("learning_rate", default),
+            warmup_steps=warm_up,
+            decay_steps=steps_per_epoch * settings.epochs - warm_up,
+        )
+    return keras.optimizers.get({"class_name": settings.optimizer, "config": config})
+
+
+def _step_runner(network: Any, optimizer: Any, train: LabelledImages, settings: Settings) -> Any:
     """A compiled function: int32[M] indices of training images → (sum of their losses, number answered rightly).
 
-    It takes ⌈M / batch_size⌉ steps of the optimiser, one a batch, in the order of the indices.
+    It takes ⌈M / batch_size⌉ steps of the optimizer, one a batch, in the order of the indices.
     """
     import keras
     import tensorflow as tf
 
+    batch_size = settings.batch_size
     images = tf.constant(train.images)
     labels = tf.constant(train.labels.astype(np.int32))
+    seed = tf.constant(settings.seed, tf.uint32)
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(reduction="sum")
 
     def run_steps(indices: Any) -> tuple[Any, Any]:
@@ -93,9 +111,12 @@ def _step_runner(network: Any, optimizer: Any, train: LabelledImages, batch_size
         right = tf.constant(0)
         for start in tf.range(0, tf.size(indices), batch_size):
             batch = indices[start : start + batch_size]
-            batch_labels = tf.gather(labels, batch)
+            batch_images, batch_labels = tf.gather(images, batch), tf.gather(labels, batch)
+            if augments(settings):
+                step = tf.cast(optimizer.iterations.value, tf.int32)
+                batch_images = distort(batch_images, tf.stack([tf.bitcast(seed, tf.int32), step]), settings)
             with tf.GradientTape() as tape:
-                probabilities = network(tf.gather(images, batch), training=True)
+                probabilities = network(batch_images, training=True)
                 batch_loss = cross_entropy(batch_labels, probabilities)
                 mean_loss = batch_loss / tf.cast(tf.size(batch), tf.float32)
             gradients = tape.gradient(mean_loss, network.trainable_variables)

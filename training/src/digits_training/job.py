@@ -2,92 +2,124 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from digits.v1.manifest_pb2 import Manifest, Metrics, ModelInput, Training
-from digits_training import backend, data, export, manifest, publish, report
+from digits.v1.manifest_pb2 import Training
+from digits_training import backend, data, export, gate, importing, manifest, model_card, publish, report, save
 from digits_training.checkpoint import Checkpoint, fingerprint
+from digits_training.data import DataSet
 from digits_training.errors import RefusedError
 from digits_training.evaluate import evaluate
 from digits_training.fit import fit, probabilities_of
 from digits_training.networks import build_network
-from digits_training.settings import MODEL_NAME, Kind, Settings
+from digits_training.settings import Kind, Settings
 
 Say = Callable[[str], None]
+History = list[dict[str, float]]
 
 
 def train(settings: Settings, say: Say) -> int:
     """Trains, evaluates, converts, proves parity, and publishes; returns the version. Raises TrainingError."""
-    dataset = data.read(settings.data)
+    dataset = data.read(settings.data, transpose=settings.transpose)
     training, validation = data.split(dataset.train, settings.validation_share, settings.seed)
     say(
         f"{len(training):,} training, {len(validation):,} validation and {len(dataset.test):,} test images "
         f"from {settings.data or 'MNIST as shipped'}"
     )
-
-    backend.start(settings.seed)
+    backend.start(settings.seed, settings.network)
     network = build_network(settings)
     say(f"{settings.network}: {network.count_params():,} parameters")
+
     hyperparameters = settings.of_kind(Kind.HYPERPARAMETER)
     run = fingerprint(hyperparameters, [file.sha256 for file in dataset.files], manifest.framework_versions())
-    model_folder = settings.repository / MODEL_NAME
-    checkpoint = Checkpoint(model_folder / ".checkpoints", run)
+    checkpoint = Checkpoint(settings.checkpoint_dir or settings.model_folder / ".checkpoints", run)
     history = fit(network, training, validation, settings=settings, checkpoint=checkpoint, say=say)
 
-    with publish.staging(model_folder) as folder:
-        network.save(folder / "model.keras")
+    made = Training(
+        network=settings.network,
+        data=dataset.files,
+        training_images=len(training),
+        validation_images=len(validation),
+        label_counts=training.label_counts(),
+    )
+    made.hyperparameters.update(hyperparameters)
+    version = release(network, made, history, dataset, settings=settings, say=say)
+    checkpoint.remove()
+    return version
+
+
+def import_model(path: Path, settings: Settings, say: Say) -> int:
+    """Checks, loads, adapts, evaluates, converts and publishes a model made elsewhere; returns the version."""
+    dataset = data.read(settings.data, transpose=settings.transpose)
+    backend.start(seed=0)
+    imported = importing.load(path)
+    sample = dataset.train.take(np.arange(min(importing.SAMPLE, len(dataset.train))))
+    network, pixel_range = importing.adapt(imported, sample, settings.pixel_range)
+    say(f"{path.name}: {network.count_params():,} parameters, pixels from {pixel_range.replace('-', ' to ')}")
+    made = Training(network="imported", data=dataset.files, imported_file=importing.identity(path))
+    made.hyperparameters.update({"pixel_range": pixel_range, "transpose": settings.transpose})
+    return release(network, made, [], dataset, settings=settings, say=say)
+
+
+def release(network: Any, made: Training, history: History, dataset: DataSet, *, settings: Settings, say: Say) -> int:
+    """Converts a Keras model, proves parity, evaluates, gates, reports, and publishes; returns the version.
+
+    `history` is empty for a model that was not trained here. Raises TrainingError.
+    """
+    if settings.save:
+        save.save(network, settings.save)
+        say(f"saved {settings.save}")
+    with publish.staging(settings.model_folder) as folder:
+        with backend.quiet():
+            network.save(folder / "model.keras")
         export.convert(network, folder / "model.tflite")
         probabilities = export.litert_probabilities(folder / "model.tflite", dataset.test.images)
         difference = export.prove_parity(probabilities_of(network, dataset.test.images), probabilities)
-        figures = evaluate(probabilities, dataset.test.labels)  # of what serves
+        figures = evaluate(probabilities, dataset.test.labels)  # of what will serve
+        network.summary(print_fn=say)
         say(
             f"test set: accuracy {figures.accuracy:.4f}, loss {figures.loss:.4f}; "
             f"LiteRT gives the same answers, probabilities within {difference:.1e}"
         )
-        if figures.accuracy < settings.min_accuracy:
-            raise RefusedError(
-                f"not published: test accuracy {figures.accuracy:.4f} is below {settings.min_accuracy:g}"
-            )
+        objections = gate.objections(figures, settings.model_folder, dataset.test, settings)
+        if objections and not settings.force:
+            raise RefusedError("not published: " + "; ".join(objections))
 
-        description = Manifest(
-            schema_version=manifest.SCHEMA_VERSION,
-            model_name=MODEL_NAME,
-            input=ModelInput(dtype="uint8", shape=[data.SIDE, data.SIDE], background=0, ink=255),
-            labels=settings.labels,
-            framework_versions=manifest.framework_versions(),
-            training=Training(
-                network=settings.network,
-                parameters=network.count_params(),
-                data=dataset.files,
-                training_images=len(training),
-                validation_images=len(validation),
-                label_counts=training.label_counts(),
-            ),
-            metrics=Metrics(validation_accuracy=history[-1]["val_accuracy"], validation_loss=history[-1]["val_loss"]),
-            golden_images=manifest.golden_images(dataset.test, probabilities),
-            golden_tolerance=manifest.GOLDEN_TOLERANCE,
+        described = manifest.describe(
+            settings.labels, made, figures, difference, manifest.golden_images(dataset.test, probabilities)
         )
-        description.training.hyperparameters.update(hyperparameters)
-        description.metrics.MergeFrom(manifest.metrics_on_test_set(figures, difference))
+        described.training.parameters = network.count_params()
+        described.overruled_objections.extend(objections)
+        if history:
+            described.metrics.validation_accuracy = history[-1]["val_accuracy"]
+            described.metrics.validation_loss = history[-1]["val_loss"]
 
-        (folder / "report").mkdir()
-        report.write_history(folder / "report", history)
-        report.write_confusion_matrix(folder / "report", figures, settings.labels)
-        report.write_model_card(folder / "report", description)
+        pictures = folder / "report"
+        pictures.mkdir()
+        if history:
+            report.write_history(pictures, history)
+        report.write_confusion_matrix(pictures, figures, settings.labels)
+        report.write_per_label(pictures, figures, settings.labels)
+        report.write_calibration(pictures, figures)
+        report.write_mistakes(pictures, dataset.test, probabilities, settings.labels)
+        model_card.write(pictures, described)
 
         def write_manifest(folder: Path, version: int) -> None:
-            description.model_version = version
-            description.created_at.CopyFrom(now())
-            manifest.write(description, folder)
+            described.model_version = version
+            described.created_at.CopyFrom(_now())
+            manifest.write(described, folder)
 
         version = publish.publish(folder, write_manifest)
-    checkpoint.remove()
-    say(f"published version {version}: {model_folder / str(version)}")
+    for objection in objections:
+        say(f"published by force although {objection}")
+    say(f"published version {version}: {settings.model_folder / str(version)}")
     return version
 
 
-def now() -> Timestamp:
+def _now() -> Timestamp:
     timestamp = Timestamp()
     timestamp.GetCurrentTime()
     return timestamp

@@ -9,9 +9,10 @@ import numpy as np
 from google.protobuf import json_format
 from numpy.typing import NDArray
 
-from digits.v1.manifest_pb2 import GoldenImage, LabelMetrics, Manifest, Metrics, ModelFile
-from digits_training.data import LABELS, LabelledImages
+from digits.v1.manifest_pb2 import GoldenImage, LabelMetrics, Manifest, Metrics, ModelFile, ModelInput, Training
+from digits_training.data import LABELS, SIDE, LabelledImages
 from digits_training.evaluate import Evaluation
+from digits_training.settings import MODEL_NAME
 
 SCHEMA_VERSION = 1
 GOLDEN_TOLERANCE = 1e-4
@@ -27,6 +28,23 @@ def write(manifest: Manifest, folder: Path) -> None:
     complete.files.extend(model_file(path, folder) for path in paths)
     text = json_format.MessageToJson(complete, indent=2, always_print_fields_with_no_presence=True)
     (folder / _FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def describe(
+    labels: tuple[str, ...], made: Training, figures: Evaluation, difference: float, golden: list[GoldenImage]
+) -> Manifest:
+    """A manifest without what only publishing knows: version, time and files."""
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        model_name=MODEL_NAME,
+        input=ModelInput(dtype="uint8", shape=[SIDE, SIDE], background=0, ink=255),
+        labels=labels,
+        framework_versions=framework_versions(),
+        training=made,
+        metrics=metrics_on_test_set(figures, difference),
+        golden_images=golden,
+        golden_tolerance=GOLDEN_TOLERANCE,
+    )
 
 
 def read(folder: Path) -> Manifest:

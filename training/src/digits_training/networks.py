@@ -27,4 +27,17 @@ def _mlp(scaled: Any, settings: Settings) -> Any:
     return features
 
 
-_NETWORKS: dict[str, Callable[[Any, Settings], Any]] = {"mlp": _mlp}
+def _cnn(scaled: Any, settings: Settings) -> Any:
+    from keras import layers
+
+    features = layers.Reshape((SIDE, SIDE, 1))(scaled)
+    for channels, pool in ((32, True), (64, True), (64, False)):
+        features = layers.Conv2D(channels, 3, padding="same", use_bias=False)(features)
+        features = layers.BatchNormalization(momentum=0.9)(features)
+        features = layers.Activation(settings.activation)(features)
+        if pool:
+            features = layers.MaxPooling2D()(features)
+    return layers.Dropout(settings.dropout)(layers.Flatten()(features))
+
+
+_NETWORKS: dict[str, Callable[[Any, Settings], Any]] = {"mlp": _mlp, "cnn": _cnn}

@@ -1,18 +1,21 @@
-"""What people look at: training curves, confusion matrix, and the model card that tells of the model in words."""
+"""What people look at: curves, matrices, the worst mistakes, and the model card that tells of the model in words."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
 
-from digits.v1.manifest_pb2 import Manifest
-from digits_training.evaluate import Evaluation
+from digits_training.data import LabelledImages
+from digits_training.evaluate import CALIBRATION_BINS, Evaluation
 
 _DOTS_PER_INCH = 120
-_BLUE, _ORANGE = "#1f5fa8", "#d9660a"
+_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9660a", "#9a9a9a"
+_MISTAKES = 25
 
 
 def write_history(folder: Path, history: list[dict[str, float]]) -> None:
@@ -22,7 +25,8 @@ def write_history(folder: Path, history: list[dict[str, float]]) -> None:
 
     epochs = range(1, len(history) + 1)
     figure = Figure(figsize=(10, 4), layout="constrained")
-    for axes, name, title in zip(figure.subplots(1, 2), ("loss", "accuracy"), ("Loss (nats)", "Accuracy"), strict=True):
+    panels = zip(figure.subplots(1, 2), ("loss", "accuracy"), ("Loss (nats)", "Accuracy"), strict=True)
+    for axes, name, title in panels:
         axes.plot(epochs, figures[name], color=_BLUE, marker="o", markersize=3, label="training, while learnt")
         axes.plot(epochs, figures[f"val_{name}"], color=_ORANGE, marker="o", markersize=3, label="validation")
         axes.set(title=title, xlabel="Epoch")
@@ -39,11 +43,10 @@ def write_confusion_matrix(folder: Path, evaluation: Evaluation, labels: tuple[s
     figure = Figure(figsize=(7.5, 7), layout="constrained")
     axes: Any = figure.subplots()
     axes.imshow(shares**0.4, cmap="Blues", vmin=0, vmax=1)
-    for row, column in [(row, column) for row in range(10) for column in range(10)]:
+    for row, column in np.ndindex(*counts.shape):
         colour = "white" if shares[row, column] > 0.3 else "black" if counts[row, column] else "#bbbbbb"
         axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=9)
-    rotation = 0 if max(map(len, labels)) <= 3 else 40
-    axes.set_xticks(range(10), labels, rotation=rotation, ha="center" if rotation == 0 else "right")
+    axes.set_xticks(range(10), labels, **_slanted_if_long(labels))
     axes.set_yticks(range(10), labels)
     axes.set(
         title=f"{evaluation.accuracy:.2%} of {evaluation.images:,} test images answered rightly",
@@ -53,49 +56,76 @@ def write_confusion_matrix(folder: Path, evaluation: Evaluation, labels: tuple[s
     _save(figure, folder / "confusion_matrix.png")
 
 
-def write_model_card(folder: Path, manifest: Manifest) -> None:
-    """model_card.md, all of it from the manifest."""
-    training, metrics = manifest.training, manifest.metrics
-    rows = [
-        f"| {name} | {figures.precision:.4f} | {figures.recall:.4f} | {figures.images:,} |"
-        for name, figures in zip(manifest.labels, metrics.labels, strict=True)
-    ]
-    hyperparameters = "\n".join(f"- {name}: {value}" for name, value in sorted(training.hyperparameters.items()))
-    frameworks = ", ".join(f"{name} {version}" for name, version in sorted(manifest.framework_versions.items()))
-    card = f"""# {manifest.model_name}: {training.network}, {metrics.test_accuracy:.2%} on the test set
+def write_per_label(folder: Path, evaluation: Evaluation, labels: tuple[str, ...]) -> None:
+    """per_label.png: precision and recall of each label on the test set."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes: Any = figure.subplots()
+    places = np.arange(10)
+    lowest = min(evaluation.precision.min(), evaluation.recall.min())
+    for offset, name, values, colour in (
+        (-0.2, "precision", evaluation.precision, _BLUE),
+        (0.2, "recall", evaluation.recall, _ORANGE),
+    ):
+        bars = axes.bar(places + offset, values, width=0.38, color=colour, label=name)
+        axes.bar_label(bars, [f"{value:.1%}".removesuffix("%") for value in values], fontsize=7, padding=2)
+    floor = max(0.0, np.floor(lowest * 20 - 1) / 20)  # the axis begins at a twentieth below the lowest bar, and says so
+    axes.set_ylim(floor, 1 + (1 - floor) * 0.12)
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1])
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xticks(places, labels, **_slanted_if_long(labels))
+    axes.set(title=f"Precision and recall of each label, in % (the axis begins at {floor:.0%})")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    _save(figure, folder / "per_label.png")
 
-Classifies images of 28 × 28 pixels, one byte each, 0 background to 255 ink, as one of ten labels:
-{", ".join(manifest.labels)}.
 
-## Figures
+def write_calibration(folder: Path, evaluation: Evaluation) -> None:
+    """calibration.png: how often answers of a given confidence are right, and how many there are."""
+    figure = Figure(figsize=(6, 6.5), layout="constrained")
+    curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    filled = evaluation.bin_counts > 0
+    curve.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="perfectly calibrated")
+    curve.plot(
+        evaluation.bin_confidence[filled], evaluation.bin_accuracy[filled], color=_BLUE, marker="o", label="this model"
+    )
+    curve.set(
+        title=f"Calibration on the test set: expected error {evaluation.calibration_error:.2%}",
+        ylabel="Share answered rightly",
+        ylim=(-0.02, 1.02),
+    )
+    curve.legend()
+    curve.grid(alpha=0.3)
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    counts.bar(edges[:-1], evaluation.bin_counts, width=1 / CALIBRATION_BINS, align="edge", color=_BLUE, ec="white")
+    counts.set(xlabel="Confidence", ylabel="Images", yscale="log", xlim=(0, 1), ylim=(0.7, None))
+    _save(figure, folder / "calibration.png")
 
-Test set: {metrics.test_images:,} images that decided nothing during training. Accuracy {metrics.test_accuracy:.4f},
-cross-entropy {metrics.test_loss:.4f} nats, expected calibration error {metrics.expected_calibration_error:.4f}.
-Validation: accuracy {metrics.validation_accuracy:.4f}, cross-entropy {metrics.validation_loss:.4f} nats.
 
-| label | precision | recall | images |
-|---|---|---|---|
-{chr(10).join(rows)}
+def write_mistakes(
+    folder: Path, test: LabelledImages, probabilities: NDArray[np.float32], labels: tuple[str, ...]
+) -> None:
+    """mistakes.png: the test images answered wrongly with the highest confidence, 25 of them at most."""
+    answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(answers != test.labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
+    figure = Figure(figsize=(8.5, 9.5), layout="constrained")
+    figure.suptitle(
+        f"The {len(worst)} most confident of {len(wrong):,} mistakes on the test set"
+        if len(wrong)
+        else "No mistakes on the test set"
+    )
+    panels: NDArray[Any] = np.asarray(figure.subplots(5, 5))
+    for axes in panels.flat:
+        axes.axis("off")
+    for axes, index in zip(panels.flat, worst, strict=False):
+        axes.imshow(test.images[index], cmap="gray_r", vmin=0, vmax=255)
+        axes.set_title(
+            f"{labels[test.labels[index]]}, answered {labels[answers[index]]}\n{confidence[index]:.1%} sure", fontsize=8
+        )
+    _save(figure, folder / "mistakes.png")
 
-![Training curves](history.png)
-![Confusion matrix](confusion_matrix.png)
 
-## How it was made
-
-{training.parameters:,} parameters, fitted to {training.training_images:,} images; {training.validation_images:,} were
-held out for validation. Built with {frameworks}.
-
-{hyperparameters}
-
-`model.tflite` was converted from `model.keras`; on the test set both give the same answers, and their probabilities
-differ by {metrics.conversion_max_difference:.1e} at most.
-
-## Limits
-
-It knows centred, upright images of one symbol, like those of its training set. Whatever else it is shown, it answers
-with one of its ten labels; its confidence is a hint, not a proof.
-"""
-    (folder / "model_card.md").write_text(card, encoding="utf-8")
+def _slanted_if_long(labels: tuple[str, ...]) -> dict[str, Any]:
+    return {"rotation": 40, "ha": "right"} if max(map(len, labels)) > 3 else {}
 
 
 def _save(figure: Figure, path: Path) -> None:

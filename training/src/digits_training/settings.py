@@ -20,6 +20,7 @@ class Kind(StrEnum):
     HYPERPARAMETER = "hyperparameter"  # the weights: the same ones and the same data give the same model
     GATE = "gate"  # whether the model is published
     PRESENTATION = "presentation"  # how the model is described
+    READING = "reading"  # how files of others are understood
     PLACE = "place"  # where things lie on this machine; never recorded
 
 
@@ -36,7 +37,10 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-NETWORKS = ("mlp",)
+NETWORKS = ("mlp", "cnn")
+SCHEDULES = ("constant", "cosine")
+PIXEL_RANGES = ("auto", "0-1", "0-255")
+SAVE_SUFFIXES = (".keras", ".h5")
 ACTIVATIONS = (  # all of Keras but glu, which halves its features, and threshold, which takes parameters
     *("celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh"),
     *("leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu"),
@@ -48,25 +52,71 @@ OPTIMIZERS = (  # all of Keras but those that wrap or combine others
     *("schedulefreeadamw", "sgd"),
 )
 
+NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {  # where a network does better with others than the fields' defaults
+    "cnn": {
+        "optimizer": "adamw",
+        "learning_rate": 0.004,
+        "schedule": "cosine",
+        "weight_decay": 1e-4,
+        "dropout": 0.3,
+        "epochs": 15,
+        "batch_size": 128,
+        "validation_share": 1 / 12,
+        "rotation": 10.0,
+        "zoom": 0.1,
+        "shear": 0.1,
+        "shift": 2.0,
+    },
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of one run. Raises SettingsError, naming setting and value, when one is out of its bounds."""
 
     repository: Path = setting(Path("models"), "The model repository: versions go to DIR/digits/<version>.", Kind.PLACE)
-    data: Path | None = setting(None, "Folder of the data set, IDX files; MNIST itself if not given.", Kind.PLACE)
+    data: Path | None = setting(
+        None, "Folder of IDX files, or an .npz file, of images and labels; MNIST itself if not given.", Kind.PLACE
+    )
+    checkpoint_dir: Path | None = setting(
+        None, "Folder for the state of an interrupted run; beside the versions, hidden, if not given.", Kind.PLACE
+    )
+    save: Path | None = setting(None, "Also write the Keras model to this .keras or .h5 file.", Kind.PLACE)
 
     network: str = setting("mlp", "The network to train.", choices=NETWORKS)
     hidden_sizes: tuple[int, ...] = setting((20, 20), "Units of the mlp's hidden layers.", least=1, most=4096)
     activation: str = setting("relu", "Activation of the hidden layers, by its Keras name.", choices=ACTIVATIONS)
+    dropout: float = setting(0.0, "Share of the cnn's last features dropped at each step.", least=0, most=0.9)
     optimizer: str = setting("sgd", "The optimiser, by its Keras name.", choices=OPTIMIZERS)
-    learning_rate: float | None = setting(None, "Step size of the optimiser; Keras's default if not given.", least=0)
-    epochs: int = setting(10, "Passes over the training images.", least=1)
-    batch_size: int = setting(20, "Images per step.", least=1)
+    learning_rate: float | None = setting(None, "Step size, at its highest; Keras's default if not given.", least=0)
+    schedule: str = setting(
+        "constant", "The step size over the run; cosine: one epoch up, then down.", choices=SCHEDULES
+    )
+    weight_decay: float | None = setting(None, "Weight decay a step; Keras's default if not given.", least=0, most=1)
+    epochs: int = setting(10, "Passes over the training images.", least=1, most=10_000)
+    batch_size: int = setting(20, "Images per step.", least=1, most=100_000)
     validation_share: float = setting(0.3, "Share of the training images held out for validation.", least=0, most=0.9)
     seed: int = setting(0, "Decides weights, split and order: same seed, same model.", least=0, most=2**32 - 1)
 
+    rotation: float = setting(0.0, "Augmentation: degrees an image is turned by, at most.", least=0, most=180)
+    zoom: float = setting(0.0, "Augmentation: share an image grows or shrinks by, at most.", least=0, most=0.9)
+    shear: float = setting(0.0, "Augmentation: columns an image slants by per row, at most.", least=0, most=1)
+    shift: float = setting(0.0, "Augmentation: pixels an image moves by, at most.", least=0, most=14)
+
+    transpose: bool = setting(False, "Swap rows and columns of the images as read, as EMNIST's files need.")
+    pixel_range: str = setting(
+        "auto", "What an imported model wants its pixels scaled to.", Kind.READING, choices=PIXEL_RANGES
+    )
+
     min_accuracy: float = setting(0.9, "Test accuracy below which nothing is published.", Kind.GATE, least=0, most=1)
+    max_regression: float = setting(
+        0.05,
+        "Loss of accuracy against the served model, overall or on one label, that is still published.",
+        Kind.GATE,
+        least=0,
+        most=1,
+    )
+    force: bool = setting(False, "Publish whatever the gate says; the manifest records what it said.", Kind.GATE)
 
     labels: tuple[str, ...] = setting(
         tuple("0123456789"), "Names of the ten labels, separated by commas.", Kind.PRESENTATION
@@ -77,6 +127,19 @@ class Settings:
             _check(each, getattr(self, each.name))
         if len(self.labels) != 10 or len(set(self.labels)) != 10 or not all(self.labels):
             raise SettingsError(f"labels must be ten different names, not {','.join(self.labels)!r}")
+
+        if self.save is not None and self.save.suffix not in SAVE_SUFFIXES:
+            raise SettingsError(f"--save writes {_listed(SAVE_SUFFIXES)} files, not {self.save.name!r}")
+
+    @classmethod
+    def for_network(cls, **given: Any) -> "Settings":
+        """The settings given, completed with the network's own defaults and then with everybody's."""
+        return cls(**(NETWORK_DEFAULTS.get(given.get("network", "mlp"), {}) | given))
+
+    @property
+    def model_folder(self) -> Path:
+        """Where the versions lie."""
+        return self.repository / MODEL_NAME
 
     def of_kind(self, *kinds: Kind) -> dict[str, Any]:
         """The settings of these kinds by name, as JSON knows them (tuples as lists)."""

@@ -1,0 +1,95 @@
+"""The model card: what the manifest says of a model, in words for people."""
+
+from pathlib import Path
+
+from google.protobuf import json_format
+
+from digits.v1.manifest_pb2 import Manifest
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Writes model_card.md into the report's folder, which holds the pictures already; all of it from the manifest."""
+    metrics = manifest.metrics
+    title = f"# {manifest.model_name}: {manifest.training.network}, {metrics.test_accuracy:.2%} on the test set"
+    parts = [title, _purpose(manifest), *_overruled(manifest), _figures(manifest, folder), _making(manifest), _LIMITS]
+    (folder / "model_card.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _purpose(manifest: Manifest) -> str:
+    return f"""Classifies images of 28 × 28 pixels, one byte each, 0 background to 255 ink, as one of ten labels:
+{", ".join(manifest.labels)}."""
+
+
+def _overruled(manifest: Manifest) -> list[str]:
+    if not manifest.overruled_objections:
+        return []
+    objections = "\n".join(f"- {objection}" for objection in manifest.overruled_objections)
+    return [f"**Published by force.** The gate objected:\n\n{objections}"]
+
+
+def _figures(manifest: Manifest, folder: Path) -> str:
+    metrics = manifest.metrics
+    rows = "\n".join(
+        f"| {name} | {label.precision:.4f} | {label.recall:.4f} | {label.images:,} |"
+        for name, label in zip(manifest.labels, metrics.labels, strict=True)
+    )
+    pictures = "\n\n".join(
+        f"![{caption}]({name})"
+        for name, caption in (
+            ("history.png", "Training curves"),
+            ("confusion_matrix.png", "Confusion matrix"),
+            ("per_label.png", "Precision and recall"),
+            ("calibration.png", "Calibration"),
+            ("mistakes.png", "The most confident mistakes"),
+        )
+        if (folder / name).exists()
+    )
+    validation = f"""
+Validation, after the last epoch: accuracy {metrics.validation_accuracy:.4f}, cross-entropy
+{metrics.validation_loss:.4f} nats."""
+    return f"""## Figures
+
+Test set: {metrics.test_images:,} images that decided nothing during training. Accuracy {metrics.test_accuracy:.4f},
+cross-entropy {metrics.test_loss:.4f} nats, expected calibration error {metrics.expected_calibration_error:.4f}.\
+{validation if manifest.training.validation_images else ""}
+
+| label | precision | recall | images |
+|---|---|---|---|
+{rows}
+
+{pictures}"""
+
+
+def _making(manifest: Manifest) -> str:
+    training = manifest.training
+    if training.HasField("imported_file"):
+        origin = f"Imported from `{training.imported_file.path}` (SHA-256 `{training.imported_file.sha256}`)."
+    else:
+        origin = f"""Fitted to {training.training_images:,} images; {training.validation_images:,} were held out for
+validation."""
+    frameworks = ", ".join(f"{name} {version}" for name, version in sorted(manifest.framework_versions.items()))
+    hyperparameters = json_format.MessageToDict(training.hyperparameters)
+    rows = "\n".join(f"| {name} | {_shown(value)} |" for name, value in sorted(hyperparameters.items()))
+    return f"""## How it was made
+
+{training.parameters:,} parameters. {origin}
+Built with {frameworks}.
+
+| setting | value |
+|---|---|
+{rows}
+
+`model.tflite` was converted from `model.keras`; on the test set both give the same answers, and their probabilities
+differ by {manifest.metrics.conversion_max_difference:.1e} at most."""
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return f"{value:g}" if isinstance(value, float) else "Keras's default" if value is None else str(value)
+
+
+_LIMITS = """## Limits
+
+It knows centred, upright images of one symbol, like those of its training set. Whatever else it is shown, it answers
+with one of its ten labels; its confidence is a hint, not a proof."""
