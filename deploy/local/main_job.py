@@ -125,6 +125,7 @@ def run(repository: Path, *, keep_serving: bool) -> None:
 
 
 def main() -> int:
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # in step with the server's log lines
     parser = argparse.ArgumentParser(description="Train if needed, serve, classify the test set, keep serving.")
     parser.add_argument("--repository", type=Path, default=Path("models"), help="model repository (default: models)")
     parser.add_argument("--exit", action="store_true", help="stop the server and exit after the test set")

@@ -1,0 +1,36 @@
+"""The client of Digits: handwritten digits in, labels and probabilities out.
+
+    from digits_client import Client
+
+    with Client("localhost:50051") as client:
+        print(client.predict("digit.png"))
+
+`AsyncClient` has the same methods to await.
+"""
+
+from digits_client._async import AsyncClient
+from digits_client._errors import (
+    DeadlineExceeded,
+    DigitsError,
+    InvalidInput,
+    NotFound,
+    ResourceExhausted,
+    ServerError,
+    Unavailable,
+)
+from digits_client._results import Prediction, Predictions
+from digits_client._sync import Client
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "DeadlineExceeded",
+    "DigitsError",
+    "InvalidInput",
+    "NotFound",
+    "Prediction",
+    "Predictions",
+    "ResourceExhausted",
+    "ServerError",
+    "Unavailable",
+]

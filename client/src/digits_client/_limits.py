@@ -1,0 +1,34 @@
+"""Every number of the client, with its unit."""
+
+TIMEOUT_SECONDS = 10.0
+"""What a call may take unless it says otherwise, retries included."""
+
+IMAGES_PER_RPC = 1024
+"""Images a batch is split into: 0.8 MB of pixels, and the server's own batch size."""
+
+FILES_PER_RPC = 64
+"""Image files of one RPC: the server's default limit."""
+
+BYTES_PER_RPC = 3 * 1024 * 1024
+"""Bytes of image files in one RPC, unless one file alone has more; servers take 4 MiB a message by default."""
+
+RPCS_IN_FLIGHT = 4
+"""RPCs of one batch at once: enough to keep the server busy while replies travel."""
+
+ATTEMPTS = 4
+"""Tries of one RPC, the first one included, while the server is UNAVAILABLE."""
+
+FIRST_BACKOFF_SECONDS = 0.05
+MOST_BACKOFF_SECONDS = 1.0
+
+RETRY_TOKENS = 10
+"""The retry budget: a failed try takes a token, and below half of them nothing is retried, so that an outage is not
+made worse by retries (gRFC A6, "retry throttling")."""
+
+RETRY_TOKENS_PER_SUCCESS = 0.1
+
+POLL_SECONDS = 0.05
+"""Between two looks at a server that is not ready yet."""
+
+REPLY_BYTES = 64 * 1024 * 1024
+"""Bytes of the largest reply accepted: 1,024 images with all probabilities take 60 kB."""

@@ -1,0 +1,80 @@
+"""What a call gives back."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """The answer for one image.
+
+    digit          the predicted label, 0 to 9
+    confidence     its probability, 0 to 1
+    model_version  the version that answered
+    probabilities  float32[10], summing to 1; None unless asked for
+    """
+
+    digit: int
+    confidence: float
+    model_version: int
+    probabilities: NDArray[np.float32] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.digit} ({self.confidence:.1%}, model version {self.model_version})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions(Sequence[Prediction]):
+    """The answers for N images, in their order, as columns; an index gives one Prediction.
+
+    digits          uint8[N], the predicted labels
+    confidences     float32[N], their probabilities
+    model_versions  int64[N], the versions that answered: one version for all, unless it changed in between
+    probabilities   float32[N, 10]; None unless asked for
+    """
+
+    digits: NDArray[np.uint8]
+    confidences: NDArray[np.float32]
+    model_versions: NDArray[np.int64]
+    probabilities: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.digits)
+
+    @overload
+    def __getitem__(self, index: int) -> Prediction: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Predictions": ...
+    def __getitem__(self, index: int | slice) -> "Prediction | Predictions":
+        rows = None if self.probabilities is None else self.probabilities[index]
+        if isinstance(index, slice):
+            return Predictions(self.digits[index], self.confidences[index], self.model_versions[index], rows)
+        return Prediction(
+            int(self.digits[index]), float(self.confidences[index]), int(self.model_versions[index]), rows
+        )
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return (self[index] for index in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<Predictions of {len(self)} images: {np.array2string(self.digits, threshold=20)}>"
+
+
+def concatenated(parts: Sequence[Predictions], *, probabilities: bool) -> Predictions:
+    """One result of many, in their order."""
+    none = Predictions(
+        np.empty(0, np.uint8), np.empty(0, np.float32), np.empty(0, np.int64), np.empty((0, 10), np.float32)
+    )
+    parts = parts or [none]
+    return Predictions(
+        np.concatenate([part.digits for part in parts]),
+        np.concatenate([part.confidences for part in parts]),
+        np.concatenate([part.model_versions for part in parts]),
+        np.concatenate([part.probabilities for part in parts if part.probabilities is not None])
+        if probabilities
+        else None,
+    )
