@@ -47,7 +47,7 @@ ACTIVATIONS = (  # all of Keras but glu, which halves its features, and threshol
     *("soft_shrink", "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus"),
     *("swish", "tanh", "tanh_shrink"),
 )
-OPTIMIZERS = (  # all of Keras but those that wrap or combine others
+OPTIMIZERS = (  # all of Keras but those that wrap or combine others, and lamb, whose name Keras does not resolve
     *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "muon", "nadam", "rmsprop"),
     *("schedulefreeadamw", "sgd"),
 )
@@ -126,7 +126,7 @@ class Settings:
         for each in fields(self):
             _check(each, getattr(self, each.name))
         if len(self.labels) != 10 or len(set(self.labels)) != 10 or not all(self.labels):
-            raise SettingsError(f"labels must be ten different names, not {','.join(self.labels)!r}")
+            raise SettingsError(f"--labels must be ten different names, not {','.join(self.labels)!r}")
 
         if self.save is not None and self.save.suffix not in SAVE_SUFFIXES:
             raise SettingsError(f"--save writes {_listed(SAVE_SUFFIXES)} files, not {self.save.name!r}")
@@ -158,7 +158,7 @@ def _check(each: Field[Any], value: Any) -> None:
         raise SettingsError(f"{flag(each.name)} {value!r} is unknown: choose one of {_listed(choices)}")
     for number in value if isinstance(value, tuple) else () if value is None else (value,):
         if (least is not None and not number >= least) or (most is not None and not number <= most):
-            bounds = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"
+            bounds = f"at least {least:.12g}" if most is None else f"from {least:.12g} to {most:.12g}"
             raise SettingsError(f"{flag(each.name)} must be {bounds}, not {number}")
 
 

@@ -1,0 +1,74 @@
+"""Every setting is stated once, bounded, and refused by name."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digits_training import settings as settings_module
+from digits_training.errors import SettingsError
+from digits_training.settings import Kind, Settings
+
+
+def test_the_defaults_are_the_reference_run() -> None:
+    reference = Settings()
+    assert (reference.network, reference.hidden_sizes, reference.activation) == ("mlp", (20, 20), "relu")
+    assert (reference.optimizer, reference.batch_size, reference.epochs) == ("sgd", 20, 10)
+    assert reference.validation_share == 0.3
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"network": "rnn"}, "--network 'rnn' is unknown: choose one of mlp, cnn"),
+        ({"activation": "rleu"}, "--activation 'rleu' is unknown: choose one of celu, elu, .*, relu, "),
+        ({"optimizer": "sdg"}, "--optimizer 'sdg' is unknown: choose one of .*, adam, .*, sgd$"),
+        ({"schedule": "linear"}, "--schedule 'linear' is unknown: choose one of constant, cosine"),
+        ({"pixel_range": "0-2"}, "--pixel-range '0-2' is unknown: choose one of auto, 0-1, 0-255"),
+        ({"epochs": 0}, "--epochs must be from 1 to 10000, not 0"),
+        ({"batch_size": -20}, "--batch-size must be from 1 to 100000, not -20"),
+        ({"hidden_sizes": (20, 0)}, "--hidden-sizes must be from 1 to 4096, not 0"),
+        ({"validation_share": 1.0}, "--validation-share must be from 0 to 0.9, not 1.0"),
+        ({"seed": -1}, "--seed must be from 0 to 4294967295, not -1"),
+        ({"min_accuracy": float("nan")}, "--min-accuracy must be from 0 to 1, not nan"),
+        ({"max_regression": 1.5}, "--max-regression must be from 0 to 1, not 1.5"),
+        ({"learning_rate": -0.1}, "--learning-rate must be at least 0, not -0.1"),
+        ({"labels": tuple("012345678")}, "--labels must be ten different names, not '0,1,2,3,4,5,6,7,8'"),
+        ({"labels": tuple("0123456788")}, "--labels must be ten different names"),
+        ({"save": Path("model.pb")}, "--save writes .keras, .h5 files, not 'model.pb'"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_by_name(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence) as refused:
+        Settings(**values)
+    assert refused.value.exit_code == 2
+
+
+def test_a_network_brings_its_own_defaults_and_the_caller_overrules_them() -> None:
+    assert Settings.for_network(network="cnn").optimizer == "adamw"
+    assert Settings.for_network(network="cnn", optimizer="sgd").optimizer == "sgd"
+    assert Settings.for_network() == Settings()
+
+
+def test_no_path_counts_as_a_hyperparameter() -> None:
+    hyperparameters = Settings().of_kind(Kind.HYPERPARAMETER)
+    assert {"network", "epochs", "seed", "validation_share"} <= hyperparameters.keys()
+    assert not {each.name for each in fields(Settings) if "Path" in str(each.type)} & hyperparameters.keys()
+
+
+def test_the_activations_are_all_of_keras_but_two() -> None:
+    import keras
+
+    keras_names = {name for name in dir(keras.activations) if not name.startswith("_")}
+    keras_names -= {"get", "serialize", "deserialize"}
+    assert set(settings_module.ACTIVATIONS) == (keras_names | {"swish", "hard_swish"}) - {"glu", "threshold"}
+
+
+def test_the_optimizers_are_all_of_keras_that_stand_alone() -> None:
+    import keras
+
+    classes = {name for name, value in vars(keras.optimizers).items() if isinstance(value, type)}
+    combining = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"}
+    unresolved = {"Lamb"}  # keras.optimizers.get does not know its name
+    assert set(settings_module.OPTIMIZERS) == {name.lower() for name in classes - combining - unresolved}
