@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 SOURCES := proto/generate.py training server client tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test check format stubs lock clean
+.PHONY: help install run demo test bench bench-peers check format stubs lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -32,6 +32,12 @@ demo: install  ## the same, then exit
 
 test: install  ## every test
 	$(BIN)/python -m pytest
+
+bench: install  ## our server beside its floors and Triton; rewrites the figures in docs/performance.md
+	$(BIN)/python -m benchmarks.serving --repository $(REPOSITORY)
+
+bench-peers: install  ## what bench compares with: h2load, C++ gRPC, Triton, pyvoy
+	$(BIN)/python -m benchmarks.serving.peers
 
 check: install  ## format, lint, types, stubs
 	$(BIN)/ruff format --check $(SOURCES)

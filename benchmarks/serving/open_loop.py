@@ -1,0 +1,79 @@
+"""Open-loop load: requests leave on a Poisson schedule and wait for nobody, so that queueing shows.
+
+The generator is `open_loop.cc`. A latency counts from the moment its request was meant to leave. A generator that fell
+behind, and one that waits for answers, would hide exactly the delays that are asked for.
+"""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.serving.cores import on_cores
+from benchmarks.serving.figures import percentile
+from benchmarks.serving.native import binary
+
+TIME_LIMIT = 60.0  # seconds for one run
+OK = 0  # gRPC's status code
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One request: when it was meant to leave, how much later it left, when its answer had come. ms."""
+
+    intended: float
+    late: float
+    latency: float
+    status: int
+    reply_bytes: int
+
+
+@dataclass(frozen=True)
+class Queueing:
+    """Latency under one offered rate.
+
+    offered   requests per second that the schedule asked for
+    p50, p99  ms from intended to answered, over the requests that were answered
+    failed    requests with another status than OK, or a reply of the wrong size
+    late_p99  ms that the generator itself was late; its share of p99
+    """
+
+    offered: float
+    requests: int
+    failed: int
+    p50: float | None
+    p99: float | None
+    late_p99: float
+
+
+def parse(output: str) -> list[Arrival]:
+    """The generator's lines; times there are µs."""
+    arrivals = []
+    for line in output.splitlines():
+        intended, late, latency, status, size = line.split("\t")
+        arrivals.append(Arrival(int(intended) / 1e3, int(late) / 1e3, int(latency) / 1e3, int(status), int(size)))
+    return arrivals
+
+
+def account(arrivals: list[Arrival], offered: float, reply_bytes: int) -> Queueing:
+    """Failures are counted apart: a fast refusal must not make a server look quick."""
+    answered = sorted(
+        arrival.latency for arrival in arrivals if (arrival.status, arrival.reply_bytes) == (OK, reply_bytes)
+    )
+    return Queueing(
+        offered=offered,
+        requests=len(arrivals),
+        failed=len(arrivals) - len(answered),
+        p50=percentile(answered, 0.5) if answered else None,
+        p99=percentile(answered, 0.99) if answered else None,
+        late_p99=percentile(sorted(arrival.late for arrival in arrivals), 0.99),
+    )
+
+
+def run(
+    address: str, method: str, message: Path, cores: str, *, rate: float, seconds: float, seed: int, reply_bytes: int
+) -> Queueing:
+    """Offers `rate` requests per second for `seconds`."""
+    schedule = [f"{rate:.3f}", f"{seconds:.3f}", str(seed)]
+    line = on_cores(cores, [binary("open_loop"), address, method, message, *schedule])
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=TIME_LIMIT)
+    return account(parse(done.stdout), rate, reply_bytes)

@@ -1,0 +1,65 @@
+"""docs/performance.md: the figures between its two markers are a run's, the rest is written by hand."""
+
+from benchmarks.serving import tables
+from benchmarks.serving.paths import PAGE, PLOT
+from benchmarks.serving.plot import draw
+from benchmarks.serving.results import Results
+
+BEGIN = "<!-- figures: begin (make bench) -->"
+END = "<!-- figures: end -->"
+
+
+class NoMarkers(Exception):
+    """The page lacks the two markers, so nothing says where figures go."""
+
+
+def rewrite(results: Results) -> None:
+    """Draws the plot and puts the figures of a run into the page."""
+    draw(results, PLOT)
+    PAGE.write_text(spliced(PAGE.read_text(), figures(results)))
+    print(f"wrote {PAGE.name} and {PLOT.name}")
+
+
+def spliced(page: str, text: str) -> str:
+    """`page` with `text` between the markers. Raises NoMarkers."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise NoMarkers(f"the page needs {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}"
+
+
+def figures(results: Results) -> str:
+    """Everything between the markers."""
+    return "\n\n".join([_ran_on(results), f"![The figures as a plot]({PLOT.name})", sections(results)])
+
+
+def sections(results: Results) -> str:
+    """The tables alone."""
+    parts = {
+        "Targets": "\n\n".join(tables.targets(results, transport) for transport in _transports(results)),
+        "Single images": tables.per_server(results, tables.THROUGHPUT),
+        "Batches, start-up, memory": tables.per_server(results, tables.BATCHES),
+        "The network alone": tables.network(results),
+        "One image beside large requests": tables.per_server(results, tables.BESIDE),
+        "Latency under load that does not wait": tables.open_loop(results),
+    }
+    missing = [f"- {title}: {reason}" for title, reason in results.skipped.items()]
+    missing += [f"- {error}" for error in results.errors()]
+    if missing:
+        parts["Not measured"] = "\n".join(missing)
+    return "\n\n".join(f"### {title}\n\n{text}" for title, text in parts.items() if text)
+
+
+def _transports(results: Results) -> list[str]:
+    return [name.removeprefix("digits-") for name in results.titles if name.startswith("digits-")]
+
+
+def _ran_on(results: Results) -> str:
+    options = results.options
+    how = (
+        f"Measured {results.date}: {len(results.rounds)} rounds in {results.minutes:.0f} minutes, "
+        f"{options['seconds']:g} s a load. Servers ran on core {options['server_cores']}, ours with "
+        f"{options['workers']} worker, load generators on core {options['load_cores']}."
+    )
+    return f"{how}\n\n" + "\n".join(f"- {name}: {text}" for name, text in results.machine.items())

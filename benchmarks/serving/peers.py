@@ -1,0 +1,53 @@
+"""`python -m benchmarks.serving.peers`: installs what the comparison needs and the project does not.
+
+Debian packages for h2load and the C++ programs, and two virtual environments outside the repository.
+"""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.serving.paths import PEERS, SCRIPTS
+
+DEBIAN = [
+    "nghttp2-client",
+    "g++",
+    "pkg-config",
+    "libgrpc++-dev",
+    "libprotobuf-dev",
+    "protobuf-compiler",
+    "protobuf-compiler-grpc",
+]
+# PyTriton carries a Triton that embeds the libpython of the distribution: any other Python of the same version fails.
+TRITON_PYTHON = "/usr/bin/python3"
+TRITON = ["nvidia-pytriton==0.7.0"]
+PYVOY = ["pyvoy==1.3.0", f"protobuf=={version('protobuf')}"]
+
+
+def main() -> int:
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *DEBIAN]
+    if os.geteuid() == 0:
+        _run("apt-get", "update")
+        _run(*install)
+    else:
+        print(f"not root, so first run: sudo {' '.join(install)}")
+    _environment(PEERS / "triton", TRITON_PYTHON, TRITON)
+    _environment(PEERS / "pyvoy", sys.executable, PYVOY)
+    return 0
+
+
+def _environment(folder: Path, python: str, packages: list[str]) -> None:
+    uv = SCRIPTS / "uv"
+    _run(uv, "venv", "--allow-existing", "--python", python, folder)
+    _run(uv, "pip", "install", "--python", folder / "bin" / "python", *packages)
+
+
+def _run(*command: str | Path) -> None:
+    print("+", *command, flush=True)
+    subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""One round: every server is started, and each scenario goes through all of them before the next one begins.
+
+So a server and its floor are measured seconds apart, and what the machine does meanwhile happens to both. Ratios are
+taken within a round; the order of the servers moves on by one from round to round.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from benchmarks.serving.closed_loop import WrongAnswers
+from benchmarks.serving.cores import on_cores
+from benchmarks.serving.paths import BUILD, ROOT, SCRIPTS
+from benchmarks.serving.payloads import Payloads
+from benchmarks.serving.running import ENVIRONMENT, DidNotStart, Running
+from benchmarks.serving.scenarios import LOADS, Bench, Figures
+from benchmarks.serving.servers import Command, Server
+
+FAILURES = (WrongAnswers, DidNotStart, subprocess.SubprocessError)
+"""What ends the measurement of one server and not the run."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to measure.
+
+    server_cores, load_cores  CPU lists as taskset takes them
+    seconds                   that one load lasts
+    open_loop                 whether its generator could be built
+    """
+
+    server_cores: str
+    load_cores: str
+    seconds: float
+    open_loop: bool
+
+
+def run_round(number: int, servers: list[Server], payloads: Payloads, plan: Plan) -> dict[str, Figures]:
+    """Figures of each server by its name; what went wrong with one stands under its `error`."""
+    start = number % len(servers)
+    rotated = servers[start:] + servers[:start]
+    figures: dict[str, Figures] = {server.name: {} for server in servers}
+    with ExitStack() as stack:
+        benches = []
+        for server in rotated:
+            running = stack.enter_context(Running(server, plan.server_cores, BUILD / f"{server.name}.log"))
+            benches.append(Bench(running, payloads, plan.load_cores, plan.seconds, seed=number))
+            _measure("startup_s", benches[-1:], Bench.start, figures)
+        for scenario, load in LOADS.items():
+            _measure(scenario, benches, partial(Bench.under, load=load), figures)
+        _measure("beside_large", benches, Bench.beside_large, figures)
+        if plan.open_loop:
+            _measure("open_loop", benches, lambda bench: bench.open_loop(_capacity(figures, bench)), figures)
+        _measure("footprint", benches, Bench.footprint, figures)
+    figures["network"] = _bare_network(payloads, plan)
+    return figures
+
+
+def _measure(scenario: str, benches: list[Bench], work: Callable[[Bench], Any], figures: dict[str, Figures]) -> None:
+    """One scenario, through all servers that have not failed yet."""
+    print(f"  {scenario}: {', '.join(bench.running.server.name for bench in benches)}", flush=True)
+    for bench in benches:
+        name = bench.running.server.name
+        if "error" in figures[name]:
+            continue
+        try:
+            figures[name][scenario] = work(bench)
+        except FAILURES as error:
+            figures[name]["error"] = f"{scenario}: {error}"
+            print(f"    {name} failed: {error}", flush=True)
+
+
+def _capacity(figures: dict[str, Figures], bench: Bench) -> float:
+    """Requests per second that a server answered with 64 in flight."""
+    capacity: float = figures[bench.running.server.name]["single_64"]["requests_per_second"]
+    return capacity
+
+
+def _bare_network(payloads: Payloads, plan: Plan) -> Figures:
+    """µs per call of the network alone, by images per call."""
+    model = payloads.version / "model.tflite"
+    line: Command = [SCRIPTS / "python", "-m", "benchmarks.serving.bare_network", model, str(plan.seconds)]
+    done = subprocess.run(
+        on_cores(plan.server_cores, line),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures

@@ -1,0 +1,119 @@
+"""What is measured. A new server is one more entry of `all_servers`."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.serving.native import NotBuilt, binary
+from benchmarks.serving.paths import PEERS, SCRIPTS
+from benchmarks.serving.payloads import Payloads
+from benchmarks.serving.protocols import DIGITS, OPEN_INFERENCE, Protocol
+
+Command = list[str | Path]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that can be started.
+
+    name         its key in the raw figures
+    title        its name in tables
+    command      gRPC port → command line
+    has_model    whether it answers with the published network's digits; the echoes do not
+    missing      why it cannot be measured here; None when it can
+    """
+
+    name: str
+    title: str
+    command: Callable[[int], Command]
+    protocol: Protocol = DIGITS
+    has_model: bool = False
+    missing: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def all_servers(payloads: Payloads, workers: int) -> list[Server]:
+    """Every server of the comparison, the missing ones too."""
+    return [
+        _digits("grpcio", payloads, workers),
+        _digits("envoy", payloads, workers),
+        _grpcio_echo(),
+        _envoy_echo(),
+        _cpp_echo(),
+        _triton(payloads),
+    ]
+
+
+def _digits(transport: str, payloads: Payloads, workers: int) -> Server:
+    program = SCRIPTS / "digits-server"
+
+    def command(port: int) -> Command:
+        # The third port is Triton's for metrics; here it is HTTP's.
+        http = ["--http-port", str(port + 2)]
+        many = ["--workers", str(workers)] if workers > 1 else []
+        where: Command = ["--repository", payloads.repository, "--host", "127.0.0.1", "--grpc-port", str(port)]
+        return [program, *where, *http, "--transport", transport, *many, "--log-level", "warning"]
+
+    return Server(
+        f"digits-{transport}",
+        f"Digits, {transport} transport",
+        command,
+        has_model=True,
+        missing=_transport_missing(program, transport),
+    )
+
+
+def _transport_missing(program: Path, transport: str) -> str | None:
+    if not program.exists():
+        return f"{program.name} is not installed: run `make install`"
+    usage = subprocess.run([program, "--help"], capture_output=True, text=True, check=True, timeout=30).stdout
+    offered = usage.partition("--transport [")[2].partition("]")[0].split("|")
+    return None if transport in offered else f"digits-server has no --transport {transport}"
+
+
+def _grpcio_echo() -> Server:
+    return Server(
+        "echo-grpcio",
+        "floor: bare grpc.aio echo, no model",
+        lambda port: [SCRIPTS / "python", "-m", "benchmarks.serving.echo_grpcio", str(port)],
+    )
+
+
+def _envoy_echo() -> Server:
+    # In the project's own environment once the server's extra has brought it, else beside it.
+    programs = [SCRIPTS / "pyvoy", PEERS / "pyvoy" / "bin" / "pyvoy"]
+    program = next((path for path in programs if path.exists()), None)
+    return Server(
+        "echo-envoy",
+        "floor: Envoy and a raw ASGI echo (pyvoy), no model",
+        lambda port: [program or "pyvoy", "benchmarks.serving.echo_envoy:app", "--port", str(port)],
+        missing=None if program else "pyvoy is not installed: run `make bench-peers`",
+    )
+
+
+def _cpp_echo() -> Server:
+    try:
+        program, missing = binary("echo"), None
+    except NotBuilt as error:
+        program, missing = Path("echo"), str(error)
+    return Server("echo-cpp", "floor: bare C++ gRPC echo, no model", lambda port: [program, str(port)], missing=missing)
+
+
+def _triton(payloads: Payloads) -> Server:
+    folder = PEERS / "triton" / "bin"
+    return Server(
+        "triton",
+        "Triton, dynamic batching, the network in NumPy",
+        lambda port: [folder / "python", "-m", "benchmarks.serving.triton_server", payloads.weights, str(port)],
+        protocol=OPEN_INFERENCE,
+        has_model=True,
+        missing=None if (folder / "pytriton").exists() else "nvidia-pytriton is not installed: run `make bench-peers`",
+        environment={"PATH": f"{folder}:/usr/bin:/bin"},  # Triton starts `python3` for its backend by name
+    )
+
+
+def tool_missing(program: str, package: str) -> str | None:
+    """Why a tool is missing, or None."""
+    return None if shutil.which(program) else f"{program} (Debian's {package}) is not installed: run `make bench-peers`"

@@ -1,0 +1,84 @@
+"""The figures as Markdown."""
+
+from collections.abc import Iterable, Mapping
+
+from benchmarks.serving.results import Results
+from benchmarks.serving.targets import of_transport
+
+ABSENT = "–"
+
+THROUGHPUT = {
+    "1 in flight: p50 ms": ("single_1", "p50_ms"),
+    "p99 ms": ("single_1", "p99_ms"),
+    "64 in flight: req/s": ("single_64", "requests_per_second"),
+    "CPU µs/req": ("single_64", "cpu_us"),
+    "p50 ms ": ("single_64", "p50_ms"),
+    "p99 ms ": ("single_64", "p99_ms"),
+    "256 in flight: req/s": ("single_256", "requests_per_second"),
+    "p99 ms  ": ("single_256", "p99_ms"),
+}
+BATCHES = {
+    "32 per request: images/s": ("batch_32", "images_per_second"),
+    "CPU µs/req": ("batch_32", "cpu_us"),
+    "1,024 per request: images/s": ("batch_1024", "images_per_second"),
+    "CPU µs/req ": ("batch_1024", "cpu_us"),
+    "start-up s": ("startup_s",),
+    "RSS MB": ("footprint", "rss_mb"),
+    "PSS MB": ("footprint", "pss_mb"),
+}
+BESIDE = {
+    "alone: p50 ms": ("beside_large", "alone_p50_ms"),
+    "p99 ms": ("beside_large", "alone_p99_ms"),
+    "beside 1,024-image requests: p50 ms": ("beside_large", "beside_p50_ms"),
+    "p99 ms ": ("beside_large", "beside_p99_ms"),
+    "the large requests: images/s": ("beside_large", "large_images_per_second"),
+}
+
+
+def number(value: float | None) -> str:
+    """Three digits, and no more zeros than they need."""
+    if value is None:
+        return ABSENT
+    if value >= 100:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    columns = list(head)
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.strip() for cell in line) + " |" for line in lines)
+
+
+def per_server(results: Results, columns: Mapping[str, tuple[str, ...]]) -> str:
+    rows = [
+        [title, *(number(results.median(server, *path)) for path in columns.values())]
+        for server, title in results.titles.items()
+    ]
+    return table(["server", *columns], rows)
+
+
+def network(results: Results) -> str:
+    cells = [number(results.median("network", size)) for size in ("1", "32", "1024")]
+    return table(["µs per call of", "1 image", "32 images", "1,024 images"], [["LiteRT, one thread", *cells]])
+
+
+def open_loop(results: Results) -> str:
+    rows = []
+    for server, title in results.titles.items():
+        for step in results.open_loop(server):
+            share, offered = step["share"] or 0, number(step["offered"])
+            figures = [number(step[key]) for key in ("p50", "p99", "late_p99")]
+            rows.append([title, f"{share:.0%}", offered, *figures, f"{step['failed']:.0f} of {step['requests']:.0f}"])
+    head = ["server", "of its capacity", "offered req/s", "p50 ms", "p99 ms", "generator late, p99 ms", "failed"]
+    return table(head, rows)
+
+
+def targets(results: Results, transport: str) -> str:
+    rows = []
+    for target in of_transport(transport):
+        value = target.measured(results)
+        verdict = ABSENT if value is None else "met" if target.met(value) else "**missed**"
+        bound = f"{'≥' if target.at_least else '≤'} {target.bound:g}{target.unit}"
+        rows.append([target.what, bound, ABSENT if value is None else number(value) + target.unit, verdict])
+    return table([f"{transport} transport", "target", "measured", ""], rows)
