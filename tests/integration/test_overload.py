@@ -1,0 +1,47 @@
+"""A server with no room left says so at once, and says when to come back."""
+
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+from support.rpc import DEADLINE, status_of
+from support.servers import ServerProcess
+from support.waiting import until
+
+from digits.v1.prediction_pb2 import PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+
+def pictures(count: int, side: int) -> PredictRequest:
+    """A bar on a page of `side` × `side`, `count` times."""
+    page = Image.new("L", (side, side), 255)
+    ImageDraw.Draw(page).line((side // 2, side // 5, side // 2, side * 4 // 5), fill=0, width=side // 12)
+    file = BytesIO()
+    page.save(file, "PNG")
+    return PredictRequest(image_files=[file.getvalue()] * count)
+
+
+def test_a_refused_caller_is_told_the_limit_and_when_to_come_back(repository: Path) -> None:
+    with ServerProcess("--repository", repository, "--max-waiting-files", "10") as server, server.channel() as channel:
+        server.wait_ready()
+        stub = PredictionServiceStub(channel)
+        busy = stub.Predict.future(pictures(10, side=4000), timeout=DEADLINE)
+        until(lambda: server.metric("grpc_server_started_total", grpc_method="Predict") == 1, "the first call is taken")
+        refused = stub.Predict.future(pictures(1, side=50), timeout=DEADLINE)
+        status, message = status_of(refused.exception(timeout=DEADLINE))
+        assert status == "RESOURCE_EXHAUSTED"
+        assert "max_waiting_files" in message
+        assert int(dict(refused.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+        assert len(busy.result(timeout=DEADLINE).digits) == 10
+        assert server.metric("digits_rejected_total", reason="overloaded") == 1
+        assert len(stub.Predict(pictures(1, side=50), timeout=DEADLINE).digits) == 1
+
+
+def test_more_images_than_the_queue_holds_name_the_limit(repository: Path) -> None:
+    with ServerProcess("--repository", repository, "--max-queue-size", "100") as server, server.channel() as channel:
+        server.wait_ready()
+        call = PredictionServiceStub(channel).Predict.future(PredictRequest(images=bytes(784 * 101)), timeout=DEADLINE)
+        status, message = status_of(call.exception(timeout=DEADLINE))
+    assert status == "RESOURCE_EXHAUSTED"
+    assert "101 images" in message
+    assert "max_queue_size" in message

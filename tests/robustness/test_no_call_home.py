@@ -1,0 +1,26 @@
+"""Nothing phones home: the whole job runs where there is no way out, and nobody tries the door."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ALONE = ["unshare", "--map-root-user", "--net", sys.executable, str(ROOT / "tests/support/offline.py")]
+
+
+def alone(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*ALONE, *command], capture_output=True, text=True, timeout=250, check=False)
+
+
+def test_training_serving_and_predicting_need_nobody_else(tmp_path: Path) -> None:
+    job = alone(sys.executable, ROOT / "deploy/local/main_job.py", "--repository", tmp_path, "--exit")
+    assert job.returncode == 0, job.stderr
+    assert "The metrics count 10,000 predictions." in job.stdout
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])  # reserved for documentation: nobody's
+def test_an_attempt_to_leave_is_noticed(address: str) -> None:
+    attempt = f"import socket; socket.create_connection(('{address}', 9), timeout=9)"
+    assert alone(sys.executable, "-c", attempt).returncode == 99
