@@ -36,7 +36,7 @@ class Load:
 class Report:
     """What h2load saw.
 
-    requests   done, whatever came back
+    requests   asked for; in a run of fixed duration, done
     answered   of them with HTTP status 200. A gRPC error is one too, but its reply has no bytes
     data       bytes of all replies, with gRPC's frame of five bytes each
     rate       requests per second
@@ -68,11 +68,11 @@ class Report:
 def parse(output: str, log: str) -> Report:
     """Reads h2load's summary and its log: a line of start (µs), status, latency (µs) for each request."""
     rate = _find(r"finished in [^,]+, ([\d.]+) req/s", output)
-    done = _find(r"requests: .* (\d+) done", output)
+    requests = _find(r"requests: (\d+) total", output)
     answered = _find(r"status codes: (\d+) 2xx", output)
     data = _find(r"\((\d+)\) data", output)
     latencies = sorted(int(line.split("\t")[2]) / 1000 for line in log.splitlines())
-    return Report(int(done), int(answered), int(data), float(rate), latencies)
+    return Report(int(requests), int(answered), int(data), float(rate), latencies)
 
 
 def _find(pattern: str, output: str) -> str:

@@ -58,7 +58,7 @@ def _transports(results: Results) -> list[str]:
 def _ran_on(results: Results) -> str:
     options = results.options
     how = (
-        f"Measured {results.date}: {len(results.rounds)} rounds in {results.minutes:.0f} minutes, "
+        f"Measured {results.date} in {results.minutes:.0f} minutes, rounds: {len(results.rounds)}, "
         f"{options['seconds']:g} s a load. Servers ran on core {options['server_cores']}, ours with "
         f"{options['workers']} worker, load generators on core {options['load_cores']}."
     )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import grpc
+
 from benchmarks.serving.closed_loop import WrongAnswers
 from benchmarks.serving.cores import on_cores
 from benchmarks.serving.paths import BUILD, ROOT, SCRIPTS
@@ -20,7 +22,7 @@ from benchmarks.serving.running import ENVIRONMENT, DidNotStart, Running
 from benchmarks.serving.scenarios import LOADS, Bench, Figures
 from benchmarks.serving.servers import Command, Server
 
-FAILURES = (WrongAnswers, DidNotStart, subprocess.SubprocessError)
+FAILURES = (WrongAnswers, DidNotStart, grpc.RpcError, subprocess.SubprocessError)
 """What ends the measurement of one server and not the run."""
 
 

@@ -124,7 +124,8 @@ class Bench:
         ]
 
     def footprint(self) -> Figures:
-        """Resident memory of all processes, MB."""
+        """Resident memory of all processes, MB, after all the load. A server that died of it does not answer here."""
+        self.running.call(self.payloads.images[:1])
         used = memory(self.running.pid)
         return {"rss_mb": used.rss, "pss_mb": used.pss}
 

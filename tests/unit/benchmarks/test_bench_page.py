@@ -1,0 +1,73 @@
+"""The figures as Markdown, and their place in the page."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.serving import page, tables
+from benchmarks.serving.paths import PAGE
+from benchmarks.serving.plot import draw
+from benchmarks.serving.results import Results
+
+RUN = Results(
+    date="2026-01-01",
+    minutes=9.0,
+    options={"seconds": 1.5, "workers": 1, "server_cores": "0", "load_cores": "1"},
+    machine={"CPU": "2 × something", "kernel": "Linux 6"},
+    titles={"digits-grpcio": "Digits, grpcio transport", "echo-grpcio": "floor: bare grpc.aio echo"},
+    skipped={"Triton": "nvidia-pytriton is not installed"},
+    rounds=[
+        {
+            "digits-grpcio": {
+                "startup_s": 0.5,
+                "single_64": {"cpu_us": 550.0, "requests_per_second": 1800.0},
+                "open_loop": [
+                    {"share": 0.9, "offered": 1620.0, "requests": 99, "failed": 0, "p50": 2, "p99": 9, "late_p99": 0.1}
+                ],
+            },
+            "echo-grpcio": {"single_64": {"cpu_us": 500.0, "requests_per_second": 2000.0}},
+            "network": {"1": 12.0, "32": 60.0, "1024": 1300.0},
+        }
+    ],
+)
+
+
+def test_only_what_is_between_the_markers_changes() -> None:
+    written = f"before\n{page.BEGIN}\n\nold\n\n{page.END}\nafter\n"
+    assert page.spliced(written, "new\n") == f"before\n{page.BEGIN}\n\nnew\n\n{page.END}\nafter\n"
+
+
+@pytest.mark.parametrize("written", ["", page.BEGIN, page.END, f"{page.END}{page.BEGIN}"])
+def test_a_page_without_both_markers_is_left_alone(written: str) -> None:
+    with pytest.raises(page.NoMarkers):
+        page.spliced(written, "new")
+
+
+def test_the_documentation_has_both_markers() -> None:
+    assert "new" in page.spliced(PAGE.read_text(), "new")
+
+
+def test_targets_stand_beside_what_was_measured() -> None:
+    text = tables.targets(RUN, "grpcio")
+    assert "| CPU per request, 64 in flight ÷ bare grpc.aio echo | ≤ 1.25× | 1.10× | met |" in text
+    assert "| p50, 1 in flight ÷ Triton | ≤ 0.25× | – | – |" in text
+
+
+def test_the_page_says_what_ran_where_and_what_did_not() -> None:
+    text = page.figures(RUN)
+    assert "Measured 2026-01-01 in 9 minutes, rounds: 1, 1.5 s a load." in text
+    assert "- CPU: 2 × something" in text
+    assert "- Triton: nvidia-pytriton is not installed" in text
+    assert "| Digits, grpcio transport | 90% | 1,620 | 2.00 | 9.00 | 0.10 | 0 of 99 |" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (0.1234, "0.12"), (12.34, "12.3"), (123.4, "123"), (889_432.0, "889,000")]
+)
+def test_numbers_have_three_digits(value: float | None, text: str) -> None:
+    assert tables.number(value) == text
+
+
+def test_the_plot_is_a_picture(tmp_path: Path) -> None:
+    draw(RUN, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
