@@ -9,8 +9,8 @@ from grpc import aio
 
 from digits_client import _limits
 
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(//|[^0-9])")
-"""A target that names its resolver, such as dns:///… or unix:…, and is no host:port."""
+_HOST = re.compile(r"(\[[^\]]*\]|[^:/\[\]]+):\d+")
+"""host:port, the host a name, an IPv4 address or an IPv6 address in brackets. Anything else names its own resolver."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +44,7 @@ class Endpoint:
         return aio.insecure_channel(self._name(), self._options())
 
     def _name(self) -> str:
-        return self.target if _SCHEME.match(self.target) else f"dns:///{self.target}"
+        return f"dns:///{self.target}" if _HOST.fullmatch(self.target) else self.target
 
     def _credentials(self) -> grpc.ChannelCredentials | None:
         if not (self.tls or self.root_certificates or self.certificate_chain):
@@ -55,6 +55,7 @@ class Endpoint:
         chosen: list[tuple[str, str | int]] = [
             ("grpc.service_config", SERVICE_CONFIG),
             ("grpc.max_receive_message_length", _limits.REPLY_BYTES),
+            ("grpc.per_rpc_retry_buffer_size", _limits.RETRY_BUFFER_BYTES),
         ]
         return [*chosen, ("grpc.ssl_target_name_override", self.server_name)] if self.server_name else chosen
 

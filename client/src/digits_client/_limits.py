@@ -18,6 +18,9 @@ RPCS_IN_FLIGHT = 4
 ATTEMPTS = 4
 """Tries of one RPC, the first one included, while the server is UNAVAILABLE."""
 
+RETRY_BUFFER_BYTES = 64 * 1024 * 1024
+"""Bytes of a request kept to be sent again. A larger one is never retried; gRPC's own 256 KiB is less than a chunk."""
+
 FIRST_BACKOFF_SECONDS = 0.05
 MOST_BACKOFF_SECONDS = 1.0
 

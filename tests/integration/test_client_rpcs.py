@@ -1,0 +1,197 @@
+"""How both clients reach a server: retries, deadlines, errors, balancing. Against a server that follows a script."""
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support.clients import Connect, connecting
+from support.scripted import Gate, ScriptedServer, refusing
+from support.waiting import until
+
+import digits_client
+from digits_client import DeadlineExceeded, DigitsError, ServerError, Unavailable
+
+IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
+OTHERS = [status for status in grpc.StatusCode if status not in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)]
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    with connecting(request.param) as connect:
+        yield connect
+
+
+@pytest.fixture
+def script() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as script:
+        yield script
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_call_that_finds_the_server_unavailable_is_tried_again(connect: Connect, script: ScriptedServer) -> None:
+    script.answer = refusing(grpc.StatusCode.UNAVAILABLE, times=3)
+    assert connect(script.target).predict(IMAGE).digit == 7
+    assert len(script.requests) == 4
+
+
+def test_after_four_tries_the_caller_gets_the_servers_own_sentence(connect: Connect, script: ScriptedServer) -> None:
+    script.answer = refusing(grpc.StatusCode.UNAVAILABLE, message="no model is serving yet")
+    with pytest.raises(Unavailable, match=r"^no model is serving yet$"):
+        connect(script.target).predict(IMAGE)
+    assert len(script.requests) == 4
+
+
+@pytest.mark.parametrize("status", OTHERS, ids=lambda status: status.name)
+def test_no_other_status_is_tried_again_and_each_has_its_error(
+    connect: Connect, script: ScriptedServer, status: grpc.StatusCode
+) -> None:
+    script.answer = refusing(status, message="the reason")
+    with pytest.raises(DigitsError, match="the reason") as caught:
+        connect(script.target).predict(IMAGE)
+    assert len(script.requests) == 1
+    if caught.type is ServerError:
+        assert str(caught.value) == f"{status.name}: the reason"
+    else:
+        assert caught.value.status is status
+
+
+def test_every_error_is_a_digits_error_and_stands_for_one_status() -> None:
+    kinds = [getattr(digits_client, name) for name in digits_client.__all__]
+    errors = [kind for kind in kinds if issubclass(kind, DigitsError) and kind is not DigitsError]
+    assert len({error.status for error in errors}) == len(errors) >= 6
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_batch", "model", "health"])
+def test_every_call_sends_its_timeout_as_the_deadline(connect: Connect, method: str) -> None:
+    """A listener that never answers: every call still ends, by its deadline."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = connect(f"127.0.0.1:{listener.getsockname()[1]}", timeout=0.2)
+        arguments = {"predict": (IMAGE,), "predict_batch": ([IMAGE, IMAGE],)}.get(method, ())
+        with pytest.raises((DeadlineExceeded, Unavailable)):
+            getattr(client, method)(*arguments)
+        with pytest.raises((DeadlineExceeded, Unavailable)):
+            getattr(client, method)(*arguments, timeout=0.1)
+
+
+def test_a_call_held_back_by_the_server_ends_at_its_own_timeout(connect: Connect, script: ScriptedServer) -> None:
+    script.answer = Gate()
+    client = connect(script.target, timeout=30)
+    with pytest.raises(DeadlineExceeded):
+        client.predict(IMAGE, timeout=0.2)
+    with pytest.raises(DeadlineExceeded):
+        client.predict_batch([IMAGE], timeout=0.2)
+    assert all(left is not None and left < 1 for left in script.deadlines)
+
+
+def test_the_default_timeout_is_the_clients(connect: Connect, script: ScriptedServer) -> None:
+    client = connect(script.target, timeout=25)
+    client.predict(IMAGE)
+    client.predict_batch([IMAGE])
+    connect(script.target).predict(IMAGE)
+    assert [round(left or 0) for left in script.deadlines] == [25, 25, 10]
+
+
+def test_nobody_there_is_unavailable_within_the_timeout(connect: Connect) -> None:
+    with pytest.raises((Unavailable, DeadlineExceeded)):
+        connect(f"127.0.0.1:{unused_port()}").predict(IMAGE, timeout=1)
+
+
+def test_calls_take_turns_over_all_addresses_of_the_target(connect: Connect) -> None:
+    with ScriptedServer() as first, ScriptedServer() as second:
+        client = connect(f"ipv4:{first.target},{second.target}")
+        until(lambda: bool(client.predict(IMAGE)) and bool(first.requests and second.requests), "both are connected")
+        before = len(first.requests), len(second.requests)
+        for _ in range(20):
+            client.predict(IMAGE)
+        assert [len(first.requests) - before[0], len(second.requests) - before[1]] == [10, 10]
+
+
+def test_a_host_name_is_resolved_to_all_its_addresses(connect: Connect) -> None:
+    addresses = {entry[4][0] for entry in socket.getaddrinfo("localhost", None)}
+    port = unused_port()
+    places = [f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}" for address in sorted(addresses)]
+    servers = [ScriptedServer(address=place) for place in places]
+    for server in servers:
+        server.__enter__()
+    try:
+        client = connect(f"localhost:{port}")
+        until(lambda: bool(client.predict(IMAGE)) and all(server.requests for server in servers), "all are called")
+    finally:
+        for server in servers:
+            server.__exit__(None, None, None)
+
+
+def test_a_server_that_goes_away_costs_no_call_while_another_is_there(connect: Connect) -> None:
+    with ScriptedServer() as staying:
+        with ScriptedServer() as leaving:
+            client = connect(f"ipv4:{leaving.target},{staying.target}")
+            until(lambda: bool(client.predict(IMAGE)) and bool(leaving.requests and staying.requests), "both connected")
+        assert [client.predict(IMAGE).digit for _ in range(20)] == [7] * 20
+
+
+def test_ready_means_that_health_says_serving(connect: Connect, script: ScriptedServer) -> None:
+    client = connect(script.target)
+    assert client.health()
+    client.wait_ready()
+    script.serving = False
+    assert not client.health()
+    with pytest.raises(DeadlineExceeded, match=r"not ready within 0\.2 seconds"):
+        client.wait_ready(0.2)
+
+
+def test_waiting_for_a_server_that_never_comes_ends_at_the_timeout(connect: Connect) -> None:
+    with pytest.raises(DeadlineExceeded, match=r"not ready within 0\.3 seconds"):
+        connect(f"127.0.0.1:{unused_port()}").wait_ready(0.3)
+
+
+def test_waiting_ends_when_the_server_comes(connect: Connect) -> None:
+    port = unused_port()
+    with ThreadPoolExecutor(1) as threads:
+        client = connect(f"127.0.0.1:{port}")
+        waiting = threads.submit(client.wait_ready, 30)
+        until(waiting.running, "it waits")
+        with ScriptedServer(address=f"127.0.0.1:{port}", serving=False) as script:
+            until(lambda: _answers(client), "the server is reached")
+            assert not waiting.done()
+            script.serving = True
+            assert waiting.result(30) is None
+
+
+def _answers(client: digits_client.Client) -> bool:
+    try:
+        return not client.health(timeout=1)
+    except DigitsError:
+        return False
+
+
+def test_closing_twice_is_closing_once(connect: Connect, script: ScriptedServer) -> None:
+    client = connect(script.target)
+    client.predict(IMAGE)
+    client.close()
+    client.close()
+
+
+def test_several_chunks_of_a_batch_are_on_the_way_at_once(connect: Connect, script: ScriptedServer) -> None:
+    gate = script.answer = Gate()
+    images = np.arange(6 * 1024, dtype=np.uint8).repeat(784).reshape(-1, 28, 28)
+    with ThreadPoolExecutor(1) as threads:
+        result = threads.submit(connect(script.target).predict_batch, images)
+        until(lambda: len(script.requests) == 4, "four chunks are there")
+        gate.open()
+        assert list(result.result(30).digits) == [value % 256 % 10 for value in range(6 * 1024)]
+    assert script.sizes == [1024] * 6
+
+
+def test_a_chunk_that_finds_the_server_unavailable_is_tried_again(connect: Connect, script: ScriptedServer) -> None:
+    script.answer = refusing(grpc.StatusCode.UNAVAILABLE, times=2)
+    assert len(connect(script.target).predict_batch(np.zeros((3000, 28, 28), np.uint8))) == 3000
+    assert len(script.requests) == 5

@@ -1,0 +1,68 @@
+"""Both clients behind one blocking face, so that a promise is written once and held for both."""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from digits_client import AsyncClient, Client
+
+Connect = Callable[..., Client]
+DEADLINE = 60.0
+"""Seconds anything asked of a client may take."""
+
+
+@contextmanager
+def connecting(kind: str) -> Iterator[Connect]:
+    """Makes clients of `kind`, "sync" or "async", with the parameters of `Client`; closes them at the end."""
+    clients: list[Any] = []
+
+    def connect(*arguments: Any, **settings: Any) -> Client:
+        clients.append((Client if kind == "sync" else Blocking)(*arguments, **settings))
+        return cast(Client, clients[-1])
+
+    try:
+        yield connect
+    finally:
+        for client in clients:
+            client.close()
+
+
+class Blocking:
+    """An AsyncClient on an event loop in a thread of its own; each method blocks its caller until it is done."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        self.client = AsyncClient(*arguments, **settings)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.client, name)
+
+        def call(*arguments: Any, **settings: Any) -> Any:
+            result = method(*arguments, **settings)
+            return self._each(result) if inspect.isasyncgen(result) else self._run(result)
+
+        return call
+
+    def close(self) -> None:
+        if not self._loop.is_closed():
+            self._run(self.client.close())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(DEADLINE)
+            self._loop.close()
+
+    def _run(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(DEADLINE)
+
+    def _each(self, iterator: AsyncIterator[Any]) -> Iterator[Any]:
+        end = object()
+
+        async def following() -> Any:
+            return await anext(iterator, end)
+
+        while (item := self._run(following())) is not end:
+            yield item

@@ -1,0 +1,142 @@
+"""A PredictionService that does what a test says: answers, fails, holds calls back, and remembers every one."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from digits.v1.prediction_pb2 import GetModelResponse, PredictRequest, PredictResponse
+
+Answer = Callable[[PredictRequest], PredictResponse]
+HOLD_SECONDS = 30.0
+"""The longest a call is held back, so that a failing test ends."""
+THREADS = 64
+SERVING, NOT_SERVING = 1, 2
+"""Of grpc.health.v1.HealthCheckResponse."""
+
+
+class Refused(Exception):
+    """What an answer raises to end its call with a status."""
+
+    def __init__(self, status: grpc.StatusCode, message: str = "refused by the script") -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def first_pixels(request: PredictRequest) -> PredictResponse:
+    """Digit: the first byte of each image modulo 10. Confidence: that byte / 255. So an answer names its image."""
+    count = len(request.images) // 784
+    first = [request.images[784 * index] for index in range(count)] or [file[0] for file in request.image_files]
+    digits = [value % 10 for value in first]
+    return PredictResponse(
+        digits=digits,
+        confidences=[value / 255 for value in first],
+        probabilities=[float(digit == place) for digit in digits for place in range(10)]
+        if request.include_probabilities
+        else [],
+        model_version=request.model_version or 1,
+    )
+
+
+def refusing(status: grpc.StatusCode, times: int | None = None, message: str = "refused by the script") -> Answer:
+    """Fails the first `times` calls (None: every call), then answers."""
+    left = [times]
+    lock = threading.Lock()
+
+    def answer(request: PredictRequest) -> PredictResponse:
+        with lock:
+            refuse = left[0] is None or left[0] > 0
+            left[0] = left[0] and left[0] - 1
+        if refuse:
+            raise Refused(status, message)
+        return first_pixels(request)
+
+    return answer
+
+
+class Gate:
+    """Holds calls back until it is opened; tells how many have arrived."""
+
+    def __init__(self, answer: Answer = first_pixels) -> None:
+        self._answer = answer
+        self._open = threading.Event()
+
+    def __call__(self, request: PredictRequest) -> PredictResponse:
+        assert self._open.wait(HOLD_SECONDS), "the gate was never opened"
+        return self._answer(request)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@dataclass
+class ScriptedServer:
+    """Listens on entry, ends on exit. `answer` may be replaced at any time.
+
+    answer       what Predict does
+    serving      what health says
+    address      where to listen; port 0 takes a free one
+    credentials  TLS, if any
+    """
+
+    answer: Answer = first_pixels
+    serving: bool = True
+    address: str = "127.0.0.1:0"
+    credentials: grpc.ServerCredentials | None = None
+    requests: list[PredictRequest] = field(default_factory=list)
+    deadlines: list[float | None] = field(default_factory=list)
+    """Seconds each call had left when it arrived."""
+
+    def __enter__(self) -> Self:
+        self._server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 0)])
+        self._server.add_generic_rpc_handlers(self._handlers())
+        if self.credentials:
+            self.port = self._server.add_secure_port(self.address, self.credentials)
+        else:
+            self.port = self._server.add_insecure_port(self.address)
+        self._server.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(self.answer, Gate):
+            self.answer.open()
+        self._server.stop(None).wait(HOLD_SECONDS)
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def sizes(self) -> list[int]:
+        """Images in each Predict that arrived."""
+        return [len(request.image_files) or len(request.images) // 784 for request in list(self.requests)]
+
+    def _handlers(self) -> list[grpc.GenericRpcHandler]:
+        predict: Any = grpc.unary_unary_rpc_method_handler(
+            self._predict, PredictRequest.FromString, PredictResponse.SerializeToString
+        )
+        model: Any = grpc.unary_unary_rpc_method_handler(
+            lambda _request, _context: GetModelResponse(runtime="scripted").SerializeToString()
+        )
+        check: Any = grpc.unary_unary_rpc_method_handler(
+            lambda _request, _context: bytes([8, SERVING if self.serving else NOT_SERVING])
+        )
+        return [
+            grpc.method_handlers_generic_handler(
+                "digits.v1.PredictionService", {"Predict": predict, "GetModel": model}
+            ),
+            grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": check}),
+        ]
+
+    def _predict(self, request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
+        self.deadlines.append(context.time_remaining())
+        self.requests.append(request)
+        try:
+            return self.answer(request)
+        except Refused as refused:
+            context.abort(refused.status, refused.message)
