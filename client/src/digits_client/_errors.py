@@ -1,23 +1,39 @@
 """What a call can fail with.
 
 DigitsError
-├── InvalidInput        INVALID_ARGUMENT    what was passed is no image; found here or by the server
-├── NotFound            NOT_FOUND           the server does not serve this model version
-├── ResourceExhausted   RESOURCE_EXHAUSTED  a limit of the server, or it is overloaded: try later, with less
-├── Unavailable         UNAVAILABLE         nobody answers there, or no model is serving yet
-├── DeadlineExceeded    DEADLINE_EXCEEDED   no answer within the timeout
-└── ServerError         any other status    the server failed; the message is what it said
+├── InvalidInput            INVALID_ARGUMENT     what was passed is no image; found here or by the server
+├── NotFound                NOT_FOUND            the server does not serve this model version
+├── ResourceExhausted       RESOURCE_EXHAUSTED   a limit of the server, or it is overloaded: try later, with less
+│   └── QueueFull           RESOURCE_EXHAUSTED   too many calls wait in this client; nothing was sent
+├── Unavailable             UNAVAILABLE          nobody answers there, or no model is serving yet
+├── DeadlineExceeded        DEADLINE_EXCEEDED    no answer within the timeout
+├── ClientClosed            CANCELLED            the client was closed before the answer came
+├── Misused                 FAILED_PRECONDITION  a client used on a second event loop, or in a forked process
+└── ServerError             any other status     the server failed; the message is what it said
 """
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
+if TYPE_CHECKING:
+    from digits_client._results import Predictions
+
+PUSHBACK = "grpc-retry-pushback-ms"
+
 
 class DigitsError(Exception):
-    """The root. `status` is the gRPC status the error stands for."""
+    """The root.
 
-    status: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
+    status    the gRPC status the error stands for
+    failed    after `predict_batch` and `predict_iter`: the places of the images whose RPC failed; else None
+    answered  after `predict_batch`: what had been answered before it, the first len(answered) images; else None
+    """
+
+    status: grpc.StatusCode = grpc.StatusCode.UNKNOWN
+    failed: range | None = None
+    answered: "Predictions | None" = None
 
 
 class InvalidInput(DigitsError, ValueError):
@@ -33,9 +49,17 @@ class NotFound(DigitsError):
 
 
 class ResourceExhausted(DigitsError):
-    """A limit of the server was passed, or the server is overloaded; the message says which."""
+    """A limit of the server was passed, or the server is overloaded; the message says which.
+
+    retry_after_seconds  when the server asks to be called again; None when it does not say
+    """
 
     status = grpc.StatusCode.RESOURCE_EXHAUSTED
+    retry_after_seconds: float | None = None
+
+
+class QueueFull(ResourceExhausted):
+    """As many calls as the client lets wait are waiting already; nothing was sent."""
 
 
 class Unavailable(DigitsError):
@@ -50,8 +74,23 @@ class DeadlineExceeded(DigitsError, TimeoutError):
     status = grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+class ClientClosed(DigitsError):
+    """The client was closed: before the call, or before its answer came."""
+
+    status = grpc.StatusCode.CANCELLED
+
+    def __init__(self, message: str = "the client is closed") -> None:
+        super().__init__(message)
+
+
+class Misused(DigitsError, RuntimeError):
+    """The client was used where gRPC cannot work: on a second event loop, or in a forked process."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+
+
 class ServerError(DigitsError):
-    """The server failed in another way; the message starts with the name of its status."""
+    """The server failed in another way; the message starts with the name of its status, which `status` holds."""
 
     status = grpc.StatusCode.INTERNAL
 
@@ -61,7 +100,22 @@ _BY_STATUS: dict[grpc.StatusCode, type[DigitsError]] = {
 }
 
 
-def from_status(status: grpc.StatusCode, message: str | None) -> DigitsError:
+def from_status(
+    status: grpc.StatusCode, message: str | None, metadata: Iterable[tuple[str, Any]] | None = None
+) -> DigitsError:
     """The error of a failed RPC, with the server's own sentence."""
     kind = _BY_STATUS.get(status)
-    return kind(message or status.name) if kind else ServerError(f"{status.name}: {message or 'no message'}")
+    if kind is None:
+        other = ServerError(f"{status.name}: {message or 'no message'}")
+        other.status = status
+        return other
+    error = kind(message or status.name)
+    if isinstance(error, ResourceExhausted):
+        error.retry_after_seconds = _pushback(metadata or ())
+    return error
+
+
+def _pushback(metadata: Iterable[tuple[str, Any]]) -> float | None:
+    """Seconds the server asks to be left alone for (gRFC A6); None when it does not, or forbids trying again."""
+    value = next((str(value) for name, value in metadata if name == PUSHBACK), "")
+    return int(value) / 1000 if value.isdecimal() else None
