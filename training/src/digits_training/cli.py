@@ -4,6 +4,8 @@
 is one line on stderr.
 """
 
+import errno
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -33,12 +35,18 @@ def run(arguments: list[str]) -> int:
     except TrainingError as error:
         return _failed(str(error), error.exit_code)
     except OSError as error:
-        return _failed(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1)
+        return _failed(_disk_full(error) or f"{error.strerror or error}: {error.filename}", 1)
     except Interrupted as interruption:
-        return _failed(str(interruption), interruption.exit_code)
+        return _failed("; ".join([str(interruption), *getattr(interruption, "__notes__", [])]), interruption.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever fails, the person gets one line and an exit code
-        return _failed(f"{type(error).__name__}: {' '.join(str(error).split())}", 1)
+        return _failed(_disk_full(error) or f"{type(error).__name__}: {' '.join(str(error).split())}", 1)
     return 0
+
+
+def _disk_full(error: Exception) -> str | None:
+    """What a full disk, quota or file size limit is told as, whichever library noticed it; None for other errors."""
+    known = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+    return next((f"could not write: {reason}" for reason in known if reason in str(error)), None)
 
 
 def _interrupt(number: int, _frame: object) -> None:

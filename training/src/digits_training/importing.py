@@ -5,6 +5,7 @@ It may take 28 × 28, 784 or 28 × 28 × 1 numbers, from 0 to 1 or from 0 to 255
 
 import hashlib
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,11 @@ def load(path: Path) -> Any:
     check = untrusted.check_keras_file if path.suffix == ".keras" else untrusted.check_h5_file
     config = check(content)
     try:
-        _check_size(config)
-        with tempfile.TemporaryDirectory() as folder, quiet():
+        # Keras has advice for who wrote the file: nothing for who imports it.
+        with tempfile.TemporaryDirectory() as folder, quiet(), warnings.catch_warnings(action="ignore"):
             import keras
 
+            _check_size(config)
             copy = Path(folder) / f"model{path.suffix}"  # what was checked, whatever becomes of the original
             copy.write_bytes(content)
             return keras.models.load_model(copy, compile=False, safe_mode=True)

@@ -11,7 +11,7 @@ from digits.v1.manifest_pb2 import Training
 from digits_training import backend, data, export, gate, importing, manifest, model_card, publish, report, save
 from digits_training.checkpoint import Checkpoint, fingerprint
 from digits_training.data import DataSet
-from digits_training.errors import RefusedError
+from digits_training.errors import Interrupted, RefusedError
 from digits_training.evaluate import evaluate
 from digits_training.fit import fit, probabilities_of
 from digits_training.networks import build_network
@@ -36,7 +36,11 @@ def train(settings: Settings, say: Say) -> int:
     hyperparameters = settings.of_kind(Kind.HYPERPARAMETER)
     run = fingerprint(hyperparameters, [file.sha256 for file in dataset.files], manifest.framework_versions())
     checkpoint = Checkpoint(settings.checkpoint_dir or settings.model_folder / ".checkpoints", run)
-    history = fit(network, training, validation, settings=settings, checkpoint=checkpoint, say=say)
+    try:
+        history = fit(network, training, validation, settings=settings, checkpoint=checkpoint, say=say)
+    except Interrupted as interruption:
+        interruption.add_note("the same command goes on from the last checkpoint")
+        raise
 
     made = Training(
         network=settings.network,

@@ -160,6 +160,15 @@ def _pad(_node: Any, value: Any, paddings: NDArray[Any]) -> Any:
     return keras.layers.ZeroPadding2D([[int(side) for side in axis] for axis in paddings[1:3]])(value)
 
 
+def _concatenate(_node: Any, *values: Any) -> Any:
+    import keras
+
+    *parts, axis = values
+    if not all(_symbolic(part) for part in parts):
+        raise ModelFileError("refused: the operation ConcatV2 on constants")
+    return keras.layers.Concatenate(axis=int(axis))(parts)
+
+
 def _activation(name: str) -> Callable[..., Any]:
     def translate(_node: Any, value: Any) -> Any:
         import keras
@@ -209,6 +218,7 @@ TRANSLATIONS: dict[str, Callable[..., Any]] = {
     "MaxPool": _pooling("MaxPooling2D"),
     "AvgPool": _pooling("AveragePooling2D"),
     "Mean": _mean,
+    "ConcatV2": _concatenate,
     "Pad": _pad,
     "LeakyRelu": _leaky_relu,
     **{

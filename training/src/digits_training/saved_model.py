@@ -19,6 +19,7 @@ from digits_training.untrusted import MAX_BYTES
 
 _SIGNATURE = "serving_default"
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+_OTHERS = _CALLS | {"Const", "NoOp"}
 _FILES = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables.index"}
 MAX_CALL_DEPTH = 16
 
@@ -105,6 +106,9 @@ class _Translation:
         if name not in self._functions or depth > MAX_CALL_DEPTH:
             raise ModelFileError(f"refused: the graph calls the function {name!r}")
         function = self._functions[name]
+        unknown = sorted({node.op for node in function.node_def} - TRANSLATIONS.keys() - _OTHERS)
+        if unknown:
+            raise ModelFileError(f"refused: the operation {unknown[0]} is not among those taken")
         nodes = {node.name: node for node in function.node_def}
         values: dict[str, list[Any]] = {
             argument.name: [value] for argument, value in zip(function.signature.input_arg, arguments, strict=True)
@@ -127,8 +131,6 @@ class _Translation:
             return self._call(node.attr["f"].func.name, arguments, depth + 1)
         if node.op == "Const":
             return [make_ndarray(node.attr["value"].tensor)]
-        if node.op not in TRANSLATIONS:
-            raise ModelFileError(f"refused: the operation {node.op} is not among those taken")
         return [TRANSLATIONS[node.op](node, *arguments)]
 
 

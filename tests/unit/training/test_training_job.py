@@ -1,0 +1,89 @@
+"""A run as a whole: what it may look at, what it may be told, and what it leaves where."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from digits_training import cli, manifest
+from digits_training.data import DataSet, LabelledImages
+
+from .conftest import WriteDataSet
+
+
+def _weights(path: Path) -> list[np.ndarray]:
+    import keras
+
+    return list(keras.models.load_model(path, compile=False).get_weights())
+
+
+def _train(repository: Path, data: Path, *more: str) -> Path:
+    arguments = ["--repository", str(repository), "--data", str(data), "--epochs", "1", "--min-accuracy", "0"]
+    assert cli.run(["train", *arguments, *more]) == 0
+    return repository / "digits/1"
+
+
+def test_the_test_set_decides_nothing_about_the_weights(
+    small: DataSet, small_data: Path, write_data_set: WriteDataSet, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (100, 28, 28), np.uint8)
+    other_test = LabelledImages(noise, np.repeat(np.arange(10, dtype=np.uint8), 10))
+    other_data = write_data_set(tmp_path / "other", small.train, other_test)
+    first, second = _train(tmp_path / "a", small_data), _train(tmp_path / "b", other_data)
+    for ours, theirs in zip(_weights(first / "model.keras"), _weights(second / "model.keras"), strict=True):
+        assert np.array_equal(ours, theirs)
+    assert (first / "report/history.json").read_bytes() == (second / "report/history.json").read_bytes()
+    assert manifest.read(first).metrics.test_accuracy != manifest.read(second).metrics.test_accuracy
+
+
+def test_labels_have_the_names_they_are_given(small_data: Path, tmp_path: Path) -> None:
+    names = "T-shirt,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
+    version = _train(tmp_path, small_data, "--labels", names)
+    assert list(manifest.read(version).labels) == names.split(",")
+    assert "| Ankle boot | " in (version / "report/model_card.md").read_text()
+
+
+def test_choices_are_recorded_in_the_manifest(small_data: Path, tmp_path: Path) -> None:
+    choices = ["--hidden-sizes", "32", "--activation", "tanh", "--optimizer", "adam", "--validation-share", "0.2"]
+    recorded = manifest.read(_train(tmp_path, small_data, *choices, "--seed", "11")).training
+    hyperparameters = dict(recorded.hyperparameters.fields)
+    assert [value.number_value for value in hyperparameters["hidden_sizes"].list_value.values] == [32]
+    assert hyperparameters["activation"].string_value == "tanh"
+    assert hyperparameters["optimizer"].string_value == "adam"
+    assert hyperparameters["seed"].number_value == 11
+    assert (recorded.training_images, recorded.validation_images) == (2400, 600)
+    assert recorded.parameters == 784 * 32 + 32 + 32 * 10 + 10
+
+
+def test_an_npz_file_is_trained_on_like_idx_files(small: DataSet, small_data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small.npz"
+    arrays: dict[str, Any] = {"x_train": small.train.images, "y_train": small.train.labels.astype(np.int64)}
+    np.savez_compressed(path, x_test=small.test.images, y_test=small.test.labels, **arrays)
+    first, second = _train(tmp_path / "a", small_data), _train(tmp_path / "b", path)
+    assert manifest.read(first).metrics == manifest.read(second).metrics
+    assert [file.name for file in manifest.read(second).training.data] == ["small.npz"]
+
+
+@pytest.mark.parametrize("name", ["model.keras", "mnist_model.h5"])
+def test_the_model_is_also_saved_where_asked(name: str, small_data: Path, tmp_path: Path, small: DataSet) -> None:
+    import keras
+
+    saved = tmp_path / "deep/down" / name
+    version = _train(tmp_path / "models", small_data, "--save", str(saved))
+    model = keras.models.load_model(saved)
+    assert [path.name for path in saved.parent.iterdir()] == [name]
+    for ours, theirs in zip(model.get_weights(), _weights(version / "model.keras"), strict=True):
+        assert np.array_equal(ours, theirs)
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    _, accuracy = model.evaluate(small.test.images, small.test.labels, verbose=0)
+    assert accuracy == pytest.approx(manifest.read(version).metrics.test_accuracy)
+
+
+def test_another_runs_versions_stay_as_they_are(published: Path, small_data: Path, tmp_path: Path) -> None:
+    repository = Path(shutil.copytree(published, tmp_path / "repository"))
+    before = {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}
+    _train(repository, small_data, "--force")
+    assert {path: path.read_bytes() for path in before} == before
+    assert sorted(path.name for path in (repository / "digits").iterdir()) == ["1", "2"]
