@@ -30,7 +30,13 @@ def run(arguments: Sequence[str]) -> int:
     roots = chosen.root_certificates
     try:
         certificates = roots.read_bytes() if roots else None
-        with Client(chosen.target, timeout=chosen.timeout, tls=chosen.tls, root_certificates=certificates) as client:
+        with Client(
+            chosen.target,
+            timeout=chosen.timeout,
+            tls=chosen.tls,
+            root_certificates=certificates,
+            server_name=chosen.server_name,
+        ) as client:
             return int(chosen.command(client, chosen))
     except DigitsError as error:
         print(f"digits: {error}", file=sys.stderr)
@@ -85,7 +91,14 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="seconds for each call (%(default)g)")
     common.add_argument("--tls", action="store_true", help="use TLS")
     common.add_argument("--root-certificates", type=Path, metavar="PEM", help="trust these authorities; implies --tls")
-    parser = argparse.ArgumentParser(prog="digits", description="Recognise handwritten digits with a Digits server.")
+    common.add_argument(
+        "--server-name", metavar="NAME", help="the name in the server's certificate, if not the target's"
+    )
+    parser = argparse.ArgumentParser(
+        prog="digits",
+        description="Recognise handwritten digits with a Digits server.",
+        epilog="Exit codes: 0 done (health: serving), 1 failed (health: not serving), 2 wrong usage.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("predict", parents=[common], help="the digit in each image file")
     command.add_argument("files", nargs="+", metavar="FILE", help="a PNG or JPEG")

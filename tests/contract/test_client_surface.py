@@ -1,0 +1,76 @@
+"""What callers of the client may rely on: its names, its types, what it prints, what it costs to import."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from support.servers import ServerProcess
+
+import digits_client
+from digits_client import AsyncClient, Client, DigitsError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_all_is_exactly_what_is_exported() -> None:
+    public = {
+        name
+        for name, value in vars(digits_client).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert sorted(public) == sorted(digits_client.__all__)
+
+
+def test_every_module_is_private_but_the_command() -> None:
+    modules = {path.stem for path in Path(digits_client.__file__).parent.glob("*.py")}
+    assert {name for name in modules if not name.startswith("_")} == {"cli"}
+
+
+def test_the_package_is_typed() -> None:
+    assert Path(digits_client.__file__).with_name("py.typed").exists()
+
+
+def test_both_clients_have_one_vocabulary() -> None:
+    def vocabulary(client: type) -> dict[str, list[str]]:
+        return {
+            name: list(inspect.signature(method).parameters)
+            for name, method in vars(client).items()
+            if callable(method) and (not name.startswith("_") or name == "__init__")
+        }
+
+    assert vocabulary(Client) == vocabulary(AsyncClient)
+
+
+def test_the_error_tree_in_the_docstring_is_the_tree() -> None:
+    documented = sys.modules[DigitsError.__module__].__doc__ or ""
+    drawn = dict(re.findall(r"[├└]── (\w+) +([A-Z_]{5,}|any other status)", documented))
+    errors = {
+        name: getattr(digits_client, name)
+        for name in digits_client.__all__
+        if issubclass(getattr(digits_client, name), DigitsError) and name != "DigitsError"
+    }
+    assert errors.keys() <= drawn.keys()
+    for name, status in drawn.items():
+        assert status in (errors[name].status.name, "any other status")
+
+
+def test_the_example_of_the_readme_runs_as_pasted(server: ServerProcess) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(example.splitlines()) <= 12
+    code = example.replace("localhost:50051", server.target)
+    assert code != example
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.match(r"\d \(\d+\.\d%, model version 1\)\n", done.stdout)
+
+
+@pytest.mark.parametrize("option", ["", "-O"])
+def test_importing_warns_of_nothing(option: str) -> None:
+    command = [sys.executable, *option.split(), "-W", "error", "-c", "import digits_client"]
+    assert subprocess.run(command, capture_output=True, timeout=60, check=True).stderr == b""

@@ -1,0 +1,121 @@
+"""`digits` on the command line, in a process of its own against a real server."""
+
+import json
+import os
+import subprocess
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from support.scripted import ScriptedServer
+from support.servers import SCRIPTS, ServerProcess
+
+Images = NDArray[np.uint8]
+NOWHERE = "127.0.0.1:1"
+
+
+def digits(*arguments: str | Path, target: str = NOWHERE, typed: bytes = b"") -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `digits …`."""
+    environment = {**os.environ, "DIGITS_TARGET": target}
+    done = subprocess.run(
+        [SCRIPTS / "digits", *arguments], capture_output=True, timeout=60, check=False, env=environment, input=typed
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def png(pixels: Images) -> bytes:
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, test_images: Images) -> list[Path]:
+    """seven.png, two.png and one.png: the first three test images."""
+    paths = [tmp_path / name for name in ("seven.png", "two.png", "one.png")]
+    for path, image in zip(paths, test_images, strict=False):
+        path.write_bytes(png(image))
+    return paths
+
+
+def test_predict_prints_a_table_of_file_digit_and_confidence(server: ServerProcess, pictures: list[Path]) -> None:
+    code, out, err = digits("predict", *pictures, target=server.target)
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.splitlines()]
+    assert [row[:2] for row in rows] == [[str(path), digit] for path, digit in zip(pictures, "721", strict=True)]
+    assert all(row[2].endswith("%") for row in rows)
+    assert len({line.index("%") for line in out.splitlines()}) == 1
+
+
+def test_predict_prints_json_lines_when_asked(server: ServerProcess, pictures: list[Path]) -> None:
+    code, out, err = digits("predict", "--json", *pictures, target=server.target)
+    assert (code, err) == (0, "")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["file"] for row in rows] == [str(path) for path in pictures]
+    assert [row["digit"] for row in rows] == [7, 2, 1]
+    for row in rows:
+        assert row.keys() == {"file", "digit", "confidence", "probabilities", "model_version"}
+        assert row["model_version"] == 1
+        assert len(row["probabilities"]) == 10
+        assert row["confidence"] == max(row["probabilities"])
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence_and_exit_code_1(
+    server: ServerProcess, pictures: list[Path]
+) -> None:
+    code, out, err = digits("predict", pictures[0], "absent.png", target=server.target)
+    assert (code, out) == (1, "")
+    assert err == "digits: cannot read absent.png: No such file or directory\n"
+
+
+def test_a_file_that_is_no_picture_is_one_sentence_and_exit_code_1(server: ServerProcess, tmp_path: Path) -> None:
+    path = tmp_path / "words.png"
+    path.write_text("words")
+    code, out, err = digits("predict", path, target=server.target)
+    assert (code, out) == (1, "")
+    assert err.startswith("digits: ")
+    assert err.count("\n") == 1
+
+
+def test_info_tells_the_model_its_runtime_and_every_version(server: ServerProcess) -> None:
+    code, out, err = digits("info", target=server.target)
+    assert (code, err) == (0, "")
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert lines["model"] == "digits, version 1, mlp"
+    assert lines["runtime"] == "litert"
+    assert lines["accuracy"].endswith("on 10,000 test images")
+    assert lines["version"] == "1  SERVING"
+
+
+def test_health_is_0_when_serving(server: ServerProcess) -> None:
+    assert digits("health", "--target", server.target) == (0, "serving\n", "")
+
+
+def test_health_is_1_when_not_serving() -> None:
+    with ScriptedServer(serving=False) as script:
+        assert digits("health", target=script.target) == (1, "not serving\n", "")
+
+
+@pytest.mark.parametrize("command", [["health"], ["info"], ["predict", __file__]], ids=lambda command: command[0])
+def test_nobody_there_is_one_sentence_and_exit_code_1(command: list[str]) -> None:
+    code, out, err = digits(*command, "--timeout", "1")
+    assert (code, out) == (1, "")
+    assert err.startswith("digits: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["guess"], ["predict"], ["health", "--timeout", "soon"], ["info", "--json"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    code, out, err = digits(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("usage: digits")
+
+
+def test_help_tells_the_commands_and_the_exit_codes() -> None:
+    code, out, _ = digits("--help")
+    assert code == 0
+    for word in ("predict", "info", "health", "exit codes"):
+        assert word in out.lower()
