@@ -9,11 +9,15 @@
 """
 
 from digits_client._async import AsyncClient
+from digits_client._coalescing import Coalescing
 from digits_client._errors import (
+    ClientClosed,
     DeadlineExceeded,
     DigitsError,
     InvalidInput,
+    Misused,
     NotFound,
+    QueueFull,
     ResourceExhausted,
     ServerError,
     Unavailable,
@@ -24,12 +28,16 @@ from digits_client._sync import Client
 __all__ = [
     "AsyncClient",
     "Client",
+    "ClientClosed",
+    "Coalescing",
     "DeadlineExceeded",
     "DigitsError",
     "InvalidInput",
+    "Misused",
     "NotFound",
     "Prediction",
     "Predictions",
+    "QueueFull",
     "ResourceExhausted",
     "ServerError",
     "Unavailable",

@@ -3,19 +3,21 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
-import numpy as np
 from numpy.typing import NDArray
 
-from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse, PredictRequest
+from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
-from digits_client import _health, _limits, _shared
+from digits_client import _coalescing, _forks, _health, _limits, _shared
 from digits_client._channel import Endpoint
-from digits_client._errors import DeadlineExceeded, Unavailable, from_status
+from digits_client._chunks import Chunk, async_chunks, encoded, located
+from digits_client._coalescing import Coalescing
+from digits_client._coalescing_tasks import TaskCoalescer
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, Misused, Unavailable, from_rpc
 from digits_client._images import Image
 from digits_client._results import Prediction, Predictions, concatenated
 
@@ -27,6 +29,7 @@ class AsyncClient:
 
     Every call takes a `timeout` in seconds, retries included (default: that of the client), and raises a DigitsError.
     A call that finds the server UNAVAILABLE is tried again, up to four times in all, within its timeout.
+    Calls of `predict` that happen at the same time share RPCs.
     """
 
     def __init__(
@@ -34,13 +37,14 @@ class AsyncClient:
         target: str = "localhost:50051",
         *,
         timeout: float = _limits.TIMEOUT_SECONDS,
+        coalescing: Coalescing | None = _coalescing.DEFAULT,
         tls: bool = False,
         root_certificates: bytes | None = None,
         certificate_chain: bytes | None = None,
         private_key: bytes | None = None,
         server_name: str | None = None,
     ) -> None:
-        """Connects at the first call, on the event loop that makes it; the parameters are those of `Client`."""
+        """Connects at the first call, and belongs to the event loop that makes it; parameters as of `Client`."""
         self._endpoint = Endpoint(
             target=target,
             tls=tls,
@@ -50,49 +54,73 @@ class AsyncClient:
             server_name=server_name,
         )
         self._timeout = timeout
+        self._coalescing = coalescing
+        self._closed = False
         self._connected: Connection | None = None
 
     async def predict(
-        self, image: Image, *, probabilities: bool = False, model_version: int = 0, timeout: float | None = None
-    ) -> Prediction:
-        """The digit in one image; see `Client.predict`."""
-        request = _shared.single_request(image, model_version=model_version, probabilities=probabilities)
-        return _shared.prediction(await self._call(self._connection().stub.Predict, request, timeout))
-
-    async def predict_batch(
         self,
-        images: NDArray[np.uint8] | Iterable[Image],
+        image: Image,
         *,
         probabilities: bool = False,
         model_version: int = 0,
+        convert: bool = False,
+        timeout: float | None = None,
+    ) -> Prediction:
+        """The digit in one image; see `Client.predict`."""
+        seconds = self._timeout if timeout is None else timeout
+        asked = _shared.kind(model_version, probabilities=probabilities)
+        sendable = await encoded(image, convert=convert)
+        connection = self._connection()
+        if connection.coalescer and not sendable.is_file:
+            return await connection.coalescer.predict(sendable.data, asked, seconds)
+        request = _shared.request([sendable.data], asked, are_files=sendable.is_file)
+        return _shared.answers(await self._call(connection.stub.Predict, request, seconds), 1, asked)[0]
+
+    async def predict_batch(
+        self,
+        images: NDArray[Any] | Iterable[Image] | AsyncIterable[Image],
+        *,
+        probabilities: bool = False,
+        model_version: int = 0,
+        convert: bool = False,
         timeout: float | None = None,
     ) -> Predictions:
         """The digits in any number of images, in their order; see `Client.predict_batch`."""
+        asked = _shared.kind(model_version, probabilities=probabilities)
         deadline = time.monotonic() + self._seconds(timeout)
-        requests = _shared.batch_requests(images, model_version=model_version, probabilities=probabilities)
-        in_flight: deque[asyncio.Task[Predictions]] = deque()
         parts: list[Predictions] = []
         try:
-            for request in requests:
-                in_flight.append(asyncio.create_task(self._part(request, deadline)))
-                if len(in_flight) == _limits.RPCS_IN_FLIGHT:
-                    parts.append(await in_flight.popleft())
-            while in_flight:
-                parts.append(await in_flight.popleft())
-        finally:
-            for task in in_flight:
-                task.cancel()
-            await asyncio.gather(*in_flight, return_exceptions=True)
-        return concatenated(parts, probabilities=probabilities)
+            async for part in self._parts(async_chunks(images, asked, convert=convert), lambda: _left(deadline), asked):
+                parts.append(part)  # noqa: PERF401  # what has come must outlive an error
+        except DigitsError as error:
+            raise _shared.explained(error, parts, asked)  # noqa: B904  # it is the same error
+        return concatenated(parts, probabilities=asked.probabilities)
+
+    async def predict_iter(
+        self,
+        images: NDArray[Any] | Iterable[Image] | AsyncIterable[Image],
+        *,
+        probabilities: bool = False,
+        model_version: int = 0,
+        convert: bool = False,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Prediction]:
+        """The same as an asynchronous iterator; see `Client.predict_iter`."""
+        seconds = self._seconds(timeout)
+        asked = _shared.kind(model_version, probabilities=probabilities)
+        async for part in self._parts(async_chunks(images, asked, convert=convert), lambda: seconds, asked):
+            for prediction in part:
+                yield prediction
 
     async def model(self, *, timeout: float | None = None) -> GetModelResponse:
         """What is served; see `Client.model`."""
-        return await self._call(self._connection().stub.GetModel, GetModelRequest(), timeout)
+        return await self._call(self._connection().stub.GetModel, GetModelRequest(), self._seconds(timeout))
 
     async def health(self, *, timeout: float | None = None) -> bool:
         """Whether the server says that it answers predictions now."""
         request = _health.request(_shared.SERVICE)
-        return _health.is_serving(await self._call(self._connection().check, request, timeout))
+        return _health.is_serving(await self._call(self._connection().check, request, self._seconds(timeout)))
 
     async def wait_ready(self, timeout: float = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
@@ -103,9 +131,12 @@ class AsyncClient:
             await asyncio.sleep(_limits.POLL_SECONDS)
 
     async def close(self) -> None:
-        """Closes the connections; calls in flight are cancelled."""
-        if self._connected:
-            await self._connected.channel.close()
+        """Closes the connections. What waits or is on the way fails with ClientClosed."""
+        self._closed = True
+        connection, self._connected = self._connected, None
+        if connection:
+            connection.check_loop()
+            await connection.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,25 +147,55 @@ class AsyncClient:
         await self.close()
 
     def _connection(self) -> "Connection":
+        if self._closed:
+            raise ClientClosed
         if self._connected is None:
-            self._connected = Connection(self._endpoint)
+            _forks.connecting(on_event_loop=True)
+            self._connected = Connection(self._endpoint, self._coalescing)
+        self._connected.check_loop()
         return self._connected
 
-    async def _part(self, request: PredictRequest, deadline: float) -> Predictions:
-        reply = await self._call(self._connection().stub.Predict, request, max(0.0, deadline - time.monotonic()))
-        return _shared.predictions(reply, _shared.image_count(request))
+    async def _parts(
+        self, chunks: AsyncIterator[Chunk], timeout: Callable[[], float], asked: _coalescing.Kind
+    ) -> AsyncIterator[Predictions]:
+        """The answers of the chunks in their order, some RPCs ahead of the reader."""
+        in_flight: deque[asyncio.Task[Predictions]] = deque()
+        try:
+            async for chunk in chunks:
+                in_flight.append(asyncio.create_task(self._part(chunk, timeout(), asked)))
+                if len(in_flight) == _limits.RPCS_IN_FLIGHT:
+                    yield await in_flight.popleft()
+            while in_flight:
+                yield await in_flight.popleft()
+        finally:
+            for task in in_flight:
+                task.cancel()
+            await asyncio.gather(*in_flight, return_exceptions=True)
+
+    async def _part(self, chunk: Chunk, timeout: float, asked: _coalescing.Kind) -> Predictions:
+        try:
+            reply = await self._call(self._connection().stub.Predict, chunk.request, timeout)
+        except DigitsError as error:
+            raise located(error, chunk)  # noqa: B904  # it is the same error
+        return _shared.predictions(reply, chunk.count, asked)
 
     async def _serves(self, deadline: float) -> bool:
         try:
-            return await self.health(timeout=max(0.0, deadline - time.monotonic()))
+            return await self.health(timeout=_left(deadline))
         except (Unavailable, DeadlineExceeded):
             return False
 
-    async def _call(self, method: Callable[..., Awaitable[Reply]], request: object, timeout: float | None) -> Reply:
+    async def _call(self, method: Callable[..., Awaitable[Reply]], request: object, timeout: float) -> Reply:
         try:
-            return await method(request, timeout=self._seconds(timeout))
+            return await method(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
-            raise from_status(error.code(), error.details()) from error
+            raise (ClientClosed() if self._closed else from_rpc(error)) from error
+        except asyncio.CancelledError as error:
+            # Closing the channel cancels its RPCs, and gRPC reports that as if the task had been cancelled.
+            task = asyncio.current_task()
+            if self._closed and not (task and task.cancelling()):
+                raise ClientClosed from error
+            raise
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else timeout
@@ -143,7 +204,23 @@ class AsyncClient:
 class Connection:
     """A channel of the running event loop, and what is called on it."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.channel = endpoint.async_channel()
-        self.stub: Any = PredictionServiceStub(self.channel)
-        self.check: Any = self.channel.unary_unary(_health.CHECK)
+    def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._channel = endpoint.async_channel()
+        self.stub: Any = PredictionServiceStub(self._channel)
+        self.check: Any = self._channel.unary_unary(_health.CHECK)
+        self.coalescer = TaskCoalescer(self.stub.Predict, coalescing) if coalescing else None
+
+    def check_loop(self) -> None:
+        """Misused on any other event loop: gRPC would never answer there."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise Misused("an AsyncClient belongs to the event loop of its first call: make one for each loop")
+
+    async def close(self) -> None:
+        if self.coalescer:
+            await self.coalescer.close()
+        await self._channel.close()
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())

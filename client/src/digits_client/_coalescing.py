@@ -33,6 +33,9 @@ class Coalescing:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
 
 
+DEFAULT = Coalescing()
+
+
 class Kind(NamedTuple):
     """What calls must have in common to share an RPC."""
 

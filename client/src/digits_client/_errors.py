@@ -115,6 +115,11 @@ def from_status(
     return error
 
 
+def from_rpc(error: Any) -> DigitsError:
+    """The error of what gRPC raised: its types do not say that it carries a status."""
+    return from_status(error.code(), error.details(), error.trailing_metadata())
+
+
 def _pushback(metadata: Iterable[tuple[str, Any]]) -> float | None:
     """Seconds the server asks to be left alone for (gRFC A6); None when it does not, or forbids trying again."""
     value = next((str(value) for name, value in metadata if name == PUSHBACK), "")

@@ -18,7 +18,10 @@ else:
 Image: TypeAlias = "NDArray[np.uint8] | bytes | str | os.PathLike[str] | PillowImage"
 """One image: uint8[28, 28], 0 background to 255 ink; the bytes of a PNG or JPEG file; its path; or a Pillow image."""
 
+SHAPE = (28, 28)
 PIXELS = 28 * 28
+UINT8 = np.dtype(np.uint8)
+CONVERSION = "(images * 255).round().astype(numpy.uint8)"
 
 
 class Encoded(NamedTuple):
@@ -28,10 +31,14 @@ class Encoded(NamedTuple):
     data: bytes
 
 
-def encode(image: Image, name: str = "image") -> Encoded:
-    """One image as it is sent. InvalidInput, naming `name`, when it is none."""
+def encode(image: Image, name: str = "image", *, convert: bool = False) -> Encoded:
+    """One image as it is sent. InvalidInput, naming `name`, when it is none.
+
+    convert  take a float array of 0 to 1 too, and round it to 0 to 255
+    """
     if isinstance(image, np.ndarray):
-        return Encoded(is_file=False, data=pixels(image, (28, 28), name))
+        check_form(image, 2, name, convert=convert)
+        return Encoded(is_file=False, data=pixels(image, name, convert=convert))
     if isinstance(image, bytes | bytearray | memoryview):
         return Encoded(is_file=True, data=bytes(image))
     if isinstance(image, str | os.PathLike):
@@ -46,16 +53,32 @@ def encode(image: Image, name: str = "image") -> Encoded:
     )
 
 
-def pixels(array: NDArray[Any], shape: tuple[int, ...], name: str) -> bytes:
-    """The bytes of uint8[shape], row-major; in `shape` -1 stands for any number. InvalidInput for anything else."""
-    expected = "N × 28 × 28" if len(shape) == 3 else "28 × 28"
-    if array.dtype != np.uint8:
-        hint = "; for values from 0 to 1: (images * 255).round().astype(numpy.uint8)" if array.dtype.kind == "f" else ""
-        raise InvalidInput(f"{name}: expected uint8 pixels, 0 background to 255 ink; got {array.dtype}{hint}")
-    if array.shape[-2:] != (28, 28) or array.ndim != len(shape):
+def blocks(image: object) -> bool:
+    """Whether encoding it reads a file or compresses an image, which an event loop should not wait for."""
+    return not isinstance(image, np.ndarray | bytes | bytearray | memoryview)
+
+
+def pixels(array: NDArray[Any], name: str, *, convert: bool = False) -> bytes:
+    """The bytes, row-major, of an array whose form has been checked."""
+    return _scaled(array, name).tobytes() if convert and array.dtype.kind == "f" else array.tobytes()
+
+
+def check_form(array: NDArray[Any], dimensions: int, name: str, *, convert: bool) -> None:
+    """InvalidInput unless it is uint8[28, 28], or uint8[N, 28, 28] for 3 dimensions; or float, to be converted."""
+    if array.shape[-2:] != SHAPE or array.ndim != dimensions:
+        expected = "N × 28 × 28" if dimensions == 3 else "28 × 28"
         found = " × ".join(map(str, array.shape)) or "a single number"
         raise InvalidInput(f"{name}: expected an array of {expected}; got {found}")
-    return array.tobytes()
+    floats = array.dtype.kind == "f"
+    if array.dtype != UINT8 and not (convert and floats):
+        hint = f"; for values from 0 to 1: {CONVERSION}, or convert=True" if floats else ""
+        raise InvalidInput(f"{name}: expected uint8 pixels, 0 background to 255 ink; got {array.dtype}{hint}")
+
+
+def _scaled(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    if array.size and not (array.min() >= 0 and array.max() <= 1):  # false for NaN, too
+        raise InvalidInput(f"{name}: expected values from 0 to 1 to convert; got {array.min():g} to {array.max():g}")
+    return np.round(array.astype(np.float64) * 255).astype(np.uint8)
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
@@ -63,3 +86,5 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise InvalidInput(f"cannot read {os.fspath(path)}: {error.strerror}") from error
+    except ValueError as error:  # a zero byte in the name
+        raise InvalidInput(f"cannot read {os.fspath(path)!r}: {error}") from error

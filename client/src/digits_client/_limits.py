@@ -13,7 +13,7 @@ BYTES_PER_RPC = 3 * 1024 * 1024
 """Bytes of image files in one RPC, unless one file alone has more; servers take 4 MiB a message by default."""
 
 RPCS_IN_FLIGHT = 4
-"""RPCs of one batch at once: enough to keep the server busy while replies travel."""
+"""RPCs of one batch or iterator at once: enough to keep the server busy while replies travel."""
 
 ATTEMPTS = 4
 """Tries of one RPC, the first one included, while the server is UNAVAILABLE."""
@@ -24,11 +24,13 @@ RETRY_BUFFER_BYTES = 64 * 1024 * 1024
 FIRST_BACKOFF_SECONDS = 0.05
 MOST_BACKOFF_SECONDS = 1.0
 
-RETRY_TOKENS = 10
-"""The retry budget: a failed try takes a token, and below half of them nothing is retried, so that an outage is not
-made worse by retries (gRFC A6, "retry throttling")."""
+RETRY_TOKENS = 100
+"""The retry budget of all clients of one target in this process: a failed try takes a token, and at half of them and
+below nothing is retried. So a total outage costs at most 50 retries, and one server of two may fail 50 calls at once
+unseen (gRFC A6, "retry throttling")."""
 
 RETRY_TOKENS_PER_SUCCESS = 0.1
+"""So that lasting trouble is answered with one retry for ten successes at most."""
 
 POLL_SECONDS = 0.05
 """Between two looks at a server that is not ready yet."""

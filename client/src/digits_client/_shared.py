@@ -1,84 +1,69 @@
 """Requests and replies, without any I/O: what both clients share."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import DESCRIPTOR, PredictRequest, PredictResponse
-from digits_client import _limits
-from digits_client._errors import ServerError
-from digits_client._images import Encoded, Image, encode, pixels
-from digits_client._results import Prediction, Predictions
+from digits_client._coalescing import Kind
+from digits_client._errors import DigitsError, InvalidInput, ServerError
+from digits_client._results import Prediction, Predictions, concatenated
 
 SERVICE: str = DESCRIPTOR.services_by_name["PredictionService"].full_name
+MOST_VERSION = 2**63 - 1  # int64 on the wire
 
 
-def single_request(image: Image, *, model_version: int, probabilities: bool) -> PredictRequest:
-    """The request for one image. InvalidInput when it is none."""
-    return _request([encode(image)], model_version=model_version, probabilities=probabilities)
+def kind(model_version: int, *, probabilities: bool) -> Kind:
+    """What a request asks for beside its images. InvalidInput when there can be no such version."""
+    if not 0 <= model_version <= MOST_VERSION:
+        raise InvalidInput(f"model_version: expected 0, the current one, or a positive integer; got {model_version}")
+    return Kind(model_version, bool(probabilities))
 
 
-def batch_requests(
-    images: NDArray[np.uint8] | Iterable[Image], *, model_version: int, probabilities: bool
-) -> Iterator[PredictRequest]:
-    """The requests for many images, in their order, made as they are taken: files are read one request ahead of none.
-
-    An array is uint8[N, 28, 28]. InvalidInput, naming the place, when one of them is no image.
-    """
-    if isinstance(images, np.ndarray):
-        pixels(images[:0], (-1, 28, 28), "images")  # all of it is checked before any of it is sent
-        for start in range(0, len(images), _limits.IMAGES_PER_RPC):
-            part = images[start : start + _limits.IMAGES_PER_RPC].tobytes()
-            yield PredictRequest(images=part, model_version=model_version, include_probabilities=probabilities)
-        return
-    for group in _groups(encode(image, f"images[{index}]") for index, image in enumerate(images)):
-        yield _request(group, model_version=model_version, probabilities=probabilities)
+def request(images: Sequence[bytes], asked: Kind, *, are_files: bool = False) -> PredictRequest:
+    """One request for several images of one form."""
+    if are_files:
+        return PredictRequest(
+            image_files=images, model_version=asked.model_version, include_probabilities=asked.probabilities
+        )
+    joined = images[0] if len(images) == 1 else b"".join(images)
+    return PredictRequest(images=joined, model_version=asked.model_version, include_probabilities=asked.probabilities)
 
 
-def prediction(reply: PredictResponse) -> Prediction:
-    """The answer for the one image of a request."""
-    return predictions(reply, 1)[0]
-
-
-def predictions(reply: PredictResponse, count: int) -> Predictions:
+def predictions(reply: PredictResponse, count: int, asked: Kind) -> Predictions:
     """The answers for the `count` images of a request. ServerError when there are more or fewer."""
-    if len(reply.digits) != count or len(reply.confidences) != count:
-        raise ServerError(f"expected answers for {count} images, got {len(reply.digits)}")
+    _check(reply, count, asked)
     return Predictions(
-        digits=np.array(reply.digits, np.uint8),
-        confidences=np.array(reply.confidences, np.float32),
+        digits=np.fromiter(reply.digits, np.uint8, count),
+        confidences=np.fromiter(reply.confidences, np.float32, count),
         model_versions=np.full(count, reply.model_version, np.int64),
-        probabilities=np.array(reply.probabilities, np.float32).reshape(count, 10) if reply.probabilities else None,
+        probabilities=_rows(reply, count) if asked.probabilities else None,
     )
 
 
-def image_count(request: PredictRequest) -> int:
-    """How many images a request asks about."""
-    return len(request.image_files) or len(request.images) // 784
+def answers(reply: PredictResponse, count: int, asked: Kind) -> list[Prediction]:
+    """The same, an object each. ServerError when there are more or fewer."""
+    _check(reply, count, asked)
+    version = reply.model_version
+    rows: Iterable[NDArray[np.float32] | None] = _rows(reply, count) if asked.probabilities else [None] * count
+    return [
+        Prediction(digit, confidence, version, row)
+        for digit, confidence, row in zip(reply.digits, reply.confidences, rows, strict=True)
+    ]
 
 
-def _request(images: list[Encoded], *, model_version: int, probabilities: bool) -> PredictRequest:
-    files = images[0].is_file
-    return PredictRequest(
-        images=b"" if files else b"".join(image.data for image in images),
-        image_files=[image.data for image in images] if files else [],
-        model_version=model_version,
-        include_probabilities=probabilities,
-    )
+def explained(error: DigitsError, answered: Sequence[Predictions], asked: Kind) -> DigitsError:
+    """The error that ended a batch, with what was answered before it."""
+    error.answered = concatenated(answered, probabilities=asked.probabilities)
+    return error
 
 
-def _groups(images: Iterable[Encoded]) -> Iterator[list[Encoded]]:
-    """Consecutive images of one kind, as many as one request may hold."""
-    group: list[Encoded] = []
-    size = 0
-    for image in images:
-        most = _limits.FILES_PER_RPC if image.is_file else _limits.IMAGES_PER_RPC
-        full = len(group) >= most or size + len(image.data) > _limits.BYTES_PER_RPC
-        if group and (full or image.is_file != group[0].is_file):
-            yield group
-            group, size = [], 0
-        group.append(image)
-        size += len(image.data)
-    if group:
-        yield group
+def _check(reply: PredictResponse, count: int, asked: Kind) -> None:
+    wanted = count * 10 if asked.probabilities else len(reply.probabilities)
+    if not (len(reply.digits) == len(reply.confidences) == count and len(reply.probabilities) == wanted):
+        raise ServerError(f"expected answers for {count} images, got {len(reply.digits)}")
+
+
+def _rows(reply: PredictResponse, count: int) -> NDArray[np.float32]:
+    return np.fromiter(reply.probabilities, np.float32, count * 10).reshape(count, 10)

@@ -1,21 +1,24 @@
 """The client for threads."""
 
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
-import numpy as np
 from numpy.typing import NDArray
 
-from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse, PredictRequest
+from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
-from digits_client import _health, _limits, _shared
+from digits_client import _coalescing, _forks, _health, _limits, _shared
 from digits_client._channel import Endpoint
-from digits_client._errors import DeadlineExceeded, DigitsError, Unavailable, from_status
-from digits_client._images import Image
+from digits_client._chunks import Chunk, chunks, located
+from digits_client._coalescing import Coalescing
+from digits_client._coalescing_threads import ThreadCoalescer
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable, from_rpc
+from digits_client._images import Image, encode
 from digits_client._results import Prediction, Predictions, concatenated
 
 Reply = TypeVar("Reply")
@@ -26,6 +29,7 @@ class Client:
 
     Every call takes a `timeout` in seconds, retries included (default: that of the client), and raises a DigitsError.
     A call that finds the server UNAVAILABLE is tried again, up to four times in all, within its timeout.
+    Calls of `predict` that happen at the same time share RPCs.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class Client:
         target: str = "localhost:50051",
         *,
         timeout: float = _limits.TIMEOUT_SECONDS,
+        coalescing: Coalescing | None = _coalescing.DEFAULT,
         tls: bool = False,
         root_certificates: bytes | None = None,
         certificate_chain: bytes | None = None,
@@ -43,13 +48,14 @@ class Client:
 
         target             host:port, all addresses of which are used in turn, or any name gRPC resolves
         timeout            seconds a call may take unless it says otherwise
+        coalescing         how calls of `predict` share RPCs; None: each has its own
         tls                use TLS; implied by any certificate
         root_certificates  PEM of the authorities to trust, instead of the platform's own
         certificate_chain  PEM of this client's certificate, for servers that ask for one
         private_key        PEM of its key
         server_name        the name the server's certificate must bear, if not the target's
         """
-        endpoint = Endpoint(
+        self._endpoint = Endpoint(
             target=target,
             tls=tls,
             root_certificates=root_certificates,
@@ -58,56 +64,90 @@ class Client:
             server_name=server_name,
         )
         self._timeout = timeout
-        self._channel = endpoint.channel()
-        self._stub = PredictionServiceStub(self._channel)
-        self._check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_health.CHECK)
+        self._coalescing = coalescing
+        self._closed = False
+        self._connections: dict[int, Connection] = {}  # by process: a forked child makes its own
 
     def predict(
-        self, image: Image, *, probabilities: bool = False, model_version: int = 0, timeout: float | None = None
+        self,
+        image: Image,
+        *,
+        probabilities: bool = False,
+        model_version: int = 0,
+        convert: bool = False,
+        timeout: float | None = None,
     ) -> Prediction:
         """The digit in one image.
 
         image          uint8[28, 28] with 0 background to 255 ink, or a PNG or JPEG: its bytes, its path, a Pillow image
         probabilities  whether to return all ten
         model_version  the version that must answer; 0 for the current one
+        convert        take an array of floats from 0 to 1 too, and round it to 0 to 255
         """
-        request = _shared.single_request(image, model_version=model_version, probabilities=probabilities)
-        return _shared.prediction(self._call(self._stub.Predict, request, timeout))
+        seconds = self._seconds(timeout)
+        asked = _shared.kind(model_version, probabilities=probabilities)
+        encoded = encode(image, convert=convert)
+        connection = self._connection()
+        if connection.coalescer and not encoded.is_file:
+            return connection.coalescer.predict(encoded.data, asked, seconds)
+        request = _shared.request([encoded.data], asked, are_files=encoded.is_file)
+        return _shared.answers(self._call(connection.stub.Predict, request, seconds), 1, asked)[0]
 
     def predict_batch(
         self,
-        images: NDArray[np.uint8] | Iterable[Image],
+        images: NDArray[Any] | Iterable[Image],
         *,
         probabilities: bool = False,
         model_version: int = 0,
+        convert: bool = False,
         timeout: float | None = None,
     ) -> Predictions:
         """The digits in any number of images, in their order.
 
-        images  uint8[N, 28, 28], or a list of what `predict` takes. It is sent as several RPCs, a few at a time.
+        images   uint8[N, 28, 28], or any iterable of what `predict` takes. Sent as several RPCs, a few at a time
+        timeout  seconds for all of them together
+
+        When an RPC finally fails, nothing more is sent. The error's `failed` are the places of that RPC's images, its
+        `answered` the predictions of the images before, as far as they had come.
         """
+        asked = _shared.kind(model_version, probabilities=probabilities)
         deadline = time.monotonic() + self._seconds(timeout)
-        requests = _shared.batch_requests(images, model_version=model_version, probabilities=probabilities)
-        in_flight: deque[tuple[PredictRequest, Any]] = deque()
         parts: list[Predictions] = []
         try:
-            for request in requests:
-                in_flight.append((request, self._stub.Predict.future(request, timeout=_left(deadline))))
-                if len(in_flight) == _limits.RPCS_IN_FLIGHT:
-                    parts.append(_result(*in_flight.popleft()))
-            parts += [_result(*in_flight.popleft()) for _ in range(len(in_flight))]
-        finally:
-            for _, call in in_flight:
-                call.cancel()
-        return concatenated(parts, probabilities=probabilities)
+            for part in self._parts(chunks(images, asked, convert=convert), lambda: _left(deadline), asked):
+                parts.append(part)  # noqa: PERF402  # what has come must outlive an error
+        except DigitsError as error:
+            raise _shared.explained(error, parts, asked)  # noqa: B904  # it is the same error
+        return concatenated(parts, probabilities=asked.probabilities)
+
+    def predict_iter(
+        self,
+        images: NDArray[Any] | Iterable[Image],
+        *,
+        probabilities: bool = False,
+        model_version: int = 0,
+        convert: bool = False,
+        timeout: float | None = None,
+    ) -> Iterator[Prediction]:
+        """The same as an iterator, for more images than fit in memory: a few thousand are held at a time.
+
+        images   uint8[N, 28, 28], which may be memory-mapped, or any iterable of what `predict` takes, also an endless
+                 one. An RPC is sent when its images are complete
+        timeout  seconds for each RPC
+        """
+        seconds = self._seconds(timeout)
+        asked = _shared.kind(model_version, probabilities=probabilities)
+        for part in self._parts(chunks(images, asked, convert=convert), lambda: seconds, asked):
+            yield from part
 
     def model(self, *, timeout: float | None = None) -> GetModelResponse:
         """What is served: the manifest, the runtime, and the state of every version (see prediction.proto)."""
-        return self._call(self._stub.GetModel, GetModelRequest(), timeout)
+        return self._call(self._connection().stub.GetModel, GetModelRequest(), self._seconds(timeout))
 
     def health(self, *, timeout: float | None = None) -> bool:
         """Whether the server says that it answers predictions now."""
-        return _health.is_serving(self._call(self._check, _health.request(_shared.SERVICE), timeout))
+        request = _health.request(_shared.SERVICE)
+        return _health.is_serving(self._call(self._connection().check, request, self._seconds(timeout)))
 
     def wait_ready(self, timeout: float = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
@@ -118,8 +158,10 @@ class Client:
             time.sleep(_limits.POLL_SECONDS)
 
     def close(self) -> None:
-        """Closes the connections; calls in flight are cancelled."""
-        self._channel.close()
+        """Closes the connections. What waits or is on the way fails with ClientClosed."""
+        self._closed = True
+        if connection := self._connections.pop(os.getpid(), None):
+            connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -127,33 +169,84 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    def _connection(self) -> "Connection":
+        if self._closed:
+            raise ClientClosed
+        return self._connections.get(os.getpid()) or self._connect()
+
+    def _connect(self) -> "Connection":
+        _forks.connecting(on_event_loop=False)
+        made = Connection(self._endpoint, self._coalescing)
+        # Of two threads that come here first, one wins. No lock, for a fork might leave it locked in the child.
+        connection = self._connections.setdefault(os.getpid(), made)
+        if connection is not made:
+            made.close()
+        return connection
+
+    def _parts(
+        self, line: Iterator[Chunk], timeout: Callable[[], float], asked: _coalescing.Kind
+    ) -> Iterator[Predictions]:
+        """The answers of the chunks in their order, some RPCs ahead of the reader."""
+        in_flight: deque[tuple[Chunk, Any]] = deque()
+        try:
+            for chunk in line:
+                in_flight.append((chunk, self._sent(chunk, timeout())))
+                if len(in_flight) == _limits.RPCS_IN_FLIGHT:
+                    yield self._part(*in_flight.popleft(), asked)
+            while in_flight:
+                yield self._part(*in_flight.popleft(), asked)
+        finally:
+            for _, call in in_flight:
+                call.cancel()
+
+    def _sent(self, chunk: Chunk, timeout: float) -> Any:
+        predict = self._connection().stub.Predict
+        try:
+            return predict.future(chunk.request, timeout=timeout)
+        except ValueError as error:  # what gRPC raises on a channel that was closed meanwhile
+            raise self._error(error) from error
+
+    def _part(self, chunk: Chunk, call: Any, asked: _coalescing.Kind) -> Predictions:
+        try:
+            return _shared.predictions(call.result(), chunk.count, asked)
+        except (grpc.RpcError, grpc.FutureCancelledError) as error:
+            raise located(self._error(error), chunk) from error
+
     def _serves(self, deadline: float) -> bool:
         try:
             return self.health(timeout=_left(deadline))
         except (Unavailable, DeadlineExceeded):
             return False
 
-    def _call(self, method: Callable[..., Reply], request: object, timeout: float | None) -> Reply:
+    def _call(self, method: Callable[..., Reply], request: object, timeout: float) -> Reply:
         try:
-            return method(request, timeout=self._seconds(timeout))
-        except grpc.RpcError as error:
-            raise _translated(error) from error
+            return method(request, timeout=timeout)
+        except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed meanwhile
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> DigitsError:
+        if self._closed:
+            return ClientClosed()
+        return from_rpc(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else timeout
 
 
+class Connection:
+    """A channel of this process, and what is called on it."""
+
+    def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None) -> None:
+        self._channel = endpoint.channel()
+        self.stub = PredictionServiceStub(self._channel)
+        self.check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_health.CHECK)
+        self.coalescer = ThreadCoalescer(self.stub.Predict, coalescing) if coalescing else None
+
+    def close(self) -> None:
+        if self.coalescer:
+            self.coalescer.close()
+        self._channel.close()
+
+
 def _left(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
-
-
-def _result(request: PredictRequest, call: Any) -> Predictions:
-    try:
-        return _shared.predictions(call.result(), _shared.image_count(request))
-    except grpc.RpcError as error:
-        raise _translated(error) from error
-
-
-def _translated(error: Any) -> DigitsError:
-    """Grpc raises its calls as errors; its types do not say so."""
-    return from_status(error.code(), error.details())

@@ -1,0 +1,142 @@
+"""Many images → requests: cut by the image and by the byte, in order, made as they are taken."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.v1.prediction_pb2 import PredictRequest
+from digits_client import _limits
+from digits_client._coalescing import Kind
+from digits_client._errors import DigitsError, InvalidInput
+from digits_client._images import Encoded, Image, blocks, check_form, encode, pixels
+from digits_client._shared import request
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of many images: where it starts, how many it has, and what asks about them."""
+
+    start: int
+    count: int
+    request: PredictRequest
+
+    @property
+    def places(self) -> range:
+        return range(self.start, self.start + self.count)
+
+
+def chunks(images: Any, asked: Kind, *, convert: bool) -> Iterator[Chunk]:
+    """Requests for many images, in their order, made as they are taken. InvalidInput, with the place, for no image."""
+    if isinstance(images, np.ndarray):
+        yield from _array_chunks(images, asked, convert=convert)
+        return
+    chunker = _Chunker(asked)
+    for image in _several(images):
+        with _at_place(chunker.place):
+            encoded = encode(image, f"images[{chunker.place}]", convert=convert)
+        yield from chunker.add(encoded)
+    yield from chunker.rest()
+
+
+async def async_chunks(images: Any, asked: Kind, *, convert: bool) -> AsyncIterator[Chunk]:
+    """The same from asynchronous iterables, too, with files read in threads."""
+    if isinstance(images, np.ndarray):
+        for chunk in _array_chunks(images, asked, convert=convert):
+            yield chunk
+        return
+    chunker = _Chunker(asked)
+    async for image in _each(_several(images)):
+        place = chunker.place
+        with _at_place(place):
+            sendable = await encoded(image, f"images[{place}]", convert=convert)
+        for chunk in chunker.add(sendable):
+            yield chunk
+    for chunk in chunker.rest():
+        yield chunk
+
+
+async def encoded(image: Image, name: str = "image", *, convert: bool) -> Encoded:
+    """`encode`, in a thread when it would keep the event loop waiting."""
+    if blocks(image):
+        return await asyncio.to_thread(encode, image, name, convert=convert)
+    return encode(image, name, convert=convert)
+
+
+async def _each(images: Iterable[Image] | AsyncIterable[Image]) -> AsyncIterator[Image]:
+    if isinstance(images, AsyncIterable):
+        async for image in images:
+            yield image
+    else:
+        for image in images:
+            yield image
+
+
+def located(error: DigitsError, chunk: Chunk) -> DigitsError:
+    """The error of a chunk, with the places of its images."""
+    error.failed = chunk.places
+    error.add_note(f"images[{chunk.start}:{chunk.start + chunk.count}] failed")
+    return error
+
+
+def _array_chunks(images: NDArray[Any], asked: Kind, *, convert: bool) -> Iterator[Chunk]:
+    """uint8[N, 28, 28], cut by the image; floats of 0 to 1 are rounded a chunk at a time. Its form is checked first."""
+    check_form(images, 3, "images", convert=convert)
+    for start in range(0, len(images), _limits.IMAGES_PER_RPC):
+        part = images[start : start + _limits.IMAGES_PER_RPC]
+        yield Chunk(start, len(part), request([pixels(part, "images", convert=convert)], asked))
+
+
+class _Chunker:
+    """Cuts a line of encoded images into chunks: of one form each, bounded in images and bytes."""
+
+    def __init__(self, asked: Kind) -> None:
+        self._asked = asked
+        self._start = 0
+        self._group: list[Encoded] = []
+        self._bytes = 0
+
+    @property
+    def place(self) -> int:
+        """Of the next image."""
+        return self._start + len(self._group)
+
+    def add(self, image: Encoded) -> Iterator[Chunk]:
+        """The chunk before it, when the image opens a new one."""
+        most = _limits.FILES_PER_RPC if image.is_file else _limits.IMAGES_PER_RPC
+        full = len(self._group) >= most or self._bytes + len(image.data) > _limits.BYTES_PER_RPC
+        if self._group and (full or image.is_file != self._group[0].is_file):
+            yield from self.rest()
+        self._group.append(image)
+        self._bytes += len(image.data)
+
+    def rest(self) -> Iterator[Chunk]:
+        """The last chunk, if there is one."""
+        if self._group:
+            images = [image.data for image in self._group]
+            yield Chunk(self._start, len(images), request(images, self._asked, are_files=self._group[0].is_file))
+            self._start, self._group, self._bytes = self.place, [], 0
+
+
+@contextmanager
+def _at_place(place: int) -> Iterator[None]:
+    """Lets an InvalidInput know which of many images it is about."""
+    try:
+        yield
+    except InvalidInput as error:
+        error.failed = range(place, place + 1)
+        raise
+
+
+def _several(images: Any) -> Any:
+    """The images, unless they are one image: its letters or bytes would be taken for many. InvalidInput then."""
+    if isinstance(images, str | bytes | bytearray | memoryview) or not isinstance(images, Iterable | AsyncIterable):
+        raise InvalidInput(
+            f"images: expected an array of N × 28 × 28 or several images; got one {type(images).__name__}: "
+            "predict takes one image"
+        )
+    return images

@@ -1,0 +1,131 @@
+"""Coalescing for the tasks of one event loop: each caller awaits a future of its own."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from digits_client import _shared
+from digits_client._coalescing import Call, Coalescer, Coalescing, Group, Kind
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, from_rpc
+from digits_client._results import Prediction
+
+
+class TaskCoalescer:
+    """Sends the images of calling tasks through `predict`, a gRPC method, as few RPCs as the rules allow."""
+
+    def __init__(self, predict: Callable[..., Any], rules: Coalescing) -> None:
+        self._predict = predict
+        self._core = Coalescer(rules)
+        self._loop = asyncio.get_running_loop()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def predict(self, pixels: bytes, kind: Kind, timeout: float) -> Prediction:
+        """The answer for 784 bytes of pixels. Raises DigitsError."""
+        if self._closed:
+            raise ClientClosed
+        waker: asyncio.Future[Prediction] = self._loop.create_future()
+        call = Call(pixels, kind, self._loop.time() + timeout, waker)
+        group = self._core.join(call)
+        if group and len(group.calls) == 1:
+            return await self._alone(group, timeout)
+        if group:
+            self._start(group)
+        self._watch(call.deadline)
+        try:
+            return await waker
+        except (asyncio.CancelledError, DeadlineExceeded):
+            self._abandon(call)
+            raise
+
+    async def close(self) -> None:
+        """Fails every call that waits or is on the way, and ends their RPCs."""
+        self._closed = True
+        if self._alarm:
+            self._alarm.cancel()
+        calls = self._core.clear()
+        rpcs = {call.group.rpc for call in calls if call.group and call.group.rpc}
+        for call in calls:
+            _fail(call, ClientClosed())
+        for rpc in rpcs:
+            rpc.cancel()
+        await asyncio.gather(*rpcs, return_exceptions=True)
+
+    async def _alone(self, group: Group, timeout: float) -> Prediction:
+        """In the caller's own task, which is the fastest way there is."""
+        try:
+            reply = await self._predict(_request(group), timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            raise self._error(error) from error
+        except asyncio.CancelledError as error:
+            # Closing the channel cancels its RPCs, and gRPC reports that as if the task had been cancelled.
+            task = asyncio.current_task()
+            if self._closed and not (task and task.cancelling()):
+                raise ClientClosed from error
+            raise
+        finally:
+            self._returned(group)
+        return _shared.answers(reply, 1, group.kind)[0]
+
+    def _start(self, group: Group) -> None:
+        group.rpc = self._loop.create_task(self._together(group))
+
+    async def _together(self, group: Group) -> None:
+        try:
+            reply = await self._predict(_request(group), timeout=max(0.0, group.deadline - self._loop.time()))
+            answers = _shared.answers(reply, len(group.calls), group.kind)
+        except Exception as error:  # noqa: BLE001  # whatever it is belongs to the callers; nobody else would see it
+            for call in group.calls:
+                _fail(call, self._error(error))
+        else:
+            for call, answer in zip(group.calls, answers, strict=True):
+                if not call.waker.done():
+                    call.waker.set_result(answer)
+        finally:
+            self._returned(group)
+
+    def _returned(self, group: Group) -> None:
+        for following in self._core.returned(group):
+            self._start(following)
+
+    def _abandon(self, call: Call) -> None:
+        unwanted = self._core.abandon(call)
+        if unwanted and unwanted.rpc:
+            unwanted.rpc.cancel()
+
+    def _watch(self, deadline: float) -> None:
+        """One timer for all callers, at the earliest deadline: one for each would cost more than the call."""
+        if self._alarm is None or deadline < self._alarm.when():
+            if self._alarm:
+                self._alarm.cancel()
+            self._alarm = self._loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        now = self._loop.time()
+        self._alarm = None
+        waiting = [call for call in self._core.unfinished() if not call.waker.done()]
+        for call in waiting:
+            if call.deadline <= now:
+                _fail(call, DeadlineExceeded("no answer within the timeout"))
+            else:
+                self._watch(call.deadline)
+
+    def _error(self, error: Exception) -> DigitsError:
+        """Anew for each caller: an exception that several tasks raise mixes their tracebacks up."""
+        if self._closed:
+            return ClientClosed()
+        if isinstance(error, grpc.aio.AioRpcError):
+            return from_rpc(error)
+        return type(error)(*error.args) if isinstance(error, DigitsError) else ServerError(f"INTERNAL: {error}")
+
+
+def _request(group: Group) -> Any:
+    return _shared.request([call.pixels for call in group.calls], group.kind)
+
+
+def _fail(call: Call, error: DigitsError) -> None:
+    if not call.waker.done():
+        call.waker.set_exception(error)
+        call.waker.exception()  # seen: a caller cancelled at this very moment will not look
