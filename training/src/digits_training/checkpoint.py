@@ -58,6 +58,7 @@ class Checkpoint:
             Path(name).replace(self._path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
+            self._remove_folder_if_empty()
             raise
         self._saved_at = time.monotonic()
 
@@ -78,6 +79,9 @@ class Checkpoint:
     def remove(self) -> None:
         """Forgets the run; the folder goes with its last checkpoint."""
         self._path.unlink(missing_ok=True)
+        self._remove_folder_if_empty()
+
+    def _remove_folder_if_empty(self) -> None:
         try:
             self._path.parent.rmdir()
         except OSError:

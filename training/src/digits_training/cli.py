@@ -35,7 +35,8 @@ def run(arguments: list[str]) -> int:
     except TrainingError as error:
         return _failed(str(error), error.exit_code)
     except OSError as error:
-        return _failed(_disk_full(error) or f"{error.strerror or error}: {error.filename}", 1)
+        named = f"{error.strerror}: {error.filename}" if error.filename else " ".join(str(error).split())
+        return _failed(_disk_full(error) or named, 1)
     except Interrupted as interruption:
         return _failed("; ".join([str(interruption), *getattr(interruption, "__notes__", [])]), interruption.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever fails, the person gets one line and an exit code
