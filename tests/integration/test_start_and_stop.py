@@ -4,6 +4,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def in_flight(server: ServerProcess) -> float:
     return started - server.metric("grpc_server_handled_total", **PREDICT)
 
 
+def new_caller_gets(server: ServerProcess) -> str:
+    with server.channel() as channel:
+        call = PredictionServiceStub(channel).Predict.future(PredictRequest(images=bytes(784)), timeout=DEADLINE)
+        error = call.exception(timeout=DEADLINE)
+        return status_of(error)[0] if error else "OK"
+
+
 def test_sigterm_answers_what_is_in_flight_and_exits_0(repository: Path) -> None:
     with ServerProcess("--repository", repository) as server, server.channel() as channel:
         server.wait_ready()
@@ -44,19 +52,36 @@ def test_sigterm_answers_what_is_in_flight_and_exits_0(repository: Path) -> None
         assert server.wait() == 0
 
 
-def test_a_draining_server_is_not_ready_at_once_and_refuses_new_calls_as_unavailable(repository: Path) -> None:
+def test_a_draining_server_is_not_ready_at_once_and_then_refuses_new_callers_as_unavailable(repository: Path) -> None:
     with ServerProcess("--repository", repository) as server, server.channel() as channel:
         server.wait_ready()
-        stub = PredictionServiceStub(channel)
-        call = stub.Predict.future(slow_request(), timeout=DEADLINE)
+        call = PredictionServiceStub(channel).Predict.future(slow_request(), timeout=DEADLINE)
         until(lambda: in_flight(server) == 1, "the call is in flight")
         server.terminate()
         server.wait_for_log("draining")
         assert server.get("/readyz") == (503, "not ready\n")
         assert server.get("/healthz")[0] == 200
-        status, _ = refusal(lambda: stub.Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE))
-        assert status == "UNAVAILABLE"
-        call.result(timeout=DEADLINE)
+        until(lambda: new_caller_gets(server) == "UNAVAILABLE", "it has stopped listening")
+        assert len(call.result(timeout=DEADLINE).digits) == 16
+
+
+def test_a_stop_cuts_off_none_of_the_callers_in_the_middle_of_it(repository: Path) -> None:
+    with ServerProcess("--repository", repository) as server, server.channel() as channel:
+        server.wait_ready()
+        stub = PredictionServiceStub(channel)
+
+        def call_until_refused(_: int) -> str:
+            while True:
+                call = stub.Predict.future(PredictRequest(images=bytes(784)), timeout=DEADLINE)
+                if error := call.exception(timeout=DEADLINE):
+                    return status_of(error)[0]
+
+        with ThreadPoolExecutor(12) as callers:
+            ends = callers.map(call_until_refused, range(12))
+            until(lambda: server.metric("digits_predictions_total") > 50, "the callers are under way")
+            server.terminate()
+            assert server.wait() == 0
+            assert set(ends) == {"UNAVAILABLE"}
 
 
 def test_an_idle_stream_does_not_hold_up_the_end(repository: Path) -> None:

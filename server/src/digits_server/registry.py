@@ -85,8 +85,6 @@ class ModelRegistry:
 
     def get(self, version: int = 0) -> LiveModel:
         """The model that answers for `version`; 0 is the current one. Raises Unavailable or NotFound."""
-        if self.draining.is_set():
-            raise Unavailable("the server is draining")
         if self._live is None:
             raise Unavailable("no model is serving yet")
         if version not in (0, self._live.version):
@@ -115,7 +113,7 @@ class ModelRegistry:
         raise RepositoryError(f"no model to serve: {reasons or 'no version is published'}")
 
     def drain(self) -> None:
-        """Refuses new requests from now on; those in flight are answered."""
+        """Not ready from now on: callers should go elsewhere. Who comes all the same is answered."""
         self.draining.set()
 
     async def close(self) -> None:

@@ -19,6 +19,7 @@ from digits_server.errors import InvalidRequest, ServingError, Status
 from digits_server.health import Health
 from digits_server.metrics import Metrics, RpcMetrics
 from digits_server.service import PredictionService
+from digits_server.streaming import until
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +104,8 @@ def all_rpcs(
         return UnaryRpc(name, method, request, metrics.rpc("unary", name, method), behaviour)
 
     def stream(name: str, method: str, request: type[Message], behaviour: Any, *, takes_stream: bool) -> StreamRpc:
-        kind = "bidi_stream" if takes_stream else "server_stream"
-        return StreamRpc(name, method, request, metrics.rpc(kind, name, method), behaviour, takes_stream)
+        counters = metrics.rpc("bidi_stream" if takes_stream else "server_stream", name, method)
+        return StreamRpc(name, method, request, counters, behaviour, takes_stream)
 
     prediction, request = PREDICTION_SERVICE, prediction_pb2.PredictRequest
     rpcs: list[UnaryRpc | StreamRpc] = [
@@ -120,6 +121,9 @@ def all_rpcs(
         from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 
         servicer = aio.ReflectionServicer(sorted({rpc.service for rpc in rpcs} | {SERVICE_NAME}))
-        info = servicer.ServerReflectionInfo  # its second argument, a context, it does not use
+
+        def info(requests: AsyncIterator[Any], _deadline: float | None) -> Any:
+            return servicer.ServerReflectionInfo(until(service.models.draining, requests), None)
+
         rpcs.append(stream(SERVICE_NAME, "ServerReflectionInfo", ServerReflectionRequest, info, takes_stream=True))
     return rpcs

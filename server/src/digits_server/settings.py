@@ -49,7 +49,7 @@ class Settings:
 
     # How much to take
     max_batch_size: int = setting(1024, COUNT, "Images the model sees at once.")
-    max_queue_size: int = setting(8192, COUNT, "Images that may wait for the model; more is refused.")
+    max_queue_size: int = setting(32768, COUNT, "Images that may wait for the model; more is refused.")
     max_message_bytes: int = setting(4 * 1024 * 1024, COUNT, "Bytes of one request message.")
     max_image_files: int = setting(64, COUNT, "Image files in one request.")
     max_waiting_files: int = setting(256, COUNT, "Image files that may wait to be decoded; more is refused.")

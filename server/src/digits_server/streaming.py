@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from digits_server.errors import Unavailable
 
@@ -30,7 +30,7 @@ async def in_order(
         """Puts one future a request into `answers`, and None at the end of the stream."""
         try:
             while await room.acquire():
-                request = await anext(requests, None)
+                request = await _next(requests)
                 answers.put_nowait(None if request is None else asyncio.ensure_future(answer(request)))
                 if request is None:
                     return
@@ -55,13 +55,34 @@ async def in_order(
                 await _cancelled(left)
 
 
+async def until(draining: asyncio.Event, requests: AsyncIterator[Request]) -> AsyncGenerator[Request]:
+    """The requests of a stream, until there are no more or `draining` is set: then Unavailable is raised."""
+    drained = asyncio.ensure_future(draining.wait())
+    reading: asyncio.Future[Request | None] | None = None
+    try:
+        while True:
+            reading = asyncio.ensure_future(_next(requests))
+            await asyncio.wait((reading, drained), return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                raise Unavailable("the server is draining")
+            if (request := reading.result()) is None:
+                return
+            yield request
+    finally:
+        await _cancelled(drained, *([reading] if reading else []))
+
+
+async def _next(requests: AsyncIterator[Request]) -> Request | None:
+    return await anext(requests, None)
+
+
 def _failed(error: Exception) -> "asyncio.Future[Reply]":
     future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
     future.set_exception(error)
     return future
 
 
-async def _cancelled(*futures: "asyncio.Future[Reply] | asyncio.Future[None]") -> None:
+async def _cancelled(*futures: "asyncio.Future[Any]") -> None:
     """Cancels what still runs and takes note of what has failed, so that nothing is left behind."""
     for future in futures:
         future.cancel()

@@ -16,6 +16,15 @@ STATUS = {code.value[0]: code for code in grpc.StatusCode}
 MAX_CONCURRENT_STREAMS = 1024
 """Calls of one connection at once; a caller's further ones wait on its side."""
 
+SETTLE_SECONDS = 1.0
+"""What callers have, at a stop, for the calls under way to arrive, at most."""
+
+QUIET_SECONDS = 0.1
+"""A pause this long between two arrivals means that what was under way has arrived."""
+
+LOOK_SECONDS = 0.02
+"""Between two looks at whether anybody came; a busy machine may miss a few."""
+
 IDENTITY_ONLY = 1
 """Bit set of message encodings: no compression. grpcio inflates without a bound, so that a few kilobytes could fill the
 memory; pixels are small already."""
@@ -26,6 +35,7 @@ class GrpcioTransport:
 
     def __init__(self, rpcs: Iterable[UnaryRpc | StreamRpc], host: str, port: int, *, max_message_bytes: int) -> None:
         self._rpcs = list(rpcs)
+        self._gate = _Gate()
         self._host = host
         self.port = port
         self._options = [
@@ -39,7 +49,7 @@ class GrpcioTransport:
         self._server = aio.server(options=self._options)
         services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
         for rpc in self._rpcs:
-            services.setdefault(rpc.service, {})[rpc.method] = _handler(rpc)
+            services.setdefault(rpc.service, {})[rpc.method] = _handler(rpc, self._gate)
         self._server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(service, handlers) for service, handlers in services.items()]
         )
@@ -51,20 +61,59 @@ class GrpcioTransport:
         await self._server.start()
 
     async def stop(self, grace: float) -> None:
-        await self._server.stop(grace)
+        """Stops as `Transport.stop` says, cutting nobody off.
+
+        grpcio cancels the calls that it has received and not yet handed over when it stops. So first every call is let
+        in and held at the gate, until no further one arrives; then the clients are told to go elsewhere; then those
+        held are answered like any other.
+        """
+        await self._gate.close(min(SETTLE_SECONDS, grace))
+        stopping = asyncio.create_task(self._server.stop(grace))
+        await asyncio.sleep(LOOK_SECONDS)
+        self._gate.open()
+        await stopping
 
 
-def _handler(rpc: UnaryRpc | StreamRpc) -> "grpc.RpcMethodHandler[Any, Any]":
+class _Gate:
+    """Where calls wait while it is closed."""
+
+    def __init__(self) -> None:
+        self._opened = asyncio.Event()
+        self._opened.set()
+        self._passed = 0
+
+    async def enter(self) -> None:
+        self._passed += 1
+        if not self._opened.is_set():
+            await self._opened.wait()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    async def close(self, seconds: float) -> None:
+        """Returns when nobody has come for QUIET_SECONDS, after `seconds` at the latest."""
+        self._opened.clear()
+        passed, quiet = self._passed, 0
+        for _ in range(round(seconds / LOOK_SECONDS)):
+            await asyncio.sleep(LOOK_SECONDS)
+            quiet = quiet + 1 if passed == self._passed else 0
+            passed = self._passed
+            if quiet * LOOK_SECONDS >= QUIET_SECONDS:
+                return
+
+
+def _handler(rpc: UnaryRpc | StreamRpc, gate: _Gate) -> "grpc.RpcMethodHandler[Any, Any]":
     """Without a serialiser grpcio hands over bytes, which is what an Rpc takes and gives."""
     if isinstance(rpc, UnaryRpc):
-        return grpc.unary_unary_rpc_method_handler(_unary(rpc))
+        return grpc.unary_unary_rpc_method_handler(_unary(rpc, gate))
     if rpc.takes_stream:
-        return grpc.stream_stream_rpc_method_handler(_stream(rpc))
-    return grpc.unary_stream_rpc_method_handler(_stream(rpc))
+        return grpc.stream_stream_rpc_method_handler(_stream(rpc, gate))
+    return grpc.unary_stream_rpc_method_handler(_stream(rpc, gate))
 
 
-def _unary(rpc: UnaryRpc) -> Any:
+def _unary(rpc: UnaryRpc, gate: _Gate) -> Any:
     async def handle(data: bytes, context: Any) -> bytes:
+        await gate.enter()
         try:
             return await rpc.answer(data, _deadline(context))
         except ServingError as error:
@@ -74,8 +123,9 @@ def _unary(rpc: UnaryRpc) -> Any:
     return handle
 
 
-def _stream(rpc: StreamRpc) -> Any:
+def _stream(rpc: StreamRpc, gate: _Gate) -> Any:
     async def handle(data: Any, context: Any) -> AsyncIterator[bytes]:
+        await gate.enter()
         messages = data if rpc.takes_stream else _once(data)
         try:
             async with aclosing(rpc.answers(messages, _deadline(context))) as replies:
