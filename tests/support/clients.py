@@ -28,6 +28,8 @@ def connecting(kind: str) -> Iterator[Connect]:
     finally:
         for client in clients:
             client.close()
+            if isinstance(client, Blocking):
+                client.end()
 
 
 class Blocking:
@@ -48,12 +50,11 @@ class Blocking:
 
         return call
 
-    def close(self) -> None:
-        if not self._loop.is_closed():
-            self._run(self.client.close())
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(DEADLINE)
-            self._loop.close()
+    def end(self) -> None:
+        """Ends the event loop."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(DEADLINE)
+        self._loop.close()
 
     def _run(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(DEADLINE)
