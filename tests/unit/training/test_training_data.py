@@ -2,8 +2,10 @@
 
 import gzip
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,3 +167,71 @@ def test_the_split_depends_on_the_seed_alone() -> None:
 def test_a_split_without_validation_images_is_refused(share: float) -> None:
     with pytest.raises(DataError, match="10 training images cannot be split with validation share"):
         data.split(_numbered(10), share, seed=0)
+
+
+def _npz(path: Path, **changed: NDArray[np.generic]) -> Path:
+    """An .npz file of 20 training and 10 test images, sound but for what is changed."""
+    arrays: dict[str, Any] = {
+        "x_train": np.zeros((20, 28, 28), np.uint8),
+        "y_train": np.arange(20, dtype=np.int64) % 10,
+        "x_test": np.zeros((10, 28, 28), np.uint8),
+        "y_test": np.arange(10, dtype=np.int64),
+    }
+    np.savez_compressed(path, **(arrays | changed))
+    return path
+
+
+def test_an_npz_file_is_read(tmp_path: Path) -> None:
+    dataset = data.read(_npz(tmp_path / "set.npz"))
+    assert (len(dataset.train), len(dataset.test)) == (20, 10)
+    assert dataset.test.labels.dtype == np.uint8
+    assert [file.name for file in dataset.files] == ["set.npz"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"x_train": np.zeros((20, 28, 28), np.float32)},
+            r"x_train must be uint8\[N, 28, 28\], not float32\[20, 28, 28\]",
+        ),
+        ({"x_test": np.zeros((10, 784), np.uint8)}, r"x_test must be uint8\[N, 28, 28\], not uint8\[10, 784\]"),
+        ({"x_test": np.zeros((0, 28, 28), np.uint8)}, r"x_test must be uint8\[N, 28, 28\], not uint8\[0, 28, 28\]"),
+        ({"y_train": np.zeros(20, np.float32)}, r"y_train must be integers\[N\], not float32\[20\]"),
+        ({"y_train": np.zeros(19, np.int64)}, "y_train of set.npz has 19 labels for 20 images"),
+        ({"y_test": np.full(10, -1)}, "y_test of set.npz has label -1; labels are 0 to 9"),
+        ({"y_test": np.full(10, 256)}, "y_test of set.npz has label 256; labels are 0 to 9"),
+        ({"y_test": np.array([{}] * 10, object)}, "set.npz is not a sound .npz file of plain arrays"),
+    ],
+)
+def test_an_npz_file_of_something_else_is_refused(
+    changed: dict[str, NDArray[np.generic]], sentence: str, tmp_path: Path
+) -> None:
+    _refused(_npz(tmp_path / "set.npz", **changed), sentence)
+
+
+def test_an_npz_file_without_the_four_arrays_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", images=np.zeros((20, 28, 28), np.uint8))
+    _refused(tmp_path / "set.npz", "set.npz must hold x_train, y_train, x_test and y_test")
+
+
+def test_a_truncated_npz_file_is_refused(tmp_path: Path) -> None:
+    path = _npz(tmp_path / "set.npz")
+    path.write_bytes(path.read_bytes()[:300])
+    _refused(path, "set.npz is not a sound .npz file")
+
+
+def test_an_npz_bomb_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x_train.npy", b"")
+    content = bytearray((tmp_path / "set.npz").read_bytes())
+    directory = content.rindex(b"PK\x01\x02")
+    content[directory + 24 : directory + 28] = (2**32 - 2).to_bytes(4, "little")  # the unpacked size it claims
+    (tmp_path / "set.npz").write_bytes(content)
+    _refused(tmp_path / "set.npz", "set.npz claims more than 2,000,000 images")
+
+
+def test_transposing_swaps_rows_and_columns(small: DataSet, small_data: Path) -> None:
+    transposed = data.read(small_data, transpose=True)
+    assert np.array_equal(transposed.train.images[5], small.train.images[5].T)
+    assert np.array_equal(transposed.test.labels, small.test.labels)

@@ -13,9 +13,14 @@ from digits_training.networks import build_network
 from digits_training.settings import Settings
 
 
-def test_a_converted_network_answers_like_the_original(tmp_path: Path, small: DataSet) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(hidden_sizes=(7,), activation="tanh"), Settings.for_network(network="cnn")],
+    ids=["mlp", "cnn"],
+)
+def test_a_converted_network_answers_like_the_original(settings: Settings, tmp_path: Path, small: DataSet) -> None:
     backend.start(seed=1)
-    network = build_network(Settings(hidden_sizes=(7,), activation="tanh"))
+    network = build_network(settings)
     export.convert(network, tmp_path / "model.tflite")
     original = probabilities_of(network, small.test.images)
     converted = export.litert_probabilities(tmp_path / "model.tflite", small.test.images)

@@ -39,3 +39,10 @@ def test_hidden_sizes_and_activation_are_settings() -> None:
     network = build_network(Settings(hidden_sizes=(64, 32, 16), activation="sigmoid"))
     assert [layer.units for layer in network.layers[3:]] == [64, 32, 16, 10]
     assert {layer.activation.__name__ for layer in network.layers[3:-1]} == {"sigmoid"}
+
+
+def test_the_cnn_has_its_shape_and_its_activation() -> None:
+    network = build_network(Settings.for_network(network="cnn", activation="gelu"))
+    assert (network.input_shape, network.output_shape) == ((None, 28, 28), (None, 10))
+    assert 100_000 < network.count_params() < 300_000
+    assert {layer.activation.__name__ for layer in network.layers if type(layer).__name__ == "Activation"} == {"gelu"}
