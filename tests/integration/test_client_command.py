@@ -6,11 +6,12 @@ import subprocess
 from io import BytesIO
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.scripted import ScriptedServer
+from support.scripted import ScriptedServer, refusing
 from support.servers import SCRIPTS, ServerProcess
 
 Images = NDArray[np.uint8]
@@ -63,21 +64,88 @@ def test_predict_prints_json_lines_when_asked(server: ServerProcess, pictures: l
         assert row["confidence"] == max(row["probabilities"])
 
 
-def test_a_file_that_cannot_be_read_is_one_sentence_and_exit_code_1(
+def test_a_file_that_cannot_be_read_is_one_sentence_and_exit_code_1_and_costs_no_other(
     server: ServerProcess, pictures: list[Path]
 ) -> None:
-    code, out, err = digits("predict", pictures[0], "absent.png", target=server.target)
-    assert (code, out) == (1, "")
+    code, out, err = digits("predict", pictures[0], "absent.png", pictures[1], target=server.target)
+    assert code == 1
+    assert [line.split()[1] for line in out.splitlines()] == ["7", "2"]
     assert err == "digits: cannot read absent.png: No such file or directory\n"
 
 
-def test_a_file_that_is_no_picture_is_one_sentence_and_exit_code_1(server: ServerProcess, tmp_path: Path) -> None:
+def test_a_file_that_is_no_picture_is_one_sentence_and_exit_code_1_and_costs_no_other(
+    server: ServerProcess, pictures: list[Path], tmp_path: Path
+) -> None:
     path = tmp_path / "words.png"
     path.write_text("words")
-    code, out, err = digits("predict", path, target=server.target)
-    assert (code, out) == (1, "")
-    assert err.startswith("digits: ")
+    code, out, err = digits("predict", pictures[0], path, pictures[1], target=server.target)
+    assert code == 1
+    assert [line.split()[1] for line in out.splitlines()] == ["7", "2"]
+    assert err.startswith(f"digits: {path}: ")
     assert err.count("\n") == 1
+
+
+def test_a_pattern_stands_for_the_files_it_matches(server: ServerProcess, pictures: list[Path], tmp_path: Path) -> None:
+    code, out, err = digits("predict", tmp_path / "*.png", target=server.target)
+    assert (code, err) == (0, "")
+    assert [line.split()[:2] for line in out.splitlines()] == [
+        [str(path), digit] for path, digit in sorted(zip(pictures, "721", strict=True))
+    ]
+
+
+def test_a_pattern_that_matches_nothing_is_one_sentence_and_exit_code_1() -> None:
+    assert digits("predict", "absent*.png") == (1, "", "digits: no file matches absent*.png\n")
+
+
+def test_a_file_whose_name_is_a_pattern_is_that_file(server: ServerProcess, pictures: list[Path]) -> None:
+    odd = pictures[0].rename(pictures[0].with_name("[7].png"))
+    code, out, _ = digits("predict", odd, target=server.target)
+    assert (code, out.split()[:2]) == (0, [str(odd), "7"])
+
+
+def test_a_dash_is_one_picture_from_standard_input(server: ServerProcess, pictures: list[Path]) -> None:
+    code, out, err = digits("predict", "-", target=server.target, typed=pictures[1].read_bytes())
+    assert (code, err) == (0, "")
+    assert out.split()[:2] == ["-", "2"]
+    assert digits("predict", "-", "-")[:2] == (1, "")
+
+
+def test_long_lists_tell_how_far_they_are_on_a_terminal_only(server: ServerProcess, pictures: list[Path]) -> None:
+    names = [*pictures] * 50
+    assert digits("predict", *names, target=server.target)[2] == ""
+    terminal, shown = os.openpty()
+    with subprocess.Popen(
+        [SCRIPTS / "digits", "predict", "--target", server.target, *names], stdout=subprocess.PIPE, stderr=shown
+    ) as running:
+        os.close(shown)
+        assert len(running.communicate(timeout=60)[0].splitlines()) == 150
+        told = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert told.split("\r")[:2] == ["64 of 150 files", "128 of 150 files"]
+    assert "150 of 150 files" in told
+
+
+def test_bench_tells_rates_percentiles_and_errors(server: ServerProcess) -> None:
+    closed = digits("bench", "--seconds", "0.3", "--in-flight", "8", "--json", target=server.target)
+    opened = digits("bench", "--seconds", "0.3", "--rate", "100", "--images", "3", "--json", target=server.target)
+    for code, out, err in (closed, opened):
+        assert (code, err) == (0, "")
+        figures = json.loads(out)
+        assert figures["errors"] == {}
+        assert figures["calls"] > 0
+        latency = figures["latency_milliseconds"]
+        assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["p99.9"] <= latency["max"]
+    assert json.loads(opened[1])["calls"] == 30
+    text = digits("bench", "--seconds", "0.1", "--no-coalescing", target=server.target)
+    assert text[0] == 0
+    assert [line.split()[0] for line in text[1].splitlines()] == list(json.loads(closed[1]))
+
+
+def test_bench_with_no_answer_is_exit_code_1() -> None:
+    with ScriptedServer(answer=refusing(grpc.StatusCode.INTERNAL)) as script:
+        code, out, err = digits("bench", "--seconds", "0.1", target=script.target)
+    assert (code, out) == (1, "")
+    assert err.startswith("digits: INTERNAL")
 
 
 def test_info_tells_the_model_its_runtime_and_every_version(server: ServerProcess) -> None:

@@ -37,3 +37,6 @@ POLL_SECONDS = 0.05
 
 REPLY_BYTES = 64 * 1024 * 1024
 """Bytes of the largest reply accepted: 1,024 images with all probabilities take 60 kB."""
+
+PROGRESS_FILES = 64
+"""Files of a command line from which on it tells how far it is, and between two such tellings."""

@@ -3,20 +3,29 @@
     digits predict FILE…    the digit in each image file
     digits info             which model is served
     digits health           whether the server answers predictions
+    digits bench            how fast the server answers
 
-Exit codes: 0 done (health: serving), 1 failed (health: not serving), with the reason in one line, 2 wrong usage.
+Exit codes: 0 done (health: serving); 1 failed, with the reason in one line each (predict: some file failed, the others
+are printed; health: not serving; bench: no call was answered); 2 wrong usage; 130 interrupted.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from digits.v1.prediction_pb2 import ModelVersionStatus
-from digits_client import Client, DigitsError, Prediction
-from digits_client._limits import TIMEOUT_SECONDS
+from digits_client import AsyncClient, Client, Coalescing, DigitsError, Prediction, _bench, _files
+from digits_client._limits import PROGRESS_FILES, TIMEOUT_SECONDS
+
+EXIT_CODES = (
+    "Exit codes: 0 done (health: serving); 1 failed (predict: some file failed; health: not serving; "
+    "bench: no call was answered); 2 wrong usage; 130 interrupted."
+)
 
 
 def main() -> None:
@@ -27,34 +36,43 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code."""
     chosen = _parser().parse_args(arguments)
-    roots = chosen.root_certificates
     try:
-        certificates = roots.read_bytes() if roots else None
-        with Client(
-            chosen.target,
-            timeout=chosen.timeout,
-            tls=chosen.tls,
-            root_certificates=certificates,
-            server_name=chosen.server_name,
-        ) as client:
-            return int(chosen.command(client, chosen))
+        return int(chosen.command(chosen))
     except DigitsError as error:
         print(f"digits: {error}", file=sys.stderr)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         print(f"digits: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
     return 1
 
 
-def predict(client: Client, chosen: argparse.Namespace) -> int:
-    predictions = client.predict_batch(chosen.files, probabilities=chosen.json)
-    width = max(len(name) for name in chosen.files)
-    for name, answer in zip(chosen.files, predictions, strict=True):
-        print(_as_json(name, answer) if chosen.json else f"{name:{width}}  {answer.digit}  {answer.confidence:6.1%}")
-    return 0
+def predict(chosen: argparse.Namespace) -> int:
+    names = _files.expanded(chosen.files)
+    width = max(len(name) for name in names)
+    # On a terminal the table itself shows how far it is.
+    progress = len(names) >= PROGRESS_FILES and sys.stderr.isatty() and not sys.stdout.isatty()
+    failed = 0
+    with Client(chosen.target, **_connection(chosen)) as client:
+        answers = _files.predictions(client, names, probabilities=chosen.json, model_version=chosen.model_version)
+        for done, (name, answer) in enumerate(answers, 1):
+            if isinstance(answer, DigitsError):
+                failed += 1
+                print(f"digits: {answer}" if name in str(answer) else f"digits: {name}: {answer}", file=sys.stderr)
+            else:
+                print(_as_json(name, answer) if chosen.json else f"{name:{width}}  {_as_text(answer)}")
+            if progress and (done % PROGRESS_FILES == 0 or done == len(names)):
+                end = "\n" if done == len(names) else "\r"
+                print(f"{done:,} of {len(names):,} files", end=end, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+    return 1 if failed else 0
 
 
-def info(client: Client, _: argparse.Namespace) -> int:
-    model = client.model()
+def info(chosen: argparse.Namespace) -> int:
+    with Client(chosen.target, **_connection(chosen)) as client:
+        model = client.model()
     manifest = model.manifest
     print(f"model     {manifest.model_name}, version {manifest.model_version}, {manifest.training.network}")
     print(f"runtime   {model.runtime}")
@@ -65,10 +83,50 @@ def info(client: Client, _: argparse.Namespace) -> int:
     return 0
 
 
-def health(client: Client, _: argparse.Namespace) -> int:
-    serving = client.health()
+def health(chosen: argparse.Namespace) -> int:
+    with Client(chosen.target, **_connection(chosen)) as client:
+        serving = client.health()
     print("serving" if serving else "not serving")
     return 0 if serving else 1
+
+
+def bench(chosen: argparse.Namespace) -> int:
+    load = _bench.Load(
+        seconds=chosen.seconds, in_flight=chosen.in_flight, rate=chosen.rate, images_per_call=chosen.images
+    )
+
+    async def measure() -> _bench.Run:
+        coalescing = None if chosen.no_coalescing else Coalescing(max_waiting=None)
+        async with AsyncClient(chosen.target, coalescing=coalescing, **_connection(chosen)) as client:
+            return await _bench.measure(client, load)
+
+    run = asyncio.run(measure())
+    if chosen.json:
+        print(json.dumps(_figures(run)))
+    else:
+        for name, value in _figures(run).items():
+            print(f"{name:20}  {value:,}" if not isinstance(value, dict) else f"{name:20}  {_listed(value)}")
+    return 0 if run.latencies else 1
+
+
+def _figures(run: _bench.Run) -> dict[str, Any]:
+    latency = {f"p{percent:g}": round(1000 * run.percentile(percent), 3) for percent in _bench.PERCENTILES}
+    return {
+        "seconds": round(run.seconds, 3),
+        "calls": len(run.latencies),
+        "calls_per_second": round(run.calls_per_second, 1),
+        "images_per_second": round(run.images_per_second, 1),
+        "latency_milliseconds": latency | {"max": round(1000 * run.percentile(100), 3)} if run.latencies else {},
+        "errors": dict(run.errors),
+    }
+
+
+def _listed(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:,}" for name, value in values.items()) or "none"
+
+
+def _as_text(answer: Prediction) -> str:
+    return f"{answer.digit}  {answer.confidence:6.1%}"
 
 
 def _as_json(name: str, answer: Prediction) -> str:
@@ -84,7 +142,59 @@ def _as_json(name: str, answer: Prediction) -> str:
     )
 
 
+def _connection(chosen: argparse.Namespace) -> dict[str, Any]:
+    """What both clients take, from the options that all commands share."""
+    return {
+        "timeout": chosen.timeout,
+        "tls": chosen.tls,
+        "root_certificates": _read(chosen.root_certificates),
+        "certificate_chain": _read(chosen.certificate_chain),
+        "private_key": _read(chosen.private_key),
+        "server_name": chosen.server_name,
+    }
+
+
+def _read(path: Path | None) -> bytes | None:
+    return path.read_bytes() if path else None
+
+
+def _positive(text: str) -> float:
+    if not 0 < (value := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
+    common = _common()
+    parser = argparse.ArgumentParser(
+        prog="digits", description="Recognise handwritten digits with a Digits server.", epilog=EXIT_CODES
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("predict", parents=[common], help="the digit in each image file")
+    command.add_argument("files", nargs="+", metavar="FILE", help="a PNG or JPEG, a pattern (*, ?, **), or -")
+    command.add_argument("--json", action="store_true", help="one JSON object a line, with all probabilities")
+    command.add_argument("--model-version", type=int, default=0, metavar="N", help="the version that must answer")
+    command.set_defaults(command=predict)
+    commands.add_parser("info", parents=[common], help="which model is served").set_defaults(command=info)
+    commands.add_parser("health", parents=[common], help="exit 0 if the server answers").set_defaults(command=health)
+    command = commands.add_parser("bench", parents=[common], help="how fast the server answers")
+    command.add_argument("--seconds", type=_positive, default=5.0, help="how long to call (%(default)g)")
+    command.add_argument("--in-flight", type=_count, default=64, metavar="N", help="calls at once (%(default)d)")
+    command.add_argument("--rate", type=_positive, metavar="N", help="calls a second instead, answered or not")
+    command.add_argument("--images", type=_count, default=1, metavar="N", help="images a call (%(default)d)")
+    command.add_argument("--no-coalescing", action="store_true", help="an RPC for each call")
+    command.add_argument("--json", action="store_true", help="the figures as one JSON object")
+    command.set_defaults(command=bench)
+    return parser
+
+
+def _common() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     target = os.environ.get("DIGITS_TARGET", "localhost:50051")
     common.add_argument("--target", default=target, help="host:port of the server (DIGITS_TARGET; %(default)s)")
@@ -92,21 +202,13 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--tls", action="store_true", help="use TLS")
     common.add_argument("--root-certificates", type=Path, metavar="PEM", help="trust these authorities; implies --tls")
     common.add_argument(
+        "--certificate-chain", type=Path, metavar="PEM", help="this client's certificate; implies --tls"
+    )
+    common.add_argument("--private-key", type=Path, metavar="PEM", help="its key")
+    common.add_argument(
         "--server-name", metavar="NAME", help="the name in the server's certificate, if not the target's"
     )
-    parser = argparse.ArgumentParser(
-        prog="digits",
-        description="Recognise handwritten digits with a Digits server.",
-        epilog="Exit codes: 0 done (health: serving), 1 failed (health: not serving), 2 wrong usage.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("predict", parents=[common], help="the digit in each image file")
-    command.add_argument("files", nargs="+", metavar="FILE", help="a PNG or JPEG")
-    command.add_argument("--json", action="store_true", help="one JSON object a line, with all probabilities")
-    command.set_defaults(command=predict)
-    commands.add_parser("info", parents=[common], help="which model is served").set_defaults(command=info)
-    commands.add_parser("health", parents=[common], help="exit 0 if the server answers").set_defaults(command=health)
-    return parser
+    return common
 
 
 if __name__ == "__main__":

@@ -1,0 +1,125 @@
+"""Measures a server through the client: closed loop (so many calls at once) or open loop (so many a second)."""
+
+import asyncio
+import time
+from array import array
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from math import ceil
+
+import numpy as np
+
+from digits_client._async import AsyncClient
+from digits_client._errors import DigitsError
+
+PERCENTILES = (50.0, 90.0, 99.0, 99.9)
+MOST_OUTSTANDING = 10_000
+"""Calls of the open loop that may be unanswered: more than this and the server has long lost the race."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Load:
+    """What a run does.
+
+    seconds          how long calls are begun
+    in_flight        calls at once, in the closed loop
+    rate             calls a second, evenly spaced whatever the server does; None: closed loop
+    images_per_call  1: `predict`; more: `predict_batch`
+    """
+
+    seconds: float
+    in_flight: int
+    rate: float | None
+    images_per_call: int
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of it.
+
+    seconds    from the first call to the last answer
+    latencies  seconds of each answered call, in order of arrival; in the open loop counted from when the call was due,
+               so that a stalled server cannot hide the calls it delayed
+    errors     how many calls failed, by the name of the error
+    """
+
+    images_per_call: int
+    seconds: float = 0.0
+    latencies: "array[float]" = field(default_factory=lambda: array("d"))
+    errors: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def calls_per_second(self) -> float:
+        return len(self.latencies) / self.seconds
+
+    @property
+    def images_per_second(self) -> float:
+        return self.calls_per_second * self.images_per_call
+
+    def percentile(self, percent: float) -> float:
+        """The latency in seconds that so many percent of the answered calls do not exceed: the nearest rank."""
+        ordered = sorted(self.latencies)
+        return ordered[max(0, ceil(percent / 100 * len(ordered)) - 1)]
+
+
+async def measure(client: AsyncClient, load: Load) -> Run:
+    """Waits until the server is ready, calls once to connect, then measures. Raises what those two raise."""
+    call = caller(client, load.images_per_call)
+    await client.wait_ready()
+    await call()
+    run = Run(load.images_per_call)
+    begin = time.perf_counter()
+    if load.rate is None:
+        await closed_loop(call, load, run)
+    else:
+        await open_loop(call, load.rate, load.seconds, run)
+    run.seconds = time.perf_counter() - begin
+    return run
+
+
+def caller(client: AsyncClient, images_per_call: int) -> Callable[[], Awaitable[object]]:
+    """A call with images of its own: noise costs a server of fixed shape what digits cost."""
+    images = np.random.default_rng(0).integers(0, 256, (images_per_call, 28, 28), np.uint8)
+    if images_per_call == 1:
+        return lambda: client.predict(images[0])
+    return lambda: client.predict_batch(images)
+
+
+async def closed_loop(call: Callable[[], Awaitable[object]], load: Load, run: Run) -> None:
+    """Each of `in_flight` callers calls again as soon as it is answered."""
+    end = time.perf_counter() + load.seconds
+
+    async def caller() -> None:
+        while (begin := time.perf_counter()) < end:
+            await _one(call, begin, run)
+
+    await asyncio.gather(*(caller() for _ in range(load.in_flight)))
+
+
+async def open_loop(call: Callable[[], Awaitable[object]], rate: float, seconds: float, run: Run) -> None:
+    """Calls when they are due, answered or not: what independent users do."""
+    begin = time.perf_counter()
+    outstanding: set[asyncio.Task[None]] = set()
+    for number in range(ceil(rate * seconds)):
+        due = begin + number / rate
+        if (early := due - time.perf_counter()) > 0:
+            await asyncio.sleep(early)
+        elif number % 16 == 0:
+            await asyncio.sleep(0)  # behind: answers must still be taken
+        if len(outstanding) >= MOST_OUTSTANDING:
+            run.errors["NotSent"] += 1
+            continue
+        task = asyncio.create_task(_one(call, due, run))
+        outstanding.add(task)
+        task.add_done_callback(outstanding.discard)
+    await asyncio.gather(*outstanding)
+
+
+async def _one(call: Callable[[], Awaitable[object]], begin: float, run: Run) -> None:
+    try:
+        await call()
+    except DigitsError as error:
+        run.errors[type(error).__name__] += 1
+    else:
+        run.latencies.append(time.perf_counter() - begin)

@@ -1,0 +1,52 @@
+"""The files of a command line: names, patterns and standard input → answers, whatever single files are like."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from glob import glob
+from itertools import islice
+
+from digits_client._errors import DigitsError, InvalidInput, ResourceExhausted
+from digits_client._limits import FILES_PER_RPC
+from digits_client._results import Prediction
+from digits_client._sync import Client
+
+STANDARD_INPUT = "-"
+
+
+def expanded(names: Sequence[str]) -> list[str]:
+    """The names, with patterns (*, ?, [], **) replaced by what they match. InvalidInput when one matches nothing."""
+    found: list[str] = []
+    for name in names:
+        if os.path.lexists(name) or not any(sign in name for sign in "*?["):
+            found.append(name)
+        elif matches := sorted(glob(name, recursive=True)):  # noqa: PTH207  # Path.glob takes no absolute patterns
+            found += matches
+        else:
+            raise InvalidInput(f"no file matches {name}")
+    if found.count(STANDARD_INPUT) > 1:
+        raise InvalidInput("standard input (-) can be read once")
+    return found
+
+
+def predictions(
+    client: Client, names: Sequence[str], *, probabilities: bool, model_version: int
+) -> Iterator[tuple[str, Prediction | DigitsError]]:
+    """Each name with its answer, or with the error of that file alone. Raises what concerns all of them."""
+    line = iter(names)
+    while group := list(islice(line, FILES_PER_RPC)):
+        images: list[str | bytes] = [sys.stdin.buffer.read() if name == STANDARD_INPUT else name for name in group]
+        try:
+            answers: Sequence[Prediction | DigitsError] = client.predict_batch(
+                images, probabilities=probabilities, model_version=model_version
+            )
+        except (InvalidInput, ResourceExhausted):  # some file among them; which ones, is found one by one
+            answers = [_alone(client, image, probabilities, model_version) for image in images]
+        yield from zip(group, answers, strict=True)
+
+
+def _alone(client: Client, image: str | bytes, probabilities: bool, model_version: int) -> Prediction | DigitsError:
+    try:
+        return client.predict(image, probabilities=probabilities, model_version=model_version)
+    except (InvalidInput, ResourceExhausted) as error:
+        return error
