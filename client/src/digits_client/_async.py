@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -91,8 +92,10 @@ class AsyncClient:
         deadline = time.monotonic() + self._seconds(timeout)
         parts: list[Predictions] = []
         try:
-            async for part in self._parts(async_chunks(images, asked, convert=convert), lambda: _left(deadline), asked):
-                parts.append(part)  # noqa: PERF401  # what has come must outlive an error
+            line = async_chunks(images, asked, convert=convert)
+            async with aclosing(self._parts(line, lambda: _left(deadline), asked)) as answers:
+                async for part in answers:
+                    parts.append(part)  # noqa: PERF401  # what has come must outlive an error
         except DigitsError as error:
             raise _shared.explained(error, parts, asked)  # noqa: B904  # it is the same error
         return concatenated(parts, probabilities=asked.probabilities)
@@ -105,13 +108,15 @@ class AsyncClient:
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
-    ) -> AsyncIterator[Prediction]:
-        """The same as an asynchronous iterator; see `Client.predict_iter`."""
+    ) -> AsyncGenerator[Prediction, None]:
+        """The same as an asynchronous generator; see `Client.predict_iter`."""
         seconds = self._seconds(timeout)
         asked = _shared.kind(model_version, probabilities=probabilities)
-        async for part in self._parts(async_chunks(images, asked, convert=convert), lambda: seconds, asked):
-            for prediction in part:
-                yield prediction
+        line = async_chunks(images, asked, convert=convert)
+        async with aclosing(self._parts(line, lambda: seconds, asked)) as answers:
+            async for part in answers:
+                for prediction in part:
+                    yield prediction
 
     async def model(self, *, timeout: float | None = None) -> GetModelResponse:
         """What is served; see `Client.model`."""
@@ -156,12 +161,12 @@ class AsyncClient:
         return self._connected
 
     async def _parts(
-        self, chunks: AsyncIterator[Chunk], timeout: Callable[[], float], asked: _coalescing.Kind
-    ) -> AsyncIterator[Predictions]:
+        self, line: AsyncIterator[Chunk], timeout: Callable[[], float], asked: _coalescing.Kind
+    ) -> AsyncGenerator[Predictions, None]:
         """The answers of the chunks in their order, some RPCs ahead of the reader."""
         in_flight: deque[asyncio.Task[Predictions]] = deque()
         try:
-            async for chunk in chunks:
+            async for chunk in line:
                 in_flight.append(asyncio.create_task(self._part(chunk, timeout(), asked)))
                 if len(in_flight) == _limits.RPCS_IN_FLIGHT:
                     yield await in_flight.popleft()

@@ -22,8 +22,8 @@ class Coalescing:
                     waits for as long as its timeout lets it
     """
 
-    images_per_rpc: int = 256
-    rpcs_in_flight: int = 2
+    images_per_rpc: int = 128
+    rpcs_in_flight: int = 4
     max_waiting: int | None = 8192
 
     def __post_init__(self) -> None:

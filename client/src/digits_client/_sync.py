@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -128,8 +128,8 @@ class Client:
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
-    ) -> Iterator[Prediction]:
-        """The same as an iterator, for more images than fit in memory: a few thousand are held at a time.
+    ) -> Generator[Prediction, None, None]:
+        """The same as a generator, for more images than fit in memory: a few thousand are held at a time.
 
         images   uint8[N, 28, 28], which may be memory-mapped, or any iterable of what `predict` takes, also an endless
                  one. An RPC is sent when its images are complete
