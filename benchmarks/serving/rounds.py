@@ -55,9 +55,10 @@ def run_round(number: int, servers: list[Server], payloads: Payloads, plan: Plan
         for scenario, load in LOADS.items():
             _measure(scenario, benches, partial(Bench.under, load=load), figures)
         _measure("beside_large", benches, Bench.beside_large, figures)
+        # Before the open loop: what piles up in front of an overloaded server is not what it needs.
+        _measure("footprint", benches, Bench.footprint, figures)
         if plan.open_loop:
             _measure("open_loop", benches, lambda bench: bench.open_loop(_capacity(figures, bench)), figures)
-        _measure("footprint", benches, Bench.footprint, figures)
     figures["network"] = _bare_network(payloads, plan)
     return figures
 

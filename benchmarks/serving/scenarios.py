@@ -73,6 +73,7 @@ class Bench:
             "requests_per_second": report.rate,
             "images_per_second": report.rate * load.images,
             "cpu_us": used / report.requests * 1e6,
+            "core_share": used * report.rate / report.requests,
             "p50_ms": report.percentile(0.5),
             "p99_ms": report.percentile(0.99),
         }
@@ -124,7 +125,7 @@ class Bench:
         ]
 
     def footprint(self) -> Figures:
-        """Resident memory of all processes, MB, after all the load. A server that died of it does not answer here."""
+        """Resident memory of all processes, MB, after the closed loops. A server that died of them does not answer."""
         self.running.call(self.payloads.images[:1])
         used = memory(self.running.pid)
         return {"rss_mb": used.rss, "pss_mb": used.pss}

@@ -12,6 +12,7 @@ THROUGHPUT = {
     "p99 ms": ("single_1", "p99_ms"),
     "64 in flight: req/s": ("single_64", "requests_per_second"),
     "CPU µs/req": ("single_64", "cpu_us"),
+    "of its core": ("single_64", "core_share"),
     "p50 ms ": ("single_64", "p50_ms"),
     "p99 ms ": ("single_64", "p99_ms"),
     "256 in flight: req/s": ("single_256", "requests_per_second"),
