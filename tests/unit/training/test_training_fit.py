@@ -10,6 +10,7 @@ import pytest
 from digits_training import backend, data
 from digits_training.checkpoint import Checkpoint
 from digits_training.data import DataSet, LabelledImages
+from digits_training.errors import DivergedError
 from digits_training.fit import build_optimizer, fit, probabilities_of
 from digits_training.networks import build_network
 from digits_training.settings import OPTIMIZERS, Settings
@@ -103,3 +104,9 @@ def test_other_optimizers_learn_too(
 ) -> None:
     _, history = _fitted(Settings(optimizer=optimizer, epochs=2), parts, tmp_path)
     assert history[1]["loss"] < history[0]["loss"]
+
+
+def test_a_run_that_diverges_says_so(parts: tuple[LabelledImages, LabelledImages], tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match="after epoch 1: try a lower --learning-rate"):
+        _fitted(Settings(learning_rate=1e30, epochs=3), parts, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -378,3 +378,65 @@ def test_a_damaged_saved_model(file: str, honest: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(honest / "saved_model", tmp_path / "damaged"))
     (folder / file).write_bytes(b"\xff" * 40)
     _refused(folder, "refused: |signatures")
+
+
+def _change_graph(honest: Path, folder: Path, change: Callable[[Any], object]) -> Path:
+    """The honest SavedModel with its protocol buffer changed."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    shutil.copytree(honest / "saved_model", folder)
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    change(saved.meta_graphs[0].graph_def.library)
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString())
+    return folder
+
+
+def test_a_saved_model_with_a_constant_of_one_value_and_a_trillion_elements(honest: Path, tmp_path: Path) -> None:
+    def change(library: Any) -> None:
+        for function in library.function:
+            for node in function.node_def:
+                if node.op == "BiasAdd":
+                    bomb = function.node_def.add(name="bomb", op="Const")
+                    bomb.attr["value"].tensor.dtype = 1
+                    bomb.attr["value"].tensor.float_val.append(1.0)
+                    for _ in range(2):
+                        bomb.attr["value"].tensor.tensor_shape.dim.add(size=10**6)
+                    node.input[1] = "bomb:output:0"
+
+    _refused(_change_graph(honest, tmp_path / "bomb", change), "constants have more than 10,000,000 elements")
+
+
+def test_a_saved_model_whose_calls_multiply(honest: Path, tmp_path: Path) -> None:
+    """Fifteen functions, each of which calls the next one four times: a billion operations."""
+
+    def change(library: Any) -> None:
+        inner = next(function for function in library.function if any(n.op == "MatMul" for n in function.node_def))
+        matmul = next(node for node in inner.node_def if node.op == "MatMul")
+        for level in range(15):
+            function = library.function.add()
+            function.signature.name = f"level_{level}"
+            function.signature.input_arg.add(name="x", type=1)
+            function.signature.output_arg.add(name="y", type=1)
+            previous = "x"
+            for call in range(4):
+                node = function.node_def.add(name=f"call_{call}", op="PartitionedCall", input=[previous])
+                node.attr["f"].func.name = f"level_{level + 1}"
+                if level == 14:
+                    node.op = "Identity"
+                previous = f"call_{call}:output:0"
+            function.ret["y"] = previous
+        bomb = inner.node_def.add(name="bomb", op="PartitionedCall", input=[matmul.input[0]])
+        bomb.attr["f"].func.name = "level_0"
+        matmul.input[0] = "bomb:output:0"
+
+    _refused(_change_graph(honest, tmp_path / "bomb", change), "unfolds to more than 5,000 operations")
+
+
+def test_a_saved_model_whose_graph_makes_no_sense(honest: Path, tmp_path: Path) -> None:
+    def change(library: Any) -> None:
+        for function in library.function:
+            for node in function.node_def:
+                node.input[:] = [f"missing_{reference}" for reference in node.input]
+
+    _refused(_change_graph(honest, tmp_path / "senseless", change), "the SavedModel's graph is damaged")

@@ -111,13 +111,9 @@ def _defaults(each: Field[Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return (
-        ",".join(map(str, value))
-        if isinstance(value, tuple)
-        else f"{value:.4g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _settings(options: dict[str, Any]) -> Settings:

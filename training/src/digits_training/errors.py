@@ -4,6 +4,7 @@ TrainingError            1  what went wrong, in one sentence
 ├── SettingsError        2  a value of ours that cannot be used
 ├── DataError            1  the data set is missing, damaged or not what it must be
 ├── ModelFileError       1  a model file that is not what it must be, or not to be trusted
+├── DivergedError        1  the loss is no number any more
 ├── ParityError          1  the converted model answers differently from the Keras model
 ├── MismatchError        1  recomputed figures differ from the published ones
 └── RefusedError         3  the gate refused to publish
@@ -32,6 +33,10 @@ class DataError(TrainingError):
 
 class ModelFileError(TrainingError):
     """A model file is damaged, of the wrong kind or not to be trusted; the message says why."""
+
+
+class DivergedError(TrainingError):
+    """The optimisation left the range of numbers; the message says when, and what to try."""
 
 
 class ParityError(TrainingError):

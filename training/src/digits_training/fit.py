@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from digits_training.augment import augments, distort
 from digits_training.checkpoint import Checkpoint, Progress
 from digits_training.data import LabelledImages
+from digits_training.errors import DivergedError
 from digits_training.evaluate import accuracy, cross_entropy
 from digits_training.settings import Settings
 
@@ -35,7 +36,7 @@ def fit(
     """Trains `network` in place, from where `checkpoint` left off, and returns the figures of every epoch.
 
     One dictionary an epoch: `loss` (nats) and `accuracy` on the training images while they were learnt, `val_loss`
-    and `val_accuracy` on the validation images after it. `say` gets one line an epoch.
+    and `val_accuracy` on the validation images after it. `say` gets one line an epoch. Raises DivergedError.
     """
     optimizer = build_optimizer(settings, steps_per_epoch=math.ceil(len(train) / settings.batch_size))
     optimizer.build(network.trainable_variables)
@@ -64,6 +65,8 @@ def fit(
             "val_loss": cross_entropy(probabilities, validation.labels),
             "val_accuracy": accuracy(probabilities, validation.labels),
         }
+        if not all(map(math.isfinite, figures.values())):
+            raise DivergedError(f"the loss is no number any more after epoch {epoch + 1}: try a lower --learning-rate")
         progress = Progress(epoch=epoch + 1, history=[*progress.history, figures])
         checkpoint.save(state, progress)
         say(

@@ -4,6 +4,7 @@ It may take 28 × 28, 784 or 28 × 28 × 1 numbers, from 0 to 1 or from 0 to 255
 """
 
 import hashlib
+import math
 import tempfile
 import warnings
 from pathlib import Path
@@ -29,7 +30,9 @@ _SCALES = {"0-1": 1 / 255, "0-255": 1.0}
 def load(path: Path) -> Any:
     """The keras.Model in a .keras or .h5 file or a SavedModel folder, after every check. Raises ModelFileError."""
     if path.is_dir():
-        return saved_model.rebuild(path)
+        rebuilt = saved_model.rebuild(path)
+        _check_size(rebuilt)
+        return rebuilt
     if path.suffix not in {".keras", ".h5", ".hdf5"}:
         raise ModelFileError(f"{path.name} is neither a .keras nor an .h5 file nor a SavedModel folder")
     content = untrusted.read_bounded(path)
@@ -40,7 +43,7 @@ def load(path: Path) -> Any:
         with tempfile.TemporaryDirectory() as folder, quiet(), warnings.catch_warnings(action="ignore"):
             import keras
 
-            _check_size(config)
+            _probe(config)
             copy = Path(folder) / f"model{path.suffix}"  # what was checked, whatever becomes of the original
             copy.write_bytes(content)
             return keras.models.load_model(copy, compile=False, safe_mode=True)
@@ -92,22 +95,24 @@ def _of_raw_pixels(imported: Any, scale: float, sample: LabelledImages) -> Any:
     return network
 
 
-def _check_size(config: dict[str, Any]) -> None:
+def _probe(config: dict[str, Any]) -> None:
     """Builds the model without memory for its weights, to see how much it would take."""
     import keras
 
     try:
         with keras.StatelessScope(initialize_variables=False):
             model_class = keras.Sequential if config["class_name"] == "Sequential" else keras.Model
-            network = model_class.from_config(config["config"])
-            parameters = network.count_params()
-            largest = max(
-                int(np.prod([length or 1 for length in output.shape], dtype=np.float64))
-                for layer in network.layers
-                for output in keras.tree.flatten(layer.output)
-            )
+            _check_size(model_class.from_config(config["config"]))
     finally:
         keras.utils.clear_session()
+
+
+def _check_size(network: Any) -> None:
+    from keras import tree
+
+    parameters = network.count_params()
+    outputs = [output for layer in network.layers for output in tree.flatten(layer.output)]
+    largest = max(math.prod(length or 1 for length in output.shape) for output in outputs)
     if parameters > MAX_PARAMETERS or largest > MAX_FEATURES:
         raise ModelFileError(
             f"refused: {parameters:,} parameters and layers of up to {largest:,} values an image; "

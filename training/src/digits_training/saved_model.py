@@ -6,6 +6,7 @@ checkpoint; an operation without a translation is refused. The formats are Tenso
 `saved_model.proto`, `saved_object_graph.proto` and `function.proto`.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _OTHERS = _CALLS | {"Const", "NoOp"}
 _FILES = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables.index"}
 MAX_CALL_DEPTH = 16
+MAX_OPERATIONS = 5_000  # a function may be called more than once
+MAX_CONSTANTS = 10_000_000  # elements
 
 
 def rebuild(folder: Path) -> Any:
@@ -38,7 +41,10 @@ def rebuild(folder: Path) -> Any:
     graphs = [graph for graph in saved.meta_graphs if _SIGNATURE in graph.signature_def]
     if len(graphs) != 1:
         raise ModelFileError(f"the SavedModel has {len(graphs)} signatures named {_SIGNATURE}; one is needed")
-    return _Translation(graphs[0], folder / "variables/variables").model()
+    try:
+        return _Translation(graphs[0], folder / "variables/variables").model()
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelFileError(f"refused: the SavedModel's graph is damaged ({type(error).__name__})") from error
 
 
 def _check_files(folder: Path) -> None:
@@ -63,6 +69,8 @@ class _Translation:
         self._signature = graph.signature_def[_SIGNATURE]
         self._functions = {function.signature.name: function for function in graph.graph_def.library.function}
         self._objects = graph.object_graph_def
+        self._operations = 0
+        self._constants = 0  # elements
         self._nodes = {node.name: node for node in graph.graph_def.node}
         try:
             self._checkpoint = tf.train.load_checkpoint(str(checkpoint))
@@ -126,11 +134,18 @@ class _Translation:
     def _node(self, node: Any, value: Callable[[str], Any], depth: int) -> list[Any]:
         from tensorflow import make_ndarray
 
+        self._operations += 1
+        if self._operations > MAX_OPERATIONS:
+            raise ModelFileError(f"refused: the graph unfolds to more than {MAX_OPERATIONS:,} operations")
         arguments = [value(reference) for reference in node.input if not reference.startswith("^")]
         if node.op in _CALLS:
             return self._call(node.attr["f"].func.name, arguments, depth + 1)
         if node.op == "Const":
-            return [make_ndarray(node.attr["value"].tensor)]
+            tensor = node.attr["value"].tensor
+            self._constants += math.prod(dim.size for dim in tensor.tensor_shape.dim)  # one value may stand for many
+            if self._constants > MAX_CONSTANTS:
+                raise ModelFileError(f"refused: the graph's constants have more than {MAX_CONSTANTS:,} elements")
+            return [make_ndarray(tensor)]
         return [TRANSLATIONS[node.op](node, *arguments)]
 
 
