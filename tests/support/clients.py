@@ -1,9 +1,8 @@
 """Both clients behind one blocking face, so that a promise is written once and held for both."""
 
 import asyncio
-import inspect
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -46,7 +45,7 @@ class Blocking:
 
         def call(*arguments: Any, **settings: Any) -> Any:
             result = method(*arguments, **settings)
-            return self._each(result) if inspect.isasyncgen(result) else self._run(result)
+            return self._each(result) if isinstance(result, AsyncGenerator) else self._run(result)
 
         return call
 
@@ -59,11 +58,14 @@ class Blocking:
     def _run(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(DEADLINE)
 
-    def _each(self, iterator: AsyncIterator[Any]) -> Iterator[Any]:
+    def _each(self, iterator: AsyncGenerator[Any]) -> Iterator[Any]:
         end = object()
 
         async def following() -> Any:
             return await anext(iterator, end)
 
-        while (item := self._run(following())) is not end:
-            yield item
+        try:
+            while (item := self._run(following())) is not end:
+                yield item
+        finally:
+            self._run(iterator.aclose())

@@ -91,6 +91,7 @@ class ScriptedServer:
     requests: list[PredictRequest] = field(default_factory=list)
     deadlines: list[float | None] = field(default_factory=list)
     """Seconds each call had left when it arrived."""
+    contexts: list[grpc.ServicerContext] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self._server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 0)])
@@ -134,6 +135,7 @@ class ScriptedServer:
         ]
 
     def _predict(self, request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
+        self.contexts.append(context)
         self.deadlines.append(context.time_remaining())
         self.requests.append(request)
         try:

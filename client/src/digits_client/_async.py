@@ -137,10 +137,11 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes the connections. What waits or is on the way fails with ClientClosed."""
+        if self._connected:
+            self._connected.check_loop()
         self._closed = True
         connection, self._connected = self._connected, None
         if connection:
-            connection.check_loop()
             await connection.close()
 
     async def __aenter__(self) -> Self:

@@ -25,9 +25,9 @@ FIRST_BACKOFF_SECONDS = 0.05
 MOST_BACKOFF_SECONDS = 1.0
 
 RETRY_TOKENS = 100
-"""The retry budget of all clients of one target in this process: a failed try takes a token, and at half of them and
-below nothing is retried. So a total outage costs at most 50 retries, and one server of two may fail 50 calls at once
-unseen (gRFC A6, "retry throttling")."""
+"""The retry budget of a client: a failed try takes a token, and at half of them and below nothing is retried. So a
+total outage costs at most 50 retries, and one server of two may fail 50 calls at once unseen (gRFC A6, "retry
+throttling")."""
 
 RETRY_TOKENS_PER_SUCCESS = 0.1
 """So that lasting trouble is answered with one retry for ten successes at most."""

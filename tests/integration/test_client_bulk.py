@@ -1,0 +1,216 @@
+"""Many images in one call: cut, pipelined, in order; what fails is named. Against a server that follows a script."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support.clients import Connect, connecting
+from support.scripted import Answer, Gate, Refused, ScriptedServer, first_pixels
+from support.waiting import until
+
+from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
+from digits_client import AsyncClient, DeadlineExceeded, InvalidInput, ServerError, Unavailable
+
+CHUNK = 1024
+"""Images of one RPC."""
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    with connecting(request.param) as connect:
+        yield connect
+
+
+@pytest.fixture
+def script() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as script:
+        yield script
+
+
+def numbered(count: int) -> NDArray[np.uint8]:
+    """uint8[count, 28, 28]; every pixel of image i is i // CHUNK: the chunk it leaves in."""
+    return np.repeat(np.arange(count) // CHUNK, 784).astype(np.uint8).reshape(-1, 28, 28)
+
+
+def failing(chunk: int, status: grpc.StatusCode) -> Answer:
+    """Refuses the images of one chunk, always."""
+
+    def answer(request: PredictRequest) -> PredictResponse:
+        if request.images[0] == chunk:
+            raise Refused(status, "the reason")
+        return first_pixels(request)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(grpc.StatusCode.INTERNAL, ServerError), (grpc.StatusCode.UNAVAILABLE, Unavailable)]
+)
+def test_a_batch_that_fails_tells_which_images_failed_and_what_was_answered(
+    connect: Connect, script: ScriptedServer, status: grpc.StatusCode, kind: type[Exception]
+) -> None:
+    script.answer = failing(2, status)
+    with pytest.raises(kind, match="the reason") as caught:
+        connect(script.target).predict_batch(numbered(9 * CHUNK))
+    error: Any = caught.value
+    assert error.failed == range(2 * CHUNK, 3 * CHUNK)
+    assert list(error.answered.digits) == [0] * CHUNK + [1] * CHUNK
+
+
+def test_the_first_chunk_may_fail_too(connect: Connect, script: ScriptedServer) -> None:
+    script.answer = failing(0, grpc.StatusCode.INTERNAL)
+    with pytest.raises(ServerError) as caught:
+        connect(script.target).predict_batch(numbered(2 * CHUNK), probabilities=True)
+    assert caught.value.failed == range(CHUNK)
+    assert caught.value.answered is not None
+    assert len(caught.value.answered) == 0
+
+
+def test_what_was_answered_can_be_kept_and_the_rest_asked_again(connect: Connect, script: ScriptedServer) -> None:
+    """The use of both: resume where it stopped."""
+    script.answer = failing(3, grpc.StatusCode.INTERNAL)
+    images = numbered(5 * CHUNK + 7)
+    client = connect(script.target)
+    with pytest.raises(ServerError) as caught:
+        client.predict_batch(images)
+    script.answer = first_pixels
+    done = caught.value.answered
+    assert done is not None
+    rest = client.predict_batch(images[len(done) :])
+    assert list(np.concatenate([done.digits, rest.digits])) == [index // CHUNK for index in range(5 * CHUNK + 7)]
+
+
+def test_after_a_failure_nothing_more_is_sent(connect: Connect, script: ScriptedServer) -> None:
+    script.answer = failing(1, grpc.StatusCode.INTERNAL)
+    with pytest.raises(ServerError):
+        connect(script.target).predict_batch(numbered(40 * CHUNK))
+    assert len(script.requests) < 10
+
+
+def test_an_image_in_the_middle_that_is_none_is_named_with_what_came_before(
+    connect: Connect, script: ScriptedServer
+) -> None:
+    images: list[Any] = [*numbered(2 * CHUNK), None, *numbered(CHUNK)]
+    with pytest.raises(InvalidInput, match=r"^images\[2048\]: ") as caught:
+        connect(script.target).predict_batch(images)
+    assert caught.value.failed is not None
+    assert 2 * CHUNK in caught.value.failed
+
+
+def test_the_timeout_of_a_batch_is_that_of_all_its_parts_together(connect: Connect, script: ScriptedServer) -> None:
+    """Each part would be in time by itself: the gate lets one pass as the one before it is asked about."""
+    script.answer = Gate()
+    with pytest.raises(DeadlineExceeded) as caught:
+        connect(script.target).predict_batch(numbered(20 * CHUNK), timeout=0.5)
+    assert caught.value.failed == range(CHUNK)
+    assert all(left is not None and left < 1 for left in script.deadlines)
+
+
+def test_an_iterator_gives_each_answer_in_order(connect: Connect, script: ScriptedServer) -> None:
+    images = numbered(5 * CHUNK + 7)
+    client = connect(script.target)
+    expected = [index // CHUNK for index in range(len(images))]
+    assert [item.digit for item in client.predict_iter(images)] == expected
+    assert [item.digit for item in client.predict_iter(image for image in images)] == expected
+    assert list(client.predict_iter([])) == []
+
+
+def test_an_iterator_holds_a_few_chunks_of_an_endless_line(connect: Connect, script: ScriptedServer) -> None:
+    taken = [0]
+
+    def endless() -> Iterator[NDArray[np.uint8]]:
+        while True:
+            taken[0] += 1
+            yield np.full((28, 28), taken[0] % 10, np.uint8)
+
+    answers = connect(script.target).predict_iter(endless())
+    for number in range(1, 3001):
+        assert next(answers).digit == number % 10
+        assert taken[0] <= number + 6 * CHUNK
+    close(answers)
+
+
+def test_an_iterator_begins_to_answer_before_its_images_end(connect: Connect, script: ScriptedServer) -> None:
+    """A memory-mapped file of any size is read as it goes, too."""
+    allowed = threading.Semaphore(6 * CHUNK)
+
+    def slow() -> Iterator[NDArray[np.uint8]]:
+        for _ in range(8 * CHUNK):
+            assert allowed.acquire(timeout=30), "more was read than needed for the first answer"
+            yield np.zeros((28, 28), np.uint8)
+
+    answers = connect(script.target).predict_iter(slow())
+    assert next(answers).digit == 0
+    allowed.release(8 * CHUNK)
+    assert sum(1 for _ in answers) == 8 * CHUNK - 1
+
+
+def test_a_memory_mapped_array_needs_no_copy_in_memory(
+    connect: Connect, script: ScriptedServer, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "images.npy", numbered(3 * CHUNK))
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    assert [item.digit for item in connect(script.target).predict_iter(mapped)][:: CHUNK // 2] == [0, 0, 1, 1, 2, 2]
+
+
+def test_an_iterator_gives_all_answers_before_the_failure_then_its_place(
+    connect: Connect, script: ScriptedServer
+) -> None:
+    script.answer = failing(2, grpc.StatusCode.INTERNAL)
+    answers = connect(script.target).predict_iter(numbered(6 * CHUNK))
+    assert [next(answers).digit for _ in range(2 * CHUNK)] == [0] * CHUNK + [1] * CHUNK
+    with pytest.raises(ServerError) as caught:
+        next(answers)
+    assert caught.value.failed == range(2 * CHUNK, 3 * CHUNK)
+
+
+def test_an_iterator_left_early_ends_what_it_had_sent(connect: Connect, script: ScriptedServer) -> None:
+    ended = threading.Semaphore(0)
+    gate = Gate()
+
+    def answer(request: PredictRequest) -> PredictResponse:
+        if request.images[0] == 0:
+            return first_pixels(request)
+        script.contexts[-1].add_callback(ended.release)
+        return gate(request)
+
+    script.answer = answer
+    answers = connect(script.target).predict_iter(numbered(20 * CHUNK))
+    next(answers)
+    until(lambda: len(script.requests) == 4, "further chunks are at the server")
+    close(answers)
+    assert ended.acquire(timeout=30), "no RPC was cancelled"
+    gate.open()
+
+
+async def test_the_async_client_takes_async_iterables(script: ScriptedServer) -> None:
+    async def images() -> AsyncIterator[NDArray[np.uint8]]:
+        for value in range(30):
+            await asyncio.sleep(0)
+            yield np.full((28, 28), value, np.uint8)
+
+    async with AsyncClient(script.target) as client:
+        assert [item.digit async for item in client.predict_iter(images())] == [value % 10 for value in range(30)]
+        assert list((await client.predict_batch(images())).digits) == [value % 10 for value in range(30)]
+
+
+async def test_a_cancelled_batch_ends_its_rpcs(script: ScriptedServer) -> None:
+    script.answer = gate = Gate()
+    async with AsyncClient(script.target) as client:
+        task = asyncio.create_task(client.predict_batch(numbered(10 * CHUNK)))
+        await asyncio.to_thread(until, lambda: len(script.requests) == 4, "four chunks are at the server")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(until, lambda: not any(one.is_active() for one in script.contexts), "all have ended")
+    gate.open()
+
+
+def close(answers: Any) -> None:
+    answers.close()
