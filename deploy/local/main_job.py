@@ -35,14 +35,9 @@ class JobFailed(Exception):
     """One sentence for whoever runs the job."""
 
 
-def published(repository: Path) -> bool:
-    return any(path.parent.name.isdecimal() for path in repository.glob("digits/*/manifest.json"))
-
-
 def train(repository: Path) -> None:
-    if published(repository):
-        print(f"A model is published in {repository}/digits: not training again.")
-    elif subprocess.run([SCRIPTS / "digits-train", "train", "--repository", repository], check=False).returncode:
+    command: list[str | Path] = [SCRIPTS / "digits-train", "train", "--unless-published", "--repository", repository]
+    if subprocess.run(command, check=False).returncode:
         raise JobFailed("the training job failed")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from digits_training.errors import Interrupted, TrainingError
+from digits_training.publish import versions
 from digits_training.settings import NETWORK_DEFAULTS, Kind, Settings, flag
 
 
@@ -134,9 +135,18 @@ def commands() -> None:
 
 @commands.command()
 @settings_options(*(each.name for each in fields(Settings) if each.metadata["kind"] != Kind.READING))
-def train(**options: Any) -> None:
+@click.option(
+    "--unless-published",
+    is_flag=True,
+    envvar="DIGITS_UNLESS_PUBLISHED",
+    help="Do nothing if a version is published already.",
+)
+def train(*, unless_published: bool, **options: Any) -> None:
     """Train a network and publish it as the next version."""
     settings = _settings(options)
+    if unless_published and (published := versions(settings.model_folder)):
+        _say(f"version {published[-1]} is published in {settings.model_folder}: not training again")
+        return
     from digits_training import job
 
     job.train(settings, _say)
