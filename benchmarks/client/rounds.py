@@ -1,0 +1,122 @@
+"""One round: both servers are started, and each load goes through all contenders before the next one begins.
+
+Ratios are taken within a round; the order of the contenders moves on by one from round to round.
+"""
+
+import json
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.client.paths import BUILD
+from benchmarks.serving import closed_loop
+from benchmarks.serving.cores import on_cores
+from benchmarks.serving.paths import PEERS, ROOT
+from benchmarks.serving.payloads import Payloads
+from benchmarks.serving.protocols import framed
+from benchmarks.serving.running import ENVIRONMENT, Running
+from benchmarks.serving.scenarios import LOADS
+from benchmarks.serving.servers import all_servers, tool_missing
+
+IN_FLIGHT = (1, 64, 256)
+IMAGES = 1000
+"""Images asked about in turn: their answers are compared with the published network's."""
+
+BLOCKS = 40
+"""Of the comparison one at a time: 100 calls each of the stub and of the client."""
+
+REPEATS = 5
+"""Calls of predict_batch with all of MNIST."""
+
+CONTENDERS = ("coalescing", "alone", "stub", "triton")
+LIMIT = 120.0
+"""Seconds one contender may take."""
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to measure.
+
+    server_cores, load_cores  CPU lists as taskset takes them
+    seconds                   that one load lasts
+    """
+
+    server_cores: str
+    load_cores: str
+    seconds: float
+
+
+def run_round(number: int, payloads: Payloads, plan: Plan) -> Figures:
+    """Figures by load and contender; what could not be measured stands under `skipped`."""
+    work = BUILD / "work.npz"
+    np.savez(work, images=payloads.images[:IMAGES], digits=np.array(payloads.digits(IMAGES), np.uint8))
+    servers = {server.name: server for server in all_servers(payloads, 1)}
+    ours, triton = servers["digits-grpcio"], servers["triton"]
+    figures: Figures = {"skipped": {}}
+    with ExitStack() as stack:
+        digits = stack.enter_context(Running(ours, plan.server_cores, BUILD / "digits.log"))
+        digits.first_answer(payloads.images[:1])
+        addresses = dict.fromkeys(CONTENDERS[:3], digits.address)
+        if triton.missing:
+            figures["skipped"]["triton"] = triton.missing
+        else:
+            running = stack.enter_context(Running(triton, plan.server_cores, BUILD / "triton.log"))
+            running.first_answer(payloads.images[:1])
+            addresses["triton"] = running.address
+        names = list(addresses)
+        names = names[number % len(names) :] + names[: number % len(names)]
+        for in_flight in IN_FLIGHT:
+            print(f"round {number + 1}: {in_flight} in flight", flush=True)
+            figures[str(in_flight)] = {
+                name: _run(plan, *_caller(name), addresses[name], work, in_flight, plan.seconds) for name in names
+            }
+        print(f"round {number + 1}: one at a time, batches", flush=True)
+        module = ("-m", "benchmarks.client.one_at_a_time")
+        figures["one"] = _run(plan, sys.executable, *module, digits.address, work, BLOCKS)
+        figures["batch"] = _run(plan, sys.executable, "-m", "benchmarks.client.batch", digits.address, REPEATS)
+        figures["server_images_per_second"] = _best_of_server(payloads, digits, plan, figures)
+    return figures
+
+
+def _caller(name: str) -> list[str | Path]:
+    if name == "triton":
+        return [PEERS / "triton" / "bin" / "python", "-m", "benchmarks.client.triton_caller"]
+    return [sys.executable, "-m", "benchmarks.client.callers", name]
+
+
+def _run(plan: Plan, *command: object) -> Figures:
+    """What one contender measured, on the load's core."""
+    done = subprocess.run(
+        on_cores(plan.load_cores, [str(part) for part in command]),
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", **ENVIRONMENT},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=LIMIT,
+    )
+    figures: Figures = json.loads(done.stdout)
+    return figures
+
+
+def _best_of_server(payloads: Payloads, running: Running, plan: Plan, figures: Figures) -> float | None:
+    """Images/s under h2load, 1,024 a request: what the server can do when the caller costs nothing."""
+    if missing := tool_missing("h2load", "nghttp2-client"):
+        figures["skipped"]["the server's best"] = missing
+        return None
+    load = LOADS["batch_1024"]
+    protocol = running.server.protocol
+    url = f"http://{running.address}{protocol.method}"
+    frame = payloads.payload(protocol, load.images).frame
+    reply = len(framed(running.call(payloads.images[: load.images])))
+    lasting = closed_loop.lasting(plan.seconds)
+    report = closed_loop.run(url, frame, load, plan.load_cores, *lasting, log=BUILD / "h2load.log")
+    report.verify(reply, in_flight=load.in_flight)
+    return report.rate * load.images
