@@ -12,13 +12,12 @@ import grpc
 from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse
-from digits.v1.prediction_pb2_grpc import PredictionServiceStub
-from digits_client import _coalescing, _forks, _health, _limits, _shared
+from digits_client import _coalescing, _health, _limits, _shared
 from digits_client._channel import Endpoint
 from digits_client._chunks import Chunk, async_chunks, encoded, located
 from digits_client._coalescing import Coalescing
-from digits_client._coalescing_tasks import TaskCoalescer
-from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, Misused, Unavailable, from_rpc
+from digits_client._connections import TaskConnection
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, Unavailable, from_rpc
 from digits_client._images import Image
 from digits_client._results import Prediction, Predictions, concatenated
 
@@ -57,7 +56,7 @@ class AsyncClient:
         self._timeout = timeout
         self._coalescing = coalescing
         self._closed = False
-        self._connected: Connection | None = None
+        self._connected: TaskConnection | None = None
 
     async def predict(
         self,
@@ -152,12 +151,11 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    def _connection(self) -> "Connection":
+    def _connection(self) -> TaskConnection:
         if self._closed:
             raise ClientClosed
         if self._connected is None:
-            _forks.connecting(on_event_loop=True)
-            self._connected = Connection(self._endpoint, self._coalescing)
+            self._connected = TaskConnection(self._endpoint, self._coalescing)
         self._connected.check_loop()
         return self._connected
 
@@ -181,9 +179,9 @@ class AsyncClient:
     async def _part(self, chunk: Chunk, timeout: float, asked: _coalescing.Kind) -> Predictions:
         try:
             reply = await self._call(self._connection().stub.Predict, chunk.request, timeout)
+            return _shared.predictions(reply, chunk.count, asked)
         except DigitsError as error:
             raise located(error, chunk)  # noqa: B904  # it is the same error
-        return _shared.predictions(reply, chunk.count, asked)
 
     async def _serves(self, deadline: float) -> bool:
         try:
@@ -205,27 +203,6 @@ class AsyncClient:
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else timeout
-
-
-class Connection:
-    """A channel of the running event loop, and what is called on it."""
-
-    def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._channel = endpoint.async_channel()
-        self.stub: Any = PredictionServiceStub(self._channel)
-        self.check: Any = self._channel.unary_unary(_health.CHECK)
-        self.coalescer = TaskCoalescer(self.stub.Predict, coalescing) if coalescing else None
-
-    def check_loop(self) -> None:
-        """Misused on any other event loop: gRPC would never answer there."""
-        if asyncio.get_running_loop() is not self._loop:
-            raise Misused("an AsyncClient belongs to the event loop of its first call: make one for each loop")
-
-    async def close(self) -> None:
-        if self.coalescer:
-            await self.coalescer.close()
-        await self._channel.close()
 
 
 def _left(deadline: float) -> float:

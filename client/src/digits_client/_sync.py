@@ -11,12 +11,11 @@ import grpc
 from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse
-from digits.v1.prediction_pb2_grpc import PredictionServiceStub
-from digits_client import _coalescing, _forks, _health, _limits, _shared
+from digits_client import _coalescing, _health, _limits, _shared
 from digits_client._channel import Endpoint
 from digits_client._chunks import Chunk, chunks, located
 from digits_client._coalescing import Coalescing
-from digits_client._coalescing_threads import ThreadCoalescer
+from digits_client._connections import ThreadConnection
 from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable, from_rpc
 from digits_client._images import Image, encode
 from digits_client._results import Prediction, Predictions, concatenated
@@ -66,7 +65,7 @@ class Client:
         self._timeout = timeout
         self._coalescing = coalescing
         self._closed = False
-        self._connections: dict[int, Connection] = {}  # by process: a forked child makes its own
+        self._connections: dict[int, ThreadConnection] = {}  # by process: a forked child makes its own
 
     def predict(
         self,
@@ -169,18 +168,20 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _connection(self) -> "Connection":
+    def _connection(self) -> ThreadConnection:
         if self._closed:
             raise ClientClosed
         return self._connections.get(os.getpid()) or self._connect()
 
-    def _connect(self) -> "Connection":
-        _forks.connecting(on_event_loop=False)
-        made = Connection(self._endpoint, self._coalescing)
+    def _connect(self) -> ThreadConnection:
+        made = ThreadConnection(self._endpoint, self._coalescing)
         # Of two threads that come here first, one wins. No lock, for a fork might leave it locked in the child.
         connection = self._connections.setdefault(os.getpid(), made)
         if connection is not made:
             made.close()
+        if self._closed:  # meanwhile, by a thread that found nothing to close
+            self.close()
+            raise ClientClosed
         return connection
 
     def _parts(
@@ -211,6 +212,8 @@ class Client:
             return _shared.predictions(call.result(), chunk.count, asked)
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             raise located(self._error(error), chunk) from error
+        except DigitsError as error:
+            raise located(error, chunk)  # noqa: B904  # it is the same error
 
     def _serves(self, deadline: float) -> bool:
         try:
@@ -231,21 +234,6 @@ class Client:
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else timeout
-
-
-class Connection:
-    """A channel of this process, and what is called on it."""
-
-    def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None) -> None:
-        self._channel = endpoint.channel()
-        self.stub = PredictionServiceStub(self._channel)
-        self.check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_health.CHECK)
-        self.coalescer = ThreadCoalescer(self.stub.Predict, coalescing) if coalescing else None
-
-    def close(self) -> None:
-        if self.coalescer:
-            self.coalescer.close()
-        self._channel.close()
 
 
 def _left(deadline: float) -> float:

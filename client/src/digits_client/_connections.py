@@ -1,0 +1,52 @@
+"""A channel, and what is called on it: for the threads of a process, for the tasks of an event loop."""
+
+import asyncio
+from typing import Any
+
+import grpc
+
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+from digits_client import _forks, _health
+from digits_client._channel import Endpoint
+from digits_client._coalescing import Coalescing
+from digits_client._coalescing_tasks import TaskCoalescer
+from digits_client._coalescing_threads import ThreadCoalescer
+from digits_client._errors import Misused
+
+
+class ThreadConnection:
+    """Of this process. Misused in a forked one where gRPC would hang."""
+
+    def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None) -> None:
+        _forks.connecting(on_event_loop=False)
+        self._channel = endpoint.channel()
+        self.stub = PredictionServiceStub(self._channel)
+        self.check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_health.CHECK)
+        self.coalescer = ThreadCoalescer(self.stub.Predict, coalescing) if coalescing else None
+
+    def close(self) -> None:
+        if self.coalescer:
+            self.coalescer.close()
+        self._channel.close()
+
+
+class TaskConnection:
+    """Of the running event loop. Misused in a forked process where gRPC would hang."""
+
+    def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None) -> None:
+        _forks.connecting(on_event_loop=True)
+        self._loop = asyncio.get_running_loop()
+        self._channel = endpoint.async_channel()
+        self.stub: Any = PredictionServiceStub(self._channel)
+        self.check: Any = self._channel.unary_unary(_health.CHECK)
+        self.coalescer = TaskCoalescer(self.stub.Predict, coalescing) if coalescing else None
+
+    def check_loop(self) -> None:
+        """Misused on any other event loop: gRPC would never answer there."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise Misused("an AsyncClient belongs to the event loop of its first call: make one for each loop")
+
+    async def close(self) -> None:
+        if self.coalescer:
+            await self.coalescer.close()
+        await self._channel.close()
