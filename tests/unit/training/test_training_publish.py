@@ -1,5 +1,6 @@
 """A version appears whole or not at all."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -39,7 +40,11 @@ def test_only_folders_named_by_positive_integers_are_versions(tmp_path: Path) ->
 
 
 def test_whoever_serves_a_version_can_read_it(tmp_path: Path) -> None:
-    folder = tmp_path / "digits" / str(_publish(tmp_path / "digits"))
+    usual = os.umask(0o077)  # of a trainer who keeps things to himself
+    try:
+        folder = tmp_path / "digits" / str(_publish(tmp_path / "digits"))
+    finally:
+        os.umask(usual)
     assert folder.stat().st_mode & 0o777 == 0o755
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
 

@@ -14,7 +14,7 @@ from digits_training.data import DataSet
 from digits_training.errors import Interrupted, RefusedError
 from digits_training.evaluate import evaluate
 from digits_training.fit import fit, probabilities_of
-from digits_training.networks import build_network
+from digits_training.networks import build_network, trained_parameters
 from digits_training.settings import Kind, Settings
 
 Say = Callable[[str], None]
@@ -31,7 +31,7 @@ def train(settings: Settings, say: Say) -> int:
     )
     backend.start(settings.seed, settings.network)
     network = build_network(settings)
-    say(f"{settings.network}: {network.count_params():,} parameters")
+    say(f"{settings.network}: {trained_parameters(network):,} parameters")
 
     hyperparameters = settings.of_kind(Kind.HYPERPARAMETER)
     run = fingerprint(hyperparameters, [file.sha256 for file in dataset.files], manifest.framework_versions())
@@ -62,7 +62,7 @@ def import_model(path: Path, settings: Settings, say: Say) -> int:
     imported = importing.load(path)
     sample = dataset.train.take(np.arange(min(importing.SAMPLE, len(dataset.train))))
     network, pixel_range = importing.adapt(imported, sample, settings.pixel_range)
-    say(f"{path.name}: {network.count_params():,} parameters, pixels from {pixel_range.replace('-', ' to ')}")
+    say(f"{path.name}: {trained_parameters(network):,} parameters, pixels from {pixel_range.replace('-', ' to ')}")
     made = Training(network="imported", data=dataset.files, imported_file=importing.identity(path))
     made.hyperparameters.update({"pixel_range": pixel_range, "transpose": settings.transpose})
     return release(network, made, [], dataset, settings=settings, say=say)
@@ -95,7 +95,7 @@ def release(network: Any, made: Training, history: History, dataset: DataSet, *,
         described = manifest.describe(
             settings.labels, made, figures, difference, manifest.golden_images(dataset.test, probabilities)
         )
-        described.training.parameters = network.count_params()
+        described.training.parameters = trained_parameters(network)
         described.overruled_objections.extend(objections)
         if history:
             described.metrics.validation_accuracy = history[-1]["val_accuracy"]

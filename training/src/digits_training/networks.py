@@ -1,5 +1,6 @@
 """The networks: raw pixels in, ten probabilities out."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,11 @@ def build_network(settings: Settings) -> Any:
     features = _NETWORKS[settings.network](scaled, settings)
     outputs = keras.layers.Dense(LABELS, activation="softmax", name="probabilities")(features)
     return keras.Model(inputs, outputs, name=settings.network)
+
+
+def trained_parameters(network: Any) -> int:
+    """Number of parameters that training changes by gradient; batch normalisation keeps others."""
+    return sum(math.prod(weights.shape) for weights in network.trainable_weights)
 
 
 def _mlp(scaled: Any, settings: Settings) -> Any:

@@ -15,6 +15,7 @@ from digits_training.evaluate import CALIBRATION_BINS, Evaluation
 
 _DOTS_PER_INCH = 120
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9660a", "#9a9a9a"
+_FLOORS = (0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # where the axis of shares may begin
 _MISTAKES = 25
 
 
@@ -61,14 +62,14 @@ def write_per_label(folder: Path, evaluation: Evaluation, labels: tuple[str, ...
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes: Any = figure.subplots()
     places = np.arange(10)
-    lowest = min(evaluation.precision.min(), evaluation.recall.min())
+    lowest = float(min(evaluation.precision.min(), evaluation.recall.min()))
     for offset, name, values, colour in (
         (-0.2, "precision", evaluation.precision, _BLUE),
         (0.2, "recall", evaluation.recall, _ORANGE),
     ):
         bars = axes.bar(places + offset, values, width=0.38, color=colour, label=name)
         axes.bar_label(bars, [f"{value:.1%}".removesuffix("%") for value in values], fontsize=7, padding=2)
-    floor = max(0.0, np.floor(lowest * 20 - 1) / 20)  # the axis begins at a twentieth below the lowest bar, and says so
+    floor = max(tick for tick in _FLOORS if tick <= max(0, 1 - 1.5 * (1 - lowest)))
     axes.set_ylim(floor, 1 + (1 - floor) * 0.12)
     axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1])
     axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -84,8 +85,12 @@ def write_calibration(folder: Path, evaluation: Evaluation) -> None:
     curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     filled = evaluation.bin_counts > 0
     curve.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="perfectly calibrated")
-    curve.plot(
-        evaluation.bin_confidence[filled], evaluation.bin_accuracy[filled], color=_BLUE, marker="o", label="this model"
+    share, count = evaluation.bin_accuracy[filled], evaluation.bin_counts[filled]
+    low, high = _wilson(share, count)
+    bars = (np.maximum(share - low, 0), np.maximum(high - share, 0))
+    style = {"color": _BLUE, "ecolor": "#a9c3e2", "marker": "o", "markersize": 5, "capsize": 2}
+    curve.errorbar(
+        evaluation.bin_confidence[filled], share, bars, linestyle="none", label="this model, 95 % interval", **style
     )
     curve.set(
         title=f"Calibration on the test set: expected error {evaluation.calibration_error:.2%}",
@@ -122,6 +127,14 @@ def write_mistakes(
             f"{labels[test.labels[index]]}, answered {labels[answers[index]]}\n{confidence[index]:.1%} sure", fontsize=8
         )
     _save(figure, folder / "mistakes.png")
+
+
+def _wilson(share: NDArray[np.float64], count: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The 95 % confidence interval of a share seen in `count` trials (Wilson 1927): wide where there are few."""
+    z = 1.96
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
+    return middle - half, middle + half
 
 
 def _slanted_if_long(labels: tuple[str, ...]) -> dict[str, Any]:
