@@ -64,6 +64,8 @@ class Callers(RuleBasedStateMachine):
         leaving = self.core.returned(group)
         for following in leaving:
             self.leaves(following)
+        if len(self.in_flight) < self.bounds.rpcs_in_flight:  # all that waited for one of its kind to return
+            assert not any(one.kind == group.kind for one in self.waiting)
         return multiple(*leaving)
 
     @rule(index=st.integers(0, 20))
