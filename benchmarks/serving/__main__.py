@@ -1,6 +1,7 @@
 """`python -m benchmarks.serving`: measures everything and rewrites the figures in docs/performance.md."""
 
 import argparse
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from benchmarks.serving.servers import Server, all_servers, tool_missing
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds the stack, which ends every server
     options = _options()
     if options.report:
         page.rewrite(Results.load(RESULTS))
