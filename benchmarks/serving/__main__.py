@@ -34,7 +34,7 @@ def main() -> int:
         return 1
     if options.quick or options.only:
         (BUILD / "partial.json").write_text(results.dumps())
-        print(page.sections(results))
+        print("\n\n".join([*page.disturbed(results), page.sections(results)]))
     else:
         RESULTS.write_text(results.dumps())
         page.rewrite(results)

@@ -8,6 +8,9 @@ from benchmarks.serving.results import Results
 BEGIN = "<!-- figures: begin (make bench) -->"
 END = "<!-- figures: end -->"
 
+QUIET_SHARE = 0.7
+"""Of its core that a server gets with 64 in flight on a machine that does nothing else; 0.75 and more were seen."""
+
 
 class NoMarkers(Exception):
     """The page lacks the two markers, so nothing says where figures go."""
@@ -31,7 +34,20 @@ def spliced(page: str, text: str) -> str:
 
 def figures(results: Results) -> str:
     """Everything between the markers."""
-    return "\n\n".join([_ran_on(results), f"![The figures as a plot]({PLOT.name})", sections(results)])
+    return "\n\n".join(
+        [_ran_on(results), *disturbed(results), f"![The figures as a plot]({PLOT.name})", sections(results)]
+    )
+
+
+def disturbed(results: Results) -> list[str]:
+    """A warning when a server had clearly less than its core although 64 requests were always there."""
+    shares = {name: results.median(name, "single_64", "core_share") for name in results.titles}
+    short = [f"{results.titles[name]} {share:.0%}" for name, share in shares.items() if share and share < QUIET_SHARE]
+    if not short:
+        return []
+    return [
+        f"**Something else ran on this machine.** Of their core, servers had with 64 in flight: {'; '.join(short)}."
+    ]
 
 
 def sections(results: Results) -> str:

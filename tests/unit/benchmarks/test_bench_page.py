@@ -1,5 +1,6 @@
 """The figures as Markdown, and their place in the page."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,15 @@ def test_the_page_says_what_ran_where_and_what_did_not() -> None:
     assert "- CPU: 2 × something" in text
     assert "- Triton: nvidia-pytriton is not installed" in text
     assert "| Digits, grpcio transport | 90% | 1,620 | 2.00 | 9.00 | 0.10 | 0 of 99 |" in text
+
+
+def test_a_busy_machine_is_told() -> None:
+    assert page.disturbed(RUN) == []
+    floor = {"single_64": {"core_share": 0.38}}
+    busy = replace(RUN, rounds=[{"echo-grpcio": floor, "digits-grpcio": {"single_64": {"core_share": 0.97}}}])
+    (warning,) = page.disturbed(busy)
+    assert warning.endswith("with 64 in flight: floor: bare grpc.aio echo 38%.")
+    assert warning in page.figures(busy)
 
 
 @pytest.mark.parametrize(
