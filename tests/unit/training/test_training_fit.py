@@ -35,7 +35,7 @@ def parts(small: DataSet) -> tuple[LabelledImages, LabelledImages]:
     return data.split(small.train.take(np.arange(900)), 0.1, seed=0)
 
 
-CNN = {"network": "cnn", "batch_size": 32, "validation_share": 0.1, "epochs": 1}
+CNN = {"network": "cnn", "batch_size": 128, "validation_share": 0.1, "epochs": 1}
 
 
 @pytest.mark.parametrize("given", [{"epochs": 2}, CNN], ids=["mlp", "cnn"])
