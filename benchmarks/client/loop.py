@@ -48,7 +48,17 @@ async def measure(ask: Ask, todo: Work) -> None:
     begin = time.perf_counter()
     latencies = await _run(ask, todo, todo.seconds)
     elapsed = time.perf_counter() - begin
-    cpu = time.process_time() - cpu
+    report(latencies, elapsed, time.process_time() - cpu)
+
+
+def check(todo: Work, place: int, digit: int) -> None:
+    """Ends the run when an answer is not the network's."""
+    if digit != todo.digits[place]:
+        raise AssertionError(f"image {place}: expected {todo.digits[place]}, got {digit}")
+
+
+def report(latencies: list[float], elapsed: float, cpu: float) -> None:
+    """One line of JSON, of seconds."""
     figures = {
         "images_per_second": len(latencies) / elapsed,
         "p50_ms": 1000 * median(latencies),
@@ -70,8 +80,7 @@ async def _run(ask: Ask, todo: Work, seconds: float) -> list[float]:
             following += 1
             digit = await ask(todo.images[place])
             latencies.append(time.perf_counter() - begin)
-            if digit != todo.digits[place]:
-                raise AssertionError(f"image {place}: expected {todo.digits[place]}, got {digit}")
+            check(todo, place, digit)
 
     await asyncio.gather(*(caller() for _ in range(todo.in_flight)))
     return latencies

@@ -12,6 +12,8 @@ TITLES = {
     "coalescing": "`AsyncClient`",
     "alone": "`AsyncClient(coalescing=None)`",
     "stub": "bare `grpc.aio` stub",
+    "threads": "`Client`, a thread each",
+    "threads-alone": "`Client(coalescing=None)`, a thread each",
     "triton": "`tritonclient.grpc.aio`, calling Triton",
 }
 VERSIONS = ("CPU", "kernel", "Python", "grpcio", "protobuf", "numpy", "nvidia-pytriton")
@@ -54,6 +56,7 @@ def targets(rounds: list[Round]) -> str:
         ("256 single calls in flight: images/s beside tritonclient", "≥ 20 ×", _times(times)),
         ("one call at a time: `Client` beside a bare stub, latency", "≤ 1.10 ×", one["Client"]),
         ("the same, `AsyncClient`", "≤ 1.10 ×", one["AsyncClient"]),
+        ("`import digits_client` once grpc is imported", "< 0.3 s", f"{_text(_median(rounds, 'import_seconds'), 2)} s"),
         ("70,000 images in one call: share of the server's best", "≥ 70 %", "–" if share is None else f"{share:.0%}"),
     ]
     return _table(["target", "", "measured"], rows)

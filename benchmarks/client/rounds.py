@@ -9,6 +9,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,9 @@ BLOCKS = 40
 REPEATS = 5
 """Calls of predict_batch with all of MNIST."""
 
-CONTENDERS = ("coalescing", "alone", "stub", "triton")
+THREADS = ("threads", "threads-alone")
+IMPORTS = 7
+CONTENDERS = ("coalescing", "alone", "stub", *THREADS, "triton")
 LIMIT = 120.0
 """Seconds one contender may take."""
 
@@ -63,7 +66,7 @@ def run_round(number: int, payloads: Payloads, plan: Plan) -> Figures:
     with ExitStack() as stack:
         digits = stack.enter_context(Running(ours, plan.server_cores, BUILD / "digits.log"))
         digits.first_answer(payloads.images[:1])
-        addresses = dict.fromkeys(CONTENDERS[:3], digits.address)
+        addresses = dict.fromkeys(CONTENDERS[:-1], digits.address)
         if triton.missing:
             figures["skipped"]["triton"] = triton.missing
         else:
@@ -81,6 +84,7 @@ def run_round(number: int, payloads: Payloads, plan: Plan) -> Figures:
         module = ("-m", "benchmarks.client.one_at_a_time")
         figures["one"] = _run(plan, sys.executable, *module, digits.address, work, BLOCKS)
         figures["batch"] = _run(plan, sys.executable, "-m", "benchmarks.client.batch", digits.address, REPEATS)
+        figures["import_seconds"] = _import_seconds(plan)
         figures["server_images_per_second"] = _best_of_server(payloads, digits, plan, figures)
     return figures
 
@@ -88,10 +92,11 @@ def run_round(number: int, payloads: Payloads, plan: Plan) -> Figures:
 def _caller(name: str) -> list[str | Path]:
     if name == "triton":
         return [PEERS / "triton" / "bin" / "python", "-m", "benchmarks.client.triton_caller"]
-    return [sys.executable, "-m", "benchmarks.client.callers", name]
+    module = "benchmarks.client.threads" if name in THREADS else "benchmarks.client.callers"
+    return [sys.executable, "-m", module, name]
 
 
-def _run(plan: Plan, *command: object) -> Figures:
+def _run(plan: Plan, *command: object) -> Any:
     """What one contender measured, on the load's core."""
     done = subprocess.run(
         on_cores(plan.load_cores, [str(part) for part in command]),
@@ -102,8 +107,14 @@ def _run(plan: Plan, *command: object) -> Figures:
         check=True,
         timeout=LIMIT,
     )
-    figures: Figures = json.loads(done.stdout)
-    return figures
+    return json.loads(done.stdout)
+
+
+def _import_seconds(plan: Plan) -> float:
+    """What `import digits_client` adds to `import grpc`."""
+    code = "import grpc, time; begin = time.perf_counter(); import digits_client; print(time.perf_counter() - begin)"
+    seconds: float = median(_run(plan, sys.executable, "-c", code) for _ in range(IMPORTS))
+    return seconds
 
 
 def _best_of_server(payloads: Payloads, running: Running, plan: Plan, figures: Figures) -> float | None:
