@@ -21,6 +21,8 @@ Image: TypeAlias = "NDArray[np.uint8] | bytes | str | os.PathLike[str] | PillowI
 SHAPE = (28, 28)
 PIXELS = 28 * 28
 UINT8 = np.dtype(np.uint8)
+BYTES = (bytes, bytearray, memoryview)
+AT_HAND = (np.ndarray, *BYTES)
 CONVERSION = "(images * 255).round().astype(numpy.uint8)"
 
 
@@ -37,9 +39,10 @@ def encode(image: Image, name: str = "image", *, convert: bool = False) -> Encod
     convert  take a float array of 0 to 1 too, and round it to 0 to 255
     """
     if isinstance(image, np.ndarray):
-        check_form(image, 2, name, convert=convert)
+        if image.shape != SHAPE or image.dtype != UINT8:  # seldom
+            check_form(image, 2, name, convert=convert)
         return Encoded(is_file=False, data=pixels(image, name, convert=convert))
-    if isinstance(image, bytes | bytearray | memoryview):
+    if isinstance(image, BYTES):
         return Encoded(is_file=True, data=bytes(image))
     if isinstance(image, str | os.PathLike):
         return Encoded(is_file=True, data=_read(image))
@@ -55,7 +58,7 @@ def encode(image: Image, name: str = "image", *, convert: bool = False) -> Encod
 
 def blocks(image: object) -> bool:
     """Whether encoding it reads a file or compresses an image, which an event loop should not wait for."""
-    return not isinstance(image, np.ndarray | bytes | bytearray | memoryview)
+    return not isinstance(image, AT_HAND)
 
 
 def pixels(array: NDArray[Any], name: str, *, convert: bool = False) -> bytes:

@@ -12,11 +12,14 @@ from digits_client._results import Prediction, Predictions, concatenated
 
 SERVICE: str = DESCRIPTOR.services_by_name["PredictionService"].full_name
 MOST_VERSION = 2**63 - 1  # int64 on the wire
+_CURRENT = (Kind(0, probabilities=False), Kind(0, probabilities=True))
 
 
 def kind(model_version: int, *, probabilities: bool) -> Kind:
     """What a request asks for beside its images. InvalidInput when there can be no such version."""
-    if not 0 <= model_version <= MOST_VERSION:
+    if model_version == 0:
+        return _CURRENT[bool(probabilities)]
+    if not 0 < model_version <= MOST_VERSION:
         raise InvalidInput(f"model_version: expected 0, the current one, or a positive integer; got {model_version}")
     return Kind(model_version, bool(probabilities))
 
