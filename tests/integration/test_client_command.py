@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from support.scripted import ScriptedServer, refusing
 from support.servers import SCRIPTS, ServerProcess
+from support.waiting import until
 
 Images = NDArray[np.uint8]
 NOWHERE = "127.0.0.1:1"
@@ -187,3 +189,32 @@ def test_help_tells_the_commands_and_the_exit_codes() -> None:
     assert code == 0
     for word in ("predict", "info", "health", "exit codes"):
         assert word in out.lower()
+
+
+def test_an_interrupted_command_is_exit_code_130_without_a_traceback() -> None:
+    with (
+        ScriptedServer() as script,
+        subprocess.Popen(
+            [SCRIPTS / "digits", "bench", "--seconds", "60", "--target", script.target],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as running,
+    ):
+        until(lambda: len(script.requests) > 10, "it is under way")
+        running.send_signal(signal.SIGINT)
+        assert running.communicate(timeout=30) == (b"", b"")
+        assert running.returncode == 130
+
+
+def test_output_that_nobody_reads_any_more_ends_quietly(server: ServerProcess, pictures: list[Path]) -> None:
+    with subprocess.Popen(
+        [SCRIPTS / "digits", "predict", "--json", "--target", server.target, *pictures * 700],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdout
+        assert running.stderr
+        assert running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait(60) == 1
