@@ -16,6 +16,7 @@ def start(seed: int, network: str = "mlp") -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its C++ side reports CPU features and absent GPUs
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", str(int(one_dnn)))
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")  # a step is a chain: handing it between threads costs time
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the job is defined on CPUs; a GPU gives other bits
     with quiet():
         import keras

@@ -1,7 +1,7 @@
 """The optimisation: minimise the cross-entropy on the training images, epoch after epoch, step after step.
 
 Every image is seen once an epoch, in a new order each time. What a plain Keras loop spends most of its time on is the
-way from Python into TensorFlow, once per step: here the steps run inside TensorFlow, STEPS_PER_CALL at a time.
+way from Python into TensorFlow, once per step: here the steps run inside TensorFlow, many in one call.
 """
 
 import math
@@ -19,7 +19,7 @@ from digits_training.errors import DivergedError
 from digits_training.evaluate import accuracy, cross_entropy
 from digits_training.settings import Settings
 
-STEPS_PER_CALL = 25  # enough that Python no longer counts, few enough that a call of a large network takes seconds
+IMAGES_PER_CALL = 2500  # enough that Python no longer counts, few enough that the cnn answers SIGTERM in seconds
 CHECKPOINT_SECONDS = 20.0  # what an interruption costs at most, beside the end of each epoch
 EVALUATION_BATCH = 500  # images; any number gives the same figures
 
@@ -42,6 +42,8 @@ def fit(
     optimizer.build(network.trainable_variables)
     state = [*network.variables, *optimizer.variables]
     run_steps = _step_runner(network, optimizer, train, settings)
+    predict = predictor(network)
+    steps_per_call = max(1, IMAGES_PER_CALL // settings.batch_size)
 
     progress = checkpoint.restore(state) or Progress()
     if progress.epoch or progress.images:
@@ -50,7 +52,7 @@ def fit(
     for epoch in range(progress.epoch, settings.epochs):
         started = time.monotonic()
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(train)).astype(np.int32)
-        for indices in _slices(order[progress.images :], STEPS_PER_CALL * settings.batch_size):
+        for indices in _slices(order[progress.images :], steps_per_call * settings.batch_size):
             loss, right = run_steps(indices)
             progress.loss_sum += float(loss)
             progress.right += int(right)
@@ -58,7 +60,7 @@ def fit(
             if progress.images < len(train) and checkpoint.age_seconds > CHECKPOINT_SECONDS:
                 checkpoint.save(state, progress)
 
-        probabilities = probabilities_of(network, validation.images)
+        probabilities = predict(validation.images)
         figures = {
             "loss": progress.loss_sum / len(train),
             "accuracy": progress.right / len(train),
@@ -132,12 +134,21 @@ def _step_runner(network: Any, optimizer: Any, train: LabelledImages, settings: 
     return tf.function(run_steps, input_signature=[tf.TensorSpec([None], tf.int32)])
 
 
-def probabilities_of(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """float32[N, 10] of uint8[N, 28, 28], through the Keras model."""
+def predictor(network: Any) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """The Keras model as a function, compiled once: uint8[N, 28, 28] → float32[N, 10]."""
     import tensorflow as tf
 
-    predict = tf.function(lambda batch: network(batch, training=False), reduce_retracing=True)
-    return np.concatenate([predict(tf.constant(batch)).numpy() for batch in _slices(images, EVALUATION_BATCH)])
+    compiled = tf.function(lambda batch: network(batch, training=False), reduce_retracing=True)
+
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.concatenate([compiled(tf.constant(batch)).numpy() for batch in _slices(images, EVALUATION_BATCH)])
+
+    return predict
+
+
+def probabilities_of(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The same for a single use."""
+    return predictor(network)(images)
 
 
 def _slices(array: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
