@@ -71,6 +71,8 @@ class TaskCoalescer:
 
     def _start(self, group: Group) -> None:
         group.rpc = self._loop.create_task(self._together(group))
+        # Cancelled before its first step, a task runs nothing of its own, not even what stands under `finally`.
+        group.rpc.add_done_callback(lambda _: self._returned(group))
 
     async def _together(self, group: Group) -> None:
         try:

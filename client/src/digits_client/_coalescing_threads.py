@@ -46,9 +46,8 @@ class ThreadCoalescer:
         """Fails every call that waits or is on the way; the channel ends their RPCs."""
         with self._lock:
             self._closed = True
-            calls = self._core.clear()
-        for call in calls:
-            _settle(call, error=ClientClosed())
+            for call in self._core.clear():
+                _settle(call, error=ClientClosed())
 
     def _alone(self, group: Group, timeout: float) -> Prediction:
         """On the caller's own thread, which is the fastest way there is."""
@@ -86,7 +85,7 @@ class ThreadCoalescer:
         timeout = max(0.0, group.deadline - time.monotonic())
         try:
             group.rpc = self._predict.future(_request(group), timeout=timeout)
-        except ValueError as error:  # a closed channel
+        except Exception as error:  # noqa: BLE001  # ValueError on a closed channel; any other would leave callers waiting
             self._ended(group, failure=partial(self._error, error))
         else:
             group.rpc.add_done_callback(partial(self._completed, group))
@@ -102,8 +101,9 @@ class ThreadCoalescer:
 
     def _ended(self, group: Group, answers: list[Prediction] | None = None, failure: Failure | None = None) -> None:
         self._returned(group)  # first: the server works on the next while these callers wake
-        for index, call in enumerate(group.calls):
-            _settle(call, answer=answers[index] if answers else None, error=failure() if failure else None)
+        with self._lock:
+            for index, call in enumerate(group.calls):
+                _settle(call, answer=answers[index] if answers else None, error=failure() if failure else None)
 
     def _returned(self, group: Group) -> None:
         with self._lock:
@@ -124,8 +124,8 @@ def _request(group: Group) -> Any:
 
 
 def _settle(call: Call, *, answer: Prediction | None = None, error: DigitsError | None = None) -> None:
-    """Once: close() and an RPC's end may both try, and the second finds the lock released."""
-    call.answer = answer
-    call.error = error
+    """Once: of close() and an RPC's end, the second finds the waker released. Both hold the coalescer's lock."""
     if call.waker.locked():
+        call.answer = answer
+        call.error = error
         call.waker.release()
