@@ -73,13 +73,13 @@ def release(network: Any, made: Training, history: History, dataset: DataSet, *,
 
     `history` is empty for a model that was not trained here. Raises TrainingError.
     """
-    if settings.save:
-        save.save(network, settings.save)
-        say(f"saved {settings.save}")
     with publish.staging(settings.model_folder) as folder:
         with backend.quiet():
             network.save(folder / "model.keras")
         export.convert(network, folder / "model.tflite")
+        if settings.save:
+            save.save(network, settings.save)
+            say(f"saved {settings.save}")
         probabilities = export.litert_probabilities(folder / "model.tflite", dataset.test.images)
         difference = export.prove_parity(probabilities_of(network, dataset.test.images), probabilities)
         figures = evaluate(probabilities, dataset.test.labels)  # of what will serve

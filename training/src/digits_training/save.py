@@ -12,8 +12,8 @@ def save(network: Any, path: Path) -> None:
 
     Like every model of ours it takes raw pixels, 0 to 255, uint8[N, 28, 28]. Raises OSError.
     """
+    # SGD keeps no state for each weight; an optimizer that does and was never used would not load again.
     network.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    network.optimizer.build(network.trainable_variables)  # Keras saves even an unused optimizer, and then misses parts
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=path.parent) as folder:
         incoming = Path(folder) / path.name
