@@ -109,7 +109,10 @@ class Batcher:
         if not self._busy:
             self._busy = True
             self._idle.clear()
-            loop.call_soon(self._next_batch, loop)  # what else arrives in this turn of the loop joins the batch
+            if len(images) <= self._inline_size:
+                self._next_batch(loop)  # alone: nobody waits for company; what arrives meanwhile is the next batch
+            else:
+                loop.call_soon(self._next_batch, loop)
         try:
             return await submission.future
         except asyncio.CancelledError:

@@ -1,10 +1,13 @@
 """Every Prometheus object of the server.
 
-Counts of images are kept in NumPy arrays and turned into samples when scraped: a reply of a thousand images costs one
+Counts of images are plain lists that are turned into samples when scraped: a reply of a thousand images costs one
 `bincount`, not a thousand increments. Labels come from fixed sets, so that callers cannot grow the series.
 """
 
+import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call] # a time stamp beside
 RPC_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STEP_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 BATCH_IMAGES = tuple(2**power for power in range(13))
-CONFIDENCES = np.array([0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0], np.float32)
+CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 REJECTIONS = (
@@ -32,38 +35,41 @@ class PredictionCounts(Collector):
     """Predictions by model version and digit, and the histogram of their confidence."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._digits: dict[int, NDArray[np.int64]] = {}
-        self._buckets = np.zeros(len(CONFIDENCES) + 1, np.int64)
+        self._digits: dict[int, list[int]] = {}
+        self._buckets = [0] * (len(CONFIDENCES) + 1)
         self._sum = 0.0
         registry.register(self)
 
-    def add(self, version: int, digits: NDArray[np.integer], confidences: NDArray[np.float32]) -> None:
-        """Counts the answers of one reply: digits int[N] from 0 to 9, confidences float32[N] from 0 to 1."""
-        counts = self._digits.get(version)
-        if counts is None:
-            counts = self._digits[version] = np.zeros(10, np.int64)
+    def add(self, version: int, digits: list[int], confidences: list[float]) -> None:
+        """Counts the answers of one reply: N digits from 0 to 9, N confidences from 0 to 1."""
+        counts = self._digits.setdefault(version, [0] * 10)
         if len(digits) == 1:
             counts[digits[0]] += 1
-            self._buckets[np.searchsorted(CONFIDENCES, confidences[0])] += 1
+            self._buckets[bisect_left(CONFIDENCES, confidences[0])] += 1
+            self._sum += confidences[0]
         else:
-            counts += np.bincount(digits, minlength=10)
-            places = np.searchsorted(CONFIDENCES, confidences)
-            self._buckets += np.bincount(places, minlength=len(self._buckets))
-        self._sum += float(confidences.sum())
+            _add(counts, np.array(digits))
+            _add(self._buckets, np.searchsorted(CONFIDENCES, confidences))
+            self._sum += math.fsum(confidences)
 
     def collect(self) -> Iterable[Metric]:
         predictions = CounterMetricFamily("digits_predictions", "Images answered.", labels=("model_version", "digit"))
         for version, counts in self._digits.items():
             for digit, count in enumerate(counts):
-                predictions.add_metric((str(version), str(digit)), int(count))
+                predictions.add_metric((str(version), str(digit)), count)
         yield predictions
         confidence = HistogramMetricFamily(
             "digits_prediction_confidence", "Probability of the predicted digit, an observation an image."
         )
-        totals = np.cumsum(self._buckets)
-        bounds = [*(str(round(float(bound), 6)) for bound in CONFIDENCES), "+Inf"]
-        confidence.add_metric((), [(bound, int(total)) for bound, total in zip(bounds, totals, strict=True)], self._sum)
+        bounds = [*map(str, CONFIDENCES), "+Inf"]
+        confidence.add_metric((), list(zip(bounds, accumulate(self._buckets), strict=True)), self._sum)
         yield confidence
+
+
+def _add(counts: list[int], places: NDArray[np.integer]) -> None:
+    """Adds one to `counts` at each of `places`."""
+    for place, count in enumerate(np.bincount(places).tolist()):
+        counts[place] += count
 
 
 class RpcMetrics:

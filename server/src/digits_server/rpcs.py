@@ -5,10 +5,10 @@ Parsing, the errors callers see and the RPC metrics are the same whatever carrie
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter
+from types import TracebackType
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -44,27 +44,41 @@ class Rpc:
             name = self.request_type.DESCRIPTOR.full_name
             raise InvalidRequest(f"the message cannot be parsed: expected {name} in protobuf wire format") from error
 
-    @contextmanager
-    def observed(self, deadline: float | None) -> Iterator[None]:
+    def observed(self, deadline: float | None) -> "_Observed":
         """Counts one call and lets no error out but ServingError and cancellation."""
-        self.metrics.started.inc()
-        begin = perf_counter()
-        status = Status.OK
-        try:
-            yield
-        except ServingError as error:
-            status = error.status
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
-            late = deadline is not None and asyncio.get_running_loop().time() >= deadline
-            status = Status.DEADLINE_EXCEEDED if late else Status.CANCELLED
-            raise
-        except Exception as error:
-            status = Status.INTERNAL
-            log.exception("%s/%s failed", self.service, self.method)
+        return _Observed(self, deadline)
+
+
+class _Observed:
+    """A context manager by hand: written as a generator it costs every call twice as much."""
+
+    __slots__ = ("_begin", "_deadline", "_rpc")
+
+    def __init__(self, rpc: Rpc, deadline: float | None) -> None:
+        self._rpc = rpc
+        self._deadline = deadline
+
+    def __enter__(self) -> None:
+        self._rpc.metrics.started.inc()
+        self._begin = perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        self._rpc.metrics.handled(self._status(error), perf_counter() - self._begin)
+        if isinstance(error, Exception) and not isinstance(error, ServingError):
+            log.error("%s/%s failed", self._rpc.service, self._rpc.method, exc_info=error)
             raise ServingError("the server failed on this request; its log says why") from error
-        finally:
-            self.metrics.handled(status, perf_counter() - begin)
+
+    def _status(self, error: BaseException | None) -> Status:
+        if error is None:
+            return Status.OK
+        if isinstance(error, ServingError):
+            return error.status
+        if isinstance(error, Exception):
+            return Status.INTERNAL
+        late = self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
+        return Status.DEADLINE_EXCEEDED if late else Status.CANCELLED  # the caller's, or the generator was closed
 
 
 @dataclass(frozen=True, slots=True)
