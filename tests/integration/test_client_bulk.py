@@ -181,11 +181,11 @@ def test_an_iterator_left_early_ends_what_it_had_sent(connect: Connect, script: 
         return gate(request)
 
     script.answer = answer
-    answers = connect(script.target).predict_iter(numbered(20 * CHUNK))
+    answers = connect(script.target, timeout=60).predict_iter(numbered(20 * CHUNK))
     next(answers)
     until(lambda: len(script.requests) == 4, "further chunks are at the server")
     close(answers)
-    assert ended.acquire(timeout=30), "no RPC was cancelled"
+    assert ended.acquire(timeout=15), "no RPC was cancelled"
     gate.open()
 
 
@@ -202,13 +202,14 @@ async def test_the_async_client_takes_async_iterables(script: ScriptedServer) ->
 
 async def test_a_cancelled_batch_ends_its_rpcs(script: ScriptedServer) -> None:
     script.answer = gate = Gate()
-    async with AsyncClient(script.target) as client:
+    async with AsyncClient(script.target, timeout=60) as client:
         task = asyncio.create_task(client.predict_batch(numbered(10 * CHUNK)))
         await asyncio.to_thread(until, lambda: len(script.requests) == 4, "four chunks are at the server")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await task
-        await asyncio.to_thread(until, lambda: not any(one.is_active() for one in script.contexts), "all have ended")
+            async with asyncio.timeout(15):
+                await task
+        await asyncio.to_thread(until, lambda: not any(one.is_active() for one in script.contexts), "all ended", 15)
     gate.open()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ def image(value: int) -> NDArray[np.uint8]:
 
 def forking(script: ScriptedServer, code: str, *, supported: bool = False) -> list[str]:
     """The lines that a process running `code` prints, and its children."""
-    environment = {"GRPC_ENABLE_FORK_SUPPORT": "1"} if supported else {}
+    environment = {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "1" if supported else "0"}
     done = subprocess.run(
         [sys.executable, "-c", FORK + code, script.target],
         stdout=subprocess.PIPE,
@@ -203,14 +204,15 @@ async def test_the_caller_whose_rpc_it_was_may_be_cancelled_too(script: Scripted
 
 
 async def test_an_rpc_that_nobody_waits_for_any_more_is_cancelled(script: ScriptedServer) -> None:
+    """Long before its deadline."""
     script.answer = gate = Gate()
-    async with AsyncClient(script.target, coalescing=Coalescing(images_per_rpc=10)) as client:
+    async with AsyncClient(script.target, timeout=60, coalescing=Coalescing(images_per_rpc=10)) as client:
         tasks = await held_and_gathered(client, script, 10)
         await at_server(script, 2)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(until, lambda: not any(one.is_active() for one in script.contexts), "both have ended")
+        await asyncio.to_thread(until, lambda: not any(one.is_active() for one in script.contexts), "both ended", 15)
     gate.open()
 
 
