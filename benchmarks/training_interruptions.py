@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
     moments = random.Random(arguments.seed)
-    epochs = 10 + arguments.kills  # so that there is always something left to interrupt
+    epochs = 10 + 2 * arguments.kills  # so that there is always something left to interrupt
 
     with tempfile.TemporaryDirectory() as folder:
         calm, disturbed = Path(folder) / "calm", Path(folder) / "disturbed"

@@ -1,5 +1,9 @@
 """A checkpoint is the last whole state of its own run, or nothing."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +83,42 @@ def test_the_folder_goes_with_its_last_checkpoint(tmp_path: Path) -> None:
     second.remove()
     assert not (tmp_path / "checkpoints").exists()
     second.remove()
+
+
+DIE_WHILE_SAVING = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from digits_training.checkpoint import Checkpoint, Progress
+
+def die(_descriptor):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+os.fsync = die  # everything is written, nothing is durable yet
+Checkpoint(Path(sys.argv[1]), "run").save([np.zeros(10)], Progress())
+"""
+
+
+def test_what_a_killed_save_left_goes_with_the_checkpoint(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "checkpoints", "run")
+    checkpoint.save([Variable([1])], PROGRESS)
+    killed = subprocess.run([sys.executable, "-c", DIE_WHILE_SAVING, tmp_path / "checkpoints"], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+    assert checkpoint.restore([Variable([0])]) == PROGRESS
+    checkpoint.remove()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_what_a_living_twin_is_saving_is_left_alone(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, "run")
+    real_fsync = os.fsync
+
+    def other_run_ends(descriptor: int) -> None:
+        Checkpoint(tmp_path, "run").remove()
+        real_fsync(descriptor)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", other_run_ends)
+        checkpoint.save([Variable([1])], PROGRESS)
+    assert checkpoint.restore([Variable([0])]) == PROGRESS

@@ -4,6 +4,7 @@ One file, written beside and renamed: whatever kills the run, the file is the la
 fingerprint of everything that decides the weights, so a run never resumes from another run's state.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -38,6 +39,7 @@ class Checkpoint:
 
     def __init__(self, directory: Path, run: str) -> None:
         self._path = directory / f"{run}.npz"
+        self._incoming = f".incoming-{run[:16]}-"  # what a name begins with while the file is being written
         self._saved_at = time.monotonic()
 
     @property
@@ -49,9 +51,10 @@ class Checkpoint:
         """Writes the values of `state` (TensorFlow or Keras variables) and the progress, durably."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(state)}
-        descriptor, name = tempfile.mkstemp(prefix=".incoming-", suffix=".npz", dir=self._path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=self._incoming, suffix=".npz", dir=self._path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # alive; see _remove_leftovers
                 np.savez(file, allow_pickle=False, progress=json.dumps(asdict(progress)), **arrays)
                 file.flush()
                 os.fsync(file.fileno())
@@ -79,7 +82,18 @@ class Checkpoint:
     def remove(self) -> None:
         """Forgets the run; the folder goes with its last checkpoint."""
         self._path.unlink(missing_ok=True)
+        self._remove_leftovers()
         self._remove_folder_if_empty()
+
+    def _remove_leftovers(self) -> None:
+        """What earlier lives of this run were writing when they were killed; a living twin holds a lock on its file."""
+        for path in self._path.parent.glob(f"{self._incoming}*"):
+            try:
+                with path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+            except (BlockingIOError, FileNotFoundError):
+                continue  # still being written, or just renamed
 
     def _remove_folder_if_empty(self) -> None:
         try:
