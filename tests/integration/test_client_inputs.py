@@ -93,7 +93,7 @@ def test_what_are_no_images_is_refused_naming_the_place_and_nothing_is_sent(
 
 def test_an_input_error_is_a_value_error_too(client: Client) -> None:
     with pytest.raises(ValueError, match="uint8"):
-        client.predict(np.zeros((28, 28)))  # type: ignore[arg-type]
+        client.predict(np.zeros((28, 28)))
 
 
 def test_a_float_array_is_refused_with_the_sentence_that_converts_it(client: Client, script: ScriptedServer) -> None:
@@ -122,7 +122,7 @@ def test_a_float_array_beyond_0_to_1_is_refused_also_when_conversion_is_asked(cl
     image = np.zeros((28, 28), np.float32)
     image[3, 4] = value
     with pytest.raises(InvalidInput, match="values from 0 to 1"):
-        client.predict(image, convert=True)  # type: ignore[arg-type]
+        client.predict(image, convert=True)
     with pytest.raises(InvalidInput, match="values from 0 to 1"):
         client.predict_batch(image[np.newaxis], convert=True)
 
