@@ -24,19 +24,19 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("certificates"))
+def authority() -> Authority:
+    return Authority()
 
 
 @pytest.fixture(scope="module")
 def identity(authority: Authority) -> Pair:
     """A caller's own certificate."""
-    return authority.sign("caller")
+    return authority.sign()
 
 
 @pytest.fixture(scope="module")
 def server(authority: Authority) -> Iterator[ScriptedServer]:
-    own = authority.sign("server")
+    own = authority.sign()
     with ScriptedServer(credentials=grpc.ssl_server_credentials([(own.key, own.certificate)])) as server:
         yield server
 
@@ -44,7 +44,7 @@ def server(authority: Authority) -> Iterator[ScriptedServer]:
 @pytest.fixture(scope="module")
 def strict_server(authority: Authority) -> Iterator[ScriptedServer]:
     """Asks callers for a certificate of the authority."""
-    own = authority.sign("strict")
+    own = authority.sign()
     credentials = grpc.ssl_server_credentials([(own.key, own.certificate)], authority.certificate, True)
     with ScriptedServer(credentials=credentials) as server:
         yield server
@@ -59,10 +59,8 @@ def test_a_server_of_a_trusted_authority_is_called(
     assert client.model().runtime == "scripted"
 
 
-def test_a_server_of_an_unknown_authority_is_not_called(
-    connect: Connect, server: ScriptedServer, tmp_path: Path
-) -> None:
-    other = Authority(tmp_path, "other")
+def test_a_server_of_an_unknown_authority_is_not_called(connect: Connect, server: ScriptedServer) -> None:
+    other = Authority()
     with pytest.raises(Unavailable):
         connect(server.target, root_certificates=other.certificate, server_name=NAME).predict(IMAGE, timeout=5)
     with pytest.raises(Unavailable):
