@@ -1,6 +1,7 @@
 """Both clients against a real server: whatever a caller has in hand, in any number, gets its own answer."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,28 @@ def test_what_is_served_is_told(client: Client) -> None:
     assert model.manifest.model_version == 1
     assert model.runtime == "litert"
     assert [item.version for item in model.versions] == [1]
+
+
+def test_two_thousand_calls_at_once_are_two_thousand_answers_and_few_rpcs(
+    client: Client, server: ServerProcess, test_images: Images
+) -> None:
+    alone = client.predict_batch(test_images[:2000], probabilities=True).probabilities
+    images, calls = server.metric("digits_predictions_total"), started(server)
+    with ThreadPoolExecutor(200) as threads:
+        answers = list(threads.map(lambda image: client.predict(image, probabilities=True), test_images[:2000]))
+    assert alone is not None
+    assert np.allclose(np.array([answer.probabilities for answer in answers]), alone, atol=1e-5)
+    assert server.metric("digits_predictions_total") - images == 2000
+    assert started(server) - calls < 1000
+
+
+def started(server: ServerProcess) -> float:
+    return server.metric("grpc_server_started_total", grpc_method="Predict")
+
+
+def test_an_iterator_answers_for_arrays_and_pictures_as_a_batch_does(client: Client, test_images: Images) -> None:
+    mixed: list[Any] = [png(image) if index % 7 == 0 else image for index, image in enumerate(test_images[:200])]
+    assert [item.digit for item in client.predict_iter(iter(mixed))] == list(client.predict_batch(mixed).digits)
 
 
 def test_a_ready_server_is_waited_for_no_longer(client: Client) -> None:
