@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from digits_client import _limits
 from digits_client._errors import QueueFull
 
 
@@ -22,9 +23,9 @@ class Coalescing:
                     waits for as long as its timeout lets it
     """
 
-    images_per_rpc: int = 128
-    rpcs_in_flight: int = 4
-    max_waiting: int | None = 8192
+    images_per_rpc: int = _limits.COALESCED_IMAGES
+    rpcs_in_flight: int = _limits.COALESCED_RPCS
+    max_waiting: int | None = _limits.WAITING_IMAGES
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

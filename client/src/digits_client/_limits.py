@@ -15,6 +15,16 @@ BYTES_PER_RPC = 3 * 1024 * 1024
 RPCS_IN_FLIGHT = 4
 """RPCs of one batch or iterator at once: enough to keep the server busy while replies travel."""
 
+COALESCED_IMAGES = 128
+"""Images of one RPC that calls share: with 256 calls in flight the server works on one while the client fills the
+next."""
+
+COALESCED_RPCS = 4
+"""Such RPCs on the way at once."""
+
+WAITING_IMAGES = 8192
+"""Images that wait in a client for an RPC to return, 784 bytes each: what a server lets wait, too."""
+
 ATTEMPTS = 4
 """Tries of one RPC, the first one included, while the server is UNAVAILABLE."""
 
