@@ -37,9 +37,10 @@ def blocked_stop_signal() -> "asyncio.Future[None]":
     def wait() -> None:
         signal.sigwait(STOP_SIGNALS)
         loop.call_soon_threadsafe(stopping.set_result, None)
-        number = signal.sigwait(STOP_SIGNALS)
+        number = signal.Signals(signal.sigwait(STOP_SIGNALS))
         ctypes.CDLL(None).signal(int(number), 0)  # the default action; Python's own function insists on the main thread
         unblock_and_raise(number)
+        os._exit(128 + number)  # not reached but by the first process of a container, which has no default actions
 
     threading.Thread(target=wait, name="signals", daemon=True).start()
     return stopping
@@ -49,5 +50,3 @@ def unblock_and_raise(number: signal.Signals) -> None:
     """Sends `number`, which is blocked, to this thread, so that the process does what it does on it."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     signal.pthread_kill(threading.get_ident(), number)
-    if number != signal.SIGTERM:
-        os._exit(128 + number)

@@ -54,7 +54,7 @@ class Deframer:
         self._buffer = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[memoryview]:
-        """The messages that `piece` completes. Raises RequestTooLarge or BrokenProtocol after those before the fault."""
+        """The messages that `piece` completes; after them RequestTooLarge or BrokenProtocol, if that is what follows."""
         buffer = self._buffer
         buffer += piece
         start = 0

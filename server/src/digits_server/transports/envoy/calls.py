@@ -18,7 +18,7 @@ some age on at this interval."""
 
 
 class Call:
-    """One call. `ended` is why it was ended from here: an error for its caller, or None when nobody is there to tell."""
+    """One call. Once `cut` from here, `ended` is what its caller is told, None when nobody is there to tell."""
 
     __slots__ = ("_looking", "_next_look", "_pause", "_receive", "_task", "cut", "deadline", "ended", "reading")
 

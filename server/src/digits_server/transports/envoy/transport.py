@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,6 @@ NOT_GRPC = {
 }
 
 
-class Gone(Exception):
-    """The caller has left."""
-
-
 class EnvoyTransport:
     """Serves `rpcs` through the Envoy this process is.
 
@@ -64,7 +60,7 @@ class EnvoyTransport:
     async def start(self) -> None:
         self._admin = Admin(self._admin_path)
         self.may_listen.set()
-        while not await self._admin.serves():
+        while not await self._admin.serves():  # noqa: ASYNC110 - it is Envoy's state, not ours to be told of
             await asyncio.sleep(READY_SECONDS)
         self._held.close()
 
@@ -106,16 +102,16 @@ class EnvoyTransport:
                 raise
             if call.ended:
                 await replies.fail(call.ended)
-        except (Gone, OSError):  # OSError: Envoy's module says so when a reply finds nobody
+        except OSError:  # what Envoy's module raises when a reply finds nobody
             pass
         finally:
             self._calls.leave(call)
 
     async def _unary(self, rpc: UnaryRpc, call: Call, receive: Receive, send: Send, replies: "Replies") -> None:
-        event = await receive()
+        event = await read(receive)
         data = only_message(event.get("body", b""), self._limit)
         if data is None:  # it comes in pieces, or something is wrong with it
-            async with aclosing(self._messages(receive, event)) as messages:
+            async with aclosing(self._messages(call, receive, event)) as messages:
                 data = await anext(messages, None)
             if data is None:
                 raise InvalidRequest("the call ended before its message")
@@ -127,7 +123,7 @@ class EnvoyTransport:
         await send(OK)
 
     async def _stream(self, rpc: StreamRpc, call: Call, receive: Receive, replies: "Replies") -> None:
-        messages = self._messages(receive, await receive(), call)
+        messages = self._messages(call, receive, await read(receive))
         if not rpc.takes_stream:
             first = await anext(messages, None)
             if first is None:
@@ -139,21 +135,19 @@ class EnvoyTransport:
                 await replies.add(reply)
         await replies.end()
 
-    async def _messages(
-        self, receive: Receive, event: dict[str, Any], call: Call | None = None
-    ) -> AsyncIterator[memoryview]:
-        """The messages of a body of which `event` is the first piece. Tells `call` when it has been read whole."""
+    async def _messages(self, call: Call, receive: Receive, event: dict[str, Any]) -> AsyncGenerator[memoryview]:
+        """The messages of a body of which `event` is the first piece. Ends the call when its caller leaves."""
         deframer = Deframer(self._limit)
         while event["type"] == "http.request":
             for message in deframer.feed(event["body"]):
                 yield message
             if not event["more_body"]:
                 deframer.close()
-                if call:
-                    call.reading = False
+                call.reading = False
                 return
-            event = await receive()
-        raise Gone
+            event = await read(receive)
+        call.end(None)
+        await asyncio.get_running_loop().create_future()  # until the cancellation arrives
 
     async def _quiet(self, seconds: float) -> None:
         """Returns when no call has been under way for QUIET_SECONDS, after `seconds` at the latest."""
@@ -205,5 +199,10 @@ class Replies:
             await self._send(REPLY)
 
 
-async def _once(message: memoryview) -> AsyncIterator[memoryview]:
+def read(receive: Receive) -> Awaitable[dict[str, Any]]:
+    """The next event. Envoy's module sets its future in the end, and complains when that has been cancelled."""
+    return asyncio.shield(receive())
+
+
+async def _once(message: memoryview) -> AsyncGenerator[memoryview]:
     yield message
