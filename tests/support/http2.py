@@ -81,7 +81,9 @@ class Http2:
         return stream
 
     def send(self, stream: int, piece: bytes, *, end: bool = False) -> None:
-        """One DATA frame, on the wire at once."""
+        """One DATA frame, on the wire as soon as the server's window lets it."""
+        while self._connection.local_flow_control_window(stream) < len(piece):
+            self._read()
         self._connection.send_data(stream, piece, end_stream=end)
         self._flush()
 
@@ -93,11 +95,7 @@ class Http2:
         """The whole reply; fails when the deadline passes first."""
         reply = self._replies[stream]
         while not reply.ended:
-            data = self._socket.recv(65536)
-            assert data, "the connection was closed"
-            for event in self._connection.receive_data(data):
-                self._take(event)
-            self._flush()
+            self._read()
         return reply
 
     def call(self, path: str, pieces: Iterable[bytes], headers: dict[str, str] | None = None) -> Reply:
@@ -107,6 +105,13 @@ class Http2:
             self.send(stream, piece)
         self.send(stream, b"", end=True)
         return self.reply(stream)
+
+    def _read(self) -> None:
+        data = self._socket.recv(65536)
+        assert data, "the connection was closed"
+        for event in self._connection.receive_data(data):
+            self._take(event)
+        self._flush()
 
     def _take(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ResponseReceived):

@@ -54,7 +54,7 @@ class Deframer:
         self._buffer = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[memoryview]:
-        """The messages that `piece` completes; after them RequestTooLarge or BrokenProtocol, if that is what follows."""
+        """The messages that `piece` completes. Raises RequestTooLarge or BrokenProtocol after those before it."""
         buffer = self._buffer
         buffer += piece
         start = 0
