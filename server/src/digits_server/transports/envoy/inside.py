@@ -36,6 +36,7 @@ class Application:
     async def _live(self, receive: Any, send: Any) -> None:
         """The life of the server. Envoy listens once its start is told to be complete."""
         await receive()
+        asyncio.get_running_loop().set_exception_handler(_unless_late)
         with _said_before_the_end():
             self._settings = from_environment()
             logs.configure(self._settings.log_level, self._settings.log_format)
@@ -62,6 +63,14 @@ async def _serve(app: App) -> None:
     with _said_before_the_end():
         await app.run(blocked_stop_signal())
     unblock_and_raise(signal.SIGTERM)
+
+
+def _unless_late(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Envoy's module answers every read and send in the end, also those cancelled meanwhile: that is nobody's error."""
+    handle = repr(context.get("handle"))
+    late = isinstance(context.get("exception"), asyncio.InvalidStateError) and ("_pyvoy" in handle or ".set_" in handle)
+    if not late:
+        loop.default_exception_handler(context)
 
 
 @contextmanager

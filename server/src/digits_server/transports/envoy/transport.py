@@ -108,7 +108,7 @@ class EnvoyTransport:
             self._calls.leave(call)
 
     async def _unary(self, rpc: UnaryRpc, call: Call, receive: Receive, send: Send, replies: "Replies") -> None:
-        event = await read(receive)
+        event = await receive()
         data = only_message(event.get("body", b""), self._limit)
         if data is None:  # it comes in pieces, or something is wrong with it
             async with aclosing(self._messages(call, receive, event)) as messages:
@@ -123,7 +123,7 @@ class EnvoyTransport:
         await send(OK)
 
     async def _stream(self, rpc: StreamRpc, call: Call, receive: Receive, replies: "Replies") -> None:
-        messages = self._messages(call, receive, await read(receive))
+        messages = self._messages(call, receive, await receive())
         if not rpc.takes_stream:
             first = await anext(messages, None)
             if first is None:
@@ -145,7 +145,7 @@ class EnvoyTransport:
                 deframer.close()
                 call.reading = False
                 return
-            event = await read(receive)
+            event = await receive()
         call.end(None)
         await asyncio.get_running_loop().create_future()  # until the cancellation arrives
 
@@ -197,11 +197,6 @@ class Replies:
         if not self.begun:
             self.begun = True
             await self._send(REPLY)
-
-
-def read(receive: Receive) -> Awaitable[dict[str, Any]]:
-    """The next event. Envoy's module sets its future in the end, and complains when that has been cancelled."""
-    return asyncio.shield(receive())
 
 
 async def _once(message: memoryview) -> AsyncGenerator[memoryview]:
