@@ -35,9 +35,18 @@ def test_labels() -> NDArray[np.uint8]:
     return read(None).test.labels
 
 
+@pytest.fixture(scope="module", autouse=True)
+def transport(request: pytest.FixtureRequest) -> Iterator[str]:
+    """How the calls of the servers under test arrive: grpcio, and Envoy too where a module is marked so."""
+    name = str(getattr(request, "param", "grpcio"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIGITS_TRANSPORT", name)
+        yield name
+
+
 @pytest.fixture(scope="module")
-def server(repository: Path) -> Iterator[ServerProcess]:
-    """A ready server of version 1, one for each test module."""
+def server(repository: Path, transport: str) -> Iterator[ServerProcess]:  # noqa: ARG001 - it is told by environment
+    """A ready server of version 1, one for each test module and transport."""
     with ServerProcess("--repository", repository) as running:
         yield running.wait_ready()
 

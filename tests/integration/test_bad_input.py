@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.rpc import DEADLINE, raw_call, refusal
-from support.servers import ServerProcess
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+pytestmark = OVER_BOTH_TRANSPORTS
 
 IMAGE = bytes(784)
 

@@ -7,7 +7,9 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, H
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from support.rpc import DEADLINE, refusal
-from support.servers import ServerProcess
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+
+pytestmark = OVER_BOTH_TRANSPORTS
 
 SERVICE = "digits.v1.PredictionService"
 

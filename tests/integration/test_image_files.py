@@ -7,9 +7,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from support.rpc import DEADLINE
+from support.servers import OVER_BOTH_TRANSPORTS
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+pytestmark = OVER_BOTH_TRANSPORTS
 
 Images = NDArray[np.uint8]
 COUNT = 64

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.rpc import DEADLINE, raw_call, refusal
-from support.servers import ServerProcess
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+pytestmark = OVER_BOTH_TRANSPORTS
 
 PREDICT = {"grpc_type": "unary", "grpc_service": "digits.v1.PredictionService", "grpc_method": "Predict"}
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 from support.rpc import DEADLINE, status_of
-from support.servers import ServerProcess
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+pytestmark = OVER_BOTH_TRANSPORTS
 
 
 def pictures(count: int, side: int) -> PredictRequest:

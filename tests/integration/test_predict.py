@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.rpc import DEADLINE, refusal
-from support.servers import ServerProcess
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 from digits_server.runtimes.litert import LiteRTRuntime
+
+pytestmark = OVER_BOTH_TRANSPORTS
 
 Images = NDArray[np.uint8]
 

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 from support.rpc import DEADLINE, refusal, status_of
-from support.servers import ServerProcess, run_server
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+pytestmark = OVER_BOTH_TRANSPORTS
 
 PREDICT = {"grpc_service": "digits.v1.PredictionService", "grpc_method": "Predict"}
 

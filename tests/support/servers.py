@@ -15,12 +15,16 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 START_SECONDS = 60.0
 """Deadline for a server to listen and get ready; TensorFlow needs a dozen on a busy machine."""
 STOP_SECONDS = 40.0
+
+OVER_BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["grpcio", "envoy"], indirect=True, scope="module")
+"""Marks a module whose promises hold however calls arrive."""
 
 
 class ServerProcess:

@@ -26,6 +26,10 @@ def main(**values: Any) -> None:
     chosen = settings.Settings(**values)
     logs.configure(chosen.log_level, chosen.log_format)
     try:
+        if chosen.transport == "envoy":
+            from digits_server.transports.envoy.launch import become_envoy
+
+            become_envoy(chosen)
         asyncio.run(_serve(chosen))
     except OperatorError as error:
         raise click.ClickException(error.message) from error
@@ -33,8 +37,9 @@ def main(**values: Any) -> None:
 
 async def _serve(chosen: settings.Settings) -> None:
     from digits_server.app import App  # here, so that --help and a wrong flag answer at once
+    from digits_server.signals import stop_signal
 
-    await App(chosen).run()
+    await App(chosen).run(stop_signal())
 
 
 if __name__ == "__main__":

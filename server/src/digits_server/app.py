@@ -2,21 +2,23 @@
 
 import asyncio
 import logging
-import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from digits_server.decoding import FileDecoder
 from digits_server.health import Health
 from digits_server.metrics import Metrics
 from digits_server.registry import ModelRegistry
-from digits_server.rpcs import PREDICTION_SERVICE, all_rpcs
+from digits_server.rpcs import PREDICTION_SERVICE, StreamRpc, UnaryRpc, all_rpcs
 from digits_server.service import PredictionService
 from digits_server.settings import Settings
 from digits_server.sources import model_source
 from digits_server.transports import Transport
-from digits_server.transports.grpcio import GrpcioTransport
 from digits_server.web.pages import application
 from digits_server.web.server import WebServer
+
+Connect = Callable[[list[UnaryRpc | StreamRpc]], Transport]
+"""Puts RPCs behind a transport."""
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +26,8 @@ log = logging.getLogger(__name__)
 class App:
     """One server process. Make it inside the event loop it will run on."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Puts the parts together; nothing listens yet. Raises OperatorError."""
+    def __init__(self, settings: Settings, connect: Connect | None = None) -> None:
+        """Puts the parts together; nothing listens yet. `connect` is grpcio's unless given. Raises OperatorError."""
         self._settings = settings
         metrics = Metrics()
         self._models = ModelRegistry(
@@ -41,11 +43,8 @@ class App:
         )
         service = PredictionService(self._models, self._decoder, metrics, settings.max_stream_window)
         self._health = Health((PREDICTION_SERVICE,), self._models.draining)
-        self._transport: Transport = GrpcioTransport(
-            all_rpcs(service, self._health, metrics, reflection=settings.reflection),
-            settings.host,
-            settings.grpc_port,
-            max_message_bytes=settings.max_message_bytes,
+        self._transport = (connect or self._grpcio)(
+            all_rpcs(service, self._health, metrics, reflection=settings.reflection)
         )
         self._web = WebServer(
             application(metrics.registry, lambda: self._models.ready),
@@ -54,9 +53,8 @@ class App:
             max_connections=settings.max_connections,
         )
 
-    async def run(self) -> None:
-        """Serves until SIGTERM or SIGINT. Raises OperatorError when it cannot start."""
-        stopping = _stop_signal()
+    async def run(self, stopping: "asyncio.Future[None]") -> None:
+        """Serves until `stopping` is done, then drains. Raises OperatorError when it cannot start."""
         async with AsyncExitStack() as closing:
             # Ports first: a taken one is known before a model is loaded, and probes are answered while one is.
             await self._web.start()
@@ -84,17 +82,8 @@ class App:
         self._decoder.close()
         log.info("stopped")
 
+    def _grpcio(self, rpcs: list[UnaryRpc | StreamRpc]) -> Transport:
+        from digits_server.transports.grpcio import GrpcioTransport  # here, so that Envoy's process goes without grpcio
 
-def _stop_signal() -> "asyncio.Future[None]":
-    """Is done at the first SIGTERM or SIGINT; a second one ends the process as if nobody listened."""
-    loop = asyncio.get_running_loop()
-    stopping: asyncio.Future[None] = loop.create_future()
-
-    def stop() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-        stopping.set_result(None)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    return stopping
+        settings = self._settings
+        return GrpcioTransport(rpcs, settings.host, settings.grpc_port, max_message_bytes=settings.max_message_bytes)

@@ -41,7 +41,7 @@ class FileDecoder:
         self._waiting += len(files)
         abandoned = threading.Event()
         work = asyncio.get_running_loop().run_in_executor(self._thread, self._decode, files, abandoned)
-        work.add_done_callback(lambda _: self._done(len(files)))
+        work.add_done_callback(lambda done: self._done(done, len(files)))
         try:
             return await asyncio.shield(work)
         finally:
@@ -58,5 +58,7 @@ class FileDecoder:
             images[index] = from_file(data, f"image_files[{index}]", self._max_pixels)
         return images
 
-    def _done(self, files: int) -> None:
+    def _done(self, work: "asyncio.Future[Images]", files: int) -> None:
         self._waiting -= files
+        if not work.cancelled():
+            work.exception()  # whoever left does not ask for it

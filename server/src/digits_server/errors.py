@@ -5,11 +5,13 @@
     │   ├── InvalidRequest          INVALID_ARGUMENT
     │   ├── RequestTooLarge         RESOURCE_EXHAUSTED
     │   ├── NotFound                NOT_FOUND
-    │   └── DeadlineExceeded        DEADLINE_EXCEEDED
+    │   ├── DeadlineExceeded        DEADLINE_EXCEEDED
+    │   └── Unimplemented           UNIMPLEMENTED
     ├── CapacityError               the request is fine; this server cannot take it now
     │   ├── Overloaded              RESOURCE_EXHAUSTED, with the time to wait before a retry
     │   └── Unavailable             UNAVAILABLE
     ├── InferenceFailed             INTERNAL: the model failed on a valid batch
+    ├── BrokenProtocol              INTERNAL: the call breaks the rules of gRPC itself
     └── OperatorError               the server cannot start as it was told to; no caller sees these
         ├── AddressUnavailable      a port is taken, or a host is not ours
         ├── RepositoryError         no model to serve
@@ -79,6 +81,13 @@ class DeadlineExceeded(CallerError):
     reason = "deadline"
 
 
+class Unimplemented(CallerError):
+    """The method, or the way the call is sent, is not known here."""
+
+    status = Status.UNIMPLEMENTED
+    reason = "invalid"
+
+
 class CapacityError(ServingError):
     """The request is fine; this server cannot take it now."""
 
@@ -108,6 +117,10 @@ class InferenceFailed(ServingError):
     """The model failed on a valid batch: a fault of ours, logged with its traceback."""
 
     reason = "inference_failed"
+
+
+class BrokenProtocol(ServingError):
+    """The call breaks the rules of gRPC itself; these say that its status is INTERNAL."""
 
 
 class OperatorError(ServingError):

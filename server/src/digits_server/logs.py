@@ -13,6 +13,10 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
+ENVOY_JSON = '{"time": "%Y-%m-%dT%T.%e%z", "level": "%l", "logger": "envoy.%n", "message": "%j"}'
+"""The same for the lines that Envoy itself writes, in its own words."""
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a record: time (UTC, ISO 8601), level, logger, message, and the record's own fields."""
 
@@ -42,8 +46,11 @@ class TextFormatter(logging.Formatter):
 
 def configure(level: str, style: str) -> None:
     """Sends every record of at least `level` to standard error; `style` is "auto", "text" or "json"."""
-    if style == "auto":
-        style = "text" if sys.stderr.isatty() else "json"
     handler = logging.StreamHandler()
-    handler.setFormatter(TextFormatter() if style == "text" else JsonFormatter())
+    handler.setFormatter(JsonFormatter() if is_json(style) else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def is_json(style: str) -> bool:
+    """Whether `style` means JSON here."""
+    return style == "json" or (style == "auto" and not sys.stderr.isatty())

@@ -41,7 +41,7 @@ class Settings:
     runtime: str = setting("litert", click.Choice(["litert", "keras"]), "What computes the predictions.")
 
     # Where to listen
-    transport: str = setting("grpcio", click.Choice(["grpcio"]), "What carries the RPCs.")
+    transport: str = setting("grpcio", click.Choice(["grpcio", "envoy"]), "What carries the RPCs.")
     host: str = setting("127.0.0.1", str, "Address to listen on, for gRPC and HTTP.")
     grpc_port: int = setting(50051, PORT, "Port for gRPC; 0 takes a free one.")
     http_port: int = setting(8080, PORT, "Port for metrics and health over HTTP; 0 takes a free one.")
@@ -67,6 +67,16 @@ class Settings:
         "auto", click.Choice(["auto", "text", "json"]), "Log lines; auto: text on a terminal, JSON elsewhere."
     )
 
+    def environment(self) -> dict[str, str]:
+        """The environment variables that say the same."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {_variable(name): str(value) for name, value in values.items() if value is not None}
+
+
+def from_environment() -> Settings:
+    """The settings of the environment variables, without any flag."""
+    return Settings(**click.Command("digits-server", params=list(options())).make_context("digits-server", []).params)
+
 
 def options() -> list[click.Option]:
     """The flags of `digits-server`, one for each field of `Settings`."""
@@ -79,7 +89,11 @@ def _option(name: str, default: Any, metadata: Mapping[str, Any]) -> click.Optio
         [f"--{flag}/--no-{flag}" if metadata["kind"] is bool else f"--{flag}"],
         type=metadata["kind"],
         default=default,
-        envvar=f"{ENVIRONMENT_PREFIX}_{name.upper()}",
+        envvar=_variable(name),
         help=metadata["help"],
         show_default=default is not None,
     )
+
+
+def _variable(name: str) -> str:
+    return f"{ENVIRONMENT_PREFIX}_{name.upper()}"

@@ -1,0 +1,47 @@
+"""Orders to Envoy, over a socket that only this process has."""
+
+import asyncio
+import http.client
+import json
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_SECONDS = 10.0
+"""For one order; Envoy answers within a millisecond or not at all."""
+
+
+class Admin:
+    """Connects to Envoy's admin socket at `path`, then removes it with its folder: nobody else can come after."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = http.client.HTTPConnection("envoy")
+        self._connection.sock = socket.socket(socket.AF_UNIX)
+        self._connection.sock.settimeout(TIMEOUT_SECONDS)
+        self._connection.sock.connect(str(path))
+        shutil.rmtree(path.parent)
+
+    async def serves(self) -> bool:
+        """Whether Envoy has started and takes calls."""
+        status, _ = await self._ask("GET", "/ready")
+        return status == 200
+
+    async def turn_callers_away(self) -> None:
+        """Stops listening, and tells every connection with its next reply that further calls belong elsewhere."""
+        await self._ask("POST", "/healthcheck/fail")
+        await self._ask("POST", "/drain_listeners")
+
+    async def unsent(self) -> int:
+        """Replies not finished and bytes not sent, together: 0 when callers have what they wait for."""
+        query = "/stats?format=json&filter=^http.grpc.downstream_(rq_active|cx_tx_bytes_buffered)$"
+        _, body = await self._ask("GET", query)
+        return sum(stat["value"] for stat in json.loads(body)["stats"])
+
+    async def _ask(self, method: str, path: str) -> tuple[int, bytes]:
+        return await asyncio.to_thread(self._request, method, path)
+
+    def _request(self, method: str, path: str) -> tuple[int, bytes]:
+        self._connection.request(method, path)
+        reply: Any = self._connection.getresponse()
+        return reply.status, reply.read()

@@ -1,0 +1,100 @@
+"""The calls under way: who is gone, who is late, who is left when the server stops."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from digits_server.errors import DeadlineExceeded, ServingError, Unavailable
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+TICK_SECONDS = 0.02
+"""Between two looks at all calls; most have come and gone between two."""
+
+FIRST_LOOK_SECONDS = 0.02
+LAST_LOOK_SECONDS = 1.0
+"""A caller is asked whether it is still there when its call is this old, then at twice the age each time, and from
+some age on at this interval."""
+
+
+class Call:
+    """One call. Once `cut` from here, `ended` is what its caller is told, None when nobody is there to tell."""
+
+    __slots__ = ("_looking", "_next_look", "_pause", "_receive", "_task", "cut", "deadline", "ended", "reading")
+
+    def __init__(self, receive: Receive, deadline: float | None, now: float) -> None:
+        self.deadline = deadline
+        self.reading = True
+        """Whether the handler itself awaits what the caller sends, and so hears when it leaves."""
+        self.cut = False
+        self.ended: ServingError | None = None
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._pause = FIRST_LOOK_SECONDS
+        self._next_look = now + FIRST_LOOK_SECONDS
+        self._looking: asyncio.Task[None] | None = None
+
+    def end(self, error: ServingError | None) -> None:
+        """Cancels the handler."""
+        if not self.cut and self._task:
+            self.cut = True
+            self.ended = error
+            self._task.cancel()
+
+    def look(self, now: float) -> None:
+        """Ends the call when its time is over; now and then asks whether the caller is still there.
+
+        Envoy's module says so only to who reads. After the body it answers a read at once: with nothing, over and over,
+        as long as the caller is there.
+        """
+        if self.deadline is not None and now >= self.deadline:
+            self.end(DeadlineExceeded("the deadline passed before the answer was ready"))
+        elif now >= self._next_look and not self.reading and (self._looking is None or self._looking.done()):
+            self._pause = min(2 * self._pause, LAST_LOOK_SECONDS)
+            self._next_look = now + self._pause
+            self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        event = await self._receive()
+        if event["type"] == "http.disconnect":
+            self.end(None)
+
+
+class Calls:
+    """All of them. Lives on the event loop; one timer looks after them together, so that none needs its own."""
+
+    def __init__(self) -> None:
+        self._calls: dict[Call, None] = {}
+        self._ticking = False
+        self._loop = asyncio.get_running_loop()
+        self.arrived = 0
+        """Calls that have come so far."""
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def enter(self, receive: Receive, seconds: float | None) -> Call:
+        """A new call, handled by the current task, with `seconds` left if it has a deadline."""
+        now = self._loop.time()
+        call = Call(receive, None if seconds is None else now + seconds, now)
+        self._calls[call] = None
+        self.arrived += 1
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(TICK_SECONDS, self._tick)
+        return call
+
+    def leave(self, call: Call) -> None:
+        del self._calls[call]
+
+    def end_all(self) -> None:
+        for call in list(self._calls):
+            call.end(Unavailable("the server has stopped"))
+
+    def _tick(self) -> None:
+        self._ticking = bool(self._calls)
+        if self._ticking:
+            self._loop.call_later(TICK_SECONDS, self._tick)
+            now = self._loop.time()
+            for call in list(self._calls):
+                call.look(now)

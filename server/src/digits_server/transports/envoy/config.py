@@ -1,0 +1,103 @@
+"""The configuration Envoy starts with."""
+
+import json
+from importlib.util import find_spec
+from typing import Any
+
+from digits_server.transports.grpc_wire import PREFIX_BYTES
+
+MAX_CONCURRENT_STREAMS = 1024
+"""Calls of one connection at once; a caller's further ones wait on its side."""
+
+STREAM_WINDOW_BYTES = 1024 * 1024
+CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
+"""What a caller may send ahead of what Envoy has read."""
+
+HEADERS_SECONDS = 10
+"""What a caller has to send the headers of a call once it has begun them."""
+
+PING_SECONDS, PONG_SECONDS = 60, 20
+"""A connection is asked this often whether anybody is there, and closed when no answer comes."""
+
+DRAIN_SECONDS = 0.2
+"""Between telling a connection that no more calls will be taken, and taking no more: what is under way may arrive."""
+
+TYPES = "type.googleapis.com/envoy"
+
+
+def configuration(*, application: str, address: str, port: int, admin: str, max_message_bytes: int) -> dict[str, Any]:
+    """Envoy's bootstrap: one listener for HTTP/2 on address:port, whose calls `application` answers.
+
+    application  "module:attribute", an ASGI application
+    admin        path of the socket on which Envoy takes orders; nothing of it is on the network
+    """
+    return {
+        "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}},
+        "static_resources": {"listeners": [_listener(application, address, port, max_message_bytes)]},
+    }
+
+
+def _listener(application: str, address: str, port: int, max_message_bytes: int) -> dict[str, Any]:
+    everywhere = address == "::"  # then IPv4 too, as everybody else who listens there
+    socket = {"address": address, "port_value": port, **({"ipv4_compat": True} if everywhere else {})}
+    return {
+        "name": "grpc",
+        "address": {"socket_address": socket},
+        "enable_reuse_port": False,  # a taken port is an error, not a share of somebody else's calls
+        # Envoy keeps what Python has not read yet of one body, and refuses the call when that passes this bound: room
+        # for a message and for what the windows let in on top.
+        "per_connection_buffer_limit_bytes": max_message_bytes + PREFIX_BYTES + 2 * STREAM_WINDOW_BYTES,
+        "filter_chains": [
+            {"filters": [_typed("network.http_connection_manager", "HttpConnectionManager", _http(application))]}
+        ],
+    }
+
+
+def _http(application: str) -> dict[str, Any]:
+    return {
+        "codec_type": "HTTP2",
+        "stat_prefix": "grpc",
+        "generate_request_id": False,
+        "server_header_transformation": "PASS_THROUGH",
+        "stream_idle_timeout": "0s",  # a stream may rest as long as its caller likes
+        "request_headers_timeout": f"{HEADERS_SECONDS}s",
+        "drain_timeout": f"{DRAIN_SECONDS}s",
+        "http2_protocol_options": {
+            "max_concurrent_streams": MAX_CONCURRENT_STREAMS,
+            "initial_stream_window_size": STREAM_WINDOW_BYTES,
+            "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
+            "connection_keepalive": {"interval": f"{PING_SECONDS}s", "timeout": f"{PONG_SECONDS}s"},
+            "override_stream_error_on_invalid_http_message": True,  # a bad call is its own fault, not its neighbours'
+        },
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"]}]},
+        "http_filters": [
+            _typed(
+                "http.dynamic_modules",
+                "DynamicModuleFilter",
+                {
+                    "dynamic_module_config": {"module": {"local": {"filename": _module()}}},
+                    "filter_name": "pyvoy",
+                    "terminal_filter": True,
+                    "filter_config": {
+                        "@type": "type.googleapis.com/google.protobuf.StringValue",
+                        "value": json.dumps({"app": application, "interface": "asgi", "lifespan": True}),
+                    },
+                },
+            )
+        ],
+    }
+
+
+def _typed(name: str, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": f"envoy.filters.{name}",
+        "typed_config": {"@type": f"{TYPES}.extensions.filters.{name}.v3.{kind}", **fields},
+    }
+
+
+def _module() -> str:
+    """Path of the module that embeds Python in Envoy."""
+    found = find_spec("pyvoy._pyvoy")
+    if found is None or found.origin is None:
+        raise ImportError("pyvoy has no native module")
+    return found.origin

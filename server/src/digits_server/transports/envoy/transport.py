@@ -1,0 +1,203 @@
+"""The Envoy transport: answers the calls that Envoy hands over as ASGI requests."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from digits_server.errors import InvalidRequest, ServingError, Unimplemented
+from digits_server.rpcs import StreamRpc, UnaryRpc
+from digits_server.transports import grpc_wire
+from digits_server.transports.envoy.admin import Admin
+from digits_server.transports.envoy.calls import Call, Calls, Receive
+from digits_server.transports.grpc_wire import CONTENT_TYPE, Deframer, framed, only_message
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+READY_SECONDS = 0.005
+"""Between two questions whether Envoy listens."""
+
+SETTLE_SECONDS = 1.0
+"""What callers have, at a stop, for the calls under way to arrive, at most."""
+
+QUIET_SECONDS = 0.1
+"""A pause this long with no call under way means that all that were have been answered."""
+
+LOOK_SECONDS = 0.01
+"""Between two looks at whether that is so."""
+
+REPLY = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", CONTENT_TYPE)], "trailers": True}
+END_OF_BODY = {"type": "http.response.body", "body": b""}
+OK = {"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")]}
+NOT_GRPC = {
+    "type": "http.response.start",
+    "status": 415,
+    "headers": [(b"accept-post", CONTENT_TYPE)],
+}
+
+
+class EnvoyTransport:
+    """Serves `rpcs` through the Envoy this process is.
+
+    held   the socket that holds the port for Envoy until it listens there
+    admin  path of Envoy's admin socket
+    """
+
+    def __init__(
+        self, rpcs: Iterable[UnaryRpc | StreamRpc], held: socket.socket, admin: Path, *, max_message_bytes: int
+    ) -> None:
+        self.port = held.getsockname()[1]
+        self._held = held
+        self.may_listen = asyncio.Event()
+        """Set when Envoy may go on with its start, which waits for it."""
+        self._rpcs = {f"/{rpc.service}/{rpc.method}": rpc for rpc in rpcs}
+        self._limit = max_message_bytes
+        self._calls = Calls()
+        self._admin_path = admin
+
+    async def start(self) -> None:
+        self._admin = Admin(self._admin_path)
+        self.may_listen.set()
+        while not await self._admin.serves():  # noqa: ASYNC110 - it is Envoy's state, not ours to be told of
+            await asyncio.sleep(READY_SECONDS)
+        self._held.close()
+
+    async def stop(self, grace: float) -> None:
+        """Stops as `Transport.stop` says. Envoy itself stays until the process ends, with nothing left to do."""
+        await self._admin.turn_callers_away()
+        await self._quiet(grace)
+        self._calls.end_all()
+        await self._sent(SETTLE_SECONDS)
+
+    async def answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """One call, from its headers to its trailers."""
+        headers = dict(scope["headers"])
+        kind = headers.get(b"content-type", b"")
+        if kind != CONTENT_TYPE and not kind.startswith((CONTENT_TYPE + b"+", CONTENT_TYPE + b";")):
+            await send(NOT_GRPC)
+            await send(END_OF_BODY)
+            return
+        replies = Replies(send)
+        try:
+            rpc = self._rpcs.get(scope["path"])
+            if rpc is None:
+                raise Unimplemented("the method is not known here")
+            grpc_wire.check_encoding(headers.get(b"grpc-encoding"))
+            seconds = grpc_wire.timeout_seconds(headers.get(b"grpc-timeout"))
+        except ServingError as error:
+            await replies.fail(error)
+            return
+        call = self._calls.enter(receive, seconds)
+        try:
+            if isinstance(rpc, UnaryRpc):
+                await self._unary(rpc, call, receive, send, replies)
+            else:
+                await self._stream(rpc, call, receive, replies)
+        except ServingError as error:
+            await replies.fail(error)
+        except asyncio.CancelledError:
+            if not call.cut:
+                raise
+            if call.ended:
+                await replies.fail(call.ended)
+        except OSError:  # what Envoy's module raises when a reply finds nobody
+            pass
+        finally:
+            self._calls.leave(call)
+
+    async def _unary(self, rpc: UnaryRpc, call: Call, receive: Receive, send: Send, replies: "Replies") -> None:
+        event = await receive()
+        data = only_message(event.get("body", b""), self._limit)
+        if data is None:  # it comes in pieces, or something is wrong with it
+            async with aclosing(self._messages(call, receive, event)) as messages:
+                data = await anext(messages, None)
+            if data is None:
+                raise InvalidRequest("the call ended before its message")
+        call.reading = False
+        reply = framed(await rpc.answer(data, call.deadline))
+        await send(REPLY)
+        replies.begun = True
+        await send({"type": "http.response.body", "body": reply})
+        await send(OK)
+
+    async def _stream(self, rpc: StreamRpc, call: Call, receive: Receive, replies: "Replies") -> None:
+        messages = self._messages(call, receive, await receive())
+        if not rpc.takes_stream:
+            first = await anext(messages, None)
+            if first is None:
+                raise InvalidRequest("the call ended before its message")
+            call.reading = False
+            messages = _once(first)
+        async with aclosing(rpc.answers(messages, call.deadline)) as answers:
+            async for reply in answers:
+                await replies.add(reply)
+        await replies.end()
+
+    async def _messages(self, call: Call, receive: Receive, event: dict[str, Any]) -> AsyncGenerator[memoryview]:
+        """The messages of a body of which `event` is the first piece. Ends the call when its caller leaves."""
+        deframer = Deframer(self._limit)
+        while event["type"] == "http.request":
+            for message in deframer.feed(event["body"]):
+                yield message
+            if not event["more_body"]:
+                deframer.close()
+                call.reading = False
+                return
+            event = await receive()
+        call.end(None)
+        await asyncio.get_running_loop().create_future()  # until the cancellation arrives
+
+    async def _quiet(self, seconds: float) -> None:
+        """Returns when no call has been under way for QUIET_SECONDS, after `seconds` at the latest."""
+        arrived, quiet = self._calls.arrived, 0.0
+        for _ in range(round(seconds / LOOK_SECONDS)):
+            await asyncio.sleep(LOOK_SECONDS)
+            quiet = 0.0 if self._calls or arrived != self._calls.arrived else quiet + LOOK_SECONDS
+            arrived = self._calls.arrived
+            if quiet >= QUIET_SECONDS:
+                return
+
+    async def _sent(self, seconds: float) -> None:
+        """Returns when every reply has left, after `seconds` at the latest."""
+        for _ in range(round(seconds / LOOK_SECONDS)):
+            if not await self._admin.unsent():
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+class Replies:
+    """What goes back to one caller: headers with the first message, or with the status when there is none."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def add(self, message: bytes) -> None:
+        await self._begin()
+        await self._send({"type": "http.response.body", "body": framed(message), "more_body": True})
+
+    async def end(self) -> None:
+        await self._begin()
+        await self._send(END_OF_BODY)
+        await self._send(OK)
+
+    async def fail(self, error: ServingError) -> None:
+        fields = grpc_wire.trailers(error)
+        if self.begun:
+            await self._send(END_OF_BODY)
+            await self._send({"type": "http.response.trailers", "headers": fields})
+        else:
+            headers = [(b"content-type", CONTENT_TYPE), *fields]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._send(END_OF_BODY)
+
+    async def _begin(self) -> None:
+        if not self.begun:
+            self.begun = True
+            await self._send(REPLY)
+
+
+async def _once(message: memoryview) -> AsyncGenerator[memoryview]:
+    yield message

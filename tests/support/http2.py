@@ -1,0 +1,132 @@
+"""One HTTP/2 connection of frames as a test wants them, for what no gRPC library would send."""
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import h2.config
+import h2.connection
+import h2.events
+
+DEADLINE = 30.0
+"""Seconds any reply may take."""
+
+GRPC = {"content-type": "application/grpc", "te": "trailers"}
+
+
+def framed(message: bytes, compressed: int = 0) -> bytes:
+    """`message` with the prefix of gRPC."""
+    return bytes([compressed]) + len(message).to_bytes(4, "big") + message
+
+
+@dataclass
+class Reply:
+    """What came back on one stream. `trailers` are its headers again when there was nothing else."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    trailers: dict[str, str] = field(default_factory=dict)
+    ended: bool = False
+
+    @property
+    def status(self) -> int:
+        """The gRPC status."""
+        return int((self.trailers or self.headers)["grpc-status"])
+
+    @property
+    def message(self) -> str:
+        """The gRPC message as it is on the wire."""
+        return (self.trailers or self.headers).get("grpc-message", "")
+
+    @property
+    def messages(self) -> list[bytes]:
+        """The messages of the body."""
+        found, rest = [], self.body
+        while rest:
+            end = 5 + int.from_bytes(rest[1:5], "big")
+            assert rest[0] == 0
+            assert len(rest) >= end
+            found.append(rest[5:end])
+            rest = rest[end:]
+        return found
+
+
+class Http2:
+    """A connection to "host:port". Streams are numbers."""
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.rpartition(":")
+        self._authority = target
+        self._socket = socket.create_connection((host, int(port)), timeout=DEADLINE)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        self._connection.initiate_connection()
+        self._replies: dict[int, Reply] = {}
+        self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._socket.close()
+
+    def begin(self, path: str, headers: dict[str, str], *, method: str = "POST", end: bool = False) -> int:
+        stream = self._connection.get_next_available_stream_id()
+        pseudo = {":method": method, ":scheme": "http", ":path": path, ":authority": self._authority}
+        self._connection.send_headers(stream, [*pseudo.items(), *headers.items()], end_stream=end)
+        self._replies[stream] = Reply()
+        self._flush()
+        return stream
+
+    def send(self, stream: int, piece: bytes, *, end: bool = False) -> None:
+        """One DATA frame, on the wire as soon as the server's window lets it."""
+        while self._connection.local_flow_control_window(stream) < len(piece):
+            self._read()
+        self._connection.send_data(stream, piece, end_stream=end)
+        self._flush()
+
+    def reset(self, stream: int) -> None:
+        self._connection.reset_stream(stream)
+        self._flush()
+
+    def reply(self, stream: int) -> Reply:
+        """The whole reply; fails when the deadline passes first."""
+        reply = self._replies[stream]
+        while not reply.ended:
+            self._read()
+        return reply
+
+    def call(self, path: str, pieces: Iterable[bytes], headers: dict[str, str] | None = None) -> Reply:
+        """One call, each piece a DATA frame of its own."""
+        stream = self.begin(path, GRPC | (headers or {}))
+        for piece in pieces:
+            self.send(stream, piece)
+        self.send(stream, b"", end=True)
+        return self.reply(stream)
+
+    def _read(self) -> None:
+        data = self._socket.recv(65536)
+        assert data, "the connection was closed"
+        for event in self._connection.receive_data(data):
+            self._take(event)
+        self._flush()
+
+    def _take(self, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.ResponseReceived):
+            self._replies[event.stream_id].headers = _texts(event.headers)
+        elif isinstance(event, h2.events.TrailersReceived):
+            self._replies[event.stream_id].trailers = _texts(event.headers)
+        elif isinstance(event, h2.events.DataReceived):
+            self._replies[event.stream_id].body += event.data
+            self._connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.StreamEnded | h2.events.StreamReset) and event.stream_id is not None:
+            self._replies[event.stream_id].ended = True
+
+    def _flush(self) -> None:
+        self._socket.sendall(self._connection.data_to_send())
+
+
+def _texts(headers: Iterable[tuple[object, object]]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in headers}
