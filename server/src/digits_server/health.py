@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse
 
-from digits_server.errors import NotFound, Unavailable
+from digits_server.errors import NotFound
 
 
 class Health:
@@ -47,5 +47,5 @@ class Health:
                 yield HealthCheckResponse(status=status)
                 sent = status
             if self._draining.is_set():
-                raise Unavailable("the server is draining")
+                return  # an end in good order: before an error status, clients may drop the last message
             await changed.wait()
