@@ -19,8 +19,8 @@ from digits_server.runtimes import Runtime
 log = logging.getLogger(__name__)
 
 INLINE_SECONDS = 0.0002
-"""A batch that takes at most this long runs on the event loop: about what a thread costs there and back, and too short
-for anyone to wait noticeably."""
+"""A batch that takes at most this long runs on the event loop, spared the way to a thread and back: too short for anyone
+else there to wait noticeably."""
 
 WARM_UP_RUNS = 5
 """Timed runs of each batch size after the first one, which allocates; the median counts."""
