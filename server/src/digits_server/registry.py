@@ -19,7 +19,7 @@ from digits_server.runtimes import Runtime
 log = logging.getLogger(__name__)
 
 INLINE_SECONDS = 0.0002
-"""A batch that takes at most this long runs on the event loop, spared the way to a thread and back: too short for anyone
+"""A batch that takes at most this long runs on the event loop, spared the way to a thread: too short for anyone
 else there to wait noticeably."""
 
 WARM_UP_RUNS = 5
