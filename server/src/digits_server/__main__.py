@@ -8,22 +8,35 @@ from typing import Any
 
 import click
 
-from digits_server import logs, settings
+from digits_server import flags, logs
 from digits_server.errors import OperatorError
+from digits_server.settings import Settings
 
 
-@click.version_option(package_name="digits-server")
-@click.command(
+@click.group(
     "digits-server",
-    params=settings.options(),
+    cls=flags.ServerCommand,
+    params=flags.options(),
+    invoke_without_command=True,
     context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]},
 )
-def main(**values: Any) -> None:
+@click.option("--print-config", is_flag=True, help="Print every setting, its value and where it came from, and exit.")
+@click.version_option(package_name="digits-server", message="%(prog)s %(version)s", help="Print the version and exit.")
+@click.help_option("-h", "--help", help="Print this and exit.")
+@click.pass_context
+def main(context: click.Context, /, *, print_config: bool, **values: Any) -> None:
     """Serve digit predictions over gRPC, with metrics and health over HTTP.
 
-    Every flag is also an environment variable: --grpc-port is DIGITS_GRPC_PORT.
+    Every flag is also an environment variable, and wins over it: --grpc-port is DIGITS_GRPC_PORT. Defaults are in
+    brackets.
     """
-    chosen = settings.Settings(**values)
+    if context.invoked_subcommand:
+        return
+    if print_config:
+        for line in flags.effective(context):
+            click.echo(line)
+        return
+    chosen = Settings(**values)
     logs.configure(chosen.log_level, chosen.log_format)
     try:
         if chosen.transport == "envoy":
@@ -35,7 +48,7 @@ def main(**values: Any) -> None:
         raise click.ClickException(error.message) from error
 
 
-async def _serve(chosen: settings.Settings) -> None:
+async def _serve(chosen: Settings) -> None:
     from digits_server.app import App  # here, so that --help and a wrong flag answer at once
     from digits_server.signals import stop_signal
 

@@ -15,8 +15,8 @@ import click
 from digits_server import logs
 from digits_server.app import App
 from digits_server.errors import OperatorError
+from digits_server.flags import from_environment
 from digits_server.rpcs import StreamRpc, UnaryRpc
-from digits_server.settings import from_environment
 from digits_server.signals import blocked_stop_signal, unblock_and_raise
 from digits_server.transports.envoy.launch import ADMIN_PATH, HELD_SOCKET
 from digits_server.transports.envoy.transport import EnvoyTransport

