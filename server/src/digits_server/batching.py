@@ -6,21 +6,23 @@ one event loop: `submit` is called there, small batches run there, and large one
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Protocol
 
 import numpy as np
 
+from digits_server.costs import BatchCosts
 from digits_server.errors import DeadlineExceeded, InferenceFailed, Overloaded, RequestTooLarge, Unavailable
+from digits_server.queueing import FairQueue, Piece, Submission
 from digits_server.runtimes import Images, Probabilities
 
 log = logging.getLogger(__name__)
 
-FIRST_GUESS = 10_000.0
-"""Images a second, until the first batch has been measured: used to tell a refused caller when to come back."""
+INLINE_SECONDS = 0.0003
+"""A batch that takes at most this long runs on the event loop itself: handing it to a thread and back would cost about
+as much, and nobody else there waits noticeably."""
 
 
 class BatchObserver(Protocol):
@@ -35,77 +37,55 @@ class BatchObserver(Protocol):
         ...
 
 
-class _Submission:
-    """The images of one caller: those before `taken` are in a batch or answered, the rest wait."""
-
-    __slots__ = ("answer", "deadline", "future", "images", "submitted", "taken")
-
-    def __init__(self, images: Images, deadline: float | None, future: asyncio.Future[Probabilities]) -> None:
-        self.images = images
-        self.deadline = deadline
-        self.future = future
-        self.submitted = perf_counter()
-        self.taken = 0
-        self.answer: Probabilities | None = None
-
-    @property
-    def waiting(self) -> int:
-        return len(self.images) - self.taken
-
-
-_Piece = tuple[_Submission, int, int]
-"""A submission and the range of its images that is in the batch."""
-
-
 class Batcher:
     """A bounded queue of images in front of one model.
 
-    predict         uint8[N, 28, 28] → float32[N, 10]; called with at most `max_batch_size` images, one batch at a time
-    max_batch_size  images the model sees at once; a larger submission is split
+    predict         uint8[N, 28, 28] → float32[N, 10]; called with one batch at a time
+    costs           what a batch of each size takes
+    max_batch_size  images the model sees at once, at most; fewer where more would only delay others. A larger
+                    submission is split
     max_queue_size  images that may wait; a submission that does not fit is refused
-    inline_size     batches of at most so many images run on the event loop itself: they take less time there than
-                    handing them to a thread and back
     """
 
     def __init__(
         self,
         predict: Callable[[Images], Probabilities],
         observer: BatchObserver,
+        costs: BatchCosts,
         *,
         max_batch_size: int,
         max_queue_size: int,
-        inline_size: int = 0,
     ) -> None:
         self._predict = predict
         self._observer = observer
-        self._max_batch_size = max_batch_size
+        self._costs = costs
+        self._batch_size = min(max_batch_size, costs.efficient_size)
+        self._inline_size = costs.largest_within(INLINE_SECONDS)
         self._max_queue_size = max_queue_size
-        self._inline_size = inline_size
-        self._queue: OrderedDict[_Submission, None] = OrderedDict()
-        self._waiting = 0
+        self._queue = FairQueue(max_queue_size)
         self._busy = False
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._rate = FIRST_GUESS
+        self._joined = np.empty((self._batch_size, 28, 28), np.uint8)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
 
     @property
     def waiting(self) -> int:
         """Images in the queue now."""
-        return self._waiting
+        return self._queue.waiting
 
-    async def submit(self, images: Images, deadline: float | None = None) -> Probabilities:
+    async def submit(self, images: Images, deadline: float | None = None, peer: Hashable = None) -> Probabilities:
         """The probabilities of `images`: uint8[N, 28, 28] → float32[N, 10].
 
-        `deadline` is a time of the event loop's clock, seconds. Cancelling the caller takes its images off the queue.
+        `deadline` is a time of the event loop's clock, seconds; `peer` is whose turn it costs. Cancelling the caller
+        takes its images off the queue.
         Raises RequestTooLarge, Overloaded, Unavailable, DeadlineExceeded or InferenceFailed.
         """
         loop = asyncio.get_running_loop()
-        self._admit(len(images))
-        submission = _Submission(images, deadline, loop.create_future())
-        self._queue[submission] = None
-        self._waiting += len(images)
+        self._admit(loop.time(), len(images), deadline, peer)
+        submission = Submission(images, deadline, peer, loop.create_future())
+        self._queue.add(submission)
         if not self._busy:
             self._busy = True
             self._idle.clear()
@@ -116,7 +96,7 @@ class Batcher:
         try:
             return await submission.future
         except asyncio.CancelledError:
-            self._drop(submission)
+            self._queue.remove(submission)
             raise
 
     async def close(self) -> None:
@@ -125,18 +105,30 @@ class Batcher:
         await self._idle.wait()
         self._thread.shutdown()
 
-    def _admit(self, count: int) -> None:
+    def _admit(self, now: float, count: int, deadline: float | None, peer: Hashable) -> None:
         if self._closed:
             raise Unavailable("the server is draining")
-        if count > self._max_queue_size:
-            raise RequestTooLarge(
-                f"the request has {count} images; the queue holds at most {self._max_queue_size} (max_queue_size)"
-            )
-        if self._waiting + count > self._max_queue_size:
+        most = self._max_queue_size // 2
+        if count > most:
+            raise RequestTooLarge(f"the request has {count} images; at most {most} may wait (half of max_queue_size)")
+        if not self._queue.has_room(count, peer):
             raise Overloaded(
-                f"{self._waiting} images wait and the queue holds at most {self._max_queue_size} (max_queue_size)",
-                retry_after_ms=max(1, round(1000 * self._waiting / self._rate)),
+                f"{self._queue.waiting} images wait; the queue holds at most {self._max_queue_size} (max_queue_size), "
+                "and one connection at most what it leaves free",
+                retry_after_ms=self._milliseconds(self._queue.waiting),
             )
+        if deadline is None:
+            return
+        if deadline <= now:
+            raise DeadlineExceeded("the deadline passed before the images came to the model")
+        if now + self._costs.of(self._queue.before(count, peer)) > deadline:
+            raise Overloaded(
+                "the images that wait would not be through before the deadline",
+                retry_after_ms=self._milliseconds(self._queue.waiting),
+            )
+
+    def _milliseconds(self, images: int) -> int:
+        return max(1, round(1000 * self._costs.of(images)))
 
     def _next_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Runs what waits, up to the bound, or rests."""
@@ -145,40 +137,36 @@ class Batcher:
             self._busy = False
             self._idle.set()
             return
-        parts = [submission.images[start:stop] for submission, start, stop in pieces]
-        images = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        images = self._join([piece.submission.images[piece.start : piece.stop] for piece in pieces])
         if len(images) <= self._inline_size:
             self._finish(loop, pieces, self._timed(images))
         else:
             running = loop.run_in_executor(self._thread, self._timed, images)
             running.add_done_callback(lambda done: self._finish(loop, pieces, done.result()))
 
-    def _take(self, now: float) -> list[_Piece]:
-        """Takes the oldest images off the queue, at most a batch of them; none of the expired or cancelled."""
-        pieces: list[_Piece] = []
-        room = self._max_batch_size
+    def _take(self, now: float) -> list[Piece]:
+        """The images of the next batch, none of them expired or cancelled."""
         left = perf_counter()
-        while self._queue and room:
-            submission = next(iter(self._queue))
-            if submission.future.done():  # cancelled; its caller has not run yet to drop it
-                self._drop(submission)
-                continue
+
+        def usable(submission: Submission) -> bool:
+            if submission.future.done():  # cancelled; its caller has not run yet to take it out
+                return False
             if submission.deadline is not None and submission.deadline <= now:
-                self._drop(submission)
                 submission.future.set_exception(
                     DeadlineExceeded("the deadline passed while the images waited for the model")
                 )
-                continue
+                return False
             if not submission.taken:
                 self._observer.waited(left - submission.submitted)
-            start, stop = submission.taken, submission.taken + min(room, submission.waiting)
-            submission.taken = stop
-            room -= stop - start
-            self._waiting -= stop - start
-            if not submission.waiting:
-                del self._queue[submission]
-            pieces.append((submission, start, stop))
-        return pieces
+            return True
+
+        return self._queue.take(self._batch_size, usable)
+
+    def _join(self, parts: list[Images]) -> Images:
+        """One array of all of them; a part alone is not copied."""
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts, out=self._joined[: sum(map(len, parts))])
 
     def _timed(self, images: Images) -> tuple[Probabilities | None, float]:
         """The probabilities, or None when the model failed, and the seconds it took. Never raises."""
@@ -191,7 +179,7 @@ class Batcher:
         return probabilities, perf_counter() - begin
 
     def _finish(
-        self, loop: asyncio.AbstractEventLoop, pieces: list[_Piece], outcome: tuple[Probabilities | None, float]
+        self, loop: asyncio.AbstractEventLoop, pieces: list[Piece], outcome: tuple[Probabilities | None, float]
     ) -> None:
         """Hands each caller its own rows, then goes on."""
         probabilities, seconds = outcome
@@ -201,14 +189,14 @@ class Batcher:
             first += stop - start
             self._deliver(submission, start, stop, rows)
         self._observer.ran(first, seconds)
-        self._rate += 0.2 * (first / max(seconds, 1e-6) - self._rate)
+        self._costs.ran(first, seconds)
         loop.call_soon(self._next_batch, loop)
 
-    def _deliver(self, submission: _Submission, start: int, stop: int, rows: Probabilities | None) -> None:
+    def _deliver(self, submission: Submission, start: int, stop: int, rows: Probabilities | None) -> None:
         if submission.future.done():  # cancelled while its batch ran
             return
         if rows is None:
-            self._drop(submission)
+            self._queue.remove(submission)
             submission.future.set_exception(InferenceFailed("the model failed on these images"))
         elif len(rows) == len(submission.images):
             submission.future.set_result(rows)
@@ -218,9 +206,3 @@ class Batcher:
             submission.answer[start:stop] = rows
             if stop == len(submission.images):
                 submission.future.set_result(submission.answer)
-
-    def _drop(self, submission: _Submission) -> None:
-        """Takes what still waits of a submission off the queue."""
-        if submission in self._queue:
-            del self._queue[submission]
-            self._waiting -= submission.waiting

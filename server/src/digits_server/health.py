@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse
 
+from digits_server.calls import Call
 from digits_server.errors import NotFound
 
 
@@ -23,19 +24,19 @@ class Health:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def check(self, request: HealthCheckRequest, _deadline: float | None = None) -> HealthCheckResponse:
+    async def check(self, request: HealthCheckRequest, _call: Call) -> HealthCheckResponse:
         """The status of one service. Raises NotFound for a name that is none here."""
         if request.service not in self._services:
             raise NotFound("service: no service of this name is registered")
         return HealthCheckResponse(status=self._status)
 
-    async def list_all(self, _request: HealthListRequest, _deadline: float | None = None) -> HealthListResponse:
+    async def list_all(self, _request: HealthListRequest, _call: Call) -> HealthListResponse:
         return HealthListResponse(
             statuses={name: HealthCheckResponse(status=self._status) for name in sorted(self._services)}
         )
 
     async def watch(
-        self, requests: AsyncIterator[HealthCheckRequest], _deadline: float | None = None
+        self, requests: AsyncIterator[HealthCheckRequest], _call: Call
     ) -> AsyncIterator[HealthCheckResponse]:
         """The status of one service now and after each change, until the server drains."""
         request = await anext(requests)

@@ -32,7 +32,7 @@ LEAST_CONTRAST = 16
 """Grey levels between paper and ink, of 255, below which there is no digit to see."""
 
 
-def from_pixels(pixels: bytes) -> Images:
+def from_pixels(pixels: bytes | memoryview) -> Images:
     """A view, not a copy, of raw pixels: N × 784 bytes → uint8[N, 28, 28]. InvalidRequest for any other length."""
     if not pixels or len(pixels) % PIXELS:
         raise InvalidRequest(

@@ -1,23 +1,20 @@
 """Every Prometheus object of the server.
 
-Counts of images are plain lists that are turned into samples when scraped: a reply of a thousand images costs one
-`bincount`, not a thousand increments. Labels come from fixed sets, so that callers cannot grow the series.
+Labels come from fixed sets, so that callers cannot grow the series.
 """
 
-import math
-from bisect import bisect_left
+import asyncio
 from collections.abc import Callable, Iterable
-from itertools import accumulate
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from digits_server.errors import Status
-
-disable_created_metrics()  # type: ignore[no-untyped-call] # a time stamp beside every series doubles the page
+from digits_server.collectors import Count, Counter, Histogram, add_each
+from digits_server.errors import ServingError, Status
 
 RPC_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STEP_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
@@ -36,40 +33,30 @@ class PredictionCounts(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._digits: dict[int, list[int]] = {}
-        self._buckets = [0] * (len(CONFIDENCES) + 1)
-        self._sum = 0.0
         registry.register(self)
+        self._confidences = Histogram(
+            registry,
+            "digits_prediction_confidence",
+            "Probability of the predicted digit, an observation an image.",
+            CONFIDENCES,
+        ).labels()
 
-    def add(self, version: int, digits: list[int], confidences: list[float]) -> None:
+    def add(self, version: int, digits: NDArray[np.uint8], confidences: NDArray[np.float32]) -> None:
         """Counts the answers of one reply: N digits from 0 to 9, N confidences from 0 to 1."""
         counts = self._digits.setdefault(version, [0] * 10)
         if len(digits) == 1:
             counts[digits[0]] += 1
-            self._buckets[bisect_left(CONFIDENCES, confidences[0])] += 1
-            self._sum += confidences[0]
+            self._confidences.observe(float(confidences[0]))
         else:
-            _add(counts, np.array(digits))
-            _add(self._buckets, np.searchsorted(CONFIDENCES, confidences))
-            self._sum += math.fsum(confidences)
+            add_each(counts, digits)
+            self._confidences.observe_all(confidences)
 
     def collect(self) -> Iterable[Metric]:
         predictions = CounterMetricFamily("digits_predictions", "Images answered.", labels=("model_version", "digit"))
-        for version, counts in self._digits.items():
+        for version, counts in list(self._digits.items()):
             for digit, count in enumerate(counts):
                 predictions.add_metric((str(version), str(digit)), count)
         yield predictions
-        confidence = HistogramMetricFamily(
-            "digits_prediction_confidence", "Probability of the predicted digit, an observation an image."
-        )
-        bounds = [*map(str, CONFIDENCES), "+Inf"]
-        confidence.add_metric((), list(zip(bounds, accumulate(self._buckets), strict=True)), self._sum)
-        yield confidence
-
-
-def _add(counts: list[int], places: NDArray[np.integer]) -> None:
-    """Adds one to `counts` at each of `places`."""
-    for place, count in enumerate(np.bincount(places).tolist()):
-        counts[place] += count
 
 
 class RpcMetrics:
@@ -79,16 +66,31 @@ class RpcMetrics:
         labels = (kind, service, method)
         self.started = metrics.rpc_started.labels(*labels)
         self._seconds = metrics.rpc_seconds.labels(*labels)
-        self._handled = {status: metrics.rpc_handled.labels(*labels, status.name) for status in Status}
+        self._handled = {int(status): metrics.rpc_handled.labels(*labels, status.name) for status in Status}
         self._other = metrics.rpc_handled.labels(*labels, "UNKNOWN")
 
     def handled(self, code: int, seconds: float) -> None:
         """One call has ended with the gRPC status `code` after `seconds`."""
-        try:
-            self._handled[Status(code)].inc()
-        except ValueError:
-            self._other.inc()
+        self._handled.get(code, self._other).inc()
         self._seconds.observe(seconds)
+
+
+class Rejections:
+    """A context in which predictions are made: counts why there are none. May be entered again and again."""
+
+    def __init__(self, counts: dict[str, Count]) -> None:
+        self._counts = counts
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        if isinstance(error, ServingError):
+            self._counts[error.reason].inc()
+        elif isinstance(error, asyncio.CancelledError):
+            self._counts["cancelled"].inc()
 
 
 class Metrics:
@@ -98,28 +100,24 @@ class Metrics:
         self.registry = CollectorRegistry()
         registry = self.registry
         ProcessCollector(registry=registry)
-        self.rpc_started = Counter("grpc_server_started", "RPCs started.", RPC_LABELS, registry=registry)
+        self.rpc_started = Counter(registry, "grpc_server_started", "RPCs started.", RPC_LABELS)
         self.rpc_handled = Counter(
-            "grpc_server_handled", "RPCs ended, by status.", (*RPC_LABELS, "grpc_code"), registry=registry
+            registry, "grpc_server_handled", "RPCs ended, by status.", (*RPC_LABELS, "grpc_code")
         )
         self.rpc_seconds = Histogram(
-            "grpc_server_handling_seconds",
-            "Seconds from start to end.",
-            RPC_LABELS,
-            registry=registry,
-            buckets=RPC_SECONDS,
+            registry, "grpc_server_handling_seconds", "Seconds from start to end.", RPC_SECONDS, RPC_LABELS
         )
         self.predictions = PredictionCounts(registry)
-        self._batch_size = Histogram("digits_batch_size", "Images of a batch.", registry=registry, buckets=BATCH_IMAGES)
+        self._batch_size = Histogram(registry, "digits_batch_size", "Images of a batch.", BATCH_IMAGES).labels()
         self._queue_seconds = Histogram(
-            "digits_queue_seconds", "Seconds a request waited for the model.", registry=registry, buckets=STEP_SECONDS
-        )
+            registry, "digits_queue_seconds", "Seconds a request waited for the model.", STEP_SECONDS
+        ).labels()
         self._inference_seconds = Histogram(
-            "digits_inference_seconds", "Seconds of a batch in the model.", registry=registry, buckets=STEP_SECONDS
-        )
+            registry, "digits_inference_seconds", "Seconds of a batch in the model.", STEP_SECONDS
+        ).labels()
         self._queue_images = Gauge("digits_queue_images", "Images that wait for the model.", registry=registry)
-        rejected = Counter("digits_rejected", "Requests not answered, by reason.", ("reason",), registry=registry)
-        self._rejected = {reason: rejected.labels(reason) for reason in REJECTIONS}
+        rejected = Counter(registry, "digits_rejected", "Requests not answered, by reason.", ("reason",))
+        self.rejections = Rejections({reason: rejected.labels(reason) for reason in REJECTIONS})
         self._model_info = Gauge(
             "digits_model_info",
             "1 for the version that serves.",
@@ -132,15 +130,12 @@ class Metrics:
             registry=registry,
         )
         self.model_load_failures = Counter(
-            "digits_model_load_failures", "Versions rejected, by reason.", ("reason",), registry=registry
+            registry, "digits_model_load_failures", "Versions rejected, by reason.", ("reason",)
         )
 
     def rpc(self, kind: str, service: str, method: str) -> RpcMetrics:
         """The counters of one method; `kind` is "unary", "client_stream", "server_stream" or "bidi_stream"."""
         return RpcMetrics(self, kind, service, method)
-
-    def rejected(self, reason: str) -> None:
-        self._rejected[reason].inc()
 
     def serving(self, version: int, runtime: str, network: str, sha256: str) -> None:
         """Says which version serves: the one series of `digits_model_info`."""

@@ -12,15 +12,12 @@ import numpy as np
 from digits.v1.manifest_pb2 import Manifest
 from digits.v1.prediction_pb2 import ModelVersionStatus
 from digits_server.batching import Batcher
+from digits_server.costs import BatchCosts
 from digits_server.errors import ModelRejected, NotFound, RepositoryError, Unavailable
 from digits_server.metrics import Metrics
 from digits_server.runtimes import Runtime
 
 log = logging.getLogger(__name__)
-
-INLINE_SECONDS = 0.0002
-"""A batch that takes at most this long runs on the event loop, spared the way to a thread: too short for anyone
-else there to wait noticeably."""
 
 WARM_UP_RUNS = 5
 """Timed runs of each batch size after the first one, which allocates; the median counts."""
@@ -124,7 +121,7 @@ class ModelRegistry:
 
     async def _bring_live(self, version: int) -> None:
         begin = perf_counter()
-        loaded, inline_size = await asyncio.to_thread(self._load_and_prove, version)
+        loaded, costs = await asyncio.to_thread(self._load_and_prove, version)
         seconds = perf_counter() - begin
         self._live = LiveModel(
             manifest=loaded.manifest,
@@ -132,9 +129,9 @@ class ModelRegistry:
             batcher=Batcher(
                 loaded.runtime.predict,
                 self._metrics,
+                costs,
                 max_batch_size=self._max_batch_size,
                 max_queue_size=self._max_queue_size,
-                inline_size=inline_size,
             ),
         )
         self._metrics.model_load_seconds.set(seconds)
@@ -147,7 +144,7 @@ class ModelRegistry:
             extra={"runtime": loaded.runtime.name, "load_seconds": round(seconds, 3)},
         )
 
-    def _load_and_prove(self, version: int) -> tuple[LoadedModel, int]:
+    def _load_and_prove(self, version: int) -> tuple[LoadedModel, BatchCosts]:
         loaded = self._source.load(version)
         check_golden_images(loaded.runtime, loaded.manifest)
         return loaded, warm_up(loaded.runtime, self._max_batch_size)
@@ -172,20 +169,16 @@ def check_golden_images(runtime: Runtime, manifest: Manifest) -> None:
         )
 
 
-def warm_up(runtime: Runtime, largest: int) -> int:
-    """Runs every batch size up to `largest` once cold and a few times warm.
-
-    Returns the most images a batch may have to be worth running on the event loop, 0 if none.
-    """
-    inline = 0
+def warm_up(runtime: Runtime, largest: int) -> BatchCosts:
+    """Runs every batch size up to `largest`, in powers of two, once cold, then a few times to see what it costs."""
+    costs: dict[int, float] = {}
     size = 1
     while size <= largest:
         images = np.zeros((size, 28, 28), np.uint8)
         runtime.predict(images)
-        if statistics.median(_seconds(runtime, images) for _ in range(WARM_UP_RUNS)) <= INLINE_SECONDS:
-            inline = size
+        costs[size] = statistics.median(_seconds(runtime, images) for _ in range(WARM_UP_RUNS))
         size *= 2
-    return inline
+    return BatchCosts(costs)
 
 
 def _seconds(runtime: Runtime, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from operator import methodcaller
 from time import perf_counter
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,8 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2
 
 from digits.v1 import prediction_pb2
+from digits_server import messages
+from digits_server.calls import Call
 from digits_server.errors import InvalidRequest, ServingError, Status
 from digits_server.health import Health
 from digits_server.metrics import Metrics, RpcMetrics
@@ -31,35 +34,60 @@ Data = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
+class Format:
+    """How the messages of one method are written.
+
+    parse      bytes → request; raises DecodeError when they are none
+    serialise  reply → bytes
+    name       of the request's type, for who sent something else
+    """
+
+    parse: Callable[[Data], Any]
+    serialise: Callable[[Any], bytes]
+    name: str
+
+
+def protobuf(request_type: type[Message]) -> Format:
+    """Requests and replies are protobuf's own objects."""
+    parse: Any = request_type.FromString  # it takes a view as well; its types do not say so
+    return Format(parse, methodcaller("SerializeToString"), request_type.DESCRIPTOR.full_name)
+
+
+PREDICTIONS = Format(
+    messages.parse_request, messages.serialise_reply, prediction_pb2.PredictRequest.DESCRIPTOR.full_name
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Rpc:
-    """One method. `deadline` is a time of the event loop's clock, seconds, or None."""
+    """One method."""
 
     service: str
     method: str
-    request_type: type[Message]
+    format: Format
     metrics: RpcMetrics
 
     def parse(self, data: Data) -> Any:
         """The request in `data`; InvalidRequest when the bytes are no such message."""
         try:
-            return self.request_type.FromString(data)  # type: ignore[arg-type]  # a view does as well
+            return self.format.parse(data)
         except DecodeError as error:
-            name = self.request_type.DESCRIPTOR.full_name
+            name = self.format.name
             raise InvalidRequest(f"the message cannot be parsed: expected {name} in protobuf wire format") from error
 
-    def observed(self, deadline: float | None) -> "_Observed":
+    def observed(self, call: Call) -> "_Observed":
         """Counts one call and lets no error out but ServingError and cancellation."""
-        return _Observed(self, deadline)
+        return _Observed(self, call)
 
 
 class _Observed:
     """A context manager by hand: written as a generator it costs every call twice as much."""
 
-    __slots__ = ("_begin", "_deadline", "_rpc")
+    __slots__ = ("_begin", "_call", "_rpc")
 
-    def __init__(self, rpc: Rpc, deadline: float | None) -> None:
+    def __init__(self, rpc: Rpc, call: Call) -> None:
         self._rpc = rpc
-        self._deadline = deadline
+        self._call = call
 
     def __enter__(self) -> None:
         self._rpc.metrics.started.inc()
@@ -80,7 +108,8 @@ class _Observed:
             return error.status
         if isinstance(error, Exception):
             return Status.INTERNAL
-        late = self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
+        deadline = self._call.deadline
+        late = deadline is not None and asyncio.get_running_loop().time() >= deadline
         return Status.DEADLINE_EXCEEDED if late else Status.CANCELLED  # the caller's, or the generator was closed
 
 
@@ -88,27 +117,27 @@ class _Observed:
 class UnaryRpc(Rpc):
     """One request, one reply."""
 
-    behaviour: Callable[[Any, float | None], Awaitable[Message]]
+    behaviour: Callable[[Any, Call], Awaitable[Any]]
 
-    async def answer(self, data: Data, deadline: float | None) -> bytes:
-        with self.observed(deadline):
-            return (await self.behaviour(self.parse(data), deadline)).SerializeToString()
+    async def answer(self, data: Data, call: Call) -> bytes:
+        with self.observed(call):
+            return self.format.serialise(await self.behaviour(self.parse(data), call))
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRpc(Rpc):
     """A stream of replies to one request (`takes_stream` false) or to a stream of requests."""
 
-    behaviour: Callable[[AsyncIterator[Any], float | None], AsyncIterator[Message]]
+    behaviour: Callable[[AsyncIterator[Any], Call], AsyncIterator[Any]]
     takes_stream: bool
 
-    async def answers(self, messages: AsyncIterator[Data], deadline: float | None) -> AsyncGenerator[bytes]:
-        with self.observed(deadline):
-            async for reply in self.behaviour(self._requests(messages), deadline):
-                yield reply.SerializeToString()
+    async def answers(self, incoming: AsyncIterator[Data], call: Call) -> AsyncGenerator[bytes]:
+        with self.observed(call):
+            async for reply in self.behaviour(self._requests(incoming), call):
+                yield self.format.serialise(reply)
 
-    async def _requests(self, messages: AsyncIterator[Data]) -> AsyncIterator[Any]:
-        async for data in messages:
+    async def _requests(self, incoming: AsyncIterator[Data]) -> AsyncIterator[Any]:
+        async for data in incoming:
             yield self.parse(data)
 
 
@@ -117,21 +146,21 @@ def all_rpcs(
 ) -> list[UnaryRpc | StreamRpc]:
     """Every RPC of the server."""
 
-    def unary(name: str, method: str, request: type[Message], behaviour: Any) -> UnaryRpc:
-        return UnaryRpc(name, method, request, metrics.rpc("unary", name, method), behaviour)
+    def unary(name: str, method: str, form: Format, behaviour: Any) -> UnaryRpc:
+        return UnaryRpc(name, method, form, metrics.rpc("unary", name, method), behaviour)
 
-    def stream(name: str, method: str, request: type[Message], behaviour: Any, *, takes_stream: bool) -> StreamRpc:
+    def stream(name: str, method: str, form: Format, behaviour: Any, *, takes_stream: bool) -> StreamRpc:
         counters = metrics.rpc("bidi_stream" if takes_stream else "server_stream", name, method)
-        return StreamRpc(name, method, request, counters, behaviour, takes_stream)
+        return StreamRpc(name, method, form, counters, behaviour, takes_stream)
 
-    prediction, request = PREDICTION_SERVICE, prediction_pb2.PredictRequest
+    health_check = protobuf(health_pb2.HealthCheckRequest)
     rpcs: list[UnaryRpc | StreamRpc] = [
-        unary(prediction, "Predict", request, service.predict),
-        stream(prediction, "PredictStream", request, service.predict_stream, takes_stream=True),
-        unary(prediction, "GetModel", prediction_pb2.GetModelRequest, service.get_model),
-        unary(HEALTH_SERVICE, "Check", health_pb2.HealthCheckRequest, health.check),
-        unary(HEALTH_SERVICE, "List", health_pb2.HealthListRequest, health.list_all),
-        stream(HEALTH_SERVICE, "Watch", health_pb2.HealthCheckRequest, health.watch, takes_stream=False),
+        unary(PREDICTION_SERVICE, "Predict", PREDICTIONS, service.predict),
+        stream(PREDICTION_SERVICE, "PredictStream", PREDICTIONS, service.predict_stream, takes_stream=True),
+        unary(PREDICTION_SERVICE, "GetModel", protobuf(prediction_pb2.GetModelRequest), service.get_model),
+        unary(HEALTH_SERVICE, "Check", health_check, health.check),
+        unary(HEALTH_SERVICE, "List", protobuf(health_pb2.HealthListRequest), health.list_all),
+        stream(HEALTH_SERVICE, "Watch", health_check, health.watch, takes_stream=False),
     ]
     if reflection:
         from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio
@@ -139,8 +168,9 @@ def all_rpcs(
 
         servicer = aio.ReflectionServicer(sorted({rpc.service for rpc in rpcs} | {SERVICE_NAME}))
 
-        def info(requests: AsyncIterator[Any], _deadline: float | None) -> Any:
+        def info(requests: AsyncIterator[Any], _call: Call) -> Any:
             return servicer.ServerReflectionInfo(until(service.models.draining, requests), None)
 
-        rpcs.append(stream(SERVICE_NAME, "ServerReflectionInfo", ServerReflectionRequest, info, takes_stream=True))
+        form = protobuf(ServerReflectionRequest)
+        rpcs.append(stream(SERVICE_NAME, "ServerReflectionInfo", form, info, takes_stream=True))
     return rpcs

@@ -1,26 +1,37 @@
-"""The service itself: PredictRequest in, PredictResponse out. It validates, and knows no transport."""
+"""The service itself: requests in, predictions out. It validates, and knows no transport and no wire format."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse, PredictRequest, PredictResponse
+from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse
+from digits_server.calls import Call
 from digits_server.decoding import FileDecoder
-from digits_server.errors import InvalidRequest, ServingError
+from digits_server.errors import InvalidRequest
 from digits_server.images import from_pixels
+from digits_server.messages import Reply, Request
 from digits_server.metrics import Metrics
 from digits_server.registry import ModelRegistry
 from digits_server.runtimes import Images, Probabilities
 from digits_server.streaming import in_order
 
 
+class Classified(NamedTuple):
+    """N images answered by one version: digits uint8[N], confidences float32[N], probabilities float32[N, 10]."""
+
+    version: int
+    digits: NDArray[np.uint8]
+    confidences: NDArray[np.float32]
+    probabilities: Probabilities
+
+
 @dataclass(frozen=True, slots=True)
 class PredictionService:
-    """digits.v1.PredictionService over any transport. Errors are ServingError; each carries its status.
+    """What every protocol asks. Errors are ServingError; each carries its status.
 
     stream_window  requests of one stream that may be in work at once
     """
@@ -30,67 +41,71 @@ class PredictionService:
     metrics: Metrics
     stream_window: int
 
-    async def predict(self, request: PredictRequest, deadline: float | None = None) -> PredictResponse:
-        """Answers one request. `deadline` is a time of the event loop's clock, seconds."""
-        try:
-            return await self._predict(request, deadline)
-        except ServingError as error:
-            self.metrics.rejected(error.reason)
-            raise
-        except asyncio.CancelledError:
-            self.metrics.rejected("cancelled")
-            raise
+    async def classify(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> Classified:
+        """The digits of N images by one version; 0 is the current one.
 
-    async def predict_stream(
-        self, requests: AsyncIterator[PredictRequest], deadline: float | None = None
-    ) -> AsyncIterator[PredictResponse]:
+        `inputs` are pixels, uint8[N, 28, 28], or N encoded image files. Counts the predictions, or why there are none.
+        """
+        with self.metrics.rejections:
+            return await self._classify(inputs, version, call)
+
+    async def predict(self, request: Request, call: Call) -> Reply:
+        """Answers one digits.v1.PredictRequest."""
+        with self.metrics.rejections:
+            classified = await self._classify(_inputs(request), request.model_version, call)
+        return Reply(
+            classified.digits,
+            classified.confidences,
+            classified.version,
+            classified.probabilities if request.include_probabilities else None,
+        )
+
+    async def predict_stream(self, requests: AsyncIterator[Request], call: Call) -> AsyncIterator[Reply]:
         """Answers request after request, in order, with up to a window of them in work at once.
 
         The first error ends the stream, after the replies before it.
         """
-        answer = partial(self.predict, deadline=deadline)
         async with aclosing(
-            in_order(requests, answer, window=self.stream_window, draining=self.models.draining)
+            in_order(
+                requests,
+                lambda request: self.predict(request, call),
+                window=self.stream_window,
+                draining=self.models.draining,
+            )
         ) as replies:
             async for reply in replies:
                 yield reply
 
-    async def get_model(self, _request: GetModelRequest, _deadline: float | None = None) -> GetModelResponse:
+    async def get_model(self, _request: GetModelRequest, _call: Call) -> GetModelResponse:
         """What is served, and the state of every version seen. Raises Unavailable while nothing is."""
         live = self.models.get()
         return GetModelResponse(manifest=live.manifest, runtime=live.runtime.name, versions=self.models.statuses())
 
-    async def _predict(self, request: PredictRequest, deadline: float | None) -> PredictResponse:
-        model = self.models.get(request.model_version)
-        images = await self._images(request)
-        probabilities = await model.batcher.submit(images, deadline)
+    async def _classify(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> Classified:
+        model = self.models.get(version)
+        images = inputs if isinstance(inputs, np.ndarray) else await self.decoder.decode(inputs)
+        probabilities = await model.batcher.submit(images, call.deadline, call.peer)
         digits, confidences = best(probabilities)
         self.metrics.predictions.add(model.version, digits, confidences)
-        return PredictResponse(
-            digits=digits,
-            confidences=confidences,
-            probabilities=probabilities.ravel().tolist() if request.include_probabilities else None,
-            model_version=model.version,
-        )
-
-    async def _images(self, request: PredictRequest) -> Images:
-        """The pixels of a request: uint8[N, 28, 28]."""
-        pixels, files = request.images, request.image_files
-        if pixels and files:
-            raise InvalidRequest("images, image_files: expected exactly one of the two, got both")
-        if files:
-            return await self.decoder.decode(list(files))
-        if not pixels:
-            raise InvalidRequest("images, image_files: expected exactly one of the two, got neither")
-        return from_pixels(pixels)
+        return Classified(model.version, digits, confidences, probabilities)
 
 
-def best(probabilities: Probabilities) -> tuple[list[int], list[float]]:
-    """The digit of each row, the first where several are equal, and its probability."""
+def _inputs(request: Request) -> Images | Sequence[bytes]:
+    """The pixels of a request, uint8[N, 28, 28], or its files."""
+    if request.images and request.image_files:
+        raise InvalidRequest("images, image_files: expected exactly one of the two, got both")
+    if request.image_files:
+        return list(request.image_files)
+    if not request.images:
+        raise InvalidRequest("images, image_files: expected exactly one of the two, got neither")
+    return from_pixels(request.images)
+
+
+def best(probabilities: Probabilities) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The digit of each row, the first where several are equal, and its probability: uint8[N], float32[N]."""
     if len(probabilities) == 1:  # most requests: ten floats are compared before NumPy has begun
         row: list[float] = probabilities[0].tolist()
         confidence = max(row)
-        return [row.index(confidence)], [confidence]
+        return np.array([row.index(confidence)], np.uint8), np.array([confidence], np.float32)
     digits = probabilities.argmax(axis=1)
-    confidences: list[float] = probabilities[np.arange(len(digits)), digits].tolist()
-    return digits.tolist(), confidences
+    return digits.astype(np.uint8), probabilities[np.arange(len(digits)), digits]

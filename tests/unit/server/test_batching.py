@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from digits_server.batching import Batcher
+from digits_server.costs import BatchCosts
 from digits_server.errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -36,6 +37,11 @@ def echo(images: Images) -> Probabilities:
 
 def marks(probabilities: Probabilities) -> list[int]:
     return [int(row[0]) for row in probabilities]
+
+
+def costs(inline_size: int = 0) -> BatchCosts:
+    """Of a model for which larger batches always pay, and for which those up to `inline_size` run on the event loop."""
+    return BatchCosts({2**power: 0.0001 if 2**power <= inline_size else 0.001 for power in range(11)})
 
 
 class Observer:
@@ -84,8 +90,8 @@ async def make(observer: Observer, gate: Gate) -> AsyncIterator[Callable[..., Ba
     made: list[Batcher] = []
 
     def batcher(predict: Callable[[Images], Probabilities] = echo, **bounds: int) -> Batcher:
-        bounds = {"max_batch_size": 8, "max_queue_size": 100, **bounds}
-        made.append(Batcher(predict, observer, **bounds))
+        bounds = {"max_batch_size": 8, "max_queue_size": 200, **bounds}
+        made.append(Batcher(predict, observer, costs(), **bounds))
         return made[-1]
 
     yield batcher
@@ -137,7 +143,7 @@ async def test_a_batch_never_passes_its_bound_and_a_large_submission_is_split(
 def test_every_caller_gets_the_rows_of_its_own_images(sizes: list[int], max_batch_size: int, inline_size: int) -> None:
     async def scenario() -> None:
         observer = Observer()
-        batcher = Batcher(echo, observer, max_batch_size=max_batch_size, max_queue_size=1000, inline_size=inline_size)
+        batcher = Batcher(echo, observer, costs(inline_size), max_batch_size=max_batch_size, max_queue_size=1000)
         sent = [[(7 * caller + index) % 256 for index in range(size)] for caller, size in enumerate(sizes)]
         answers = await asyncio.wait_for(asyncio.gather(*(batcher.submit(marked(*each)) for each in sent)), 30)
         await batcher.close()
@@ -152,7 +158,7 @@ def test_every_caller_gets_the_rows_of_its_own_images(sizes: list[int], max_batc
 async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(
     make: Callable[..., Batcher], gate: Gate
 ) -> None:
-    batcher = make(gate, max_queue_size=10)
+    batcher = make(gate, max_queue_size=20)
     tasks = waiting_tasks(batcher, marked(1))
     await entered(gate)
     tasks += waiting_tasks(batcher, marked(*range(10)))
@@ -166,8 +172,8 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(
 
 
 async def test_more_images_than_the_queue_holds_are_too_large(make: Callable[..., Batcher]) -> None:
-    with pytest.raises(RequestTooLarge, match=r"11 images.*at most 10 \(max_queue_size\)"):
-        await make(max_queue_size=10).submit(marked(*range(11)))
+    with pytest.raises(RequestTooLarge, match=r"11 images.*at most 10 may wait \(half of max_queue_size\)"):
+        await make(max_queue_size=20).submit(marked(*range(11)))
 
 
 async def test_a_cancelled_caller_frees_its_place_and_its_images_never_reach_the_model(
@@ -265,7 +271,7 @@ def test_cancelling_anyone_at_any_moment_hangs_nobody_and_mixes_nothing(data: st
     inline_size = data.draw(st.sampled_from([0, 4, 100]))
 
     async def scenario() -> None:
-        batcher = Batcher(echo, Observer(), max_batch_size=5, max_queue_size=1000, inline_size=inline_size)
+        batcher = Batcher(echo, Observer(), costs(inline_size), max_batch_size=5, max_queue_size=1000)
         sent = [[(11 * caller + index) % 256 for index in range(size)] for caller, size in enumerate(sizes)]
         tasks = [asyncio.create_task(batcher.submit(marked(*each))) for each in sent]
         for caller, pause in enumerate(pauses):

@@ -102,6 +102,25 @@ class _Gate:
                 return
 
 
+class GrpcioCall:
+    """What grpcio knows of one call."""
+
+    __slots__ = ("_context", "deadline")
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        remaining = context.time_remaining()
+        self.deadline = None if remaining is None else asyncio.get_running_loop().time() + remaining
+
+    @property
+    def peer(self) -> str:
+        return str(self._context.peer())
+
+    def metadata(self, name: str) -> str | None:
+        values = [value for key, value in self._context.invocation_metadata() if key == name]
+        return str(values[-1]) if values else None
+
+
 def _handler(rpc: UnaryRpc | StreamRpc, gate: _Gate) -> "grpc.RpcMethodHandler[Any, Any]":
     """Without a serialiser grpcio hands over bytes, which is what an Rpc takes and gives."""
     if isinstance(rpc, UnaryRpc):
@@ -115,7 +134,7 @@ def _unary(rpc: UnaryRpc, gate: _Gate) -> Any:
     async def handle(data: bytes, context: Any) -> bytes:
         await gate.enter()
         try:
-            return await rpc.answer(data, _deadline(context))
+            return await rpc.answer(data, GrpcioCall(context))
         except ServingError as error:
             await _abort(context, error)
             raise  # not reached: aborting raises
@@ -128,7 +147,7 @@ def _stream(rpc: StreamRpc, gate: _Gate) -> Any:
         await gate.enter()
         messages = data if rpc.takes_stream else _once(data)
         try:
-            async with aclosing(rpc.answers(messages, _deadline(context))) as replies:
+            async with aclosing(rpc.answers(messages, GrpcioCall(context))) as replies:
                 async for reply in replies:
                     yield reply
         except ServingError as error:
@@ -139,12 +158,6 @@ def _stream(rpc: StreamRpc, gate: _Gate) -> Any:
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
-
-
-def _deadline(context: Any) -> float | None:
-    """The caller's deadline as a time of the event loop's clock."""
-    remaining = context.time_remaining()
-    return None if remaining is None else asyncio.get_running_loop().time() + remaining
 
 
 async def _abort(context: Any, error: ServingError) -> None:

@@ -1,7 +1,7 @@
 """The calls under way: who is gone, who is late, who is left when the server stops."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 from digits_server.errors import DeadlineExceeded, ServingError, Unavailable
@@ -20,10 +20,17 @@ some age on at this interval."""
 class Call:
     """One call. Once `cut` from here, `ended` is what its caller is told, None when nobody is there to tell."""
 
-    __slots__ = ("_looking", "_next_look", "_pause", "_receive", "_task", "cut", "deadline", "ended", "reading")
+    __slots__ = (
+        *("_headers", "_looking", "_next_look", "_pause", "_receive", "_task"),
+        *("cut", "deadline", "ended", "peer", "reading"),
+    )
 
-    def __init__(self, receive: Receive, deadline: float | None, now: float) -> None:
+    def __init__(
+        self, receive: Receive, deadline: float | None, now: float, peer: Hashable, headers: dict[bytes, bytes]
+    ) -> None:
         self.deadline = deadline
+        self.peer = peer
+        self._headers = headers
         self.reading = True
         """Whether the handler itself awaits what the caller sends, and so hears when it leaves."""
         self.cut = False
@@ -33,6 +40,10 @@ class Call:
         self._pause = FIRST_LOOK_SECONDS
         self._next_look = now + FIRST_LOOK_SECONDS
         self._looking: asyncio.Task[None] | None = None
+
+    def metadata(self, name: str) -> str | None:
+        value = self._headers.get(name.encode())
+        return None if value is None else value.decode("latin-1")
 
     def end(self, error: ServingError | None) -> None:
         """Cancels the handler."""
@@ -73,10 +84,10 @@ class Calls:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def enter(self, receive: Receive, seconds: float | None) -> Call:
+    def enter(self, receive: Receive, seconds: float | None, peer: Hashable, headers: dict[bytes, bytes]) -> Call:
         """A new call, handled by the current task, with `seconds` left if it has a deadline."""
         now = self._loop.time()
-        call = Call(receive, None if seconds is None else now + seconds, now)
+        call = Call(receive, None if seconds is None else now + seconds, now, peer, headers)
         self._calls[call] = None
         self.arrived += 1
         if not self._ticking:

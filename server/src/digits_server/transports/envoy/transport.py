@@ -89,7 +89,7 @@ class EnvoyTransport:
         except ServingError as error:
             await replies.fail(error)
             return
-        call = self._calls.enter(receive, seconds)
+        call = self._calls.enter(receive, seconds, scope.get("client"), headers)
         try:
             if isinstance(rpc, UnaryRpc):
                 await self._unary(rpc, call, receive, send, replies)
@@ -116,7 +116,7 @@ class EnvoyTransport:
             if data is None:
                 raise InvalidRequest("the call ended before its message")
         call.reading = False
-        reply = framed(await rpc.answer(data, call.deadline))
+        reply = framed(await rpc.answer(data, call))
         await send(REPLY)
         replies.begun = True
         await send({"type": "http.response.body", "body": reply})
@@ -130,7 +130,7 @@ class EnvoyTransport:
                 raise InvalidRequest("the call ended before its message")
             call.reading = False
             messages = _once(first)
-        async with aclosing(rpc.answers(messages, call.deadline)) as answers:
+        async with aclosing(rpc.answers(messages, call)) as answers:
             async for reply in answers:
                 await replies.add(reply)
         await replies.end()

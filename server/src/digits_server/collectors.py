@@ -1,0 +1,97 @@
+"""Counters and histograms that cost next to nothing to count with.
+
+They are plain numbers and lists, turned into samples when the page is scraped: the event loop counts thousands of times
+for each time somebody looks. Only the event loop may count; the page may be read in any thread.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+LabelValues = tuple[str, ...]
+
+
+class Count:
+    """One number that only grows."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def inc(self) -> None:
+        self.value += 1
+
+
+class Buckets:
+    """Observations sorted into buckets: the last one takes what is above every bound."""
+
+    __slots__ = ("_bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
+
+    def observe_all(self, values: NDArray[np.floating]) -> None:
+        """The same for each of `values`."""
+        add_each(self.counts, np.searchsorted(self._bounds, values))
+        self.sum += float(values.sum(dtype=np.float64))
+
+
+class Counter(Collector):
+    """Counts by label values; the sample is called `name` and `_total`."""
+
+    def __init__(self, registry: CollectorRegistry, name: str, text: str, labels: LabelValues = ()) -> None:
+        self._name, self._text, self._label_names = name, text, labels
+        self._counts: dict[LabelValues, Count] = {}
+        registry.register(self)
+
+    def labels(self, *values: str) -> Count:
+        """The count for these label values, from now on on the page. Keep it: looking it up is what costs."""
+        return self._counts.setdefault(values, Count())
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(self._name, self._text, labels=self._label_names)
+        for values, count in list(self._counts.items()):
+            family.add_metric(values, count.value)
+        yield family
+
+
+class Histogram(Collector):
+    """Buckets by label values. `bounds` ascend; each belongs to the bucket below it."""
+
+    def __init__(
+        self, registry: CollectorRegistry, name: str, text: str, bounds: Sequence[float], labels: LabelValues = ()
+    ) -> None:
+        self._name, self._text, self._label_names = name, text, labels
+        self._bounds = [float(bound) for bound in bounds]
+        self._buckets: dict[LabelValues, Buckets] = {}
+        registry.register(self)
+
+    def labels(self, *values: str) -> Buckets:
+        """The buckets for these label values, from now on on the page."""
+        return self._buckets.setdefault(values, Buckets(self._bounds))
+
+    def collect(self) -> Iterable[Metric]:
+        family = HistogramMetricFamily(self._name, self._text, labels=self._label_names)
+        bounds = [*map(str, self._bounds), "+Inf"]
+        for values, buckets in list(self._buckets.items()):
+            family.add_metric(values, list(zip(bounds, accumulate(buckets.counts), strict=True)), buckets.sum)
+        yield family
+
+
+def add_each(counts: list[int], places: NDArray[np.integer]) -> None:
+    """Adds one to `counts` at each of `places`."""
+    for place, count in enumerate(np.bincount(places).tolist()):
+        counts[place] += count

@@ -1,0 +1,120 @@
+"""PredictRequest and PredictResponse in protobuf wire format, without copying what they carry.
+
+Nearly every request is one field of pixels, and nearly every reply a few packed numbers. Both are read and written here
+in place; whatever else a caller may send goes through protobuf itself. The bytes are those of the protobuf encoding
+(https://protobuf.dev/programming-guides/encoding).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.v1.prediction_pb2 import PredictRequest
+from digits_server.runtimes import Probabilities
+
+IMAGES, MODEL_VERSION, INCLUDE_PROBABILITIES = 0x0A, 0x18, 0x20
+"""Tags of PredictRequest: the field's number times eight, plus how it is written (2 a length and bytes, 0 a varint)."""
+
+DIGITS, CONFIDENCES, PROBABILITIES, REPLY_MODEL_VERSION = b"\x0a", b"\x12", b"\x1a", b"\x20"
+"""Tags of PredictResponse. The lists are packed: all numbers of one in a row, after one tag."""
+
+IN_PLACE_BYTES = 8 * 1024
+"""Bytes of a message from which on protobuf's copies of it cost more than reading it here."""
+
+LONGEST_VARINT = 9
+"""Bytes of a varint read here; the only longer ones are negative numbers."""
+
+
+class Request(NamedTuple):
+    """A PredictRequest, field by field. `images` may be a view into the message it came in."""
+
+    images: bytes | memoryview = b""
+    image_files: Sequence[bytes] = ()
+    model_version: int = 0
+    include_probabilities: bool = False
+
+
+class Reply(NamedTuple):
+    """A PredictResponse: digits uint8[N], confidences float32[N], probabilities float32[N, 10] where asked for."""
+
+    digits: NDArray[np.uint8]
+    confidences: NDArray[np.float32]
+    model_version: int
+    probabilities: Probabilities | None = None
+
+
+def parse_request(data: bytes | memoryview) -> Request:
+    """The request in `data`. Raises protobuf's DecodeError when it is none."""
+    request = _read_in_place(memoryview(data)) if len(data) >= IN_PLACE_BYTES else None
+    if request is None:
+        message = PredictRequest.FromString(data)  # type: ignore[arg-type]  # a view does as well
+        request = Request(message.images, message.image_files, message.model_version, message.include_probabilities)
+    return request
+
+
+def serialise_reply(reply: Reply) -> bytes:
+    """`reply` as a PredictResponse."""
+    parts = [
+        DIGITS,
+        _varint(len(reply.digits)),
+        reply.digits.tobytes(),  # each below 128, and so one byte
+        CONFIDENCES,
+        _varint(4 * len(reply.confidences)),
+        reply.confidences.astype("<f4", copy=False).tobytes(),
+    ]
+    if reply.probabilities is not None:
+        probabilities = reply.probabilities.astype("<f4", copy=False)
+        parts += PROBABILITIES, _varint(probabilities.nbytes), probabilities.tobytes()
+    parts += REPLY_MODEL_VERSION, _varint(reply.model_version)
+    return b"".join(parts)
+
+
+def _read_in_place(data: memoryview) -> Request | None:
+    """A request of pixels, then perhaps of the two short fields; None for anything else."""
+    if data[0] != IMAGES:
+        return None
+    length, position = _read_varint(data, 1)
+    end = position + length
+    if end > len(data):
+        return None
+    images = data[position:end]
+    version, probabilities = 0, False
+    position = end
+    while position < len(data):
+        tag = data[position]
+        value, position = _read_varint(data, position + 1)
+        if tag == MODEL_VERSION:
+            version = value
+        elif tag == INCLUDE_PROBABILITIES:
+            probabilities = value != 0
+        else:
+            return None
+        if position > len(data):
+            return None
+    return Request(images, (), version, probabilities)
+
+
+def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
+    """The varint at `position` and where it ends; an end beyond the data when it is cut off or too long."""
+    value = shift = 0
+    for byte in data[position : position + LONGEST_VARINT]:
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    return 0, len(data) + 1
+
+
+def _varint(value: int) -> bytes:
+    """A number from 0 on, seven bits a byte, the lowest first."""
+    if value < 0x80:
+        return value.to_bytes()
+    groups = bytearray()
+    while value >= 0x80:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)

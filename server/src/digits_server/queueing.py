@@ -1,0 +1,154 @@
+"""What waits for the model, and whose turn it is.
+
+Two lanes, one for small submissions and one for large ones, share each batch half and half; what one leaves of its half
+the other may have. So a large submission goes through in slices, every small one that comes meanwhile beside them, and
+neither kind starves the other. Within a lane the connections take turns, and none may hold more places than it leaves
+free: one that sends much delays itself and nobody else.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from time import perf_counter
+from typing import NamedTuple
+
+from digits_server.runtimes import Images, Probabilities
+
+SMALL_IMAGES = 32
+"""Images of the largest submission that counts as small."""
+
+
+class Submission:
+    """The images of one caller: those before `taken` are in a batch or answered, the rest wait."""
+
+    __slots__ = ("answer", "deadline", "future", "images", "peer", "submitted", "taken")
+
+    def __init__(
+        self, images: Images, deadline: float | None, peer: Hashable, future: "asyncio.Future[Probabilities]"
+    ) -> None:
+        self.images = images
+        self.deadline = deadline
+        self.peer = peer
+        self.future = future
+        self.submitted = perf_counter()
+        self.taken = 0
+        self.answer: Probabilities | None = None
+
+    @property
+    def waiting(self) -> int:
+        return len(self.images) - self.taken
+
+
+class Piece(NamedTuple):
+    """The images of a submission from `start` to `stop`: what of it is in one batch."""
+
+    submission: Submission
+    start: int
+    stop: int
+
+
+class Lane:
+    """A queue for each connection, the connections in the order of their turns."""
+
+    def __init__(self) -> None:
+        self._queues: OrderedDict[Hashable, OrderedDict[Submission, None]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._queues)
+
+    def __contains__(self, submission: Submission) -> bool:
+        return submission in self._queues.get(submission.peer, ())
+
+    def add(self, submission: Submission) -> None:
+        queue = self._queues.get(submission.peer)
+        if queue is None:
+            queue = self._queues[submission.peer] = OrderedDict()
+        queue[submission] = None
+
+    def remove(self, submission: Submission) -> None:
+        queue = self._queues[submission.peer]
+        del queue[submission]
+        if not queue:
+            del self._queues[submission.peer]
+
+    def next(self) -> Submission:
+        """The first submission of the connection whose turn it is."""
+        return next(iter(next(iter(self._queues.values()))))
+
+    def pass_turn(self, submission: Submission) -> None:
+        """Puts the submission that `next` gave behind the others of its connection, and that behind the others."""
+        self._queues[submission.peer].move_to_end(submission)
+        self._queues.move_to_end(submission.peer)
+
+
+class FairQueue:
+    """At most `max_images` images that wait."""
+
+    def __init__(self, max_images: int) -> None:
+        self._max_images = max_images
+        self._small, self._large = Lane(), Lane()
+        self._by_peer: dict[Hashable, int] = {}
+        self.waiting = 0
+        """Images that wait."""
+
+    def __bool__(self) -> bool:
+        return self.waiting > 0
+
+    def has_room(self, images: int, peer: Hashable) -> bool:
+        """Whether `images` more of `peer` may wait: what it then holds is at most what was left free."""
+        return self._by_peer.get(peer, 0) + images <= self._max_images - self.waiting
+
+    def before(self, images: int, peer: Hashable) -> int:
+        """Images that go before the last of `images` more of `peer`, itself included, as the turns go."""
+        own = self._by_peer.get(peer, 0) + images
+        others = len(self._by_peer) + (peer not in self._by_peer)
+        return min(self.waiting + images, own * others)
+
+    def add(self, submission: Submission) -> None:
+        self._lane(submission).add(submission)
+        self._count(submission.peer, submission.waiting)
+
+    def remove(self, submission: Submission) -> None:
+        """Takes what still waits of a submission out; nothing if nothing does."""
+        lane = self._lane(submission)
+        if submission in lane:
+            lane.remove(submission)
+            self._count(submission.peer, -submission.waiting)
+
+    def take(self, room: int, usable: Callable[[Submission], bool]) -> list[Piece]:
+        """The next batch: at most `room` images, of submissions that are `usable`. The others leave the queue."""
+        pieces: list[Piece] = []
+        kept = room // 2 if self._large else 0
+        room = kept + self._fill(pieces, self._small, room - kept, usable)
+        room = self._fill(pieces, self._large, room, usable)
+        self._fill(pieces, self._small, room, usable)
+        return pieces
+
+    def _fill(self, pieces: list[Piece], lane: Lane, room: int, usable: Callable[[Submission], bool]) -> int:
+        """Moves images from `lane` to `pieces` until there is no more room. Returns what is left of it."""
+        while room and lane:
+            submission = lane.next()
+            if not usable(submission):
+                self.remove(submission)
+                continue
+            start = submission.taken
+            count = min(room, submission.waiting)
+            submission.taken += count
+            room -= count
+            self._count(submission.peer, -count)
+            lane.pass_turn(submission)
+            if not submission.waiting:
+                lane.remove(submission)
+            pieces.append(Piece(submission, start, submission.taken))
+        return room
+
+    def _lane(self, submission: Submission) -> Lane:
+        return self._small if len(submission.images) <= SMALL_IMAGES else self._large
+
+    def _count(self, peer: Hashable, images: int) -> None:
+        self.waiting += images
+        left = self._by_peer.get(peer, 0) + images
+        if left:
+            self._by_peer[peer] = left
+        else:
+            del self._by_peer[peer]

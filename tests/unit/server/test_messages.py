@@ -1,0 +1,86 @@
+"""What is read and written in place is what protobuf would have read and written."""
+
+import numpy as np
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
+from digits_server.messages import IN_PLACE_BYTES, Reply, Request, parse_request, serialise_reply
+
+LARGE = bytes(range(256)) * (IN_PLACE_BYTES // 256)
+VERSIONS = st.one_of(st.integers(0, 300), st.integers(-(2**63), 2**63 - 1))
+
+
+def fields(request: Request) -> tuple[bytes, list[bytes], int, bool]:
+    return bytes(request.images), list(request.image_files), request.model_version, request.include_probabilities
+
+
+def by_protobuf(data: bytes) -> tuple[bytes, list[bytes], int, bool]:
+    message = PredictRequest.FromString(data)
+    return message.images, list(message.image_files), message.model_version, message.include_probabilities
+
+
+@given(
+    images=st.sampled_from([b"", b"x", LARGE, LARGE + b"y"]),
+    files=st.lists(st.binary(max_size=9), max_size=2),
+    version=VERSIONS,
+    probabilities=st.booleans(),
+)
+def test_every_request_is_read_as_protobuf_reads_it(
+    images: bytes, files: list[bytes], version: int, probabilities: bool
+) -> None:
+    message = PredictRequest(
+        images=images, image_files=files, model_version=version, include_probabilities=probabilities
+    )
+    data = message.SerializeToString()
+    assert fields(parse_request(data)) == (images, files, version, probabilities)
+    assert fields(parse_request(memoryview(data))) == (images, files, version, probabilities)
+
+
+@given(st.data())
+def test_what_follows_the_pixels_is_read_as_protobuf_reads_it_or_refused_as_it_does(data: st.DataObject) -> None:
+    head = PredictRequest(images=LARGE).SerializeToString()
+    tail = data.draw(
+        st.one_of(
+            st.binary(max_size=24),
+            st.lists(st.sampled_from([0x0A, 0x12, 0x18, 0x20, 0x80, 0xFF, 0, 1, 7]), max_size=24).map(bytes),
+        )
+    )
+    cut = data.draw(st.sampled_from([0, 1, 2, 100]))
+    message = (head + tail)[: -cut or None]
+    try:
+        expected = by_protobuf(message)
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            parse_request(message)
+    else:
+        assert fields(parse_request(message)) == expected
+
+
+def test_the_pixels_of_a_large_request_are_not_copied() -> None:
+    message = bytearray(PredictRequest(images=LARGE, model_version=3).SerializeToString())
+    images = parse_request(memoryview(message)).images
+    message[len(message) // 2] ^= 0xFF
+    assert bytes(images) != LARGE
+
+
+@given(
+    count=st.one_of(st.integers(1, 4), st.integers(100, 1100)),
+    version=st.integers(0, 2**63 - 1),
+    with_probabilities=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_every_reply_is_written_as_protobuf_writes_it(
+    count: int, version: int, with_probabilities: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    probabilities = rng.random((count, 10), np.float32)
+    digits, confidences = probabilities.argmax(axis=1).astype(np.uint8), probabilities.max(axis=1)
+    data = serialise_reply(Reply(digits, confidences, version, probabilities if with_probabilities else None))
+    reply = PredictResponse.FromString(data)
+    assert list(reply.digits) == digits.tolist()
+    assert list(reply.confidences) == confidences.tolist()
+    assert list(reply.probabilities) == (probabilities.ravel().tolist() if with_probabilities else [])
+    assert reply.model_version == version
