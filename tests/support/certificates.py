@@ -1,6 +1,8 @@
 """Certificates for tests: an authority, and what it signs."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 
 import trustme
 
@@ -23,6 +25,32 @@ class Authority:
         self._authority = trustme.CA()
         self.certificate = self._authority.cert_pem.bytes()
 
-    def sign(self) -> Pair:
-        signed = self._authority.issue_cert(NAME)
+    def sign(self, *, not_before: datetime | None = None, not_after: datetime | None = None) -> Pair:
+        """Valid from long ago to long after today, unless told otherwise."""
+        signed = self._authority.issue_cert(NAME, not_before=not_before, not_after=not_after)
         return Pair(b"".join(blob.bytes() for blob in signed.cert_chain_pems), signed.private_key_pem.bytes())
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where a server finds its certificate, its key and the authority of its callers."""
+
+    path: Path
+
+    @property
+    def flags(self) -> list[str | Path]:
+        """TLS, with these files."""
+        return ["--tls-certificate", self.path / "tls.crt", "--tls-key", self.path / "tls.key"]
+
+    @property
+    def mutual_flags(self) -> list[str | Path]:
+        """The same, for callers whose certificate the authority signed."""
+        return [*self.flags, "--tls-client-ca", self.path / "ca.crt"]
+
+    def put(self, pair: Pair, authority: Authority | None = None) -> None:
+        """Writes the files, one after the other, as an operator's `cp` would."""
+        self.path.mkdir(exist_ok=True)
+        (self.path / "tls.crt").write_bytes(pair.certificate)
+        (self.path / "tls.key").write_bytes(pair.key)
+        if authority:
+            (self.path / "ca.crt").write_bytes(authority.certificate)

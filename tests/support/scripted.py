@@ -78,16 +78,14 @@ class Gate:
 class ScriptedServer:
     """Listens on entry, ends on exit. `answer` may be replaced at any time.
 
-    answer       what Predict does
-    serving      what health says
-    address      where to listen; port 0 takes a free one
-    credentials  TLS, if any
+    answer   what Predict does
+    serving  what health says
+    address  where to listen; port 0 takes a free one
     """
 
     answer: Answer = first_pixels
     serving: bool = True
     address: str = "127.0.0.1:0"
-    credentials: grpc.ServerCredentials | None = None
     requests: list[PredictRequest] = field(default_factory=list)
     deadlines: list[float | None] = field(default_factory=list)
     """Seconds each call had left when it arrived."""
@@ -96,10 +94,7 @@ class ScriptedServer:
     def __enter__(self) -> Self:
         self._server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers(self._handlers())
-        if self.credentials:
-            self.port = self._server.add_secure_port(self.address, self.credentials)
-        else:
-            self.port = self._server.add_insecure_port(self.address)
+        self.port = self._server.add_insecure_port(self.address)
         self._server.start()
         return self
 

@@ -57,13 +57,13 @@ class ServerProcess:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.kill()
 
-    def wait_for_log(self, message: str) -> dict[str, Any]:
-        """The next log record with this message; fails when the server ends or the deadline passes first."""
+    def wait_for_log(self, beginning: str) -> dict[str, Any]:
+        """The next log record whose message begins so; fails when the server ends or the deadline passes first."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             record = self._lines.get(timeout=max(0.001, deadline - time.monotonic()))
-            assert record is not None, f"the server ended before it logged {message!r}: {''.join(self.stderr)}"
-            if record["message"] == message:
+            assert record is not None, f"the server ended before it logged {beginning!r}: {''.join(self.stderr)}"
+            if record["message"].startswith(beginning):
                 return record
 
     def wait_ready(self) -> Self:

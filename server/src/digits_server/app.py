@@ -9,16 +9,18 @@ from digits_server.decoding import FileDecoder
 from digits_server.health import Health
 from digits_server.metrics import Metrics
 from digits_server.registry import ModelRegistry
+from digits_server.reloading import Reloading
 from digits_server.rpcs import PREDICTION_SERVICE, StreamRpc, UnaryRpc, all_rpcs
 from digits_server.service import PredictionService
 from digits_server.settings import Settings
 from digits_server.sources import model_source
+from digits_server.tls import Identity, identity
 from digits_server.transports import Transport
 from digits_server.web.pages import application
 from digits_server.web.server import WebServer
 
-Connect = Callable[[list[UnaryRpc | StreamRpc]], Transport]
-"""Puts RPCs behind a transport."""
+Connect = Callable[[list[UnaryRpc | StreamRpc], Reloading[Identity] | None], Transport]
+"""Puts RPCs behind a transport, in TLS where there is an identity."""
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +45,11 @@ class App:
         )
         service = PredictionService(self._models, self._decoder, metrics, settings.max_stream_window)
         self._health = Health((PREDICTION_SERVICE,), self._models.draining)
+        self._identity = identity(settings)
+        if own := self._identity:
+            metrics.watch_certificate(lambda: own.value.expires)
         self._transport = (connect or self._grpcio)(
-            all_rpcs(service, self._health, metrics, reflection=settings.reflection)
+            all_rpcs(service, self._health, metrics, reflection=settings.reflection), self._identity
         )
         self._web = WebServer(
             application(metrics.registry, lambda: self._models.ready),
@@ -64,6 +69,8 @@ class App:
             log.info(
                 "listening", extra={"host": self._settings.host, "grpc": self._transport.port, "http": self._web.port}
             )
+            if self._identity:
+                closing.callback(asyncio.create_task(self._identity.watch()).cancel)
             loading = asyncio.create_task(self._models.load())
             await asyncio.wait((loading, stopping), return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
@@ -82,8 +89,10 @@ class App:
         self._decoder.close()
         log.info("stopped")
 
-    def _grpcio(self, rpcs: list[UnaryRpc | StreamRpc]) -> Transport:
+    def _grpcio(self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None) -> Transport:
         from digits_server.transports.grpcio import GrpcioTransport  # here, so that Envoy's process goes without grpcio
 
         settings = self._settings
-        return GrpcioTransport(rpcs, settings.host, settings.grpc_port, max_message_bytes=settings.max_message_bytes)
+        return GrpcioTransport(
+            rpcs, settings.host, settings.grpc_port, max_message_bytes=settings.max_message_bytes, identity=own
+        )

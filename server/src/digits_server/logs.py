@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 
@@ -45,7 +46,11 @@ class TextFormatter(logging.Formatter):
 
 
 def configure(level: str, style: str) -> None:
-    """Sends every record of at least `level` to standard error; `style` is "auto", "text" or "json"."""
+    """Sends every record of at least `level` to standard error; `style` is "auto", "text" or "json".
+
+    gRPC's own lines, one for every failed handshake, are left out: any passer-by could fill the log with them.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if is_json(style) else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -146,6 +146,11 @@ class Metrics:
         """Has `waiting` asked for the images in the queue whenever the metrics are scraped."""
         self._queue_images.set_function(waiting)
 
+    def watch_certificate(self, expires: Callable[[], float]) -> None:
+        """Has `expires`, Unix time in seconds, asked for whenever the metrics are scraped."""
+        name, text = "digits_tls_certificate_expiry_seconds", "Unix time at which the server's certificate expires."
+        Gauge(name, text, registry=self.registry).set_function(expires)
+
     def waited(self, seconds: float) -> None:
         self._queue_seconds.observe(seconds)
 

@@ -54,6 +54,14 @@ class Settings:
     reflection: bool = setting(True, bool, "Answer gRPC server reflection.")
     max_connections: int = setting(256, COUNT, "HTTP connections at once.")
 
+    tls_certificate: Path | None = setting(
+        None, FILE, "TLS on the gRPC port: the server's certificate chain, PEM.", section="Security"
+    )
+    tls_key: Path | None = setting(None, FILE, "The private key of --tls-certificate, PEM.")
+    tls_client_ca: Path | None = setting(
+        None, FILE, "Mutual TLS: authorities that sign the certificates of callers, PEM. Nobody else is taken."
+    )
+
     max_message_bytes: int = setting(4 * 1024 * 1024, BYTES, "One request message.", section="Requests")
     max_image_files: int = setting(64, COUNT, "Image files in one request.")
     max_image_pixels: int = setting(16_777_216, COUNT, "Pixels of one image file, width × height.")

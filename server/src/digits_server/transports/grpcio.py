@@ -9,7 +9,9 @@ import grpc
 from grpc import aio
 
 from digits_server.errors import AddressUnavailable, Overloaded, ServingError
+from digits_server.reloading import Reloading
 from digits_server.rpcs import StreamRpc, UnaryRpc
+from digits_server.tls import HANDSHAKE_SECONDS, Identity
 
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -31,10 +33,19 @@ memory; pixels are small already."""
 
 
 class GrpcioTransport:
-    """Serves `rpcs` on host:port. Port 0 takes a free one."""
+    """Serves `rpcs` on host:port, in TLS where there is an `identity`. Port 0 takes a free one."""
 
-    def __init__(self, rpcs: Iterable[UnaryRpc | StreamRpc], host: str, port: int, *, max_message_bytes: int) -> None:
+    def __init__(
+        self,
+        rpcs: Iterable[UnaryRpc | StreamRpc],
+        host: str,
+        port: int,
+        *,
+        max_message_bytes: int,
+        identity: Reloading[Identity] | None = None,
+    ) -> None:
         self._rpcs = list(rpcs)
+        self._identity = identity
         self._gate = _Gate()
         self._host = host
         self.port = port
@@ -43,6 +54,7 @@ class GrpcioTransport:
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
             ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
         ]
 
     async def start(self) -> None:
@@ -55,10 +67,15 @@ class GrpcioTransport:
         )
         host = f"[{self._host}]" if ":" in self._host else self._host
         try:
-            self.port = self._server.add_insecure_port(f"{host}:{self.port}")
+            self.port = self._listen(f"{host}:{self.port}")
         except RuntimeError as error:
             raise AddressUnavailable(f"cannot listen for gRPC on {host}:{self.port}: is the port taken?") from error
         await self._server.start()
+
+    def _listen(self, address: str) -> int:
+        if self._identity is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, _credentials(self._identity))
 
     async def stop(self, grace: float) -> None:
         """Stops as `Transport.stop` says, cutting nobody off.
@@ -72,6 +89,26 @@ class GrpcioTransport:
         await asyncio.sleep(LOOK_SECONDS)
         self._gate.open()
         await stopping
+
+
+def _credentials(identity: Reloading[Identity]) -> grpc.ServerCredentials:
+    """Credentials that follow `identity`. gRPC asks before each handshake, on threads of its own."""
+    given = identity.value
+
+    def renewed() -> Any:
+        nonlocal given
+        if given is identity.value:
+            return None  # no change: what a handshake needs is not built anew
+        given = identity.value
+        return _configuration(given)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(given), renewed, require_client_authentication=given.client_ca is not None
+    )
+
+
+def _configuration(own: Identity) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(own.key, own.certificate)], own.client_ca)
 
 
 class _Gate:

@@ -4,6 +4,7 @@ import json
 from importlib.util import find_spec
 from typing import Any
 
+from digits_server.tls import HANDSHAKE_SECONDS
 from digits_server.transports.grpc_wire import PREFIX_BYTES
 
 MAX_CONCURRENT_STREAMS = 1024
@@ -25,19 +26,32 @@ DRAIN_SECONDS = 0.2
 TYPES = "type.googleapis.com/envoy"
 
 
-def configuration(*, application: str, address: str, port: int, admin: str, max_message_bytes: int) -> dict[str, Any]:
+def configuration(
+    *,
+    application: str,
+    address: str,
+    port: int,
+    admin: str,
+    max_message_bytes: int,
+    tls: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Envoy's bootstrap: one listener for HTTP/2 on address:port, whose calls `application` answers.
 
     application  "module:attribute", an ASGI application
     admin        path of the socket on which Envoy takes orders; nothing of it is on the network
+    tls          the transport socket of `secrets`, in TLS
     """
     return {
+        "node": {"id": "digits-server", "cluster": "digits-server"},  # it asks for names before it reads secrets
         "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}},
-        "static_resources": {"listeners": [_listener(application, address, port, max_message_bytes)]},
+        "static_resources": {"listeners": [_listener(application, address, port, max_message_bytes, tls)]},
     }
 
 
-def _listener(application: str, address: str, port: int, max_message_bytes: int) -> dict[str, Any]:
+def _listener(
+    application: str, address: str, port: int, max_message_bytes: int, tls: dict[str, Any] | None
+) -> dict[str, Any]:
+    manager = typed("filters.network.http_connection_manager", "HttpConnectionManager", _http(application))
     everywhere = address == "::"  # then IPv4 too, as everybody else who listens there
     socket = {"address": address, "port_value": port, **({"ipv4_compat": True} if everywhere else {})}
     return {
@@ -47,10 +61,12 @@ def _listener(application: str, address: str, port: int, max_message_bytes: int)
         # Envoy keeps what Python has not read yet of one body, and refuses the call when that passes this bound: room
         # for a message and for what the windows let in on top.
         "per_connection_buffer_limit_bytes": max_message_bytes + PREFIX_BYTES + 2 * STREAM_WINDOW_BYTES,
-        "filter_chains": [
-            {"filters": [_typed("network.http_connection_manager", "HttpConnectionManager", _http(application))]}
-        ],
+        "filter_chains": [{"filters": [manager], **_inside_tls(tls)}],
     }
+
+
+def _inside_tls(tls: dict[str, Any] | None) -> dict[str, Any]:
+    return {"transport_socket": tls, "transport_socket_connect_timeout": f"{HANDSHAKE_SECONDS}s"} if tls else {}
 
 
 def _http(application: str) -> dict[str, Any]:
@@ -71,8 +87,8 @@ def _http(application: str) -> dict[str, Any]:
         },
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"]}]},
         "http_filters": [
-            _typed(
-                "http.dynamic_modules",
+            typed(
+                "filters.http.dynamic_modules",
                 "DynamicModuleFilter",
                 {
                     "dynamic_module_config": {"module": {"local": {"filename": _module()}}},
@@ -88,10 +104,11 @@ def _http(application: str) -> dict[str, Any]:
     }
 
 
-def _typed(name: str, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+def typed(name: str, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """One of Envoy's extensions with its configuration, a message of type `kind`."""
     return {
-        "name": f"envoy.filters.{name}",
-        "typed_config": {"@type": f"{TYPES}.extensions.filters.{name}.v3.{kind}", **fields},
+        "name": f"envoy.{name}",
+        "typed_config": {"@type": f"{TYPES}.extensions.{name}.v3.{kind}", **fields},
     }
 
 

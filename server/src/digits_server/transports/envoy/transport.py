@@ -12,6 +12,7 @@ from digits_server.rpcs import StreamRpc, UnaryRpc
 from digits_server.transports import grpc_wire
 from digits_server.transports.envoy.admin import Admin
 from digits_server.transports.envoy.calls import Call, Calls, Receive
+from digits_server.transports.envoy.secrets import Secrets
 from digits_server.transports.grpc_wire import CONTENT_TYPE, Deframer, framed, only_message
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -41,12 +42,19 @@ NOT_GRPC = {
 class EnvoyTransport:
     """Serves `rpcs` through the Envoy this process is.
 
-    held   the socket that holds the port for Envoy until it listens there
-    admin  path of Envoy's admin socket
+    held     the socket that holds the port for Envoy until it listens there
+    admin    path of Envoy's admin socket
+    secrets  what Envoy knows of TLS; None without
     """
 
     def __init__(
-        self, rpcs: Iterable[UnaryRpc | StreamRpc], held: socket.socket, admin: Path, *, max_message_bytes: int
+        self,
+        rpcs: Iterable[UnaryRpc | StreamRpc],
+        held: socket.socket,
+        admin: Path,
+        *,
+        max_message_bytes: int,
+        secrets: Secrets | None = None,
     ) -> None:
         self.port = held.getsockname()[1]
         self._held = held
@@ -56,6 +64,7 @@ class EnvoyTransport:
         self._limit = max_message_bytes
         self._calls = Calls()
         self._admin_path = admin
+        self._secrets = secrets
 
     async def start(self) -> None:
         self._admin = Admin(self._admin_path)
@@ -70,6 +79,8 @@ class EnvoyTransport:
         await self._quiet(grace)
         self._calls.end_all()
         await self._sent(SETTLE_SECONDS)
+        if self._secrets:
+            self._secrets.remove()
 
     async def answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """One call, from its headers to its trailers."""
