@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 SOURCES := proto/generate.py training server client tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test bench bench-peers check format stubs lock clean
+.PHONY: help install run demo test bench bench-peers check format stubs dashboard lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -44,6 +44,7 @@ check: install  ## format, lint, types, stubs
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/python proto/generate.py --check
+	$(BIN)/python deploy/grafana/dashboard.py --check
 	$(BIN)/hadolint training/Dockerfile server/Dockerfile
 	$(BIN)/shellcheck .ci/run
 	$(BIN)/yamllint --strict docker-compose.yml deploy
@@ -54,6 +55,9 @@ format: install  ## rewrite the sources the way check wants them
 
 stubs: install  ## the Python stubs of proto/
 	$(BIN)/python proto/generate.py
+
+dashboard: install  ## the Grafana dashboard of deploy/grafana
+	$(BIN)/python deploy/grafana/dashboard.py
 
 lock: install  ## requirements/*.txt anew from the pyprojects
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(VENV)/wheels ./proto

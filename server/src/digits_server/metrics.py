@@ -4,7 +4,7 @@ Labels come from fixed sets, so that callers cannot grow the series.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
 import numpy as np
@@ -26,6 +26,8 @@ REJECTIONS = (
     *("invalid", "too_large", "not_found", "deadline", "overloaded", "unavailable"),
     *("cancelled", "inference_failed", "internal"),
 )
+REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
+"""The words of ModelRejected."""
 
 
 class PredictionCounts(Collector):
@@ -132,6 +134,17 @@ class Metrics:
         self.model_load_failures = Counter(
             registry, "digits_model_load_failures", "Versions rejected, by reason.", ("reason",)
         )
+        for cause in REJECTION_CAUSES:
+            self.model_load_failures.labels(cause)  # from 0 on, so that the first one is seen as an increase
+        self._queue_limit = Gauge(
+            "digits_queue_limit_images", "Images that may wait; more is refused.", registry=registry
+        )
+        self._training_shares = Gauge(
+            "digits_training_label_share",
+            "Share of a digit in what the version that serves was trained on, if it says so.",
+            ("digit",),
+            registry=registry,
+        )
 
     def rpc(self, kind: str, service: str, method: str) -> RpcMetrics:
         """The counters of one method; `kind` is "unary", "client_stream", "server_stream" or "bidi_stream"."""
@@ -142,9 +155,16 @@ class Metrics:
         self._model_info.clear()
         self._model_info.labels(str(version), runtime, network, sha256).set(1)
 
-    def watch_queue(self, waiting: Callable[[], int]) -> None:
-        """Has `waiting` asked for the images in the queue whenever the metrics are scraped."""
+    def trained_on(self, label_counts: Sequence[int]) -> None:
+        """Says how many training images of each digit the version that serves has seen: ten counts, or none."""
+        self._training_shares.clear()
+        for digit, count in enumerate(label_counts):
+            self._training_shares.labels(str(digit)).set(count / max(1, sum(label_counts)))
+
+    def watch_queue(self, waiting: Callable[[], int], limit: int) -> None:
+        """Has `waiting` asked for the images in the queue whenever the metrics are scraped; `limit` may wait."""
         self._queue_images.set_function(waiting)
+        self._queue_limit.set(limit)
 
     def watch_certificate(self, expires: Callable[[], float]) -> None:
         """Has `expires`, Unix time in seconds, asked for whenever the metrics are scraped."""

@@ -69,7 +69,7 @@ class ModelRegistry:
         self._statuses: dict[int, ModelVersionStatus] = {}
         self.draining = asyncio.Event()
         """Set once the server drains."""
-        metrics.watch_queue(lambda: self._live.batcher.waiting if self._live else 0)
+        metrics.watch_queue(lambda: self._live.batcher.waiting if self._live else 0, max_queue_size)
 
     @property
     def ready(self) -> bool:
@@ -138,6 +138,7 @@ class ModelRegistry:
         self._metrics.serving(
             loaded.manifest.model_version, loaded.runtime.name, loaded.manifest.training.network, loaded.sha256
         )
+        self._metrics.trained_on(loaded.manifest.training.label_counts)
         log.info(
             "model version %d serves",
             version,

@@ -1,0 +1,35 @@
+"""The Prometheus files we ship are valid, and the alerts fire when they should: promtool says so."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROMETHEUS = Path(__file__).parents[2] / "deploy" / "prometheus"
+
+
+def promtool(*arguments: str | Path) -> str:
+    command: list[str | Path] = ["promtool", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.parametrize("file", sorted((PROMETHEUS / "tests").glob("*.yml")), ids=lambda file: file.stem)
+def test_the_rules_pass_their_unit_tests(file: Path) -> None:
+    assert "SUCCESS" in promtool("test", "rules", file)
+
+
+def test_every_alert_has_a_unit_test() -> None:
+    alerts = [line for line in (PROMETHEUS / "rules" / "alerts.yml").read_text().splitlines() if "- alert: " in line]
+    tests = [line for file in (PROMETHEUS / "tests").glob("*.yml") for line in file.read_text().splitlines()]
+    assert len(alerts) == 8
+    for alert in alerts:
+        assert f"      - alertname: {alert.split()[-1]}" in tests
+
+
+def test_the_scrape_configuration_finds_the_rules() -> None:
+    said = promtool("check", "config", PROMETHEUS / "prometheus.yml")
+    assert "2 rule files found" in said
+    assert "7 rules found" in said
+    assert "8 rules found" in said
