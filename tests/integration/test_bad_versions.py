@@ -3,17 +3,20 @@
 import os
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from support.repositories import copy_version, edit_manifest, replace_file
 from support.rpc import DEADLINE
-from support.servers import ServerProcess, run_server
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.waiting import until
 
 from digits.v1.prediction_pb2 import GetModelRequest, ModelVersionStatus, PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+pytestmark = OVER_BOTH_TRANSPORTS
 
 
 def remove_the_model(version: Path) -> None:
@@ -59,6 +62,11 @@ def link_to_another_model(version: Path) -> None:
     version.joinpath("model.tflite").symlink_to("../1/model.tflite")
 
 
+def link_to_another_version(version: Path) -> None:
+    shutil.rmtree(version)
+    version.symlink_to("1")
+
+
 def vouch_for_garbage(version: Path) -> None:
     replace_file(version, "model.tflite", b"TFL3" * 500)
 
@@ -82,6 +90,22 @@ def have_no_golden_images(version: Path) -> None:
     edit_manifest(version, lambda manifest: manifest.pop("goldenImages"))
 
 
+class Running(NamedTuple):
+    """A server, a stub for it, and its repository."""
+
+    server: ServerProcess
+    stub: PredictionServiceStub
+    root: Path
+
+    def status(self, version: int) -> ModelVersionStatus:
+        statuses = self.stub.GetModel(GetModelRequest(), timeout=DEADLINE).versions
+        return next(status for status in statuses if status.version == version)
+
+    def states(self) -> dict[int, str]:
+        statuses = self.stub.GetModel(GetModelRequest(), timeout=DEADLINE).versions
+        return {status.version: ModelVersionStatus.State.Name(status.state) for status in statuses}
+
+
 FAULTS: dict[Callable[[Path], None], tuple[str, str]] = {
     remove_the_model: ("missing", "model.tflite is missing"),
     remove_the_manifest: ("missing", "manifest.json is missing"),
@@ -94,30 +118,59 @@ FAULTS: dict[Callable[[Path], None], tuple[str, str]] = {
     list_a_file_outside: ("path", "outside the version's folder"),
     link_to_another_model: ("path", "symbolic link"),
     vouch_for_garbage: ("load", "not a LiteRT model"),
+    link_to_another_version: ("path", "symbolic link"),
     vouch_for_changed_weights: ("golden", "golden images score otherwise"),
     have_other_golden_scores: ("golden", "2 of 20 golden images score otherwise"),
     have_no_golden_images: ("manifest", "no golden images"),
 }
 
 
+@pytest.fixture(scope="module")
+def running(repository: Path, tmp_path_factory: pytest.TempPathFactory, transport: str) -> Iterator[Running]:
+    """A server that looks for new versions all the time, and the repository it serves version 1 of."""
+    root = tmp_path_factory.mktemp(transport)
+    copy_version(repository, root, 1)
+    with ServerProcess("--repository", root, "--poll-interval", "0.02") as server, server.channel() as channel:
+        server.wait_ready()
+        yield Running(server, PredictionServiceStub(channel), root)
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_a_bad_version_is_rejected_with_its_reason_and_the_one_before_serves(
-    repository: Path, tmp_path: Path, fault: Callable[[Path], None]
+    repository: Path, running: Running, tmp_path: Path, fault: Callable[[Path], None]
 ) -> None:
     cause, words = FAULTS[fault]
-    shutil.copytree(repository, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(running.root, tmp_path, dirs_exist_ok=True)
+    bad = copy_version(repository, tmp_path, 2)
+    fault(bad)
+    before = running.server.metric("digits_model_load_failures_total", reason=cause)
+    bad.rename(running.root / "digits" / "2")
+    try:
+        until(lambda: running.states() == {1: "SERVING", 2: "REJECTED"}, "version 2 is rejected")
+        reason = running.status(2).reason
+        assert words in reason
+        assert str(running.root) not in reason
+        assert running.stub.Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE).model_version == 1
+        assert running.server.metric("digits_model_load_failures_total", reason=cause) == before + 1
+        assert any(words in record["message"] for record in running.server.log)
+    finally:
+        (running.root / "digits" / "2").rename(tmp_path / "rejected")
+        until(lambda: running.states() == {1: "SERVING"}, "version 2 is gone")
+
+
+@pytest.mark.parametrize("fault", [remove_the_manifest, vouch_for_garbage, have_other_golden_scores])
+def test_a_server_that_starts_beside_a_bad_version_serves_the_one_before(
+    repository: Path, tmp_path: Path, fault: Callable[[Path], None]
+) -> None:
+    copy_version(repository, tmp_path, 1)
     fault(copy_version(repository, tmp_path, 2))
     with ServerProcess("--repository", tmp_path) as server, server.channel() as channel:
         server.wait_ready()
         stub = PredictionServiceStub(channel)
         assert stub.Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE).model_version == 1
         first, second = stub.GetModel(GetModelRequest(), timeout=DEADLINE).versions
-        assert (first.version, first.state) == (1, ModelVersionStatus.SERVING)
-        assert (second.version, second.state) == (2, ModelVersionStatus.REJECTED)
-        assert words in second.reason
-        assert str(tmp_path) not in second.reason
-        assert server.metric("digits_model_load_failures_total", reason=cause) == 1
-        assert any(words in record["message"] for record in server.log)
+        assert (first.state, second.state) == (ModelVersionStatus.SERVING, ModelVersionStatus.REJECTED)
+        assert FAULTS[fault][1] in second.reason
 
 
 def test_the_highest_good_version_serves_and_the_lower_ones_are_available(repository: Path, tmp_path: Path) -> None:
@@ -128,11 +181,8 @@ def test_the_highest_good_version_serves_and_the_lower_ones_are_available(reposi
         reply = PredictionServiceStub(channel).GetModel(GetModelRequest(), timeout=DEADLINE)
     assert reply.runtime == "litert"
     assert reply.manifest.model_version == 10
-    assert [(item.version, ModelVersionStatus.State.Name(item.state)) for item in reply.versions] == [
-        (1, "AVAILABLE"),
-        (2, "AVAILABLE"),
-        (10, "SERVING"),
-    ]
+    assert [item.version for item in reply.versions] == [1, 2, 10]
+    assert reply.versions[2].state == ModelVersionStatus.SERVING
 
 
 def test_unfinished_and_foreign_folders_are_no_versions(repository: Path, tmp_path: Path) -> None:

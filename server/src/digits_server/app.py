@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from digits_server.decoding import FileDecoder
 from digits_server.health import Health
+from digits_server.lifecycle import Lifecycle
 from digits_server.metrics import Metrics
 from digits_server.registry import ModelRegistry
 from digits_server.reloading import Reloading
@@ -33,10 +34,14 @@ class App:
         self._settings = settings
         metrics = Metrics()
         self._models = ModelRegistry(
+            metrics, max_batch_size=settings.max_batch_size, max_queue_size=settings.max_queue_size
+        )
+        self._lifecycle = Lifecycle(
             model_source(settings),
-            metrics,
+            self._models,
+            poll_interval=settings.poll_interval,
+            served_versions=settings.served_versions,
             max_batch_size=settings.max_batch_size,
-            max_queue_size=settings.max_queue_size,
         )
         self._decoder = FileDecoder(
             max_files=settings.max_image_files,
@@ -71,12 +76,13 @@ class App:
             )
             if self._identity:
                 closing.callback(asyncio.create_task(self._identity.watch()).cancel)
-            loading = asyncio.create_task(self._models.load())
+            loading = asyncio.create_task(self._lifecycle.start())
             await asyncio.wait((loading, stopping), return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 loading.result()
                 self._health.set_serving(True)
                 log.info("ready")
+                closing.callback(asyncio.create_task(self._lifecycle.follow()).cancel)
                 await stopping
 
     async def _drain(self) -> None:
@@ -85,6 +91,7 @@ class App:
         self._models.drain()
         self._health.set_serving(False)
         await self._transport.stop(self._settings.shutdown_grace)
+        self._lifecycle.close()
         await self._models.close()
         self._decoder.close()
         log.info("stopped")

@@ -6,6 +6,7 @@ loaded is what was verified.
 """
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from google.protobuf import json_format
 
 from digits.v1.manifest_pb2 import Manifest, ModelFile
 from digits_server.errors import ModelRejected, RepositoryError
+from digits_server.fingerprints import Fingerprint, fingerprint
 
 SCHEMA_VERSION = 1
 """The manifest schema this server reads."""
@@ -57,6 +59,10 @@ class ModelRepository:
             raise RepositoryError(f"no model repository at {self._folder}: expected folders 1, 2, … there") from error
         return sorted(int(name) for name in names if _VERSION_NAME.fullmatch(name))
 
+    def fingerprint(self, version: int) -> Fingerprint:
+        """What changes whenever a file of `version` does."""
+        return fingerprint(self._folder / str(version))
+
     def verify(self, version: int, model_file: str) -> VerifiedVersion:
         """Checks every file of `version` against its manifest and reads `model_file`.
 
@@ -77,10 +83,10 @@ class ModelRepository:
         content = _read(folder, "manifest.json", MAX_MANIFEST_BYTES)
         try:
             # A field this schema does not know may stand in a later one: the version number has the first word.
-            manifest = json_format.Parse(content, Manifest(), ignore_unknown_fields=True)
-            if manifest.schema_version == SCHEMA_VERSION:
-                manifest = json_format.Parse(content, Manifest())
-        except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+            fields = json.loads(content)
+            newer = isinstance(fields, dict) and fields.get("schemaVersion") != SCHEMA_VERSION
+            manifest = json_format.ParseDict(fields, Manifest(), ignore_unknown_fields=newer)
+        except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ModelRejected(
                 "manifest", "manifest.json is no manifest: it must be digits.v1.Manifest as JSON"
             ) from error

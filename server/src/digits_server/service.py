@@ -78,12 +78,15 @@ class PredictionService:
 
     async def get_model(self, _request: GetModelRequest, _call: Call) -> GetModelResponse:
         """What is served, and the state of every version seen. Raises Unavailable while nothing is."""
-        live = self.models.get()
-        return GetModelResponse(manifest=live.manifest, runtime=live.runtime.name, versions=self.models.statuses())
+        current = self.models.current
+        return GetModelResponse(
+            manifest=current.manifest, runtime=current.runtime.name, versions=self.models.statuses()
+        )
 
     async def _classify(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> Classified:
-        model = self.models.get(version)
+        self.models.check(version)
         images = inputs if isinstance(inputs, np.ndarray) else await self.decoder.decode(inputs)
+        model = self.models.get(version)  # not before: it may have been retired meanwhile
         probabilities = await model.batcher.submit(images, call.deadline, call.peer)
         digits, confidences = best(probabilities)
         self.metrics.predictions.add(model.version, digits, confidences)

@@ -47,6 +47,11 @@ class Settings:
     runtime: str = setting("litert", click.Choice(["litert", "keras"]), "What computes the predictions.")
     max_model_bytes: int = setting(512 * 1024 * 1024, BYTES, "One model version, all files together.")
 
+    poll_interval: float = setting(
+        2.0, SECONDS, "Between two looks for new versions; 0: look once, at the start.", section="Versions"
+    )
+    served_versions: int = setting(2, COUNT, "Newest good versions that a request may name.")
+
     host: str = setting("127.0.0.1", HOST, "Address to listen on, for gRPC and HTTP.", section="Network")
     grpc_port: int = setting(50051, PORT, "Port for gRPC; 0 takes a free one.")
     http_port: int = setting(8080, PORT, "Port for metrics and health over HTTP; 0 takes a free one.")

@@ -1,6 +1,5 @@
 """The default runtime: `model.tflite` in Google's LiteRT interpreter with its XNNPACK kernels."""
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ while the memory of a convolutional network's activations does not."""
 class LiteRTRuntime:
     """A `.tflite` model of one input uint8[N, 28, 28] and one output float32[N, 10].
 
-    An interpreter is not thread-safe and holds one batch shape, so each thread keeps one for each power of two.
+    An interpreter is not thread-safe and holds one batch shape. So each power of two has its own, and one more for each
+    further thread that needs it at the same moment: what was warmed up in one thread answers in another.
     """
 
     name = "litert"
@@ -25,9 +25,10 @@ class LiteRTRuntime:
     def __init__(self, model: bytes) -> None:
         """Loads the flatbuffer `model`; ModelRejected when it is none, or takes or gives something else."""
         self._model = model
-        self._local = threading.local()
-        interpreter = self._interpreter(1)
+        self._idle: dict[int, list[Any]] = {}
+        interpreter = self._compile(1)
         self._check(interpreter)
+        self._idle[1] = [interpreter]
 
     def predict(self, images: Images) -> Probabilities:
         if len(images) <= LARGEST_SHAPE:
@@ -37,19 +38,19 @@ class LiteRTRuntime:
 
     def _run(self, images: Images) -> Probabilities:
         count = len(images)
-        interpreter = self._interpreter(padded_size(count, LARGEST_SHAPE))
+        size = padded_size(count, LARGEST_SHAPE)
+        idle = self._idle.setdefault(size, [])
+        try:
+            interpreter = idle.pop()
+        except IndexError:
+            interpreter = self._compile(size)
         # The views into the interpreter's memory must be gone before it runs, hence no names for them. Rows beyond
         # `count` hold images of an earlier batch: each row is computed by itself, and theirs are cut off.
         interpreter.tensor(self._input)()[:count] = images
         interpreter.invoke()
         probabilities: Probabilities = interpreter.tensor(self._output)()[:count].copy()
+        idle.append(interpreter)
         return probabilities
-
-    def _interpreter(self, size: int) -> Any:
-        shapes: dict[int, Any] = self._local.__dict__.setdefault("shapes", {})
-        if size not in shapes:
-            shapes[size] = self._compile(size)
-        return shapes[size]
 
     def _compile(self, size: int) -> Any:
         try:

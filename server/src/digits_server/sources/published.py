@@ -1,0 +1,45 @@
+"""The versions of the model repository, computed by either runtime."""
+
+import tempfile
+from pathlib import Path
+
+from digits_server.fingerprints import Fingerprint
+from digits_server.repository import ModelRepository, VerifiedVersion
+from digits_server.runtimes import Runtime
+from digits_server.settings import MODEL_NAME, Settings
+from digits_server.sources import LoadedModel
+
+
+class PublishedVersions:
+    """A source of every version in the repository."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._repository = ModelRepository(settings.repository, MODEL_NAME, max_bytes=settings.max_model_bytes)
+        self._file, self._build = ("model.keras", _keras) if settings.runtime == "keras" else ("model.tflite", _litert)
+
+    def versions(self) -> list[int]:
+        return self._repository.versions()
+
+    def fingerprint(self, version: int) -> Fingerprint:
+        return self._repository.fingerprint(version)
+
+    def load(self, version: int) -> LoadedModel:
+        verified = self._repository.verify(version, self._file)
+        sha256 = next(item.sha256 for item in verified.manifest.files if item.path == self._file)
+        return LoadedModel(manifest=verified.manifest, runtime=self._build(verified), sha256=sha256)
+
+
+def _litert(verified: VerifiedVersion) -> Runtime:
+    from digits_server.runtimes.litert import LiteRTRuntime
+
+    return LiteRTRuntime(verified.model)
+
+
+def _keras(verified: VerifiedVersion) -> Runtime:
+    from digits_server.runtimes.keras import KerasRuntime
+
+    # Keras loads from a path only: the verified bytes go where nobody else writes, so that they are what it loads.
+    with tempfile.TemporaryDirectory(prefix="digits-") as folder:
+        copy = Path(folder, "model.keras")
+        copy.write_bytes(verified.model)
+        return KerasRuntime(copy)

@@ -1,0 +1,114 @@
+"""New versions go live under load without a lost request and without a reply that mixes versions."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import grpc
+import pytest
+from support.rpc import DEADLINE, status_of
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.variants import publish
+from support.waiting import until
+
+from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest, PredictResponse
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+pytestmark = OVER_BOTH_TRANSPORTS
+
+PICTURE = Path("docs/digit.png").read_bytes()
+SWAPS = 10
+CALLERS = 4
+
+
+class Load:
+    """Calls without a pause from several callers, until the end of the context; every answer is checked."""
+
+    def __init__(self, server: ServerProcess, call: Callable[[PredictionServiceStub, "Load"], None]) -> None:
+        self._server = server
+        self._call = call
+        self._stop = threading.Event()
+        self.answers: Counter[int] = Counter()
+        """Replies by the version that gave them."""
+        self.wrong: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._pool = ThreadPoolExecutor(CALLERS)
+        self._callers = [self._pool.submit(self._run) for _ in range(CALLERS)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._pool.shutdown()
+        for caller in self._callers:
+            caller.result()
+
+    def check(self, reply: PredictResponse) -> None:
+        """Every image of a reply was answered by the version it names."""
+        self.answers[reply.model_version] += 1
+        if set(reply.digits) != {reply.model_version % 10}:
+            self.wrong.append(f"version {reply.model_version} answered {list(reply.digits)}")
+
+    def has_answer_of(self, version: int) -> bool:
+        return self.answers[version] > 0
+
+    def until_stopped(self, requests: Iterator[PredictRequest]) -> Iterator[PredictRequest]:
+        for request in requests:
+            if self._stop.is_set():
+                return
+            yield request
+
+    def _run(self) -> None:
+        with self._server.channel() as channel:
+            stub = PredictionServiceStub(channel)
+            while not self._stop.is_set():
+                try:
+                    self._call(stub, self)
+                except grpc.RpcError as error:
+                    self.wrong.append(" ".join(status_of(error)))
+
+
+def requests() -> Iterator[PredictRequest]:
+    """Small and large requests and files in turns, without end; the largest takes several batches."""
+    while True:
+        for images in (1, 7, 1, 64, 1, 2000):
+            yield PredictRequest(images=bytes(784 * images))
+        yield PredictRequest(image_files=[PICTURE] * 3)
+
+
+def unary(stub: PredictionServiceStub, load: Load) -> None:
+    for request in load.until_stopped(requests()):
+        load.check(stub.Predict(request, timeout=DEADLINE))
+
+
+def stream(stub: PredictionServiceStub, load: Load) -> None:
+    for reply in stub.PredictStream(load.until_stopped(requests()), timeout=DEADLINE):
+        load.check(reply)
+
+
+def current(server: ServerProcess) -> int:
+    with server.channel() as channel:
+        model = PredictionServiceStub(channel).GetModel(GetModelRequest(), timeout=DEADLINE)
+    return model.manifest.model_version
+
+
+@pytest.mark.parametrize("call", [unary, stream])
+def test_versions_swapped_under_load_lose_no_request_and_mix_no_reply(
+    repository: Path, tmp_path: Path, call: Callable[[PredictionServiceStub, Load], None]
+) -> None:
+    publish(repository, tmp_path, 1)
+    with ServerProcess("--repository", tmp_path, "--poll-interval", "0.02") as server:
+        server.wait_ready()
+        with Load(server, call) as load:
+            for version in range(2, 2 + SWAPS):
+                publish(repository, tmp_path, version)
+                until(partial(load.has_answer_of, version), f"version {version} answers")
+        assert load.wrong == []
+        assert current(server) == 1 + SWAPS
+        assert set(load.answers) == set(range(1, 2 + SWAPS))
+        until(lambda: server.metric("digits_queue_images") == 0, "the queues are empty")
+        assert server.metric("digits_rejected_total") == 0
