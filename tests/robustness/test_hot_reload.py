@@ -75,7 +75,7 @@ class Load:
 def requests() -> Iterator[PredictRequest]:
     """Small and large requests and files in turns, without end; the largest takes several batches."""
     while True:
-        for images in (1, 7, 1, 64, 1, 2000):
+        for images in (1, 7, 1, 64, 1, 500):
             yield PredictRequest(images=bytes(784 * images))
         yield PredictRequest(image_files=[PICTURE] * 3)
 
