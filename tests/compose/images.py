@@ -1,0 +1,107 @@
+"""What the two images promise, each held against containers of it that are locked up as the compose file locks them.
+
+Not part of `make test`: it needs a container engine. `make test-compose` runs it.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from support.compose import BUILD_SECONDS, UP_SECONDS, Stack, docker, inspect, require_engine
+from support.waiting import until
+
+pytestmark = pytest.mark.timeout(BUILD_SECONDS + UP_SECONDS)
+
+BASE = "python:3.11-slim-bookworm"
+IMAGES = ("digits-server", "digits-training")
+MOST_SERVER_BYTES = 250_000_000
+"""What the server's image may add to its base."""
+LOCKED_UP = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges:true", "--network=none")
+NO_SHELL = tuple(f"--volume=/dev/null:/usr/bin/{shell}:ro" for shell in ("dash", "bash"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _images() -> None:
+    require_engine()
+    Stack().compose("build", "train", "server", seconds=BUILD_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def volume() -> Iterator[str]:
+    """A volume with one version in it, trained by the image with no network and nowhere else to write."""
+    name = docker("volume", "create")
+    try:
+        docker("run", "--rm", *LOCKED_UP, f"--volume={name}:/models", "digits-training", seconds=UP_SECONDS)
+        yield name
+    finally:
+        docker("volume", "rm", name)
+
+
+@pytest.fixture
+def container() -> Iterator[str]:
+    """A name for a container; whatever bears it is gone at the end."""
+    name = f"digits-test-{uuid4().hex[:8]}"
+    yield name
+    docker("rm", "--force", "--volumes", name, check=False)
+
+
+def imports(image: str, module: str) -> bool:
+    command = ["docker", "run", "--rm", "--network=none", "--entrypoint=python", image, "-c", f"import {module}"]
+    return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_says_what_it_is_and_runs_as_nobody_in_particular(image: str) -> None:
+    config = inspect(image)["Config"]
+    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
+    assert labels["title"] == image
+    assert labels["licenses"] == "Apache-2.0"
+    assert labels.keys() >= {"description", "version", "revision", "base.name"}
+    assert config["User"] == "10001:10001"
+    assert config["StopSignal"] == "SIGTERM"
+    assert "Healthcheck" in config
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_cannot_install_anything(image: str) -> None:
+    assert not imports(image, "pip")
+
+
+def test_the_server_image_holds_no_tensorflow_and_adds_less_than_250_mb_to_its_base() -> None:
+    assert inspect("digits-server")["Size"] - inspect(BASE)["Size"] < MOST_SERVER_BYTES
+    assert imports("digits-server", "ai_edge_litert")
+    assert not imports("digits-server", "tensorflow")
+
+
+def test_the_training_image_leaves_versions_in_its_volume_and_no_litter(volume: str) -> None:
+    listing = "import json, os; print(json.dumps([os.listdir('/models'), os.listdir('/models/digits')]))"
+    read = ("run", "--rm", f"--volume={volume}:/models:ro", "--entrypoint=python", "digits-training", "-c", listing)
+    assert json.loads(docker(*read)) == [["digits"], ["1"]]
+
+
+def test_training_that_is_told_to_stop_as_the_first_process_saves_its_state_and_goes_on_from_it(container: str) -> None:
+    run = (*LOCKED_UP, f"--name={container}", "digits-training", "train", "--epochs=200")
+    docker("run", "--detach", *run)
+    until(lambda: "2/200" in logs(container), "two epochs are trained", UP_SECONDS)
+    docker("stop", "--time=30", container)
+    assert inspect(container)["State"]["ExitCode"] == 143
+    docker("start", container)
+    until(lambda: "resuming after" in logs(container), "training goes on from the state it saved", UP_SECONDS)
+
+
+def test_the_server_needs_no_shell_turns_healthy_and_exits_0_on_sigterm(volume: str, container: str) -> None:
+    run = (*LOCKED_UP, *NO_SHELL, f"--volume={volume}:/models:ro", f"--name={container}", "digits-server")
+    docker("run", "--detach", *run)
+    until(lambda: inspect(container)["State"]["Health"]["Status"] == "healthy", "the server is healthy", 60)
+    shell = subprocess.run(["docker", "exec", container, "sh", "-c", "true"], capture_output=True, check=False)  # noqa: S607
+    assert shell.returncode != 0
+    docker("stop", "--time=30", container)
+    assert inspect(container)["State"]["ExitCode"] == 0
+
+
+def logs(name: str) -> str:
+    """What a container has said on both of its streams."""
+    command = ["docker", "logs", name]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout

@@ -1,0 +1,91 @@
+"""The whole stack from its images, as `docker compose up --scale server=3` brings it up. In order: one stack, one life.
+
+Not part of `make test`: it needs a container engine. `make test-compose` runs it.
+"""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support.compose import BUILD_SECONDS, UP_SECONDS, Stack, docker, inspect, require_engine
+from support.steady_load import SteadyLoad
+from support.waiting import until
+
+from digits_client import Client
+
+pytestmark = pytest.mark.timeout(BUILD_SECONDS + 2 * UP_SECONDS)
+
+REPLICAS = 3
+CALLERS = 24
+SCRAPE_SECONDS = 60.0
+"""Deadline for a change to show in Prometheus, which looks every 5 s."""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """Built, trained, three replicas healthy behind Envoy."""
+    require_engine()
+    with Stack() as running:
+        running.compose("build", seconds=BUILD_SECONDS)
+        running.compose("up", "--detach", "--scale", f"server={REPLICAS}", "envoy", "prometheus", seconds=UP_SECONDS)
+        running.wait_healthy("server", REPLICAS)
+        yield running
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[Client]:
+    with Client(stack.target, timeout=60.0) as connected:
+        connected.wait_ready(UP_SECONDS)
+        yield connected
+
+
+def test_the_test_set_is_classified_from_outside_as_well_as_when_it_was_trained(
+    client: Client, test_images: NDArray[np.uint8], test_labels: NDArray[np.uint8]
+) -> None:
+    accuracy = float((client.predict_batch(test_images).digits == test_labels).mean())
+    assert accuracy == pytest.approx(client.model().manifest.metrics.test_accuracy)
+
+
+def test_prometheus_finds_every_replica_and_sees_each_of_them_answer(stack: Stack) -> None:
+    with SteadyLoad(stack.target, CALLERS) as load:
+        load.wait_for_more(600)
+        until(
+            lambda: len(stack.query('sum by (instance) (digits_predictions_total{job="digits"}) > 0')) == REPLICAS,
+            "every replica has answered, by Prometheus",
+            SCRAPE_SECONDS,
+        )
+    assert load.outcomes().keys() == {"OK"}
+
+
+def test_envoy_carries_http_too_but_nobodys_metrics(stack: Stack) -> None:
+    with urllib.request.urlopen(f"{stack.http}/readyz", timeout=10) as page:
+        assert page.status == 200
+    with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+        urllib.request.urlopen(f"{stack.http}/metrics", timeout=10)
+    refused.value.close()
+
+
+def test_a_replica_that_is_killed_under_load_is_not_missed(stack: Stack) -> None:
+    killed = stack.containers("server")[0]
+    with SteadyLoad(stack.target, CALLERS) as load:
+        load.wait_for_more(300)
+        docker("kill", "--signal", "KILL", killed)
+        load.wait_for_more(1000)
+    assert load.outcomes().keys() == {"OK"}
+    docker("start", killed)
+    stack.wait_healthy("server", REPLICAS)
+
+
+def test_a_replica_that_is_stopped_under_load_is_not_missed_and_exits_0(stack: Stack) -> None:
+    stopped = stack.containers("server")[0]
+    with SteadyLoad(stack.target, CALLERS) as load:
+        load.wait_for_more(300)
+        docker("stop", "--time", "30", stopped)
+        load.wait_for_more(1000)
+    assert load.outcomes().keys() == {"OK"}
+    assert inspect(stopped)["State"]["ExitCode"] == 0
+    docker("start", stopped)
+    stack.wait_healthy("server", REPLICAS)
