@@ -4,12 +4,12 @@ Not part of `make test`: it needs a container engine. `make test-compose` runs i
 """
 
 import json
-import subprocess
 from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from support.compose import BUILD_SECONDS, UP_SECONDS, Stack, docker, inspect, require_engine
+from support.compose import BUILD_SECONDS, UP_SECONDS, Stack
+from support.engine import attempt, docker, inspect, require_engine
 from support.waiting import until
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS + UP_SECONDS)
@@ -44,12 +44,12 @@ def container() -> Iterator[str]:
     """A name for a container; whatever bears it is gone at the end."""
     name = f"digits-test-{uuid4().hex[:8]}"
     yield name
-    docker("rm", "--force", "--volumes", name, check=False)
+    attempt("rm", "--force", "--volumes", name)
 
 
 def imports(image: str, module: str) -> bool:
-    command = ["docker", "run", "--rm", "--network=none", "--entrypoint=python", image, "-c", f"import {module}"]
-    return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode == 0
+    run = ("run", "--rm", "--network=none", "--entrypoint=python", image)
+    return attempt(*run, "-c", f"import {module}").returncode == 0
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -84,24 +84,17 @@ def test_the_training_image_leaves_versions_in_its_volume_and_no_litter(volume: 
 def test_training_that_is_told_to_stop_as_the_first_process_saves_its_state_and_goes_on_from_it(container: str) -> None:
     run = (*LOCKED_UP, f"--name={container}", "digits-training", "train", "--epochs=200")
     docker("run", "--detach", *run)
-    until(lambda: "2/200" in logs(container), "two epochs are trained", UP_SECONDS)
+    until(lambda: "2/200" in docker("logs", container), "two epochs are trained", UP_SECONDS)
     docker("stop", "--time=30", container)
     assert inspect(container)["State"]["ExitCode"] == 143
     docker("start", container)
-    until(lambda: "resuming after" in logs(container), "training goes on from the state it saved", UP_SECONDS)
+    until(lambda: "resuming after" in docker("logs", container), "training goes on from the state it saved", UP_SECONDS)
 
 
 def test_the_server_needs_no_shell_turns_healthy_and_exits_0_on_sigterm(volume: str, container: str) -> None:
     run = (*LOCKED_UP, *NO_SHELL, f"--volume={volume}:/models:ro", f"--name={container}", "digits-server")
     docker("run", "--detach", *run)
     until(lambda: inspect(container)["State"]["Health"]["Status"] == "healthy", "the server is healthy", 60)
-    shell = subprocess.run(["docker", "exec", container, "sh", "-c", "true"], capture_output=True, check=False)  # noqa: S607
-    assert shell.returncode != 0
+    assert attempt("exec", container, "sh", "-c", "true").returncode != 0
     docker("stop", "--time=30", container)
     assert inspect(container)["State"]["ExitCode"] == 0
-
-
-def logs(name: str) -> str:
-    """What a container has said on both of its streams."""
-    command = ["docker", "logs", name]
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.compose import BUILD_SECONDS, UP_SECONDS, Stack, docker, inspect, require_engine
+from support.compose import BUILD_SECONDS, UP_SECONDS, Stack
+from support.engine import docker, inspect, require_engine
 from support.steady_load import SteadyLoad
 from support.waiting import until
 

@@ -7,9 +7,10 @@ import subprocess
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import pytest
+from support.engine import DOCKER, attempt, docker, inspect
 from support.ports import free_port
 from support.waiting import until
 
@@ -21,32 +22,12 @@ UP_SECONDS = 300.0
 """Deadline for training and for every replica to become healthy."""
 
 
-def docker(*arguments: str, seconds: float = 60.0, check: bool = True) -> str:
-    """What `docker …` prints."""
-    done = subprocess.run(
-        ["docker", *arguments],  # noqa: S607 - whichever engine is installed
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
-    assert not check or done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
-    return done.stdout.strip()
-
-
-def require_engine() -> None:
-    """Ends the test run, saying so, where no engine answers."""
-    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:  # noqa: S607
-        pytest.exit("no container engine answers: start one (dockerd), then call make test-compose again", 1)
-
-
 def compose_command() -> list[str]:
     """`docker compose`, or the classic `docker-compose`, whichever there is."""
-    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)  # noqa: S607
-    if plugin.returncode == 0:
-        return ["docker", "compose"]
-    if shutil.which("docker-compose"):
-        return ["docker-compose"]
+    if attempt("compose", "version").returncode == 0:
+        return [DOCKER, "compose"]
+    if classic := shutil.which("docker-compose"):
+        return [classic]
     pytest.exit("neither docker compose nor docker-compose is installed", 1)
 
 
@@ -61,7 +42,7 @@ class Stack:
         self._command = [*compose_command(), *(part for file in FILES for part in ("--file", file))]
         self._command += ["--project-name", self.project]
 
-    def __enter__(self) -> "Stack":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,8 +84,3 @@ class Stack:
         with urllib.request.urlopen(url, timeout=10) as page:
             results = json.load(page)["data"]["result"]
         return {result["metric"].get("instance", ""): float(result["value"][1]) for result in results}
-
-
-def inspect(name: str) -> dict[str, Any]:
-    """What the engine knows of a container or an image."""
-    return dict(json.loads(docker("inspect", name))[0])

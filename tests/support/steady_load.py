@@ -36,7 +36,7 @@ class SteadyLoad:
             thread.join(2 * CALL_SECONDS)
 
     def outcomes(self) -> dict[str, int]:
-        """"OK", or the status and its message, and how many calls came to it."""
+        """How many calls came to "OK", or to a status with its message."""
         with self._counting:
             return dict(self._outcomes)
 
