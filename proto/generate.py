@@ -16,6 +16,10 @@ PROTO_ROOT = Path(__file__).resolve().parent
 PROTOS = sorted(path.relative_to(PROTO_ROOT) for path in PROTO_ROOT.glob("digits/**/*.proto"))
 STUB_SUFFIXES = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 
+SHARED_POOL, OWN_POOL = "_descriptor_pool.Default()", "_descriptor_pool.DescriptorPool()"
+"""Where a stub registers the names of its .proto: for all of the process, where a name may be registered once, or for
+itself alone."""
+
 
 def generate(out: Path) -> None:
     """Writes the stubs of every .proto below `out`, in the folders of their packages."""
@@ -34,6 +38,17 @@ def generate(out: Path) -> None:
         if "\nservice " not in (PROTO_ROOT / proto).read_text():
             for suffix in ("_pb2_grpc.py", "_pb2_grpc.pyi"):
                 out.joinpath(proto).with_name(proto.stem + suffix).unlink(missing_ok=True)
+    for proto in PROTOS:
+        if "\npackage digits." not in (PROTO_ROOT / proto).read_text():
+            _keep_names_private(out / proto.with_name(proto.stem + "_pb2.py"))
+
+
+def _keep_names_private(stub: Path) -> None:
+    """Names of a public protocol are in other packages' stubs too, and both must fit into one process."""
+    text = stub.read_text()
+    if text.count(SHARED_POOL) != 1:
+        raise SystemExit(f"{stub.name}: expected {SHARED_POOL} once; the compiler writes stubs otherwise than it did")
+    stub.write_text(text.replace(SHARED_POOL, OWN_POOL))
 
 
 def stubs(root: Path) -> dict[str, str]:

@@ -1,0 +1,121 @@
+"""What the Open Inference Protocol asks for, whatever carried the question: readiness, metadata, inference."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from digits.v1.prediction_pb2 import ModelVersionStatus
+from digits_server.calls import Call
+from digits_server.errors import NotFound
+from digits_server.open_inference.tensors import (
+    FILE_INPUT,
+    OUTPUTS,
+    PIXEL_INPUT,
+    InputTensor,
+    OutputTensor,
+    TensorKind,
+    images_or_files,
+    outputs,
+    requested,
+)
+from digits_server.service import PredictionService
+from digits_server.settings import MODEL_NAME
+
+SERVER_NAME = "digits-server"
+EXTENSIONS = ("binary_tensor_data",)
+"""Over HTTP, tensors may follow the JSON as raw bytes."""
+
+FORMATS = {"litert": "tflite", "keras": "keras"}
+"""What a runtime reads: the second half of a platform's name, <project>_<format>."""
+
+MAX_VERSION_DIGITS = 18
+"""Digits of a version's number: those of the largest that fits into 64 bits, less one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetadata:
+    """One model as callers may use it."""
+
+    versions: tuple[str, ...]
+    platform: str
+    name: str = MODEL_NAME
+    inputs: tuple[TensorKind, ...] = (PIXEL_INPUT,)
+    outputs: tuple[TensorKind, ...] = OUTPUTS
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """Remarks. Tools fill every input that they are told of, so that the one to use instead is told of here."""
+        return {FILE_INPUT.name: f"{FILE_INPUT.datatype} [N], PNG or JPEG files, in place of {PIXEL_INPUT.name}"}
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """One question. `version` is empty for the current one; `outputs` are names, none for all."""
+
+    model: str
+    version: str
+    inputs: Sequence[InputTensor]
+    outputs: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class InferReply:
+    """Its answer, by one version."""
+
+    version: int
+    outputs: list[OutputTensor]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInference:
+    """The protocol's questions, answered by the service. Errors are ServingError."""
+
+    service: PredictionService
+
+    @property
+    def ready(self) -> bool:
+        """Whether predictions are answered now."""
+        return self.service.models.ready
+
+    @property
+    def server_version(self) -> str:
+        return version(SERVER_NAME)
+
+    def model_ready(self, name: str, version: str) -> bool:
+        """Whether one version, or with "" the model as such, answers now. Raises NotFound for one never seen."""
+        number = _number(name, version)
+        if number and number not in {status.version for status in self.service.models.statuses()}:
+            raise NotFound(f"model_version: {number} does not exist")
+        return self.ready and (not number or version in self._serving())
+
+    def model_metadata(self, name: str, version: str) -> ModelMetadata:
+        """The model's versions and tensors. Raises NotFound, or Unavailable while no model is loaded."""
+        runtime = self.service.models.get(_number(name, version)).runtime.name
+        return ModelMetadata(self._serving(), f"{runtime}_{FORMATS[runtime]}")
+
+    async def infer(self, request: InferRequest, call: Call) -> InferReply:
+        """Classifies what the inputs hold. Raises ServingError, counted like that of any prediction."""
+        with self.service.metrics.rejections:
+            number = _number(request.model, request.version)
+            kinds = requested(request.outputs)
+            inputs = images_or_files(request.inputs)
+        answer = await self.service.classify(inputs, number, call)
+        return InferReply(answer.version, outputs(kinds, answer))
+
+    def _serving(self) -> tuple[str, ...]:
+        return tuple(
+            str(status.version)
+            for status in self.service.models.statuses()
+            if status.state == ModelVersionStatus.SERVING
+        )
+
+
+def _number(name: str, version: str) -> int:
+    """The version as a number, 0 for the current one. Raises NotFound for another model, or for no number."""
+    if name != MODEL_NAME:
+        raise NotFound(f"model_name: no model of this name is served; expected {MODEL_NAME}")
+    if not version:
+        return 0
+    if not (version.isascii() and version.isdecimal() and len(version) <= MAX_VERSION_DIGITS and int(version)):
+        raise NotFound("model_version: expected a positive integer, or nothing for the current version")
+    return int(version)

@@ -1,0 +1,203 @@
+"""The tensors this server takes and gives under the Open Inference Protocol, and what they mean.
+
+Pure functions: whatever brought a tensor, gRPC or HTTP, raw bytes or typed numbers, it is read here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_server.errors import InvalidRequest
+from digits_server.images import PIXELS, SIDE
+from digits_server.runtimes import Images
+from digits_server.service import Classified
+
+UINT8, INT64, FP32, BYTES = "UINT8", "INT64", "FP32", "BYTES"
+
+DTYPES = {UINT8: np.dtype("<u1"), INT64: np.dtype("<i8"), FP32: np.dtype("<f4")}
+"""How the elements of a datatype lie in raw contents: little-endian whatever the machine."""
+
+LENGTH_BYTES = 4
+"""Before each element of raw BYTES: its length."""
+
+IMAGE_SHAPES = ((SIDE, SIDE), (PIXELS,), (SIDE, SIDE, 1), (1, SIDE, SIDE))
+"""What may follow N in the shape of `images`: the same 784 pixels in the same order."""
+
+ANY_SIZE = -1
+"""How metadata says N."""
+
+SHOWN_SIZES = 6
+"""Sizes of a caller's shape that an error repeats."""
+
+UNSUPPORTED = frozenset(("classification", "shared_memory_region"))
+"""Parameters of other servers' extensions that would change the answer, so that ignoring them would mislead."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorKind:
+    """Name, datatype and shape as metadata tells them."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+PIXEL_INPUT = TensorKind("images", UINT8, (ANY_SIZE, SIDE, SIDE))
+FILE_INPUT = TensorKind("image_files", BYTES, (ANY_SIZE,))
+OUTPUTS = (
+    TensorKind("digits", INT64, (ANY_SIZE,)),
+    TensorKind("confidences", FP32, (ANY_SIZE,)),
+    TensorKind("probabilities", FP32, (ANY_SIZE, 10)),
+)
+
+Contents = bytes | memoryview | NDArray[np.generic] | list[bytes]
+"""Of an input: raw bytes, or the elements themselves: numbers of any shape, or one bytes object each."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputTensor:
+    """One input as its caller described it; nothing of it is checked yet."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    contents: Contents
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTensor:
+    """One output: `values` has its shape, and the dtype of its datatype in DTYPES."""
+
+    name: str
+    datatype: str
+    values: NDArray[np.generic]
+
+
+def images_or_files(inputs: Sequence[InputTensor]) -> Images | list[bytes]:
+    """What to classify: pixels, uint8[N, 28, 28], or N image files. Raises InvalidRequest."""
+    expected = f"expected one tensor, {PIXEL_INPUT.name} or {FILE_INPUT.name}"
+    if len(inputs) != 1:
+        raise InvalidRequest(f"inputs: {expected}, got {len(inputs)}")
+    if inputs[0].name == PIXEL_INPUT.name:
+        return _images(inputs[0])
+    if inputs[0].name == FILE_INPUT.name:
+        return _files(inputs[0])
+    raise InvalidRequest(f"inputs: {expected}, got one of another name")
+
+
+def requested(names: Sequence[str]) -> tuple[TensorKind, ...]:
+    """The outputs of these names, in their order; all of them when none is named. Raises InvalidRequest."""
+    if not names:
+        return OUTPUTS
+    kinds = {kind.name: kind for kind in OUTPUTS}
+    if len(set(names)) < len(names) or not kinds.keys() >= set(names):
+        raise InvalidRequest(f"outputs: expected names among {', '.join(kinds)}, each at most once")
+    return tuple(kinds[name] for name in names)
+
+
+def refuse_unsupported(parameters: Sequence[str]) -> None:
+    """Raises InvalidRequest when one of these parameter names asks for an extension this server has not."""
+    for name in UNSUPPORTED.intersection(parameters):
+        raise InvalidRequest(f"parameters: {name} is not supported")
+
+
+def outputs(kinds: Sequence[TensorKind], answer: Classified) -> list[OutputTensor]:
+    """The tensors of one answer, one for each of `kinds`."""
+    values = {"digits": answer.digits, "confidences": answer.confidences, "probabilities": answer.probabilities}
+    return [
+        OutputTensor(kind.name, kind.datatype, values[kind.name].astype(DTYPES[kind.datatype], copy=False))
+        for kind in kinds
+    ]
+
+
+def _images(tensor: InputTensor) -> Images:
+    shape = tuple(tensor.shape)
+    if shape[1:] not in IMAGE_SHAPES or shape[0] < 1:
+        raise InvalidRequest(
+            "images: expected the shape [N, 28, 28], [N, 784], [N, 28, 28, 1] or [N, 1, 28, 28] with N at least 1, "
+            f"got {_shown(shape)}"
+        )
+    if tensor.datatype == UINT8:
+        values = _numbers(tensor, shape)
+        if values.dtype != np.uint8 and values.max() > 255:
+            raise InvalidRequest("images: expected grey levels from 0 to 255, got a number above")
+        return values.astype(np.uint8, copy=False).reshape(-1, SIDE, SIDE)
+    if tensor.datatype == FP32:
+        return grey_levels(_numbers(tensor, shape)).reshape(-1, SIDE, SIDE)
+    raise InvalidRequest(f"images: expected the datatype {UINT8} or {FP32}")
+
+
+def grey_levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Grey levels as float32, 0 to 255, rounded to whole ones.
+
+    Raises InvalidRequest for what lies outside, and when no number is above 1 but some above 0: those are pixels scaled
+    to 0…1, which read as grey levels would be a black image, and answered with a digit all the same.
+    """
+    least, most = float(values.min()), float(values.max())
+    if not (least >= 0 and most <= 255):  # asked this way round, NaN fails too
+        raise InvalidRequest("images: expected grey levels from 0 to 255, got numbers outside or none")
+    if 0 < most <= 1:
+        raise InvalidRequest(
+            "images: expected grey levels from 0 to 255, got none above 1; multiply pixels of 0 to 1 by 255"
+        )
+    return np.rint(values).astype(np.uint8)
+
+
+def _numbers(tensor: InputTensor, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    """The elements as an array of any shape, as many as `shape` says. Raises InvalidRequest."""
+    contents, dtype, count = tensor.contents, DTYPES[tensor.datatype], prod(shape)
+    if isinstance(contents, np.ndarray):
+        if contents.size != count:
+            raise InvalidRequest(
+                f"{tensor.name}: expected {count} elements for the shape {_shown(shape)}, got {contents.size}"
+            )
+        if contents.ndim > 1 and contents.shape != shape:
+            raise InvalidRequest(
+                f"{tensor.name}: expected elements flat or nested as {_shown(shape)}, got {_shown(contents.shape)}"
+            )
+        return contents
+    if isinstance(contents, list):
+        raise InvalidRequest(f"{tensor.name}: expected {count} numbers, got bytes")
+    if len(contents) != count * dtype.itemsize:
+        raise InvalidRequest(
+            f"{tensor.name}: expected {count * dtype.itemsize} bytes for {tensor.datatype} of the shape "
+            f"{_shown(shape)}, got {len(contents)}"
+        )
+    return np.frombuffer(contents, dtype)
+
+
+def _files(tensor: InputTensor) -> list[bytes]:
+    shape = tuple(tensor.shape)
+    if tensor.datatype != BYTES:
+        raise InvalidRequest(f"image_files: expected the datatype {BYTES}")
+    if not shape or shape[1:] not in ((), (1,)) or shape[0] < 1:
+        raise InvalidRequest(f"image_files: expected the shape [N] or [N, 1] with N at least 1, got {_shown(shape)}")
+    if isinstance(tensor.contents, np.ndarray):
+        raise InvalidRequest("image_files: expected bytes, got numbers")
+    files = tensor.contents if isinstance(tensor.contents, list) else list(_length_prefixed(tensor.contents))
+    if len(files) != shape[0]:
+        raise InvalidRequest(f"image_files: expected {shape[0]} files for the shape {_shown(shape)}, got {len(files)}")
+    return files
+
+
+def _length_prefixed(raw: bytes | memoryview) -> Iterator[bytes]:
+    """The elements of raw BYTES. Raises InvalidRequest when they do not end where `raw` does."""
+    at = 0
+    while at < len(raw):
+        start = at + LENGTH_BYTES
+        at = start + int.from_bytes(raw[at:start], "little")
+        if start > len(raw) or at > len(raw):
+            raise InvalidRequest(
+                f"image_files: expected each file after its length in {LENGTH_BYTES} bytes, little-endian; "
+                "the contents end in the middle of one"
+            )
+        yield bytes(raw[start:at])
+
+
+def _shown(shape: Sequence[int]) -> str:
+    """A shape for an error message, however long its caller made it."""
+    sizes = [str(size) for size in shape[:SHOWN_SIZES]]
+    return f"[{', '.join(sizes)}{', …' if len(shape) > SHOWN_SIZES else ''}]"
