@@ -5,10 +5,14 @@ import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
+from starlette.applications import Starlette
+
 from digits_server.decoding import FileDecoder
 from digits_server.health import Health
 from digits_server.lifecycle import Lifecycle
 from digits_server.metrics import Metrics
+from digits_server.open_inference.grpc import INFERENCE_SERVICE
+from digits_server.open_inference.protocol import OpenInference
 from digits_server.registry import ModelRegistry
 from digits_server.reloading import Reloading
 from digits_server.rpcs import PREDICTION_SERVICE, StreamRpc, UnaryRpc, all_rpcs
@@ -17,7 +21,8 @@ from digits_server.settings import Settings
 from digits_server.sources import model_source
 from digits_server.tls import Identity, identity
 from digits_server.transports import Transport
-from digits_server.web.pages import application
+from digits_server.web.open_inference import OpenInferenceRoutes
+from digits_server.web.pages import operations
 from digits_server.web.server import WebServer
 
 Connect = Callable[[list[UnaryRpc | StreamRpc], Reloading[Identity] | None], Transport]
@@ -49,15 +54,23 @@ class App:
             max_pixels=settings.max_image_pixels,
         )
         service = PredictionService(self._models, self._decoder, metrics, settings.max_stream_window)
-        self._health = Health((PREDICTION_SERVICE,), self._models.draining)
+        inference = OpenInference(service)
+        self._health = Health((PREDICTION_SERVICE, INFERENCE_SERVICE), self._models.draining)
         self._identity = identity(settings)
         if own := self._identity:
             metrics.watch_certificate(lambda: own.value.expires)
         self._transport = (connect or self._grpcio)(
-            all_rpcs(service, self._health, metrics, reflection=settings.reflection), self._identity
+            all_rpcs(service, inference, self._health, metrics, reflection=settings.reflection), self._identity
         )
         self._web = WebServer(
-            application(metrics.registry, lambda: self._models.ready),
+            Starlette(
+                routes=[
+                    *operations(metrics.registry, lambda: self._models.ready),
+                    *OpenInferenceRoutes(
+                        inference, metrics.http, settings.max_message_bytes, settings.http_timeout
+                    ).routes(),
+                ]
+            ),
             settings.host,
             settings.http_port,
             max_connections=settings.max_connections,

@@ -77,6 +77,26 @@ class RpcMetrics:
         self._seconds.observe(seconds)
 
 
+class HttpMetrics:
+    """Requests answered over HTTP by route, which is a pattern of paths and never a path itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            registry, "digits_http_requests", "HTTP requests answered, by route and status.", ("route", "status")
+        )
+        self._seconds = Histogram(
+            registry,
+            "digits_http_request_seconds",
+            "Seconds from a request's headers to its answer.",
+            RPC_SECONDS,
+            ("route",),
+        )
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+
 class Rejections:
     """A context in which predictions are made: counts why there are none. May be entered again and again."""
 
@@ -109,6 +129,7 @@ class Metrics:
         self.rpc_seconds = Histogram(
             registry, "grpc_server_handling_seconds", "Seconds from start to end.", RPC_SECONDS, RPC_LABELS
         )
+        self.http = HttpMetrics(registry)
         self.predictions = PredictionCounts(registry)
         self._batch_size = Histogram(registry, "digits_batch_size", "Images of a batch.", BATCH_IMAGES).labels()
         self._queue_seconds = Histogram(

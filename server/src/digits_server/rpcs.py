@@ -21,8 +21,9 @@ from digits_server.calls import Call
 from digits_server.errors import InvalidRequest, ServingError, Status
 from digits_server.health import Health
 from digits_server.metrics import Metrics, RpcMetrics
+from digits_server.open_inference.grpc import INFERENCE_SERVICE, inference_rpcs
+from digits_server.open_inference.protocol import OpenInference
 from digits_server.service import PredictionService
-from digits_server.streaming import until
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class StreamRpc(Rpc):
 
 
 def all_rpcs(
-    service: PredictionService, health: Health, metrics: Metrics, *, reflection: bool
+    service: PredictionService, inference: OpenInference, health: Health, metrics: Metrics, *, reflection: bool
 ) -> list[UnaryRpc | StreamRpc]:
     """Every RPC of the server."""
 
@@ -161,16 +162,12 @@ def all_rpcs(
         unary(HEALTH_SERVICE, "Check", health_check, health.check),
         unary(HEALTH_SERVICE, "List", protobuf(health_pb2.HealthListRequest), health.list_all),
         stream(HEALTH_SERVICE, "Watch", health_check, health.watch, takes_stream=False),
+        *(unary(INFERENCE_SERVICE, name, protobuf(kind), answer) for name, kind, answer in inference_rpcs(inference)),
     ]
     if reflection:
-        from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio
-        from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+        from digits_server.reflection import SERVICE_NAME, ServerReflectionRequest, reflect
 
-        servicer = aio.ReflectionServicer(sorted({rpc.service for rpc in rpcs} | {SERVICE_NAME}))
-
-        def info(requests: AsyncIterator[Any], _call: Call) -> Any:
-            return servicer.ServerReflectionInfo(until(service.models.draining, requests), None)
-
+        info = reflect({rpc.service for rpc in rpcs}, service.models.draining)
         form = protobuf(ServerReflectionRequest)
         rpcs.append(stream(SERVICE_NAME, "ServerReflectionInfo", form, info, takes_stream=True))
     return rpcs

@@ -67,9 +67,12 @@ class Settings:
         None, FILE, "Mutual TLS: authorities that sign the certificates of callers, PEM. Nobody else is taken."
     )
 
-    max_message_bytes: int = setting(4 * 1024 * 1024, BYTES, "One request message.", section="Requests")
+    max_message_bytes: int = setting(
+        4 * 1024 * 1024, BYTES, "One request message or the body of an HTTP request.", section="Requests"
+    )
     max_image_files: int = setting(64, COUNT, "Image files in one request.")
     max_image_pixels: int = setting(16_777_216, COUNT, "Pixels of one image file, width × height.")
+    http_timeout: float = setting(30.0, SECONDS, "From an HTTP request's headers to its prediction.")
     max_stream_window: int = setting(16, COUNT, "Requests of one stream that may be in work at once.")
 
     max_batch_size: int = setting(1024, COUNT, "Images the model sees at once.", section="Queues")

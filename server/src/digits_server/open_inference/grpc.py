@@ -1,10 +1,14 @@
 """The protocol's messages over gRPC, into its questions and out of its answers."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain
+from typing import Any
 
 import numpy as np
+from google.protobuf.message import Message
 
 from digits.inference.inference_pb2 import (
+    DESCRIPTOR,
     InferTensorContents,
     ModelInferRequest,
     ModelInferResponse,
@@ -21,7 +25,14 @@ from digits.inference.inference_pb2 import (
 )
 from digits_server.calls import Call
 from digits_server.errors import InvalidRequest
-from digits_server.open_inference.protocol import EXTENSIONS, SERVER_NAME, InferReply, InferRequest, OpenInference
+from digits_server.open_inference.protocol import (
+    EXTENSIONS,
+    SERVER_NAME,
+    InferReply,
+    InferRequest,
+    OpenInference,
+    server_version,
+)
 from digits_server.open_inference.tensors import (
     BYTES,
     FP32,
@@ -35,12 +46,29 @@ from digits_server.open_inference.tensors import (
 )
 from digits_server.settings import MODEL_NAME
 
+INFERENCE_SERVICE = DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+
+Behaviour = Callable[[Any, Call], Awaitable[Message]]
+
 TYPED = {UINT8: "uint_contents", INT64: "int64_contents", FP32: "fp32_contents", BYTES: "bytes_contents"}
 """The field of InferTensorContents that holds the elements of a datatype."""
 
 
+def inference_rpcs(inference: OpenInference) -> list[tuple[str, type[Message], Behaviour]]:
+    """The methods of the service: name, type of the request, and what answers it."""
+    service = GrpcInference(inference)
+    return [
+        ("ServerLive", ServerLiveRequest, service.server_live),
+        ("ServerReady", ServerReadyRequest, service.server_ready),
+        ("ModelReady", ModelReadyRequest, service.model_ready),
+        ("ServerMetadata", ServerMetadataRequest, service.server_metadata),
+        ("ModelMetadata", ModelMetadataRequest, service.model_metadata),
+        ("ModelInfer", ModelInferRequest, service.model_infer),
+    ]
+
+
 class GrpcInference:
-    """`inference.GRPCInferenceService`: one method a RPC."""
+    """`inference.GRPCInferenceService`: a method for each RPC."""
 
     def __init__(self, inference: OpenInference) -> None:
         self._inference = inference
@@ -55,9 +83,7 @@ class GrpcInference:
         return ModelReadyResponse(ready=self._inference.model_ready(request.name, request.version))
 
     async def server_metadata(self, _request: ServerMetadataRequest, _call: Call) -> ServerMetadataResponse:
-        return ServerMetadataResponse(
-            name=SERVER_NAME, version=self._inference.server_version, extensions=EXTENSIONS
-        )
+        return ServerMetadataResponse(name=SERVER_NAME, version=server_version(), extensions=EXTENSIONS)
 
     async def model_metadata(self, request: ModelMetadataRequest, _call: Call) -> ModelMetadataResponse:
         metadata = self._inference.model_metadata(request.name, request.version)
@@ -79,8 +105,13 @@ class GrpcInference:
 
 def infer_request(message: ModelInferRequest) -> InferRequest:
     """The question in a message. Raises InvalidRequest when it contradicts itself."""
-    for owner in (message, *message.inputs, *message.outputs):
-        refuse_unsupported(owner.parameters)
+    refuse_unsupported(
+        chain(
+            message.parameters,
+            *(tensor.parameters for tensor in message.inputs),
+            *(output.parameters for output in message.outputs),
+        )
+    )
     return InferRequest(
         model=message.model_name,
         version=message.model_version,

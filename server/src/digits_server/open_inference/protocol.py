@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 
 from digits.v1.prediction_pb2 import ModelVersionStatus
@@ -77,10 +78,6 @@ class OpenInference:
         """Whether predictions are answered now."""
         return self.service.models.ready
 
-    @property
-    def server_version(self) -> str:
-        return version(SERVER_NAME)
-
     def model_ready(self, name: str, version: str) -> bool:
         """Whether one version, or with "" the model as such, answers now. Raises NotFound for one never seen."""
         number = _number(name, version)
@@ -108,6 +105,12 @@ class OpenInference:
             for status in self.service.models.statuses()
             if status.state == ModelVersionStatus.SERVING
         )
+
+
+@cache
+def server_version() -> str:
+    """Of the installed package, which is called like the server."""
+    return version(SERVER_NAME)
 
 
 def _number(name: str, version: str) -> int:

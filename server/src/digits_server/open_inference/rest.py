@@ -22,6 +22,7 @@ from digits_server.open_inference.protocol import (
     InferReply,
     InferRequest,
     ModelMetadata,
+    server_version,
 )
 from digits_server.open_inference.tensors import (
     BYTES,
@@ -54,7 +55,7 @@ class _Input(Struct):
     shape: list[Size]
     datatype: str
     parameters: Parameters | None = None
-    data: Raw | None = None
+    data: Raw = Raw()
 
 
 class _Output(Struct):
@@ -104,8 +105,7 @@ def infer_request(body: bytes, header_length: str | None, model: str, version: s
     message, raw = _split(body, header_length)
     request = _decoded(REQUEST, message, "the request")
     wanted = request.outputs or []
-    for owner in (request, *request.inputs, *wanted):
-        refuse_unsupported(list(owner.parameters or ()))
+    refuse_unsupported(name for part in (request, *request.inputs, *wanted) for name in part.parameters or ())
     question = InferRequest(model, version, _inputs(request.inputs, raw), [output.name for output in wanted])
     form = ReplyForm(
         request.id,
@@ -128,8 +128,8 @@ def infer_response(reply: InferReply, form: ReplyForm) -> tuple[bytes, dict[str,
     return b"".join([text, *raw]), {"content-type": BINARY, HEADER_LENGTH: str(len(text))}
 
 
-def server_metadata(version: str) -> dict[str, Any]:
-    return {"name": SERVER_NAME, "version": version, "extensions": EXTENSIONS}
+def server_metadata() -> dict[str, Any]:
+    return {"name": SERVER_NAME, "version": server_version(), "extensions": EXTENSIONS}
 
 
 def model_metadata(metadata: ModelMetadata) -> dict[str, Any]:
@@ -161,10 +161,11 @@ def _inputs(inputs: Sequence[_Input], raw: memoryview) -> list[InputTensor]:
     for index, tensor in enumerate(inputs):
         name = f"inputs[{index}]"
         size = (tensor.parameters or {}).get("binary_data_size")
-        if (size is None) == (tensor.data is None):
+        data = bytes(tensor.data)
+        if (size is None) == (not data):
             raise InvalidRequest(f"{name}: expected either data or the parameter binary_data_size")
-        if tensor.data is not None:
-            contents = _contents(tensor.datatype, bytes(tensor.data), name)
+        if data:
+            contents = _contents(tensor.datatype, data, name)
         elif not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(raw):
             raise InvalidRequest(
                 f"{name}.parameters.binary_data_size: expected bytes of the {len(raw)} that follow the JSON"

@@ -3,9 +3,10 @@
 Pure functions: whatever brought a tensor, gRPC or HTTP, raw bytes or typed numbers, it is read here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from digits_server.service import Classified
 
 UINT8, INT64, FP32, BYTES = "UINT8", "INT64", "FP32", "BYTES"
 
-DTYPES = {UINT8: np.dtype("<u1"), INT64: np.dtype("<i8"), FP32: np.dtype("<f4")}
+DTYPES: dict[str, np.dtype[Any]] = {UINT8: np.dtype("<u1"), INT64: np.dtype("<i8"), FP32: np.dtype("<f4")}
 """How the elements of a datatype lie in raw contents: little-endian whatever the machine."""
 
 LENGTH_BYTES = 4
@@ -53,7 +54,8 @@ OUTPUTS = (
     TensorKind("probabilities", FP32, (ANY_SIZE, 10)),
 )
 
-Contents = bytes | memoryview | NDArray[np.generic] | list[bytes]
+Numbers = NDArray[Any]
+Contents = bytes | memoryview | Numbers | list[bytes]
 """Of an input: raw bytes, or the elements themselves: numbers of any shape, or one bytes object each."""
 
 
@@ -73,7 +75,7 @@ class OutputTensor:
 
     name: str
     datatype: str
-    values: NDArray[np.generic]
+    values: Numbers
 
 
 def images_or_files(inputs: Sequence[InputTensor]) -> Images | list[bytes]:
@@ -98,7 +100,7 @@ def requested(names: Sequence[str]) -> tuple[TensorKind, ...]:
     return tuple(kinds[name] for name in names)
 
 
-def refuse_unsupported(parameters: Sequence[str]) -> None:
+def refuse_unsupported(parameters: Iterable[str]) -> None:
     """Raises InvalidRequest when one of these parameter names asks for an extension this server has not."""
     for name in UNSUPPORTED.intersection(parameters):
         raise InvalidRequest(f"parameters: {name} is not supported")
@@ -106,7 +108,11 @@ def refuse_unsupported(parameters: Sequence[str]) -> None:
 
 def outputs(kinds: Sequence[TensorKind], answer: Classified) -> list[OutputTensor]:
     """The tensors of one answer, one for each of `kinds`."""
-    values = {"digits": answer.digits, "confidences": answer.confidences, "probabilities": answer.probabilities}
+    values: dict[str, Numbers] = {
+        "digits": answer.digits,
+        "confidences": answer.confidences,
+        "probabilities": answer.probabilities,
+    }
     return [
         OutputTensor(kind.name, kind.datatype, values[kind.name].astype(DTYPES[kind.datatype], copy=False))
         for kind in kinds
@@ -130,7 +136,7 @@ def _images(tensor: InputTensor) -> Images:
     raise InvalidRequest(f"images: expected the datatype {UINT8} or {FP32}")
 
 
-def grey_levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+def grey_levels(values: Numbers) -> NDArray[np.uint8]:
     """Grey levels as float32, 0 to 255, rounded to whole ones.
 
     Raises InvalidRequest for what lies outside, and when no number is above 1 but some above 0: those are pixels scaled
@@ -143,10 +149,11 @@ def grey_levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
         raise InvalidRequest(
             "images: expected grey levels from 0 to 255, got none above 1; multiply pixels of 0 to 1 by 255"
         )
-    return np.rint(values).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(values).astype(np.uint8)
+    return levels
 
 
-def _numbers(tensor: InputTensor, shape: tuple[int, ...]) -> NDArray[np.generic]:
+def _numbers(tensor: InputTensor, shape: tuple[int, ...]) -> Numbers:
     """The elements as an array of any shape, as many as `shape` says. Raises InvalidRequest."""
     contents, dtype, count = tensor.contents, DTYPES[tensor.datatype], prod(shape)
     if isinstance(contents, np.ndarray):
@@ -166,7 +173,8 @@ def _numbers(tensor: InputTensor, shape: tuple[int, ...]) -> NDArray[np.generic]
             f"{tensor.name}: expected {count * dtype.itemsize} bytes for {tensor.datatype} of the shape "
             f"{_shown(shape)}, got {len(contents)}"
         )
-    return np.frombuffer(contents, dtype)
+    numbers: Numbers = np.frombuffer(contents, dtype)
+    return numbers
 
 
 def _files(tensor: InputTensor) -> list[bytes]:

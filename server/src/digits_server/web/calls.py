@@ -1,17 +1,21 @@
 """One HTTP request as a call: what is known of it beside its body, the bounds on it, and whether its caller waits."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
-from digits_server.errors import RequestTooLarge, Unavailable, Unimplemented
+from digits_server.errors import DeadlineExceeded, RequestTooLarge, Unavailable, Unimplemented
 
 Answer = TypeVar("Answer")
+
+POLITE = 4
+"""A body is read to its end though it is too large, and thrown away, up to so many times the limit: a caller cut off
+while it sends may never see the answer that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,35 +27,49 @@ class HttpCall:
     headers: Headers
 
     def metadata(self, name: str) -> str | None:
-        return self.headers.get(name)
+        values = self.headers.getlist(name)
+        return values[-1] if values else None
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body, never more than `limit` bytes of it and a piece. Raises RequestTooLarge or Unimplemented."""
+async def read_body(request: Request, limit: int, deadline: float) -> bytes:
+    """The body, of which at most `limit` bytes and a piece are kept.
+
+    Raises RequestTooLarge, Unimplemented, or DeadlineExceeded when it has not come by then (event-loop time, seconds).
+    """
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Unimplemented("compressed requests are not taken: send them with content-encoding identity")
-    length = request.headers.get("content-length", "0")
-    if int(length) > limit:  # h11 lets no other than digits pass
-        raise _too_large(length, limit)
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit:
-            raise _too_large(f"{len(body)} or more", limit)
+    size = 0
+    try:
+        async with asyncio.timeout_at(deadline):
+            async for piece in request.stream():
+                size += len(piece)
+                if size > POLITE * limit:
+                    break
+                if size <= limit:
+                    body += piece
+                else:
+                    body.clear()
+    except TimeoutError as error:
+        raise DeadlineExceeded("the body did not arrive in time (http_timeout)") from error
+    if size > limit:
+        raise RequestTooLarge(f"the body has {size} bytes or more; at most {limit} are taken (max_message_bytes)")
     return bytes(body)
 
 
-async def while_connected(request: Request, work: Awaitable[Answer]) -> Answer:
-    """The result of `work`, which is cancelled when the caller leaves: then ClientDisconnect is raised.
+async def while_connected(request: Request, work: Coroutine[Any, Any, Answer], deadline: float) -> Answer:
+    """The result of `work`, which is cancelled when its caller leaves or at the deadline (event-loop time, seconds).
 
-    The body must have been read. Raises Unavailable when the server itself gives up the work.
+    The body must have been read. Raises ClientDisconnect or DeadlineExceeded then, and Unavailable when the server
+    itself gives up the work.
     """
-    working = asyncio.ensure_future(work)
+    working = asyncio.create_task(work)
     leaving = asyncio.ensure_future(request.receive())
+    seconds = deadline - asyncio.get_running_loop().time()
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((working, leaving), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise ClientDisconnect
+            raise ClientDisconnect if leaving.done() else DeadlineExceeded("no answer was ready in time (http_timeout)")
         if working.cancelled():
             raise Unavailable("the server is draining")
         return working.result()
@@ -60,7 +78,3 @@ async def while_connected(request: Request, work: Awaitable[Answer]) -> Answer:
             task.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await task
-
-
-def _too_large(length: str, limit: int) -> RequestTooLarge:
-    return RequestTooLarge(f"the body has {length} bytes; at most {limit} are taken (max_message_bytes)")

@@ -4,14 +4,13 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 
-def application(registry: CollectorRegistry, ready: Callable[[], bool]) -> Starlette:
-    """The ASGI application; `ready` says whether a prediction would be answered now."""
+def operations(registry: CollectorRegistry, ready: Callable[[], bool]) -> list[Route]:
+    """The routes of whoever operates the server; `ready` says whether a prediction would be answered now."""
 
     async def metrics(request: Request) -> Response:
         """The metrics in the format the scraper asks for: Prometheus text or OpenMetrics."""
@@ -26,4 +25,4 @@ def application(registry: CollectorRegistry, ready: Callable[[], bool]) -> Starl
         """200 when predictions are answered, 503 while a model is loading or the server drains: send no calls then."""
         return PlainTextResponse("ready\n") if ready() else PlainTextResponse("not ready\n", status_code=503)
 
-    return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)])
+    return [Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)]

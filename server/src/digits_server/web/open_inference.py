@@ -1,0 +1,119 @@
+"""The Open Inference Protocol over HTTP: the routes below /v2."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from digits_server.errors import NotFound, ServingError
+from digits_server.metrics import HttpMetrics
+from digits_server.open_inference import rest
+from digits_server.open_inference.protocol import OpenInference
+from digits_server.settings import MODEL_NAME
+from digits_server.web.calls import HttpCall, read_body, while_connected
+from digits_server.web.errors import error_response
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+
+ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+CLIENT_GONE = 499
+"""The status counted for callers who left before their answer; nobody receives it."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInferenceRoutes:
+    """Answers over HTTP what `inference` answers.
+
+    max_body_bytes  bytes of one request's body
+    seconds         from a request's headers to its answer, at most
+    """
+
+    inference: OpenInference
+    metrics: HttpMetrics
+    max_body_bytes: int
+    seconds: float
+
+    def routes(self) -> list[Route]:
+        """Every route below /v2. The last one says of anything else that it is not there, in the protocol's way."""
+        return [
+            self._route("/v2", self._server_metadata),
+            self._route("/v2/", self._server_metadata),
+            self._route("/v2/health/live", self._server_live),
+            self._route("/v2/health/ready", self._server_ready),
+            *(self._route(model, self._model_metadata) for model in MODELS),
+            *(self._route(f"{model}/ready", self._model_ready) for model in MODELS),
+            *(self._route(f"{model}/infer", self._infer, "POST") for model in MODELS),
+            self._route("/v2/{rest:path}", self._unknown, *ANY_METHOD),
+        ]
+
+    def _route(self, path: str, endpoint: Endpoint, *methods: str) -> Route:
+        """`endpoint` with its errors as answers, and every answer counted under its path."""
+
+        async def answer(request: Request) -> Response:
+            begin = perf_counter()
+            response = await _answer(endpoint, request, path)
+            self.metrics.answered(path, response.status_code, perf_counter() - begin)
+            return response
+
+        return Route(path, answer, methods=methods or ("GET",))
+
+    async def _server_live(self, _request: Request) -> Response:
+        return JSONResponse({"live": True})
+
+    async def _server_ready(self, _request: Request) -> Response:
+        return _readiness({"ready": self.inference.ready})
+
+    async def _model_ready(self, request: Request) -> Response:
+        name, version = _model(request)
+        return _readiness({"name": MODEL_NAME, "ready": self.inference.model_ready(name, version)})
+
+    async def _server_metadata(self, _request: Request) -> Response:
+        return JSONResponse(rest.server_metadata())
+
+    async def _model_metadata(self, request: Request) -> Response:
+        return JSONResponse(rest.model_metadata(self.inference.model_metadata(*_model(request))))
+
+    async def _infer(self, request: Request) -> Response:
+        deadline = asyncio.get_running_loop().time() + self.seconds
+        with self.inference.service.metrics.rejections:
+            body = await read_body(request, self.max_body_bytes, deadline)
+            question, form = rest.infer_request(body, request.headers.get(rest.HEADER_LENGTH), *_model(request))
+        call = HttpCall(deadline, request.client, request.headers)
+        reply = await while_connected(request, self.inference.infer(question, call), deadline)
+        content, headers = rest.infer_response(reply, form)
+        return Response(content, headers=headers)
+
+    async def _unknown(self, _request: Request) -> Response:
+        raise NotFound("the protocol has no such path, or not with this method")
+
+
+async def _answer(endpoint: Endpoint, request: Request, path: str) -> Response:
+    try:
+        return await endpoint(request)
+    except ServingError as error:
+        return error_response(error)
+    except ClientDisconnect:
+        return Response(status_code=CLIENT_GONE)
+    except Exception:
+        log.exception("%s failed", path)
+        return error_response(ServingError("the server failed on this request; its log says why"))
+
+
+def _model(request: Request) -> tuple[str, str]:
+    """The name and the version, "" for the current one, in a request's path."""
+    return request.path_params["name"], request.path_params.get("version", "")
+
+
+def _readiness(content: dict[str, Any]) -> Response:
+    return JSONResponse(content, 200 if content["ready"] else 503)
