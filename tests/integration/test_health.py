@@ -12,9 +12,10 @@ from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 pytestmark = OVER_BOTH_TRANSPORTS
 
 SERVICE = "digits.v1.PredictionService"
+OPEN_INFERENCE = "inference.GRPCInferenceService"
 
 
-@pytest.mark.parametrize("service", ["", SERVICE])
+@pytest.mark.parametrize("service", ["", SERVICE, OPEN_INFERENCE])
 def test_a_ready_server_says_serving(server: ServerProcess, service: str) -> None:
     with server.channel() as channel:
         reply = HealthStub(channel).Check(HealthCheckRequest(service=service), timeout=DEADLINE)
@@ -38,7 +39,7 @@ def test_a_watcher_of_an_unknown_service_is_told_so(server: ServerProcess) -> No
 def test_list_names_every_service(server: ServerProcess) -> None:
     with server.channel() as channel:
         reply = HealthStub(channel).List(HealthListRequest(), timeout=DEADLINE)
-    assert set(reply.statuses) == {"", SERVICE}
+    assert set(reply.statuses) == {"", SERVICE, OPEN_INFERENCE}
 
 
 def test_a_watcher_sees_serving_then_not_serving_when_the_server_drains(repository: Path) -> None:
@@ -54,9 +55,10 @@ def test_a_watcher_sees_serving_then_not_serving_when_the_server_drains(reposito
 def test_reflection_describes_the_service_to_tools(server: ServerProcess) -> None:
     with server.channel() as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
-        assert {SERVICE, "grpc.health.v1.Health"} <= set(database.get_services())
-        file = database.FindFileContainingSymbol(SERVICE)
-    assert [method.name for method in file.service[0].method] == ["Predict", "PredictStream", "GetModel"]
+        assert {SERVICE, OPEN_INFERENCE, "grpc.health.v1.Health"} <= set(database.get_services())
+        described = [database.FindFileContainingSymbol(name).service[0] for name in (SERVICE, OPEN_INFERENCE)]
+    assert [method.name for method in described[0].method] == ["Predict", "PredictStream", "GetModel"]
+    assert len(described[1].method) == 6
 
 
 def test_reflection_can_be_turned_off(repository: Path) -> None:

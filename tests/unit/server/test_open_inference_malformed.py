@@ -1,0 +1,233 @@
+"""Malformed messages of the Open Inference Protocol: a sentence for each, whatever was sent, and never a failure."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
+from support.open_inference import grpc_message, grpc_request, rest_request
+
+from digits.inference.inference_pb2 import ModelInferRequest
+from digits_server.errors import InvalidRequest
+from digits_server.open_inference import grpc, rest
+from digits_server.open_inference.tensors import images_or_files, requested
+
+
+def images(**fields: Any) -> dict[str, Any]:
+    return {"name": "images", "datatype": "UINT8", "shape": [1, 784], **fields}
+
+
+PIXELS = {"uint_contents": [0] * 784}
+BAD_GRPC: dict[str, tuple[dict[str, Any], str]] = {
+    "no input": ({}, "expected one tensor, images or image_files, got 0"),
+    "an input of another name": ({"inputs": [images(name="x", contents=PIXELS)]}, "got one of another name"),
+    "the same input twice": ({"inputs": [images(contents=PIXELS)] * 2}, "expected one tensor"),
+    "raw and typed": (
+        {"inputs": [images(contents=PIXELS)], "raw_input_contents": [bytes(784)]},
+        "expected none beside",
+    ),
+    "two raw contents for one input": ({"inputs": [images()], "raw_input_contents": [b"", b""]}, "one for each of 1"),
+    "no contents": ({"inputs": [images()]}, "expected 784 elements"),
+    "one byte short": ({"inputs": [images()], "raw_input_contents": [bytes(783)]}, "expected 784 bytes"),
+    "one number over": ({"inputs": [images(contents={"uint_contents": [0] * 785})]}, "got 785"),
+    "a number above 255": ({"inputs": [images(contents={"uint_contents": [256] * 784})]}, "got a number above"),
+    "an unknown datatype": ({"inputs": [images(datatype="INT8", contents=PIXELS)]}, "datatype UINT8 or FP32"),
+    "no datatype": ({"inputs": [images(datatype="", contents=PIXELS)]}, "datatype UINT8 or FP32"),
+    "contents of another type": ({"inputs": [images(datatype="FP32", contents=PIXELS)]}, "expected fp32_contents"),
+    "no shape": ({"inputs": [images(shape=[], contents=PIXELS)]}, "got []"),
+    "no image": ({"inputs": [images(shape=[0, 784])]}, "N at least 1, got [0, 784]"),
+    "a negative size": ({"inputs": [images(shape=[-1, 784], contents=PIXELS)]}, "got [-1, 784]"),
+    "sizes whose product overflows": ({"inputs": [images(shape=[2**62, 784], contents=PIXELS)]}, "got 784"),
+    "a thousand dimensions": ({"inputs": [images(shape=[1] * 1000, contents=PIXELS)]}, "…]"),
+    "images on their side": ({"inputs": [images(shape=[784, 1], contents=PIXELS)]}, "[N, 28, 28]"),
+    "an unknown output": ({"inputs": [images(contents=PIXELS)], "outputs": [{"name": "x"}]}, "names among digits"),
+    "the same output twice": (
+        {"inputs": [images(contents=PIXELS)], "outputs": [{"name": "digits"}] * 2},
+        "each at most once",
+    ),
+    "files as pixels": ({"inputs": [images(name="image_files", contents=PIXELS)]}, "datatype BYTES"),
+    "files in two columns": (
+        {"inputs": [images(name="image_files", datatype="BYTES", shape=[1, 2])]},
+        "the shape [N] or [N, 1]",
+    ),
+    "fewer files than the shape says": (
+        {"inputs": [images(name="image_files", datatype="BYTES", shape=[2], contents={"bytes_contents": [b"a"]})]},
+        "expected 2 files",
+    ),
+    "raw files cut off": (
+        {"inputs": [images(name="image_files", datatype="BYTES", shape=[1])], "raw_input_contents": [b"\5\0\0\0ab"]},
+        "end in the middle",
+    ),
+    "raw files cut off in a length": (
+        {"inputs": [images(name="image_files", datatype="BYTES", shape=[1])], "raw_input_contents": [b"\0\0"]},
+        "end in the middle",
+    ),
+    "classification asked for": (
+        {
+            "inputs": [images(contents=PIXELS)],
+            "outputs": [{"name": "digits", "parameters": {"classification": {"int64_param": 3}}}],
+        },
+        "classification is not supported",
+    ),
+    "shared memory": (
+        {"inputs": [images(parameters={"shared_memory_region": {"string_param": "r"}})]},
+        "shared_memory_region is not supported",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_GRPC)
+def test_a_malformed_message_is_refused_with_a_sentence(case: str) -> None:
+    fields, words = BAD_GRPC[case]
+    with pytest.raises(InvalidRequest) as refusal:
+        ask_grpc(grpc_message(**fields))
+    assert words in refusal.value.message
+    assert len(refusal.value.message) < 300
+
+
+FLAT = {"inputs": [images(data=[0] * 784)]}
+BAD_REST: dict[str, tuple[bytes | str, str | None, str]] = {
+    "nothing": (b"", None, "the request: "),
+    "no JSON": (b"hello", None, "malformed"),
+    "bytes that are no text": (b'{"id": "\xff"}', None, "the request: "),
+    "no object": (b"[]", None, "Expected `object`"),
+    "no inputs": (b"{}", None, "`inputs`"),
+    "no name": (json.dumps({"inputs": [{"datatype": "UINT8", "shape": [1]}]}), None, "`name` - at `$.inputs[0]`"),
+    "a negative size": (json.dumps({"inputs": [images(shape=[-1, 784])]}), None, "Expected `int` >= 0"),
+    "a size of 100 digits": (json.dumps({"inputs": [images(shape=[10**100, 784])]}), None, "the request: "),
+    "no data": (json.dumps({"inputs": [images()]}), None, "either data or the parameter binary_data_size"),
+    "data and binary data": (
+        json.dumps({"inputs": [images(data=[0] * 784, parameters={"binary_data_size": 784})]}),
+        None,
+        "either data or the parameter binary_data_size",
+    ),
+    "data that is no list": (json.dumps({"inputs": [images(data="x")]}), None, "Expected `array`"),
+    "data that is null": (json.dumps({"inputs": [images(data=None)]}), None, "Expected `array`"),
+    "a number above 255": (json.dumps({"inputs": [images(data=[256] * 784)]}), None, "<= 255 - at `$[0]`"),
+    "a negative number": (json.dumps({"inputs": [images(data=[-1] * 784)]}), None, ">= 0 - at `$[0]`"),
+    "fractions of levels as UINT8": (json.dumps({"inputs": [images(data=[0.5] * 784)]}), None, "got `float`"),
+    "truth values": (json.dumps({"inputs": [images(data=[True] * 784)]}), None, "got `bool`"),
+    "NaN": (json.dumps({"inputs": [images(datatype="FP32", data=[float("nan")] * 784)]}), None, "malformed"),
+    "beyond float32": (json.dumps({"inputs": [images(datatype="FP32", data=[1e300] * 784)]}), None, "from 0 to 255"),
+    "lists of unequal lengths": (json.dumps({"inputs": [images(data=[[0] * 700, [0] * 84])]}), None, "equal lengths"),
+    "lists nested otherwise": (
+        json.dumps({"inputs": [images(shape=[1, 28, 28], data=[[0] * 784])]}),
+        None,
+        "flat or nested as [1, 28, 28]",
+    ),
+    "nested a thousand times": (
+        b'{"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": '
+        + b"[" * 500
+        + b"]" * 500
+        + b"}]}",
+        None,
+        "at most 4 levels",
+    ),
+    "nested without end": (b'{"parameters": {"x": ' + b"[" * 100_000, None, "the request: "),
+    "files that are no base64": (
+        json.dumps({"inputs": [{"name": "image_files", "datatype": "BYTES", "shape": [1], "data": ["*"]}]}),
+        None,
+        "base64",
+    ),
+    "an unknown datatype": (json.dumps({"inputs": [images(datatype="FP64", data=[0] * 784)]}), None, "UINT8 or FP32"),
+    "a length that is no number": (json.dumps(FLAT), "x", "inference-header-content-length"),
+    "a negative length": (json.dumps(FLAT), "-1", "inference-header-content-length"),
+    "a length past the end": (json.dumps(FLAT), "9999", "at most the"),
+    "a length of a thousand digits": (json.dumps(FLAT), "9" * 1000, "inference-header-content-length"),
+    "a length of nothing": (json.dumps(FLAT), "0", "the request: "),
+    "binary data cut off": (
+        json.dumps({"inputs": [images(parameters={"binary_data_size": 784})]}),
+        None,
+        "binary_data_size: expected bytes of the 0",
+    ),
+    "a negative amount of binary data": (
+        json.dumps({"inputs": [images(parameters={"binary_data_size": -1})]}),
+        None,
+        "binary_data_size",
+    ),
+    "binary data left over": (json.dumps(FLAT) + " " * 9, str(len(json.dumps(FLAT))), "got 9 bytes"),
+    "classification asked for": (
+        json.dumps(FLAT | {"outputs": [{"name": "digits", "parameters": {"classification": 1}}]}),
+        None,
+        "classification is not supported",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_REST)
+def test_a_malformed_body_is_refused_with_a_sentence(case: str) -> None:
+    body, length, words = BAD_REST[case]
+    with pytest.raises(InvalidRequest) as refusal:
+        ask_rest(body if isinstance(body, bytes) else body.encode(), length)
+    assert words in refusal.value.message
+    assert len(refusal.value.message) < 300
+
+
+GOOD_BODIES = [
+    rest_request(np.zeros((1, 28, 28), np.uint8), (1, 28, 28), form=form, id="a")
+    for form in ("flat", "nested", "binary")
+]
+
+
+@given(st.sampled_from(GOOD_BODIES), st.data())
+def test_no_mutation_of_a_body_does_worse_than_being_refused(
+    request: tuple[bytes, dict[str, str]], data: st.DataObject
+) -> None:
+    body = bytearray(request[0])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, min(200, len(body) - 1)))
+        body[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    with suppress(InvalidRequest):
+        ask_rest(bytes(body), request[1].get(rest.HEADER_LENGTH))
+
+
+@given(st.booleans(), st.data())
+def test_no_mutation_of_a_message_does_worse_than_being_refused(raw: bool, data: st.DataObject) -> None:
+    message = grpc_request(np.zeros((1, 784), np.uint8), [1, 784], raw=raw, outputs=["digits"])
+    body = bytearray(message.SerializeToString())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, min(80, len(body) - 1)))
+        body[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    with suppress(DecodeError, InvalidRequest):
+        ask_grpc(ModelInferRequest.FromString(bytes(body)))
+
+
+TENSORS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from(["images", "image_files", ""]),
+        "datatype": st.sampled_from(["UINT8", "FP32", "BYTES", "INT64", ""]),
+        "shape": st.lists(st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, 1, 28, 784]), max_size=5),
+        "contents": st.fixed_dictionaries(
+            {},
+            optional={
+                "uint_contents": st.lists(st.integers(0, 2**32 - 1), max_size=9),
+                "fp32_contents": st.lists(st.floats(width=32), max_size=9),
+                "int64_contents": st.lists(st.integers(-(2**63), 2**63 - 1), max_size=9),
+                "bytes_contents": st.lists(st.binary(max_size=9), max_size=9),
+            },
+        ),
+    },
+)
+
+
+@given(st.lists(TENSORS, max_size=3), st.lists(st.binary(max_size=20), max_size=3))
+def test_no_tensors_at_all_do_worse_than_being_refused(inputs: list[dict[str, Any]], raw: list[bytes]) -> None:
+    with suppress(InvalidRequest):
+        ask_grpc(grpc_message(inputs=inputs, raw_input_contents=raw))
+
+
+def ask_grpc(message: ModelInferRequest) -> None:
+    question = grpc.infer_request(message)
+    requested(question.outputs)
+    images_or_files(question.inputs)
+
+
+def ask_rest(body: bytes, length: str | None) -> None:
+    question, _ = rest.infer_request(body, length, "digits", "")
+    requested(question.outputs)
+    images_or_files(question.inputs)
