@@ -3,10 +3,10 @@
 0 after a clean stop; 1 when the server cannot start, with the reason in one line; 2 for a flag it does not know.
 """
 
-import asyncio
 from typing import Any
 
 import click
+import uvloop
 
 from digits_server import flags, logs
 from digits_server.errors import OperatorError
@@ -43,7 +43,7 @@ def main(context: click.Context, /, *, print_config: bool, **values: Any) -> Non
             from digits_server.transports.envoy.launch import become_envoy
 
             become_envoy(chosen)
-        asyncio.run(_serve(chosen))
+        uvloop.run(_serve(chosen))
     except OperatorError as error:
         raise click.ClickException(error.message) from error
 

@@ -61,6 +61,7 @@ class Batcher:
         self._costs = costs
         self._batch_size = min(max_batch_size, costs.efficient_size)
         self._inline_size = costs.largest_within(INLINE_SECONDS)
+        self._alone_size = min(self._inline_size, self._batch_size)
         self._max_queue_size = max_queue_size
         self._queue = FairQueue(max_queue_size)
         self._busy = False
@@ -83,16 +84,17 @@ class Batcher:
         Raises RequestTooLarge, Overloaded, Unavailable, DeadlineExceeded or InferenceFailed.
         """
         loop = asyncio.get_running_loop()
-        self._admit(loop.time(), len(images), deadline, peer)
-        submission = Submission(images, deadline, peer, loop.create_future())
-        self._queue.add(submission)
+        self._admit(loop, len(images), deadline, peer)
         if not self._busy:
             self._busy = True
             self._idle.clear()
-            if len(images) <= self._inline_size:
-                self._next_batch(loop)  # alone: nobody waits for company; what arrives meanwhile is the next batch
-            else:
-                loop.call_soon(self._next_batch, loop)
+            loop.call_soon(self._next_batch, loop)
+            if len(images) <= self._alone_size:
+                return self._at_once(
+                    images
+                )  # alone: nobody waits for company; what arrives meanwhile is the next batch
+        submission = Submission(images, deadline, peer, loop.create_future())
+        self._queue.add(submission)
         try:
             return await submission.future
         except asyncio.CancelledError:
@@ -105,7 +107,16 @@ class Batcher:
         await self._idle.wait()
         self._thread.shutdown()
 
-    def _admit(self, now: float, count: int, deadline: float | None, peer: Hashable) -> None:
+    def _at_once(self, images: Images) -> Probabilities:
+        """Runs a batch of one submission on the spot."""
+        self._observer.waited(0.0)
+        probabilities, seconds = self._timed(images)
+        self._ran(len(images), seconds)
+        if probabilities is None:
+            raise _failed()
+        return probabilities
+
+    def _admit(self, loop: asyncio.AbstractEventLoop, count: int, deadline: float | None, peer: Hashable) -> None:
         if self._closed:
             raise Unavailable("the server is draining")
         most = self._max_queue_size // 2
@@ -119,6 +130,7 @@ class Batcher:
             )
         if deadline is None:
             return
+        now = loop.time()
         if deadline <= now:
             raise DeadlineExceeded("the deadline passed before the images came to the model")
         if now + self._costs.of(self._queue.before(count, peer)) > deadline:
@@ -188,16 +200,19 @@ class Batcher:
             rows = None if probabilities is None else probabilities[first : first + stop - start]
             first += stop - start
             self._deliver(submission, start, stop, rows)
-        self._observer.ran(first, seconds)
-        self._costs.ran(first, seconds)
+        self._ran(first, seconds)
         loop.call_soon(self._next_batch, loop)
+
+    def _ran(self, images: int, seconds: float) -> None:
+        self._observer.ran(images, seconds)
+        self._costs.ran(images, seconds)
 
     def _deliver(self, submission: Submission, start: int, stop: int, rows: Probabilities | None) -> None:
         if submission.future.done():  # cancelled while its batch ran
             return
         if rows is None:
             self._queue.remove(submission)
-            submission.future.set_exception(InferenceFailed("the model failed on these images"))
+            submission.future.set_exception(_failed())
         elif len(rows) == len(submission.images):
             submission.future.set_result(rows)
         else:
@@ -206,3 +221,7 @@ class Batcher:
             submission.answer[start:stop] = rows
             if stop == len(submission.images):
                 submission.future.set_result(submission.answer)
+
+
+def _failed() -> InferenceFailed:
+    return InferenceFailed("the model failed on these images")

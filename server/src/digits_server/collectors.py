@@ -32,20 +32,27 @@ class Count:
 class Buckets:
     """Observations sorted into buckets: the last one takes what is above every bound."""
 
-    __slots__ = ("_bounds", "counts", "sum")
+    __slots__ = ("_bounds", "_bounds_array", "_many", "_one_by_one", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
+        self._bounds_array = np.array(bounds)
+        self._one_by_one = [0] * (len(bounds) + 1)  # a list counts single ones faster, an array many at once
+        self._many = np.zeros(len(bounds) + 1, np.int64)
         self.sum = 0.0
 
+    @property
+    def counts(self) -> list[int]:
+        """Observations of each bucket."""
+        return [one + many for one, many in zip(self._one_by_one, self._many.tolist(), strict=True)]
+
     def observe(self, value: float) -> None:
-        self.counts[bisect_left(self._bounds, value)] += 1
+        self._one_by_one[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
     def observe_all(self, values: NDArray[np.floating]) -> None:
         """The same for each of `values`."""
-        add_each(self.counts, np.searchsorted(self._bounds, values))
+        self._many += np.bincount(self._bounds_array.searchsorted(values), minlength=len(self._many))
         self.sum += float(values.sum(dtype=np.float64))
 
 
@@ -89,9 +96,3 @@ class Histogram(Collector):
         for values, buckets in list(self._buckets.items()):
             family.add_metric(values, list(zip(bounds, accumulate(buckets.counts), strict=True)), buckets.sum)
         yield family
-
-
-def add_each(counts: list[int], places: NDArray[np.integer]) -> None:
-    """Adds one to `counts` at each of `places`."""
-    for place, count in enumerate(np.bincount(places).tolist()):
-        counts[place] += count

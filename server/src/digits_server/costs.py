@@ -5,7 +5,7 @@ from collections.abc import Mapping
 OVERHEAD_SECONDS = 0.00002
 """Of one batch beside the model: taken from the queue, handed in, handed out."""
 
-NEARLY = 1.1
+NEARLY = 1.25
 """A batch is large enough when an image in it costs at most so many times what it costs in the cheapest size."""
 
 MEMORY = 0.9

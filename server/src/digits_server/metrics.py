@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from digits_server.collectors import Count, Counter, Histogram, add_each
+from digits_server.collectors import Count, Counter, Histogram
 from digits_server.errors import ServingError, Status
 
 RPC_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -34,7 +34,7 @@ class PredictionCounts(Collector):
     """Predictions by model version and digit, and the histogram of their confidence."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._digits: dict[int, list[int]] = {}
+        self._digits: dict[int, NDArray[np.int64]] = {}
         registry.register(self)
         self._confidences = Histogram(
             registry,
@@ -45,18 +45,20 @@ class PredictionCounts(Collector):
 
     def add(self, version: int, digits: NDArray[np.uint8], confidences: NDArray[np.float32]) -> None:
         """Counts the answers of one reply: N digits from 0 to 9, N confidences from 0 to 1."""
-        counts = self._digits.setdefault(version, [0] * 10)
+        counts = self._digits.get(version)
+        if counts is None:
+            counts = self._digits[version] = np.zeros(10, np.int64)
         if len(digits) == 1:
             counts[digits[0]] += 1
             self._confidences.observe(float(confidences[0]))
         else:
-            add_each(counts, digits)
+            counts += np.bincount(digits, minlength=10)
             self._confidences.observe_all(confidences)
 
     def collect(self) -> Iterable[Metric]:
         predictions = CounterMetricFamily("digits_predictions", "Images answered.", labels=("model_version", "digit"))
         for version, counts in list(self._digits.items()):
-            for digit, count in enumerate(counts):
+            for digit, count in enumerate(counts.tolist()):
                 predictions.add_metric((str(version), str(digit)), count)
         yield predictions
 

@@ -95,8 +95,8 @@ class FairQueue:
         return self.waiting > 0
 
     def has_room(self, images: int, peer: Hashable) -> bool:
-        """Whether `images` more of `peer` may wait: what it then holds is at most what was left free."""
-        return self._by_peer.get(peer, 0) + images <= self._max_images - self.waiting
+        """Whether `images` more of `peer` may wait: what it then holds is at most what is then left free."""
+        return self._by_peer.get(peer, 0) + images <= self._max_images - self.waiting - images
 
     def before(self, images: int, peer: Hashable) -> int:
         """Images that go before the last of `images` more of `peer`, itself included, as the turns go."""

@@ -95,13 +95,13 @@ class PredictionService:
 
 def _inputs(request: Request) -> Images | Sequence[bytes]:
     """The pixels of a request, uint8[N, 28, 28], or its files."""
-    if request.images and request.image_files:
-        raise InvalidRequest("images, image_files: expected exactly one of the two, got both")
-    if request.image_files:
-        return list(request.image_files)
-    if not request.images:
+    if request.images:
+        if request.image_files:
+            raise InvalidRequest("images, image_files: expected exactly one of the two, got both")
+        return from_pixels(request.images)
+    if not request.image_files:
         raise InvalidRequest("images, image_files: expected exactly one of the two, got neither")
-    return from_pixels(request.images)
+    return list(request.image_files)
 
 
 def best(probabilities: Probabilities) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -76,7 +76,9 @@ class Settings:
     max_stream_window: int = setting(16, COUNT, "Requests of one stream that may be in work at once.")
 
     max_batch_size: int = setting(1024, COUNT, "Images the model sees at once.", section="Queues")
-    max_queue_size: int = setting(32768, COUNT, "Images that may wait for the model; more is refused.")
+    max_queue_size: int = setting(
+        65536, COUNT, "Images that may wait for the model; one connection's at most what it leaves free."
+    )
     max_waiting_files: int = setting(256, COUNT, "Image files that may wait to be decoded; more is refused.")
     shutdown_grace: float = setting(25.0, SECONDS, "What requests in flight have to finish after SIGTERM.")
 

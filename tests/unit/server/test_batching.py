@@ -296,3 +296,34 @@ def test_every_error_of_the_batcher_has_a_status_and_a_reason() -> None:
     for kind in (DeadlineExceeded, InferenceFailed, RequestTooLarge, Unavailable, Overloaded):
         assert issubclass(kind, ServingError)
         assert kind.reason
+
+
+async def test_what_cannot_be_through_before_its_deadline_is_refused_at_once_and_told_when_to_come_back(
+    make: Callable[..., Batcher], gate: Gate
+) -> None:
+    batcher = make(gate)
+    loop = asyncio.get_running_loop()
+    tasks = waiting_tasks(batcher, marked(1))
+    await entered(gate)
+    tasks += [asyncio.create_task(batcher.submit(marked(*[2] * 90), peer="greedy"))]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="before the deadline") as caught:
+        await batcher.submit(marked(*[3] * 30), loop.time() + 0.0005, "late")
+    assert caught.value.retry_after_ms >= 1
+    gate.opened.set()
+    await asyncio.gather(*tasks)
+    assert 3 not in gate.seen
+
+
+async def test_a_greedy_connection_leaves_room_for_the_others(make: Callable[..., Batcher], gate: Gate) -> None:
+    batcher = make(gate, max_queue_size=40)
+    tasks = waiting_tasks(batcher, marked(1))
+    await entered(gate)
+    tasks += [asyncio.create_task(batcher.submit(marked(*[2] * 20), peer="greedy"))]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="one connection"):
+        await batcher.submit(marked(2), peer="greedy")
+    tasks += [asyncio.create_task(batcher.submit(marked(3), peer="modest"))]
+    gate.opened.set()
+    await asyncio.gather(*tasks)
+    assert gate.seen.index(3) < 10  # with the next batch of eight, in the midst of the greedy one's

@@ -44,11 +44,17 @@ class LiteRTRuntime:
             interpreter = idle.pop()
         except IndexError:
             interpreter = self._compile(size)
-        # The views into the interpreter's memory must be gone before it runs, hence no names for them. Rows beyond
-        # `count` hold images of an earlier batch: each row is computed by itself, and theirs are cut off.
-        interpreter.tensor(self._input)()[:count] = images
-        interpreter.invoke()
-        probabilities: Probabilities = interpreter.tensor(self._output)()[:count].copy()
+        probabilities: Probabilities
+        if count == size:
+            interpreter.set_tensor(self._input, images)
+            interpreter.invoke()
+            probabilities = interpreter.get_tensor(self._output)
+        else:
+            # The views into the interpreter's memory must be gone before it runs, hence no names for them. Rows beyond
+            # `count` hold images of an earlier batch: each row is computed by itself, and theirs are cut off.
+            interpreter.tensor(self._input)()[:count] = images
+            interpreter.invoke()
+            probabilities = interpreter.tensor(self._output)()[:count].copy()
         idle.append(interpreter)
         return probabilities
 

@@ -115,26 +115,26 @@ class _Gate:
     """Where calls wait while it is closed."""
 
     def __init__(self) -> None:
+        self.closed = False
+        self.passed = 0
+        """Calls that have come so far; each counts itself, and waits if the gate is closed."""
         self._opened = asyncio.Event()
-        self._opened.set()
-        self._passed = 0
 
-    async def enter(self) -> None:
-        self._passed += 1
-        if not self._opened.is_set():
-            await self._opened.wait()
+    async def wait(self) -> None:
+        await self._opened.wait()
 
     def open(self) -> None:
+        self.closed = False
         self._opened.set()
 
     async def close(self, seconds: float) -> None:
         """Returns when nobody has come for QUIET_SECONDS, after `seconds` at the latest."""
-        self._opened.clear()
-        passed, quiet = self._passed, 0
+        self.closed = True
+        passed, quiet = self.passed, 0
         for _ in range(round(seconds / LOOK_SECONDS)):
             await asyncio.sleep(LOOK_SECONDS)
-            quiet = quiet + 1 if passed == self._passed else 0
-            passed = self._passed
+            quiet = quiet + 1 if passed == self.passed else 0
+            passed = self.passed
             if quiet * LOOK_SECONDS >= QUIET_SECONDS:
                 return
 
@@ -169,7 +169,9 @@ def _handler(rpc: UnaryRpc | StreamRpc, gate: _Gate) -> "grpc.RpcMethodHandler[A
 
 def _unary(rpc: UnaryRpc, gate: _Gate) -> Any:
     async def handle(data: bytes, context: Any) -> bytes:
-        await gate.enter()
+        gate.passed += 1
+        if gate.closed:
+            await gate.wait()
         try:
             return await rpc.answer(data, GrpcioCall(context))
         except ServingError as error:
@@ -181,7 +183,9 @@ def _unary(rpc: UnaryRpc, gate: _Gate) -> Any:
 
 def _stream(rpc: StreamRpc, gate: _Gate) -> Any:
     async def handle(data: Any, context: Any) -> AsyncIterator[bytes]:
-        await gate.enter()
+        gate.passed += 1
+        if gate.closed:
+            await gate.wait()
         messages = data if rpc.takes_stream else _once(data)
         try:
             async with aclosing(rpc.answers(messages, GrpcioCall(context))) as replies:

@@ -1,0 +1,44 @@
+"""What batches cost, as far as it decides how large they are and who is told to wait."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits_server.costs import LEAST_CORRECTION, MOST_CORRECTION, BatchCosts
+
+
+def per_image(seconds: float, fixed: float = 0.0) -> BatchCosts:
+    return BatchCosts({2**power: fixed + seconds * 2**power for power in range(11)})
+
+
+def test_a_batch_is_as_large_as_still_pays() -> None:
+    assert per_image(0.0001).efficient_size == 1  # nothing is gained by waiting for company
+    assert per_image(0.0, fixed=0.001).efficient_size == 1024
+    assert per_image(0.0000008, fixed=0.00001).efficient_size == 128
+
+
+def test_the_largest_size_within_a_time_ends_before_the_first_that_takes_longer() -> None:
+    assert per_image(0.00001).largest_within(0.00033) == 32
+    assert per_image(1.0).largest_within(0.5) == 0
+    assert BatchCosts({1: 0.1, 2: 0.9, 4: 0.2}).largest_within(0.5) == 1
+
+
+def test_more_images_than_the_largest_size_take_several_batches() -> None:
+    costs = BatchCosts({1: 1.0, 2: 1.5, 4: 2.0})
+    assert costs.of(3) == pytest.approx(2.0)
+    assert costs.of(9) == pytest.approx(5.0)
+
+
+def test_the_costs_follow_a_machine_that_has_become_slower() -> None:
+    costs = per_image(0.001)
+    for _ in range(100):
+        costs.ran(8, 0.024)
+    assert costs.of(8) == pytest.approx(0.024, rel=0.01)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3000), st.floats(0, 1e6)), max_size=50))
+def test_no_measurement_makes_the_costs_useless(batches: list[tuple[int, float]]) -> None:
+    costs = per_image(0.001)
+    for images, seconds in batches:
+        costs.ran(images, seconds)
+    assert 0.001 * LEAST_CORRECTION <= costs.of(1) <= 0.001 * MOST_CORRECTION * 1.000001
