@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from starlette.applications import Starlette
 
+from digits_server.authentication import guard, ports_in_plaintext
 from digits_server.decoding import FileDecoder
 from digits_server.health import Health
 from digits_server.lifecycle import Lifecycle
@@ -19,8 +20,9 @@ from digits_server.rpcs import PREDICTION_SERVICE, StreamRpc, UnaryRpc, all_rpcs
 from digits_server.service import PredictionService
 from digits_server.settings import Settings
 from digits_server.sources import model_source
-from digits_server.tls import Identity, identity
+from digits_server.tls import Identity, http_context, identity
 from digits_server.transports import Transport
+from digits_server.web.guarded import guarded
 from digits_server.web.open_inference import OpenInferenceRoutes
 from digits_server.web.pages import operations
 from digits_server.web.server import WebServer
@@ -59,21 +61,27 @@ class App:
         self._identity = identity(settings)
         if own := self._identity:
             metrics.watch_certificate(lambda: own.value.expires)
-        self._transport = (connect or self._grpcio)(
-            all_rpcs(service, inference, self._health, metrics, reflection=settings.reflection), self._identity
+        self._guard = guard(settings, metrics.rejections)
+        for port in ports_in_plaintext(settings):
+            log.warning("tokens travel in plaintext to the %s port: anybody on their way can read them", port)
+        rpcs = all_rpcs(
+            service, inference, self._health, metrics, reflection=settings.reflection, admit=self._guard.admit
+        )
+        self._transport = (connect or self._grpcio)(rpcs, self._identity)
+        pages = Starlette(
+            routes=[
+                *operations(metrics.registry, lambda: self._models.ready),
+                *OpenInferenceRoutes(
+                    inference, metrics.http, settings.max_message_bytes, settings.http_timeout
+                ).routes(),
+            ]
         )
         self._web = WebServer(
-            Starlette(
-                routes=[
-                    *operations(metrics.registry, lambda: self._models.ready),
-                    *OpenInferenceRoutes(
-                        inference, metrics.http, settings.max_message_bytes, settings.http_timeout
-                    ).routes(),
-                ]
-            ),
+            guarded(pages, self._guard),
             settings.host,
             settings.http_port,
             max_connections=settings.max_connections,
+            tls=http_context(self._identity) if self._identity and settings.http_tls else None,
         )
 
     async def run(self, stopping: "asyncio.Future[None]") -> None:
@@ -87,8 +95,9 @@ class App:
             log.info(
                 "listening", extra={"host": self._settings.host, "grpc": self._transport.port, "http": self._web.port}
             )
-            if self._identity:
-                closing.callback(asyncio.create_task(self._identity.watch()).cancel)
+            for files in (self._identity, *self._guard.files):
+                if files:
+                    closing.callback(asyncio.create_task(files.watch()).cancel)
             loading = asyncio.create_task(self._lifecycle.start())
             await asyncio.wait((loading, stopping), return_when=asyncio.FIRST_COMPLETED)
             if loading.done():

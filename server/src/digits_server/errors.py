@@ -5,6 +5,7 @@
     │   ├── InvalidRequest          INVALID_ARGUMENT
     │   ├── RequestTooLarge         RESOURCE_EXHAUSTED
     │   ├── NotFound                NOT_FOUND
+    │   ├── Unauthenticated         UNAUTHENTICATED
     │   ├── DeadlineExceeded        DEADLINE_EXCEEDED
     │   └── Unimplemented           UNIMPLEMENTED
     ├── CapacityError               the request is fine; this server cannot take it now
@@ -36,6 +37,7 @@ class Status(IntEnum):
     UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
 
 
 class ServingError(Exception):
@@ -72,6 +74,13 @@ class NotFound(CallerError):
 
     status = Status.NOT_FOUND
     reason = "not_found"
+
+
+class Unauthenticated(CallerError):
+    """The caller shows no token, or one that is not known here."""
+
+    status = Status.UNAUTHENTICATED
+    reason = "unauthenticated"
 
 
 class DeadlineExceeded(CallerError):

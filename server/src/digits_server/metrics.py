@@ -24,7 +24,7 @@ CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 REJECTIONS = (
     *("invalid", "too_large", "not_found", "deadline", "overloaded", "unavailable"),
-    *("cancelled", "inference_failed", "internal"),
+    *("unauthenticated", "cancelled", "inference_failed", "internal"),
 )
 REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
 """The words of ModelRejected."""

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 PREDICTION_SERVICE = prediction_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
+INFERENCE_HEALTH = {(INFERENCE_SERVICE, "ServerLive"), (INFERENCE_SERVICE, "ServerReady")}
+
 Data = bytes | memoryview
 """A message on its way in: a view where a transport can spare the copy."""
 
@@ -59,14 +61,19 @@ PREDICTIONS = Format(
 )
 
 
+Admit = Callable[[Call], None]
+"""Lets a call pass, or raises Unauthenticated."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rpc:
-    """One method."""
+    """One method. `admit` None takes every call."""
 
     service: str
     method: str
     format: Format
     metrics: RpcMetrics
+    admit: Admit | None
 
     def parse(self, data: Data) -> Any:
         """The request in `data`; InvalidRequest when the bytes are no such message."""
@@ -122,6 +129,8 @@ class UnaryRpc(Rpc):
 
     async def answer(self, data: Data, call: Call) -> bytes:
         with self.observed(call):
+            if self.admit:
+                self.admit(call)
             return self.format.serialise(await self.behaviour(self.parse(data), call))
 
 
@@ -134,6 +143,8 @@ class StreamRpc(Rpc):
 
     async def answers(self, incoming: AsyncIterator[Data], call: Call) -> AsyncGenerator[bytes]:
         with self.observed(call):
+            if self.admit:
+                self.admit(call)
             async for reply in self.behaviour(self._requests(incoming), call):
                 yield self.format.serialise(reply)
 
@@ -143,16 +154,25 @@ class StreamRpc(Rpc):
 
 
 def all_rpcs(
-    service: PredictionService, inference: OpenInference, health: Health, metrics: Metrics, *, reflection: bool
+    service: PredictionService,
+    inference: OpenInference,
+    health: Health,
+    metrics: Metrics,
+    *,
+    reflection: bool,
+    admit: Admit | None = None,
 ) -> list[UnaryRpc | StreamRpc]:
-    """Every RPC of the server."""
+    """Every RPC of the server. All but those of health ask `admit`: whoever balances load knows no token."""
+
+    def guard(name: str, method: str) -> Admit | None:
+        return None if name == HEALTH_SERVICE or (name, method) in INFERENCE_HEALTH else admit
 
     def unary(name: str, method: str, form: Format, behaviour: Any) -> UnaryRpc:
-        return UnaryRpc(name, method, form, metrics.rpc("unary", name, method), behaviour)
+        return UnaryRpc(name, method, form, metrics.rpc("unary", name, method), guard(name, method), behaviour)
 
     def stream(name: str, method: str, form: Format, behaviour: Any, *, takes_stream: bool) -> StreamRpc:
         counters = metrics.rpc("bidi_stream" if takes_stream else "server_stream", name, method)
-        return StreamRpc(name, method, form, counters, behaviour, takes_stream)
+        return StreamRpc(name, method, form, counters, guard(name, method), behaviour, takes_stream)
 
     health_check = protobuf(health_pb2.HealthCheckRequest)
     rpcs: list[UnaryRpc | StreamRpc] = [

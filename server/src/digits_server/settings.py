@@ -25,6 +25,7 @@ def named(name: str, kind: Kind) -> Kind:
 
 DIRECTORY = named("dir", click.Path(path_type=Path))
 FILE = named("file", click.Path(path_type=Path))
+PATHS = named("paths", click.types.StringParamType())
 HOST = named("host", click.types.StringParamType())
 PORT = named("port", click.IntRange(0, 65535))
 COUNT = named("n", click.IntRange(min=1))
@@ -65,6 +66,12 @@ class Settings:
     tls_key: Path | None = setting(None, FILE, "The private key of --tls-certificate, PEM.")
     tls_client_ca: Path | None = setting(
         None, FILE, "Mutual TLS: authorities that sign the certificates of callers, PEM. Nobody else is taken."
+    )
+    http_tls: bool = setting(False, bool, "TLS on the HTTP port too, with the same certificate; no mutual TLS there.")
+    tokens: Path | None = setting(None, FILE, "Bearer tokens of those who may call, one a line; for gRPC and HTTP.")
+    metrics_tokens: Path | None = setting(None, FILE, "Bearer tokens of those who may read /metrics, instead.")
+    http_open: str = setting(
+        "/healthz,/readyz,/v2/health/*", PATHS, "HTTP paths that take no token; * at an end: all that begin so."
     )
 
     max_message_bytes: int = setting(

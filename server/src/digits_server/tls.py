@@ -24,15 +24,17 @@ EDWARDS_CURVES = (bytes.fromhex("300506032b6570"), bytes.fromhex("300506032b6571
 class Identity:
     """Who the server is, and whose callers it takes.
 
-    certificate  PEM of the server's certificate and those between it and its authority
-    key          PEM of its private key
-    key_file     where that was read from
-    client_ca    PEM of the authorities one of which must have signed a caller's certificate; None asks for none
-    expires      when the certificate ends to be valid, Unix time in seconds
+    certificate       PEM of the server's certificate and those between it and its authority
+    key               PEM of its private key
+    certificate_file  where the certificate was read from
+    key_file          where the key was
+    client_ca         PEM of the authorities one of which must have signed a caller's certificate; None asks for none
+    expires           when the certificate ends to be valid, Unix time in seconds
     """
 
     certificate: bytes
     key: bytes = field(repr=False)
+    certificate_file: Path
     key_file: Path
     client_ca: bytes | None
     expires: float
@@ -42,7 +44,7 @@ def identity(settings: Settings) -> Reloading[Identity] | None:
     """What the settings name; None without TLS. Raises OperatorError when it cannot be used."""
     certificate, key, client_ca = settings.tls_certificate, settings.tls_key, settings.tls_client_ca
     if certificate is None or key is None:
-        if certificate or key or client_ca:
+        if certificate or key or client_ca or settings.http_tls:
             raise OperatorError("TLS needs both --tls-certificate and --tls-key")
         return None
     files = [certificate, key, *([client_ca] if client_ca else [])]
@@ -53,7 +55,14 @@ def _read(certificate: Path, key: Path, client_ca: Path | None) -> Identity:
     own, secret = _content(certificate), _content(key)
     expires = _expiry(_context(certificate, key), certificate)
     authorities = _authorities(client_ca) if client_ca else None
-    return Identity(own, secret, key.absolute(), authorities, expires)
+    return Identity(own, secret, certificate.absolute(), key.absolute(), authorities, expires)
+
+
+def http_context(own: Reloading[Identity]) -> ssl.SSLContext:
+    """What a server of HTTP shows: always the current certificate, and it asks for none."""
+    context = _context(own.value.certificate_file, own.value.key_file)
+    own.tell(lambda new: context.load_cert_chain(new.certificate_file, new.key_file))
+    return context
 
 
 def _content(path: Path) -> bytes:

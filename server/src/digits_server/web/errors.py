@@ -11,12 +11,14 @@ from digits_server.errors import (
     Overloaded,
     RequestTooLarge,
     ServingError,
+    Unauthenticated,
     Unavailable,
     Unimplemented,
 )
 
 STATUSES: dict[type[ServingError], int] = {
     InvalidRequest: 400,
+    Unauthenticated: 401,
     NotFound: 404,
     RequestTooLarge: 413,
     Unimplemented: 415,
@@ -26,7 +28,7 @@ STATUSES: dict[type[ServingError], int] = {
 }
 """Any other is 500."""
 
-UNREAD_BODY = (RequestTooLarge, Unimplemented, DeadlineExceeded)
+UNREAD_BODY = (Unauthenticated, RequestTooLarge, Unimplemented, DeadlineExceeded)
 """After these, more of the body may come; nobody reads it, so the connection is not used again."""
 
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from digits_server.errors import AddressUnavailable
 
@@ -26,9 +27,11 @@ class _Server(uvicorn.Server):
 
 
 class WebServer:
-    """Serves `application` on host:port. Port 0 takes a free one."""
+    """Serves `application` on host:port, in TLS where there is a context for it. Port 0 takes a free one."""
 
-    def __init__(self, application: Starlette, host: str, port: int, *, max_connections: int) -> None:
+    def __init__(
+        self, application: ASGIApp, host: str, port: int, *, max_connections: int, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._host = host
         self.port = port
         self._server = _Server(
@@ -45,6 +48,7 @@ class WebServer:
                 h11_max_incomplete_event_size=MAX_REQUEST_BYTES,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=1,
+                ssl_context_factory=(lambda *_: tls) if tls else None,
             )
         )
 
