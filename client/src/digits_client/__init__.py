@@ -20,6 +20,7 @@ from digits_client._errors import (
     QueueFull,
     ResourceExhausted,
     ServerError,
+    Unauthenticated,
     Unavailable,
 )
 from digits_client._results import Prediction, Predictions
@@ -40,5 +41,6 @@ __all__ = [
     "QueueFull",
     "ResourceExhausted",
     "ServerError",
+    "Unauthenticated",
     "Unavailable",
 ]

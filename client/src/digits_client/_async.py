@@ -20,6 +20,7 @@ from digits_client._connections import TaskConnection
 from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, Unavailable, from_rpc
 from digits_client._images import Image, blocks, encode
 from digits_client._results import Prediction, Predictions, concatenated
+from digits_client._tokens import Token
 
 Reply = TypeVar("Reply")
 
@@ -43,6 +44,8 @@ class AsyncClient:
         certificate_chain: bytes | None = None,
         private_key: bytes | None = None,
         server_name: str | None = None,
+        token: Token | None = None,
+        token_in_plaintext: bool = False,
     ) -> None:
         """Connects at the first call, and belongs to the event loop that makes it; parameters as of `Client`."""
         self._endpoint = Endpoint(
@@ -52,6 +55,8 @@ class AsyncClient:
             certificate_chain=certificate_chain,
             private_key=private_key,
             server_name=server_name,
+            token=token,
+            token_in_plaintext=token_in_plaintext,
         )
         self._timeout = timeout
         self._coalescing = coalescing

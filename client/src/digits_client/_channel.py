@@ -2,12 +2,14 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from grpc import aio
 
 from digits_client import _limits
+from digits_client._errors import Misused
+from digits_client._tokens import Token, checked, stays_here
 
 _HOST = re.compile(r"(\[[^\]]*\]|[^:/\[\]]+):\d+")
 """host:port, the host a name, an IPv4 address or an IPv6 address in brackets. Anything else names its own resolver."""
@@ -17,12 +19,14 @@ _HOST = re.compile(r"(\[[^\]]*\]|[^:/\[\]]+):\d+")
 class Endpoint:
     """Where the servers are and how to trust them.
 
-    target             host:port, every address of which is used in turn, or any name gRPC resolves
-    tls                whether to use TLS; implied by any of the certificates
-    root_certificates  PEM of the authorities to trust, instead of the platform's own
-    certificate_chain  PEM of this client's certificate, for servers that ask for one
-    private_key        PEM of its key
-    server_name        the name the server's certificate must bear, if not the target's
+    target              host:port, every address of which is used in turn, or any name gRPC resolves
+    tls                 whether to use TLS; implied by any of the certificates
+    root_certificates   PEM of the authorities to trust, instead of the platform's own
+    certificate_chain   PEM of this client's certificate, for servers that ask for one
+    private_key         PEM of its key
+    server_name         the name the server's certificate must bear, if not the target's
+    token               what every RPC carries to show who calls; None for nothing
+    token_in_plaintext  let it leave this machine without TLS
     """
 
     target: str
@@ -31,6 +35,18 @@ class Endpoint:
     certificate_chain: bytes | None = None
     private_key: bytes | None = None
     server_name: str | None = None
+    token: Token | None = field(default=None, repr=False)
+    token_in_plaintext: bool = False
+
+    def __post_init__(self) -> None:
+        if self.token is None:
+            return
+        if not (self._encrypted() or self.token_in_plaintext or stays_here(self.target)):
+            raise Misused(
+                f"the token would travel to {self.target} in plaintext: use TLS, or say token_in_plaintext=True"
+            )
+        if isinstance(self.token, str):
+            object.__setattr__(self, "token", checked(self.token))
 
     def channel(self) -> grpc.Channel:
         if credentials := self._credentials():
@@ -46,8 +62,11 @@ class Endpoint:
     def _name(self) -> str:
         return f"dns:///{self.target}" if _HOST.fullmatch(self.target) else self.target
 
+    def _encrypted(self) -> bool:
+        return bool(self.tls or self.root_certificates or self.certificate_chain)
+
     def _credentials(self) -> grpc.ChannelCredentials | None:
-        if not (self.tls or self.root_certificates or self.certificate_chain):
+        if not self._encrypted():
             return None
         return grpc.ssl_channel_credentials(self.root_certificates, self.private_key, self.certificate_chain)
 

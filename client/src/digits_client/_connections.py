@@ -12,6 +12,7 @@ from digits_client._coalescing import Coalescing
 from digits_client._coalescing_tasks import TaskCoalescer
 from digits_client._coalescing_threads import ThreadCoalescer
 from digits_client._errors import Misused
+from digits_client._tokens import bearing
 
 
 class ThreadConnection:
@@ -20,8 +21,9 @@ class ThreadConnection:
     def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None) -> None:
         _forks.connecting(on_event_loop=False)
         self._channel = endpoint.channel()
-        self.stub = PredictionServiceStub(self._channel)
-        self.check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_health.CHECK)
+        channel = bearing(self._channel, endpoint.token)
+        self.stub: PredictionServiceStub = PredictionServiceStub(channel)
+        self.check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_health.CHECK)
         self.coalescer = ThreadCoalescer(self.stub.Predict, coalescing) if coalescing else None
 
     def close(self) -> None:
@@ -37,8 +39,9 @@ class TaskConnection:
         _forks.connecting(on_event_loop=True)
         self._loop = asyncio.get_running_loop()
         self._channel = endpoint.async_channel()
-        self.stub: Any = PredictionServiceStub(self._channel)
-        self.check: Any = self._channel.unary_unary(_health.CHECK)
+        channel = bearing(self._channel, endpoint.token)
+        self.stub: Any = PredictionServiceStub(channel)
+        self.check: Any = channel.unary_unary(_health.CHECK)
         self.coalescer = TaskCoalescer(self.stub.Predict, coalescing) if coalescing else None
 
     def check_loop(self) -> None:

@@ -3,12 +3,13 @@
 DigitsError
 ├── InvalidInput            INVALID_ARGUMENT     what was passed is no image; found here or by the server
 ├── NotFound                NOT_FOUND            the server does not serve this model version
+├── Unauthenticated         UNAUTHENTICATED      the server wants a token, or does not know this one
 ├── ResourceExhausted       RESOURCE_EXHAUSTED   a limit of the server, or it is overloaded: try later, with less
 │   └── QueueFull           RESOURCE_EXHAUSTED   too many calls wait in this client; nothing was sent
 ├── Unavailable             UNAVAILABLE          nobody answers there, or no model is serving yet
 ├── DeadlineExceeded        DEADLINE_EXCEEDED    no answer within the timeout
 ├── ClientClosed            CANCELLED            the client was closed before the answer came
-├── Misused                 FAILED_PRECONDITION  a client used on a second event loop, or in a forked process
+├── Misused                 FAILED_PRECONDITION  on a second event loop, in a forked process, with a token in plaintext
 └── ServerError             any other status     the server failed; the message is what it said
 """
 
@@ -48,6 +49,12 @@ class NotFound(DigitsError):
     status = grpc.StatusCode.NOT_FOUND
 
 
+class Unauthenticated(DigitsError):
+    """The server wants a token, or does not know this one."""
+
+    status = grpc.StatusCode.UNAUTHENTICATED
+
+
 class ResourceExhausted(DigitsError):
     """A limit of the server was passed, or the server is overloaded; the message says which.
 
@@ -84,7 +91,7 @@ class ClientClosed(DigitsError):
 
 
 class Misused(DigitsError, RuntimeError):
-    """The client was used where gRPC cannot work: on a second event loop, or in a forked process."""
+    """The client was used where gRPC cannot work, or where anybody could read its token."""
 
     status = grpc.StatusCode.FAILED_PRECONDITION
 
@@ -96,7 +103,8 @@ class ServerError(DigitsError):
 
 
 _BY_STATUS: dict[grpc.StatusCode, type[DigitsError]] = {
-    kind.status: kind for kind in (InvalidInput, NotFound, ResourceExhausted, Unavailable, DeadlineExceeded)
+    kind.status: kind
+    for kind in (InvalidInput, NotFound, Unauthenticated, ResourceExhausted, Unavailable, DeadlineExceeded)
 }
 
 

@@ -19,6 +19,7 @@ from digits_client._connections import ThreadConnection
 from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable, from_rpc
 from digits_client._images import Image, encode
 from digits_client._results import Prediction, Predictions, concatenated
+from digits_client._tokens import Token
 
 Reply = TypeVar("Reply")
 
@@ -42,17 +43,21 @@ class Client:
         certificate_chain: bytes | None = None,
         private_key: bytes | None = None,
         server_name: str | None = None,
+        token: Token | None = None,
+        token_in_plaintext: bool = False,
     ) -> None:
         """Connects at the first call.
 
-        target             host:port, all addresses of which are used in turn, or any name gRPC resolves
-        timeout            seconds a call may take unless it says otherwise
-        coalescing         how calls of `predict` share RPCs; None: each has its own
-        tls                use TLS; implied by any certificate
-        root_certificates  PEM of the authorities to trust, instead of the platform's own
-        certificate_chain  PEM of this client's certificate, for servers that ask for one
-        private_key        PEM of its key
-        server_name        the name the server's certificate must bear, if not the target's
+        target              host:port, all addresses of which are used in turn, or any name gRPC resolves
+        timeout             seconds a call may take unless it says otherwise
+        coalescing          how calls of `predict` share RPCs; None: each has its own
+        tls                 use TLS; implied by any certificate
+        root_certificates   PEM of the authorities to trust, instead of the platform's own
+        certificate_chain   PEM of this client's certificate, for servers that ask for one
+        private_key         PEM of its key
+        server_name         the name the server's certificate must bear, if not the target's
+        token               sent with every RPC as a bearer token: itself, or a function that gives the current one
+        token_in_plaintext  let the token go to another machine without TLS, which is Misused otherwise
         """
         self._endpoint = Endpoint(
             target=target,
@@ -61,6 +66,8 @@ class Client:
             certificate_chain=certificate_chain,
             private_key=private_key,
             server_name=server_name,
+            token=token,
+            token_in_plaintext=token_in_plaintext,
         )
         self._timeout = timeout
         self._coalescing = coalescing

@@ -151,6 +151,8 @@ def _connection(chosen: argparse.Namespace) -> dict[str, Any]:
         "certificate_chain": _read(chosen.certificate_chain),
         "private_key": _read(chosen.private_key),
         "server_name": chosen.server_name,
+        "token": chosen.token_file.read_text("ascii", "replace") if chosen.token_file else None,
+        "token_in_plaintext": chosen.token_in_plaintext,
     }
 
 
@@ -208,6 +210,11 @@ def _common() -> argparse.ArgumentParser:
     common.add_argument(
         "--server-name", metavar="NAME", help="the name in the server's certificate, if not the target's"
     )
+    token_file = os.environ.get("DIGITS_TOKEN_FILE") or None
+    common.add_argument(
+        "--token-file", type=Path, default=token_file, metavar="FILE", help="a bearer token (DIGITS_TOKEN_FILE)"
+    )
+    common.add_argument("--token-in-plaintext", action="store_true", help="send it to another machine without TLS")
     return common
 
 
