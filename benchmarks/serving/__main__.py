@@ -66,6 +66,7 @@ def measure(options: argparse.Namespace, payloads: Payloads) -> Results:
         options={name: getattr(options, name) for name in ("seconds", "workers", "server_cores", "load_cores")},
         machine=machine.describe(),
         titles={server.name: server.title for server in present},
+        variants={server.name: server.variant_of for server in present if server.variant_of},
         skipped=skipped,
         rounds=rounds,
     )

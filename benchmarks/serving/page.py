@@ -41,7 +41,7 @@ def figures(results: Results) -> str:
 
 def disturbed(results: Results) -> list[str]:
     """A warning when a server had clearly less than its core although 64 requests were always there."""
-    shares = {name: results.median(name, "single_64", "core_share") for name in results.titles}
+    shares = {name: results.median(name, "single_64", "core_share") for name in results.whole}
     short = [f"{results.titles[name]} {share:.0%}" for name, share in shares.items() if share and share < QUIET_SHARE]
     if not short:
         return []
@@ -55,6 +55,7 @@ def sections(results: Results) -> str:
     parts = {
         "Targets": "\n\n".join(tables.targets(results, transport) for transport in _transports(results)),
         "Single images": tables.per_server(results, tables.THROUGHPUT),
+        "What metrics cost and batching saves": tables.variants(results),
         "Batches, start-up, memory": tables.per_server(results, tables.BATCHES),
         "The network alone": tables.network(results),
         "One image beside large requests": tables.per_server(results, tables.BESIDE),
@@ -68,7 +69,7 @@ def sections(results: Results) -> str:
 
 
 def _transports(results: Results) -> list[str]:
-    return [name.removeprefix("digits-") for name in results.titles if name.startswith("digits-")]
+    return [name.removeprefix("digits-") for name in results.whole if name.startswith("digits-")]
 
 
 def _ran_on(results: Results) -> str:

@@ -9,6 +9,9 @@ SOURCES = ROOT / "benchmarks" / "serving"
 BUILD = SOURCES / "build"
 """Everything a run makes and nobody commits: C++ binaries, payloads, logs."""
 
+PYTHONPATH = f"{ROOT}:{ROOT / 'proto'}"
+"""What servers of ours are started with."""
+
 RESULTS = SOURCES / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
 PLOT = ROOT / "docs" / "performance.png"

@@ -37,7 +37,7 @@ def draw(results: Results, path: Path) -> None:
     sheet = Figure(figsize=(12, 9), layout="constrained")
     axes = sheet.subplot_mosaic([[0, 1], [2, 3], ["load", "load"]])
     for position, (title, path_of) in enumerate(BARS.items()):
-        _bars(axes[position], title, {name: results.median(name, *path_of) for name in results.titles})
+        _bars(axes[position], title, {name: results.median(name, *path_of) for name in results.whole})
     _open_loop(axes["load"], results)
     sheet.suptitle("One server core, medians over interleaved rounds; echoes run no model", fontsize=11)
     sheet.savefig(path, dpi=110, metadata={"Software": None})  # no version: the file differs when the figures do
@@ -58,7 +58,7 @@ def _bars(axes: Any, title: str, values: dict[str, float | None]) -> None:
 
 
 def _open_loop(axes: Any, results: Results) -> None:
-    for name in results.titles:
+    for name in results.whole:
         steps = results.open_loop(name)
         rates = [step["offered"] for step in steps]
         if rates:

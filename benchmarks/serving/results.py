@@ -31,6 +31,7 @@ class Results:
     options   how it was called
     machine   what it ran on
     titles    server → its name in tables, in their order
+    variants  server with one part taken out → the server that it is otherwise
     skipped   title → why it was not measured
     rounds    raw figures
     """
@@ -40,8 +41,14 @@ class Results:
     options: dict[str, Any]
     machine: dict[str, str]
     titles: dict[str, str]
+    variants: dict[str, str]
     skipped: dict[str, str]
     rounds: list[Round]
+
+    @property
+    def whole(self) -> dict[str, str]:
+        """The titles of the servers in their own right."""
+        return {name: title for name, title in self.titles.items() if name not in self.variants}
 
     def median(self, server: str, *path: str) -> float | None:
         return self.median_by_round(lambda measured: figure(measured, server, *path))

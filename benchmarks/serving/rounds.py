@@ -19,7 +19,7 @@ from benchmarks.serving.cores import on_cores
 from benchmarks.serving.paths import BUILD, ROOT, SCRIPTS
 from benchmarks.serving.payloads import Payloads
 from benchmarks.serving.running import ENVIRONMENT, DidNotStart, Running
-from benchmarks.serving.scenarios import LOADS, Bench, Figures
+from benchmarks.serving.scenarios import LOADS, VARIANT_LOADS, Bench, Figures
 from benchmarks.serving.servers import Command, Server
 
 FAILURES = (WrongAnswers, DidNotStart, grpc.RpcError, subprocess.SubprocessError)
@@ -52,13 +52,15 @@ def run_round(number: int, servers: list[Server], payloads: Payloads, plan: Plan
             running = stack.enter_context(Running(server, plan.server_cores, BUILD / f"{server.name}.log"))
             benches.append(Bench(running, payloads, plan.load_cores, plan.seconds, seed=number))
             _measure("startup_s", benches[-1:], Bench.start, figures)
+        whole = [bench for bench in benches if not bench.running.server.variant_of]
         for scenario, load in LOADS.items():
-            _measure(scenario, benches, partial(Bench.under, load=load), figures)
-        _measure("beside_large", benches, Bench.beside_large, figures)
+            present = benches if scenario in VARIANT_LOADS else whole
+            _measure(scenario, present, partial(Bench.under, load=load), figures)
+        _measure("beside_large", whole, Bench.beside_large, figures)
         # Before the open loop: what piles up in front of an overloaded server is not what it needs.
-        _measure("footprint", benches, Bench.footprint, figures)
+        _measure("footprint", whole, Bench.footprint, figures)
         if plan.open_loop:
-            _measure("open_loop", benches, lambda bench: bench.open_loop(_capacity(figures, bench)), figures)
+            _measure("open_loop", whole, lambda bench: bench.open_loop(_capacity(figures, bench)), figures)
     figures["network"] = _bare_network(payloads, plan)
     return figures
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import grpc
 
 from benchmarks.serving.cores import on_cores
-from benchmarks.serving.paths import ROOT
+from benchmarks.serving.paths import PYTHONPATH, ROOT
 from benchmarks.serving.process_tree import family
 from benchmarks.serving.protocols import Images
 from benchmarks.serving.servers import Server
@@ -22,7 +22,7 @@ START_LIMIT = 60.0  # seconds to the first answer
 STOP_LIMIT = 10.0  # seconds from SIGTERM to SIGKILL
 PORTS = 3  # Triton wants HTTP and metrics beside gRPC
 ENVIRONMENT = {
-    "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}",
+    "PYTHONPATH": PYTHONPATH,
     "OMP_NUM_THREADS": "1",  # every server has one core; more threads would only fight for it
     "OPENBLAS_NUM_THREADS": "1",
 }

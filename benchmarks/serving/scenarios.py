@@ -22,6 +22,9 @@ LOADS = {
     "batch_32": Load(2, 4, 32),
     "batch_1024": Load(1, 4, MAX_BATCH_SIZE),
 }
+VARIANT_LOADS = ("single_64", "single_256")
+"""Where a server is measured without one of its parts too."""
+
 OPEN_LOOP_SHARES = (0.25, 0.5, 0.75, 0.9)
 """Offered rates, as shares of what the same server did with 64 in flight a moment before."""
 

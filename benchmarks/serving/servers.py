@@ -3,11 +3,11 @@
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.serving.native import NotBuilt, binary
-from benchmarks.serving.paths import PEERS, SCRIPTS
+from benchmarks.serving.paths import PEERS, PYTHONPATH, SCRIPTS, SOURCES
 from benchmarks.serving.payloads import Payloads
 from benchmarks.serving.protocols import DIGITS, OPEN_INFERENCE, Protocol
 
@@ -23,6 +23,7 @@ class Server:
     command      gRPC port → command line
     has_model    whether it answers with the published network's digits; the echoes do not
     missing      why it cannot be measured here; None when it can
+    variant_of   the server, by its name, that it is with one part taken out; None for a server in its own right
     """
 
     name: str
@@ -32,13 +33,17 @@ class Server:
     has_model: bool = False
     missing: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    variant_of: str | None = None
 
 
 def all_servers(payloads: Payloads, workers: int) -> list[Server]:
     """Every server of the comparison, the missing ones too."""
+    grpcio, envoy = _digits("grpcio", payloads, workers), _digits("envoy", payloads, workers)
     return [
-        _digits("grpcio", payloads, workers),
-        _digits("envoy", payloads, workers),
+        grpcio,
+        envoy,
+        *_variants(grpcio),
+        *_variants(envoy),
         _grpcio_echo(),
         _envoy_echo(),
         _cpp_echo(),
@@ -63,6 +68,27 @@ def _digits(transport: str, payloads: Payloads, workers: int) -> Server:
         has_model=True,
         missing=_transport_missing(program, transport),
     )
+
+
+def _variants(server: Server) -> list[Server]:
+    """The same server without one of its parts: what that part costs, or saves."""
+    uncounted = {"PYTHONPATH": ":".join([str(SOURCES / "uncounted"), PYTHONPATH])}
+    return [
+        replace(
+            server,
+            name=f"{server.name}-uncounted",
+            title=f"{server.title}, metrics off",
+            environment=uncounted,
+            variant_of=server.name,
+        ),
+        replace(
+            server,
+            name=f"{server.name}-unbatched",
+            title=f"{server.title}, batching off",
+            command=lambda port: [*server.command(port), "--max-batch-size", "1"],
+            variant_of=server.name,
+        ),
+    ]
 
 
 def _transport_missing(program: Path, transport: str) -> str | None:

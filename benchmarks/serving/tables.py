@@ -1,8 +1,10 @@
 """The figures as Markdown."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from benchmarks.serving.results import Results
+from benchmarks.serving.figures import ratio
+from benchmarks.serving.results import Results, Round, figure
+from benchmarks.serving.scenarios import VARIANT_LOADS
 from benchmarks.serving.targets import of_transport
 
 ABSENT = "–"
@@ -54,9 +56,29 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 def per_server(results: Results, columns: Mapping[str, tuple[str, ...]]) -> str:
     rows = [
         [title, *(number(results.median(server, *path)) for path in columns.values())]
-        for server, title in results.titles.items()
+        for server, title in results.whole.items()
     ]
     return table(["server", *columns], rows)
+
+
+def variants(results: Results) -> str:
+    """What a part costs, or saves: servers without it, and their ratios within a round to the whole server."""
+    rows = []
+    for variant, server in results.variants.items():
+        cells = [number(results.median(variant, "single_64", "cpu_us"))]
+        for load in VARIANT_LOADS:
+            share = results.median_by_round(_ratio_of(variant, server, load, "requests_per_second"))
+            cells += [
+                number(results.median(variant, load, "requests_per_second")),
+                ABSENT if share is None else f"{share:.2f} ×",
+            ]
+        rows.append([results.titles[variant], *cells])
+    head = ["server", "64 in flight: CPU µs/req", "req/s", "÷ whole", "256 in flight: req/s", "÷ whole "]
+    return table(head, rows) if rows else ""
+
+
+def _ratio_of(variant: str, server: str, *path: str) -> Callable[[Round], float | None]:
+    return lambda measured: ratio(figure(measured, variant, *path), figure(measured, server, *path))
 
 
 def network(results: Results) -> str:
@@ -66,7 +88,7 @@ def network(results: Results) -> str:
 
 def open_loop(results: Results) -> str:
     rows = []
-    for server, title in results.titles.items():
+    for server, title in results.whole.items():
         for step in results.open_loop(server):
             share, offered = step["share"] or 0, number(step["offered"])
             figures = [number(step[key]) for key in ("p50", "p99", "late_p99")]

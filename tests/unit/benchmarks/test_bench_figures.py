@@ -19,6 +19,7 @@ def results(*rounds: Round) -> Results:
         options={"seconds": 1.5, "workers": 1, "server_cores": "0", "load_cores": "1"},
         machine={"CPU": "two"},
         titles={"digits-grpcio": "Digits", "echo-grpcio": "the floor"},
+        variants={},
         skipped={},
         rounds=list(rounds),
     )

@@ -16,6 +16,7 @@ RUN = Results(
     options={"seconds": 1.5, "workers": 1, "server_cores": "0", "load_cores": "1"},
     machine={"CPU": "2 × something", "kernel": "Linux 6"},
     titles={"digits-grpcio": "Digits, grpcio transport", "echo-grpcio": "floor: bare grpc.aio echo"},
+    variants={},
     skipped={"Triton": "nvidia-pytriton is not installed"},
     rounds=[
         {

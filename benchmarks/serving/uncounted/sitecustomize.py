@@ -1,0 +1,23 @@
+"""Takes the counting out of a server that has this folder on its PYTHONPATH: the difference is what metrics cost.
+
+Python imports a module of this name before anything else, inside Envoy too.
+"""
+
+from typing import Any
+
+from digits_server.collectors import Buckets, Count
+from digits_server.metrics import PredictionCounts, RpcMetrics
+
+
+def nothing(*_values: Any) -> None:
+    """Counts nothing."""
+
+
+for kind, method in (
+    (Count, "inc"),
+    (Buckets, "observe"),
+    (Buckets, "observe_all"),
+    (PredictionCounts, "add"),
+    (RpcMetrics, "handled"),
+):
+    setattr(kind, method, nothing)
