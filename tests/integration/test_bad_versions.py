@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support import tflite
 from support.repositories import copy_version, edit_manifest, replace_file
 from support.rpc import DEADLINE
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
@@ -71,6 +72,18 @@ def vouch_for_garbage(version: Path) -> None:
     replace_file(version, "model.tflite", b"TFL3" * 500)
 
 
+def vouch_for(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def fault(version: Path) -> None:
+        replace_file(version, "model.tflite", change(version.joinpath("model.tflite").read_bytes()))
+
+    fault.__name__ = change.__name__
+    return fault
+
+
+def cut_off(model: bytes) -> bytes:
+    return model[: len(model) // 2]
+
+
 def vouch_for_changed_weights(version: Path) -> None:
     content = bytearray(version.joinpath("model.tflite").read_bytes())
     middle = len(content) // 8 * 4  # nine tenths of the file are the weights of the first layer
@@ -119,6 +132,10 @@ FAULTS: dict[Callable[[Path], None], tuple[str, str]] = {
     link_to_another_model: ("path", "symbolic link"),
     vouch_for_garbage: ("load", "not a LiteRT model"),
     link_to_another_version: ("path", "symbolic link"),
+    vouch_for(cut_off): ("load", "not a LiteRT model"),
+    vouch_for(tflite.with_custom_operator): ("operator", "the operator 32, which is not among those allowed"),
+    vouch_for(tflite.with_huge_padding): ("memory", "asks for more than 536870912 bytes of tensors"),
+    vouch_for(tflite.with_doubling): ("memory", "asks for more than 536870912 bytes of tensors"),
     vouch_for_changed_weights: ("golden", "golden images score otherwise"),
     have_other_golden_scores: ("golden", "2 of 20 golden images score otherwise"),
     have_no_golden_images: ("manifest", "no golden images"),

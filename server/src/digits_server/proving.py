@@ -30,8 +30,11 @@ def prove(source: ModelSource, version: int, largest: int) -> ProvenModel:
     """Verifies, loads and proves `version` for batches of up to `largest` images. Raises ModelRejected."""
     begin = perf_counter()
     loaded = source.load(version)
-    check_golden_images(loaded.runtime, loaded.manifest)
-    costs = warm_up(loaded.runtime, largest)
+    try:
+        check_golden_images(loaded.runtime, loaded.manifest)
+        costs = warm_up(loaded.runtime, largest)
+    except RuntimeError as error:  # what LiteRT raises when an operator cannot run after all
+        raise ModelRejected("load", "the model loads but cannot run") from error
     return ProvenModel(loaded=loaded, costs=costs, seconds=perf_counter() - begin)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from digits_server.errors import ModelRejected
-from digits_server.runtimes import Images, Probabilities, padded_size
+from digits_server.runtimes import Images, Probabilities, padded_size, tflite_model
 
 LARGEST_SHAPE = 256
 """Images of the largest shape compiled; larger batches run in pieces of it. Beyond it the cost per image stays level
@@ -23,7 +23,8 @@ class LiteRTRuntime:
     name = "litert"
 
     def __init__(self, model: bytes) -> None:
-        """Loads the flatbuffer `model`; ModelRejected when it is none, or takes or gives something else."""
+        """Loads the flatbuffer `model`; ModelRejected when it may not run here, or takes or gives something else."""
+        tflite_model.check(model, LARGEST_SHAPE)
         self._model = model
         self._idle: dict[int, list[Any]] = {}
         interpreter = self._compile(1)

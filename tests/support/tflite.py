@@ -1,0 +1,159 @@
+"""LiteRT models changed by the format's own library, to attack what reads them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import ai_edge_litert.schema_py_generated as schema
+import flatbuffers
+import numpy as np
+
+Operators = schema.BuiltinOperator
+Options = schema.BuiltinOptions
+SCALED = 12
+"""The tensor of the reference network that has the scaled pixels, float32[N, 28, 28]; two operators make it."""
+
+ADD_AFTER = 2
+"""Operators before those that are added."""
+
+
+class Editor:
+    """The reference network, to be added to; what is added goes into its output, so that it runs."""
+
+    def __init__(self, model: bytes) -> None:
+        self.model: Any = schema.ModelT.InitFromPackedBuf(model, 0)
+        self.graph: Any = self.model.subgraphs[0]
+        self._added: list[Any] = []
+
+    def constant(self, values: Any) -> int:
+        """A tensor of these int32 or float32 values; returns its number."""
+        array = np.asarray(values)
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(array.tobytes(), np.uint8)
+        return self._tensor(list(array.shape), buffer, schema.TensorType.INT32 if array.dtype.kind == "i" else 0)
+
+    def apply(self, operator: int, inputs: list[int], options: Any = None, custom: bytes | None = None) -> int:
+        """Adds an operator; returns the number of its output, which claims to have one element."""
+        code = schema.OperatorCodeT()
+        code.deprecatedBuiltinCode, code.builtinCode, code.version = min(operator, 127), operator, 1
+        code.customCode = custom
+        self.model.operatorCodes.append(code)
+        call = schema.OperatorT()
+        call.opcodeIndex = len(self.model.operatorCodes) - 1
+        call.inputs = inputs
+        call.outputs = [self._tensor([1], schema.BufferT())]
+        if options is not None:
+            call.builtinOptions = options
+            call.builtinOptionsType = getattr(Options, type(options).__name__[:-1])
+        self._added.append(call)
+        return int(call.outputs[0])
+
+    def total(self, tensor: int, rank: int) -> int:
+        """Adds the sum over every axis of `tensor`."""
+        return self.apply(
+            Operators.SUM, [tensor, self.constant(np.arange(rank, dtype=np.int32))], schema.ReducerOptionsT()
+        )
+
+    def finished(self, tensor: int) -> bytes:
+        """The model, with `tensor`, of one element, added to its output."""
+        self.graph.operators[ADD_AFTER:ADD_AFTER] = self._added
+        self._added = []
+        output = self.apply(Operators.ADD, [self.graph.outputs[0], tensor], schema.AddOptionsT())
+        self.graph.tensors[output].shape = [1, 10]
+        self.graph.tensors[output].shapeSignature = [-1, 10]
+        self.graph.operators += self._added
+        self.graph.outputs = [output]
+        for named in self.model.signatureDefs[0].outputs:
+            named.tensorIndex = output
+        return self.packed()
+
+    def packed(self) -> bytes:
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _tensor(self, shape: list[int], buffer: Any, kind: int = 0) -> int:
+        self.model.buffers.append(buffer)
+        tensor = schema.TensorT()
+        tensor.shape, tensor.type, tensor.buffer = shape, kind, len(self.model.buffers) - 1
+        tensor.name = b"added"
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+
+def with_custom_operator(model: bytes) -> bytes:
+    """A model that calls code which is no part of LiteRT, as TensorFlow's "flex" operators do."""
+    editor = Editor(model)
+    return editor.finished(editor.total(editor.apply(Operators.CUSTOM, [SCALED], custom=b"FlexReadFile"), 3))
+
+
+def with_huge_padding(model: bytes) -> bytes:
+    """A model whose first images are padded to gigabytes, whatever its tensors claim."""
+    editor = Editor(model)
+    sides = editor.constant(np.array([[0, 0], [0, 20_000], [0, 20_000]], np.int32))
+    return editor.finished(editor.total(editor.apply(Operators.PAD, [SCALED, sides], schema.PadOptionsT()), 3))
+
+
+def with_doubling(model: bytes, times: int = 40) -> bytes:
+    """A model that joins its images to themselves, over and over."""
+    editor = Editor(model)
+    tensor = SCALED
+    for _ in range(times):
+        options = schema.ConcatenationOptionsT()
+        options.axis = 1
+        tensor = editor.apply(Operators.CONCATENATION, [tensor, tensor], options)
+    return editor.finished(editor.total(tensor, 3))
+
+
+def with_outer_product(model: bytes) -> bytes:
+    """A model that adds a long row to a long column."""
+    editor = Editor(model)
+    row, column = (editor.constant(np.ones(shape, np.float32)) for shape in ((1, 30_000), (30_000, 1)))
+    return editor.finished(editor.total(editor.apply(Operators.ADD, [row, column], schema.AddOptionsT()), 2))
+
+
+def with_hidden_outer_product(model: bytes) -> bytes:
+    """A model that sets the images of a batch against each other, again and again: harmless in a batch of one."""
+    editor = Editor(model)
+    first = editor.apply(Operators.SUM, [SCALED, editor.constant(np.array([1, 2], np.int32))], schema.ReducerOptionsT())
+    tensor = first
+    for rank in range(1, 5):
+        at_end = editor.constant(np.array([rank], np.int32))
+        tensor = editor.apply(Operators.EXPAND_DIMS, [tensor, at_end], schema.ExpandDimsOptionsT())
+        tensor = editor.apply(Operators.ADD, [tensor, first], schema.AddOptionsT())
+    return editor.finished(editor.total(tensor, 5))
+
+
+def with_convolution(model: bytes, change: Callable[[Any], None] = lambda _: None) -> bytes:
+    """A good model with a convolution, a pooling and a sum; `change` gets the options of the convolution."""
+    editor = Editor(model)
+    shape = editor.constant(np.array([-1, 28, 28, 1], np.int32))
+    images = editor.apply(Operators.RESHAPE, [SCALED, shape], schema.ReshapeOptionsT())
+    convolution = schema.Conv2DOptionsT()
+    convolution.strideW = convolution.strideH = convolution.dilationWFactor = convolution.dilationHFactor = 1
+    change(convolution)
+    weights, bias = (editor.constant(np.zeros(shape, np.float32)) for shape in ((4, 3, 3, 1), (4,)))
+    features = editor.apply(Operators.CONV_2D, [images, weights, bias], convolution)
+    window = schema.Pool2DOptionsT()
+    window.strideW = window.strideH = window.filterWidth = window.filterHeight = 2
+    pooled = editor.apply(Operators.MAX_POOL_2D, [features], window)
+    return editor.finished(editor.total(pooled, 4))
+
+
+def with_second_graph(model: bytes) -> bytes:
+    editor = Editor(model)
+    editor.model.subgraphs.append(editor.graph)
+    return editor.packed()
+
+
+def with_huge_claim(model: bytes) -> bytes:
+    """A model with a result that says to be of gigabytes."""
+    editor = Editor(model)
+    editor.graph.tensors[editor.graph.operators[-1].inputs[0]].shape = [2**27, 10]
+    return editor.packed()
+
+
+def with_text(model: bytes) -> bytes:
+    """A model with a tensor of texts, whose elements have lengths of their own."""
+    editor = Editor(model)
+    editor.graph.tensors[editor.constant(np.zeros(4, np.int32))].type = schema.TensorType.STRING
+    return editor.packed()
