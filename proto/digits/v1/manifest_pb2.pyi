@@ -135,6 +135,34 @@ class Manifest(_message.Message):
 Global___Manifest: _TypeAlias = Manifest  # noqa: Y015
 
 @_typing.final
+class Pin(_message.Message):
+    """The pin of a model: what stands in pin.json beside its versions while one is pinned."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    PINNED_AT_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version that must answer, a positive integer."""
+    @_builtins.property
+    def pinned_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was pinned, UTC."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        pinned_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pinned_at", b"pinned_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pinned_at", b"pinned_at", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pin: _TypeAlias = Pin  # noqa: Y015
+
+@_typing.final
 class ModelFile(_message.Message):
     """One file of a published version."""
 

@@ -122,8 +122,20 @@ class GetModelResponse(_message.Message):
     MANIFEST_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
     VERSIONS_FIELD_NUMBER: _builtins.int
+    PINNED_VERSION_FIELD_NUMBER: _builtins.int
+    CANARY_VERSION_FIELD_NUMBER: _builtins.int
+    CANARY_SHARE_FIELD_NUMBER: _builtins.int
+    SHADOW_VERSION_FIELD_NUMBER: _builtins.int
     runtime: _builtins.str
     """What computes the predictions: "litert" or "keras"."""
+    pinned_version: _builtins.int
+    """The version that is pinned, whether or not it can serve; 0: none."""
+    canary_version: _builtins.int
+    """The version that answers `canary_share` of the requests that name none; 0: none now."""
+    canary_share: _builtins.float
+    """From 0 to 1."""
+    shadow_version: _builtins.int
+    """The version that scores copies of live batches and answers nobody; 0: none now."""
     @_builtins.property
     def manifest(self) -> _manifest_pb2.Manifest:
         """Manifest of the current version."""
@@ -138,10 +150,14 @@ class GetModelResponse(_message.Message):
         manifest: _manifest_pb2.Manifest | None = ...,
         runtime: _builtins.str = ...,
         versions: _abc.Iterable[Global___ModelVersionStatus] | None = ...,
+        pinned_version: _builtins.int = ...,
+        canary_version: _builtins.int = ...,
+        canary_share: _builtins.float = ...,
+        shadow_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest", "runtime", b"runtime", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canary_share", b"canary_share", "canary_version", b"canary_version", "manifest", b"manifest", "pinned_version", b"pinned_version", "runtime", b"runtime", "shadow_version", b"shadow_version", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -164,7 +180,7 @@ class ModelVersionStatus(_message.Message):
         SERVING: ModelVersionStatus._State.ValueType  # 1
         """It answers requests."""
         AVAILABLE: ModelVersionStatus._State.ValueType  # 2
-        """It stands in the repository and was not loaded."""
+        """It stands in the repository and answers nobody."""
         LOADING: ModelVersionStatus._State.ValueType  # 3
         """It is being verified, loaded and warmed up."""
         REJECTED: ModelVersionStatus._State.ValueType  # 4
@@ -176,7 +192,7 @@ class ModelVersionStatus(_message.Message):
     SERVING: ModelVersionStatus.State.ValueType  # 1
     """It answers requests."""
     AVAILABLE: ModelVersionStatus.State.ValueType  # 2
-    """It stands in the repository and was not loaded."""
+    """It stands in the repository and answers nobody."""
     LOADING: ModelVersionStatus.State.ValueType  # 3
     """It is being verified, loaded and warmed up."""
     REJECTED: ModelVersionStatus.State.ValueType  # 4
@@ -189,7 +205,9 @@ class ModelVersionStatus(_message.Message):
     """The version: a positive integer."""
     state: Global___ModelVersionStatus.State.ValueType
     reason: _builtins.str
-    """Why the version was rejected, one sentence without paths; empty in every other state."""
+    """Why the version was rejected, one sentence without paths; of a version that serves, why its files, which have
+    changed since, were not taken in its place. Empty otherwise.
+    """
     def __init__(
         self,
         *,

@@ -10,6 +10,7 @@ import uvloop
 
 from digits_server import flags, logs
 from digits_server.errors import OperatorError
+from digits_server.models_command import models
 from digits_server.settings import Settings
 
 
@@ -46,6 +47,9 @@ def main(context: click.Context, /, *, print_config: bool, **values: Any) -> Non
         uvloop.run(_serve(chosen))
     except OperatorError as error:
         raise click.ClickException(error.message) from error
+
+
+main.add_command(models)
 
 
 async def _serve(chosen: Settings) -> None:

@@ -19,6 +19,7 @@ from digits_server.reloading import Reloading
 from digits_server.rpcs import PREDICTION_SERVICE, StreamRpc, UnaryRpc, all_rpcs
 from digits_server.service import PredictionService
 from digits_server.settings import Settings
+from digits_server.shadow import Shadow
 from digits_server.sources import model_source
 from digits_server.tls import Identity, http_context, identity
 from digits_server.transports import Transport
@@ -41,13 +42,19 @@ class App:
         self._settings = settings
         metrics = Metrics()
         self._models = ModelRegistry(
-            metrics, max_batch_size=settings.max_batch_size, max_queue_size=settings.max_queue_size
+            metrics,
+            max_batch_size=settings.max_batch_size,
+            max_queue_size=settings.max_queue_size,
+            canary=settings.canary,
+            shadow=Shadow(metrics.shadow()) if settings.shadow else None,
         )
         self._lifecycle = Lifecycle(
             model_source(settings),
             self._models,
             poll_interval=settings.poll_interval,
             served_versions=settings.served_versions,
+            canary=settings.canary.version if settings.canary else 0,
+            shadow=settings.shadow or 0,
             max_batch_size=settings.max_batch_size,
         )
         self._decoder = FileDecoder(

@@ -21,6 +21,8 @@ STEP_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.
 BATCH_IMAGES = tuple(2**power for power in range(13))
 CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
+DIFFERENCES = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
 RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 REJECTIONS = (
     *("invalid", "too_large", "not_found", "deadline", "overloaded", "unavailable"),
@@ -99,6 +101,37 @@ class HttpMetrics:
         self._seconds.labels(route).observe(seconds)
 
 
+class ShadowCounts:
+    """How often the shadow agrees with what was answered, and by how much its confidence differs, an image each."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        agreement = Counter(
+            registry, "digits_shadow_agreement", "Images the shadow sees as it was answered, or not.", ("agrees",)
+        )
+        self._agree, self._differ = agreement.labels("true"), agreement.labels("false")
+        self._difference = Histogram(
+            registry,
+            "digits_shadow_confidence_difference",
+            "Absolute difference of the confidences of the shadow and of the answer.",
+            DIFFERENCES,
+        ).labels()
+        self._shed = Counter(registry, "digits_shadow_shed", "Images the shadow was spared, for want of time.").labels()
+        self._failed = Counter(registry, "digits_shadow_failures", "Images the shadow failed on.").labels()
+
+    def compared(self, agrees: NDArray[np.bool_], differences: NDArray[np.float32]) -> None:
+        """N images were scored."""
+        count = int(agrees.sum())
+        self._agree.value += count
+        self._differ.value += len(agrees) - count
+        self._difference.observe_all(differences)
+
+    def shed(self, images: int) -> None:
+        self._shed.value += images
+
+    def failed(self, images: int) -> None:
+        self._failed.value += images
+
+
 class Rejections:
     """A context in which predictions are made: counts why there are none. May be entered again and again."""
 
@@ -149,6 +182,7 @@ class Metrics:
             ("model_version", "runtime", "network", "sha256"),
             registry=registry,
         )
+        self.model_pinned = Gauge("digits_model_pinned_version", "The version pinned; 0: none.", registry=registry)
         self.model_load_seconds = Gauge(
             "digits_model_load_seconds",
             "Seconds to verify, load and warm up the version that serves.",
@@ -183,6 +217,10 @@ class Metrics:
         self._training_shares.clear()
         for digit, count in enumerate(label_counts):
             self._training_shares.labels(str(digit)).set(count / max(1, sum(label_counts)))
+
+    def shadow(self) -> ShadowCounts:
+        """The counts of a shadow, from now on on the page."""
+        return ShadowCounts(self.registry)
 
     def watch_queue(self, waiting: Callable[[], int], limit: int) -> None:
         """Has `waiting` asked for the images in the queue whenever the metrics are scraped; `limit` may wait."""

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from digits.v1.manifest_pb2 import Manifest
 from digits.v1.prediction_pb2 import ModelVersionStatus
 from digits_server.batching import Batcher
+from digits_server.canary import Canary, Split
 from digits_server.errors import NotFound, Unavailable
 from digits_server.metrics import Metrics
 from digits_server.proving import ProvenModel
 from digits_server.runtimes import Runtime
+from digits_server.shadow import Predict, Shadow
+from digits_server.sources import LoadedModel
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,15 @@ class ModelRegistry:
     A model that is replaced or retired answers what was submitted to it, then its memory is released.
     """
 
-    def __init__(self, metrics: Metrics, *, max_batch_size: int, max_queue_size: int) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        max_batch_size: int,
+        max_queue_size: int,
+        canary: Canary | None = None,
+        shadow: Shadow | None = None,
+    ) -> None:
         self._metrics = metrics
         self._max_batch_size = max_batch_size
         self._max_queue_size = max_queue_size
@@ -47,6 +58,12 @@ class ModelRegistry:
         self._seen: set[int] = set()
         self._loading: int | None = None
         self._rejected: dict[int, str] = {}
+        self._canary = canary
+        self._split = Split(canary.share) if canary else None
+        self._shadow = shadow
+        self._pinned = 0
+        self.shadow_version = 0
+        """The version that scores copies of live batches; 0: none."""
         self.draining = asyncio.Event()
         """Set once the server drains."""
         metrics.watch_queue(self._waiting, max_queue_size)
@@ -61,6 +78,32 @@ class ModelRegistry:
         """The versions that answer."""
         return set(self._served)
 
+    @property
+    def pinned(self) -> int:
+        """The version that is pinned, 0 if none."""
+        return self._pinned
+
+    @pinned.setter
+    def pinned(self, version: int) -> None:
+        if version != self._pinned:
+            log.info(
+                "model version %d is pinned" if version else "model version %d is pinned no more",
+                version or self._pinned,
+            )
+        self._pinned = version
+        self._metrics.model_pinned.set(version)
+
+    @property
+    def canary_version(self) -> int:
+        """The version that takes its share of the requests that name none, 0 if none does. A pin ends it."""
+        canary = self._canary
+        return canary.version if canary and not self._pinned and canary.version in self._served else 0
+
+    @property
+    def canary_share(self) -> float:
+        """Its share, from 0 to 1."""
+        return self._canary.share if self._canary and self.canary_version else 0.0
+
     def is_rejected(self, version: int) -> bool:
         """Whether the files of `version` failed when they were last tried."""
         return version in self._rejected
@@ -71,7 +114,11 @@ class ModelRegistry:
         It takes submissions until the event loop runs again; then it may have been retired.
         """
         self.check(version)
-        return self._served[version] if version else self.current
+        if version:
+            return self._served[version]
+        if self._split is not None and (canary := self.canary_version) and self._split.takes():
+            return self._served[canary]
+        return self.current
 
     def check(self, version: int) -> None:
         """Raises Unavailable or NotFound when no model answers for `version`."""
@@ -119,7 +166,7 @@ class ModelRegistry:
             manifest=loaded.manifest,
             runtime=loaded.runtime,
             batcher=Batcher(
-                loaded.runtime.predict,
+                self._watched(loaded),
                 self._metrics,
                 model.costs,
                 max_batch_size=self._max_batch_size,
@@ -140,6 +187,14 @@ class ModelRegistry:
             added.version,
             extra={"runtime": added.runtime.name, "load_seconds": round(added.load_seconds, 3)},
         )
+
+    def compare(self, version: int, model: ProvenModel | None) -> None:
+        """From now on `model` scores copies of what the current version answers, and answers nobody; None: no model."""
+        self._loading = None
+        self.shadow_version = version
+        if self._shadow:
+            self._shadow.follow(model.loaded.runtime if model else None)
+        log.info("model version %d is the shadow" if version else "there is no shadow now", *[version] * bool(version))
 
     def make_current(self, version: int) -> None:
         """From now on a version that was added answers everyone who names none."""
@@ -167,7 +222,15 @@ class ModelRegistry:
     async def close(self) -> None:
         """Returns when the last batch is done."""
         self.drain()
+        if self._shadow:
+            self._shadow.close()
         await asyncio.gather(*(model.batcher.close() for model in self._served.values()), *self._retiring.values())
+
+    def _watched(self, loaded: LoadedModel) -> Predict:
+        """What computes the answers of a model; the shadow sees them while it is the current one."""
+        if self._shadow is None:
+            return loaded.runtime.predict
+        return self._shadow.watch(loaded.runtime.predict, lambda: self.current.runtime is loaded.runtime)
 
     def _waiting(self) -> int:
         """Images that wait for any model."""

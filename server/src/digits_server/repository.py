@@ -14,8 +14,10 @@ from pathlib import Path, PurePosixPath
 from google.protobuf import json_format
 
 from digits.v1.manifest_pb2 import Manifest, ModelFile
+from digits_server import signatures
 from digits_server.errors import ModelRejected, RepositoryError
 from digits_server.fingerprints import Fingerprint, fingerprint
+from digits_server.signatures import Signers
 
 SCHEMA_VERSION = 1
 """The manifest schema this server reads."""
@@ -42,8 +44,9 @@ class VerifiedVersion:
 class ModelRepository:
     """The folder `root/name/<version>/`. Reads only."""
 
-    def __init__(self, root: Path, name: str, *, max_bytes: int) -> None:
-        """`max_bytes` bounds the size of one version, all files together."""
+    def __init__(self, root: Path, name: str, *, max_bytes: int, signers: Signers | None = None) -> None:
+        """`max_bytes` bounds the size of one version, all files together; `signers` must have signed it, if given."""
+        self._signers = signers
         self._folder = root / name
         self._name = name
         self._max_bytes = max_bytes
@@ -81,6 +84,8 @@ class ModelRepository:
 
     def _manifest(self, folder: Path, version: int) -> Manifest:
         content = _read(folder, "manifest.json", MAX_MANIFEST_BYTES)
+        if self._signers:
+            self._signers.check(content, _read(folder, signatures.FILE_NAME, signatures.SIGNATURE_BYTES))
         try:
             # A field this schema does not know may stand in a later one: the version number has the first word.
             fields = json.loads(content)

@@ -80,7 +80,13 @@ class PredictionService:
         """What is served, and the state of every version seen. Raises Unavailable while nothing is."""
         current = self.models.current
         return GetModelResponse(
-            manifest=current.manifest, runtime=current.runtime.name, versions=self.models.statuses()
+            manifest=current.manifest,
+            runtime=current.runtime.name,
+            versions=self.models.statuses(),
+            pinned_version=self.models.pinned,
+            canary_version=self.models.canary_version,
+            canary_share=self.models.canary_share,
+            shadow_version=self.models.shadow_version,
         )
 
     async def _classify(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> Classified:

@@ -5,11 +5,13 @@ of `--help` and one of `--print-config`: `flags.py` makes them of it. No field h
 files, whose paths may be shown to anybody.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from digits_server.canary import Canary, CanaryType
 
 MODEL_NAME = "digits"
 """The model's folder below the repository, and its name in every protocol."""
@@ -29,6 +31,7 @@ PATHS = named("paths", click.types.StringParamType())
 HOST = named("host", click.types.StringParamType())
 PORT = named("port", click.IntRange(0, 65535))
 COUNT = named("n", click.IntRange(min=1))
+VERSION = named("n", click.IntRange(min=1))
 BYTES = named("bytes", click.IntRange(min=1))
 SECONDS = named("seconds", click.FloatRange(min=0))
 
@@ -52,6 +55,13 @@ class Settings:
         2.0, SECONDS, "Between two looks for new versions; 0: look once, at the start.", section="Versions"
     )
     served_versions: int = setting(2, COUNT, "Newest good versions that a request may name.")
+    canary: Canary | None = setting(
+        None, CanaryType(), "Share of the requests that name no version to send to one: 5=10%."
+    )
+    shadow: int | None = setting(None, VERSION, "Version that scores copies of live batches, and answers nobody.")
+    require_signature: Path | None = setting(
+        None, FILE, "Ed25519 public keys (PEM): refuse versions they did not sign."
+    )
 
     host: str = setting("127.0.0.1", HOST, "Address to listen on, for gRPC and HTTP.", section="Network")
     grpc_port: int = setting(50051, PORT, "Port for gRPC; 0 takes a free one.")
@@ -95,3 +105,8 @@ class Settings:
     log_format: str = setting(
         "auto", click.Choice(["auto", "text", "json"]), "Log lines; auto: text on a terminal, JSON elsewhere."
     )
+
+
+def setting_of(name: str) -> "Field[Any]":
+    """The field of `Settings` with this name."""
+    return next(item for item in fields(Settings) if item.name == name)

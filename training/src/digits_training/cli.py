@@ -155,7 +155,18 @@ def train(*, unless_published: bool, **options: Any) -> None:
 @commands.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path, exists=True))
 @settings_options(
-    *("repository", "data", "transpose", "save", "pixel_range", "min_accuracy", "max_regression", "force", "labels")
+    *(
+        "repository",
+        "data",
+        "transpose",
+        "save",
+        "pixel_range",
+        "min_accuracy",
+        "max_regression",
+        "force",
+        "labels",
+        "sign_key",
+    )
 )
 def import_model(file: Path, **options: Any) -> None:
     """Publish a model made elsewhere: a .keras or .h5 file, or a SavedModel folder.
@@ -177,3 +188,17 @@ def evaluate(version: int, **options: Any) -> None:
     from digits_training import audit
 
     audit.audit(version, settings, _say)
+
+
+@commands.command()
+@click.argument("version", type=click.IntRange(min=1))
+@settings_options("repository", "sign_key")
+def sign(version: int, **options: Any) -> None:
+    """Sign a published version with the key of --sign-key."""
+    settings = _settings(options)
+    if settings.sign_key is None:
+        raise click.UsageError("--sign-key is needed.")
+    from digits_training import signing
+
+    signing.sign(settings.model_folder / str(version), settings.sign_key)
+    _say(f"signed version {version}")

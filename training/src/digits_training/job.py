@@ -8,7 +8,7 @@ import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from digits.v1.manifest_pb2 import Training
-from digits_training import backend, data, export, gate, importing, manifest, model_card, publish, report, save
+from digits_training import backend, data, export, gate, importing, manifest, model_card, publish, report, save, signing
 from digits_training.checkpoint import Checkpoint, fingerprint
 from digits_training.data import DataSet
 from digits_training.errors import Interrupted, RefusedError
@@ -115,6 +115,8 @@ def release(network: Any, made: Training, history: History, dataset: DataSet, *,
             described.model_version = version
             described.created_at.CopyFrom(_now())
             manifest.write(described, folder)
+            if settings.sign_key:
+                signing.sign(folder, settings.sign_key)
 
         version = publish.publish(folder, write_manifest)
     for objection in objections:

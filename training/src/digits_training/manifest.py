@@ -10,6 +10,7 @@ from google.protobuf import json_format
 from numpy.typing import NDArray
 
 from digits.v1.manifest_pb2 import GoldenImage, LabelMetrics, Manifest, Metrics, ModelFile, ModelInput, Training
+from digits_training import signing
 from digits_training.data import LABELS, SIDE, LabelledImages
 from digits_training.evaluate import Evaluation
 from digits_training.settings import MODEL_NAME
@@ -24,7 +25,9 @@ def write(manifest: Manifest, folder: Path) -> None:
     """Writes `manifest` into the version's folder, completed with the files that lie there."""
     complete = Manifest()
     complete.CopyFrom(manifest)
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _FILE_NAME)
+    paths = sorted(
+        path for path in folder.rglob("*") if path.is_file() and path.name not in (_FILE_NAME, signing.FILE_NAME)
+    )
     complete.files.extend(model_file(path, folder) for path in paths)
     text = json_format.MessageToJson(complete, indent=2, always_print_fields_with_no_presence=True)
     (folder / _FILE_NAME).write_text(text + "\n", encoding="utf-8")

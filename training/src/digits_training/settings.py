@@ -81,6 +81,9 @@ class Settings:
     checkpoint_dir: Path | None = setting(
         None, "Folder for the state of an interrupted run; beside the versions, hidden, if not given.", Kind.PLACE
     )
+    sign_key: Path | None = setting(
+        None, "Ed25519 private key (PEM) that signs what is published; unsigned if not given.", Kind.PLACE
+    )
     save: Path | None = setting(None, "Also write the Keras model to this .keras or .h5 file.", Kind.PLACE)
 
     network: str = setting("mlp", "The network to train.", choices=NETWORKS)

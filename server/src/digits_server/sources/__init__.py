@@ -30,6 +30,10 @@ class ModelSource(Protocol):
         """What changes whenever a file of `version` does. Never raises: what is not there has no files."""
         ...
 
+    def pinned(self) -> int:
+        """The version that must answer; 0: whichever is best. Raises RepositoryError when that cannot be told."""
+        ...
+
     def load(self, version: int) -> LoadedModel:
         """Verifies and loads a version, or raises ModelRejected."""
         ...

@@ -34,6 +34,9 @@ class BareFile:
     def fingerprint(self, _version: int) -> Fingerprint:
         return fingerprint(self._path)
 
+    def pinned(self) -> int:
+        return 0
+
     def load(self, version: int) -> LoadedModel:
         from digits_server.runtimes.keras import KerasRuntime
 

@@ -4,9 +4,11 @@ import tempfile
 from pathlib import Path
 
 from digits_server.fingerprints import Fingerprint
+from digits_server.pins import PinFile
 from digits_server.repository import ModelRepository, VerifiedVersion
 from digits_server.runtimes import Runtime
 from digits_server.settings import MODEL_NAME, Settings
+from digits_server.signatures import Signers
 from digits_server.sources import LoadedModel
 
 
@@ -14,7 +16,11 @@ class PublishedVersions:
     """A source of every version in the repository."""
 
     def __init__(self, settings: Settings) -> None:
-        self._repository = ModelRepository(settings.repository, MODEL_NAME, max_bytes=settings.max_model_bytes)
+        key = settings.require_signature
+        self._repository = ModelRepository(
+            settings.repository, MODEL_NAME, max_bytes=settings.max_model_bytes, signers=Signers(key) if key else None
+        )
+        self._pin = PinFile(settings.repository / MODEL_NAME)
         self._file, self._build = ("model.keras", _keras) if settings.runtime == "keras" else ("model.tflite", _litert)
 
     def versions(self) -> list[int]:
@@ -22,6 +28,9 @@ class PublishedVersions:
 
     def fingerprint(self, version: int) -> Fingerprint:
         return self._repository.fingerprint(version)
+
+    def pinned(self) -> int:
+        return self._pin.read()
 
     def load(self, version: int) -> LoadedModel:
         verified = self._repository.verify(version, self._file)

@@ -1,0 +1,49 @@
+"""Signatures of manifests: who published a version, proved by an Ed25519 key (RFC 8032).
+
+A manifest holds the hash of every file of its version, so that its signature vouches for all of them. The keys are
+plain PEM, the signature its 64 bytes, so that `openssl` or a key service can make both. Needs `digits-server[signing]`.
+"""
+
+import re
+from pathlib import Path
+
+from digits_server.errors import ModelRejected, OperatorError
+
+FILE_NAME = "manifest.json.sig"
+SIGNATURE_BYTES = 64
+MAX_KEY_FILE_BYTES = 64 * 1024
+
+_KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
+
+
+class Signers:
+    """The public keys of those who may publish: any one of them is enough, so that a key can be replaced."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads one or more public keys in PEM. Raises OperatorError."""
+        try:
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+            from cryptography.hazmat.primitives.serialization import load_pem_public_key
+        except ImportError as error:
+            raise OperatorError("--require-signature needs the extra digits-server[signing]") from error
+        try:
+            with path.open("rb") as file:
+                found = _KEY.findall(file.read(MAX_KEY_FILE_BYTES))
+            keys = [load_pem_public_key(key) for key in found]
+        except (OSError, ValueError) as error:
+            raise OperatorError(f"--require-signature: cannot read public keys from {path}") from error
+        self._keys = [key for key in keys if isinstance(key, Ed25519PublicKey)]
+        if not keys or len(self._keys) < len(keys):
+            raise OperatorError(f"--require-signature: expected Ed25519 public keys in PEM in {path}")
+
+    def check(self, manifest: bytes, signature: bytes) -> None:
+        """Raises ModelRejected unless one of the keys made `signature` of the bytes of `manifest`."""
+        from cryptography.exceptions import InvalidSignature
+
+        for key in self._keys:
+            try:
+                key.verify(signature, manifest)
+            except InvalidSignature:
+                continue
+            return
+        raise ModelRejected("signature", f"{FILE_NAME} is no signature of manifest.json by a key that is trusted here")

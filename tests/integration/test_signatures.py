@@ -1,0 +1,126 @@
+"""With --require-signature only what a trusted key signed is served."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from support.following import following
+from support.repositories import edit_manifest
+from support.servers import OVER_BOTH_TRANSPORTS, SCRIPTS, run_server
+from support.variants import publish
+from support.waiting import until
+
+pytestmark = OVER_BOTH_TRANSPORTS
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A folder of two key pairs: ours.pem, ours.pub, theirs.pem, theirs.pub."""
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    for name in ("ours", "theirs"):
+        key = Ed25519PrivateKey.generate()
+        folder.joinpath(f"{name}.pem").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        folder.joinpath(f"{name}.pub").write_bytes(
+            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        )
+    return folder
+
+
+@pytest.fixture
+def root(repository: Path, tmp_path: Path) -> Path:
+    publish(repository, tmp_path / "models", 1)
+    return tmp_path / "models"
+
+
+def sign(root: Path, version: int, key: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SCRIPTS / "digits-train", "sign", str(version), "--repository", root, "--sign-key", key],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_what_is_not_signed_by_a_trusted_key_is_rejected_and_comes_good_when_it_is(
+    repository: Path, root: Path, keys: Path
+) -> None:
+    assert sign(root, 1, keys / "ours.pem").returncode == 0
+    with following(root, "--require-signature", str(keys / "ours.pub")) as follower:
+        publish(repository, root, 2)
+        follower.wait_for({1: "SERVING", 2: "REJECTED"})
+        assert follower.reason(2) == "manifest.json.sig is missing"
+        sign(root, 2, keys / "theirs.pem")
+        until(lambda: "no signature of manifest.json by a key that is trusted" in follower.reason(2), "it is refused")
+        assert follower.server.metric("digits_model_load_failures_total", reason="signature") == 1
+        assert follower.answer() == (1, 1)
+        sign(root, 2, keys / "ours.pem")
+        follower.wait_for({1: "SERVING", 2: "SERVING"})
+        assert follower.answer() == (2, 2)
+
+
+def test_a_manifest_changed_after_it_was_signed_is_rejected(root: Path, keys: Path) -> None:
+    sign(root, 1, keys / "ours.pem")
+    edit_manifest(root / "digits/1", lambda manifest: manifest.update(goldenTolerance=1))
+    ended = run_server("--repository", root, "--require-signature", keys / "ours.pub")
+    assert ended.returncode == 1
+    assert "no signature of manifest.json" in ended.stderr
+
+
+def test_any_of_several_trusted_keys_is_enough(root: Path, keys: Path) -> None:
+    both = keys / "both.pub"
+    both.write_bytes(keys.joinpath("theirs.pub").read_bytes() + keys.joinpath("ours.pub").read_bytes())
+    sign(root, 1, keys / "ours.pem")
+    with following(root, "--require-signature", str(both)) as follower:
+        assert follower.answer() == (1, 1)
+
+
+def test_a_signature_made_by_openssl_is_as_good(root: Path, keys: Path) -> None:
+    version = root / "digits/1"
+    command: list[str | Path] = ["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", keys / "ours.pem"]
+    files: list[str | Path] = ["-in", version / "manifest.json", "-out", version / "manifest.json.sig"]
+    subprocess.run([*command, *files], check=True, timeout=60)
+    with following(root, "--require-signature", str(keys / "ours.pub")) as follower:
+        assert follower.answer() == (1, 1)
+
+
+def test_models_verify_and_pin_ask_for_the_signature_too(root: Path, keys: Path) -> None:
+    told: list[str | Path] = ["--repository", root, "--require-signature", keys / "ours.pub"]
+    for command in (["verify"], ["pin", "1"]):
+        ended = subprocess.run(
+            [SCRIPTS / "digits-server", "models", *command, *told],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 1
+        assert "manifest.json.sig is missing" in ended.stdout + ended.stderr
+
+
+def test_a_key_that_is_none_is_said_at_the_start(root: Path, keys: Path) -> None:
+    keys.joinpath("garbage").write_text("no key")
+    other = generate_private_key(SECP256R1()).public_key()
+    keys.joinpath("other.pub").write_bytes(
+        other.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    for name in ("missing", "garbage", "other.pub", "ours.pem"):
+        ended = run_server("--repository", root, "--require-signature", keys / name)
+        assert ended.returncode == 1
+        assert "--require-signature" in ended.stderr.splitlines()[-1]
+        assert "Traceback" not in ended.stderr
+
+
+def test_only_an_ed25519_key_signs(root: Path, keys: Path) -> None:
+    ended = sign(root, 1, keys / "ours.pub")
+    assert ended.returncode == 2
+    assert "is no private key in PEM" in ended.stderr
+    assert not root.joinpath("digits/1/manifest.json.sig").exists()
