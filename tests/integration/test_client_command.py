@@ -13,8 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from support.scripted import ScriptedServer, refusing
-from support.servers import SCRIPTS, ServerProcess
+from support.servers import OVER_BOTH_TRANSPORTS, SCRIPTS, ServerProcess
 from support.waiting import until
+
+pytestmark = OVER_BOTH_TRANSPORTS
 
 Images = NDArray[np.uint8]
 NOWHERE = "127.0.0.1:1"

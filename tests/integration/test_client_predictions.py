@@ -11,10 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from support.clients import Connect, connecting
-from support.servers import ServerProcess
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits_client import Client, InvalidInput, NotFound, ResourceExhausted
 from digits_training.data import read
+
+pytestmark = OVER_BOTH_TRANSPORTS
 
 Images = NDArray[np.uint8]
 ROOT = Path(__file__).parents[2]
