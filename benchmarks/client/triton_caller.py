@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 from numpy.typing import NDArray
-from tritonclient.grpc import InferInput, InferRequestedOutput  # type: ignore[import-not-found]  # beside the project
-from tritonclient.grpc.aio import InferenceServerClient  # type: ignore[import-not-found]
+from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc.aio import InferenceServerClient
 
 from benchmarks.client.loop import measure, work
 from benchmarks.serving.open_inference import INPUT, MODEL, OUTPUT

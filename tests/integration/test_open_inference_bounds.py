@@ -1,0 +1,113 @@
+"""The bounds of the Open Inference Protocol over HTTP: overload, deadlines, callers who leave, a server that drains."""
+
+import json
+import socket
+from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+from support.open_inference import post
+from support.servers import ServerProcess
+from support.waiting import until
+
+INFER = "/v2/models/digits/infer"
+SECONDS = 60.0
+
+
+def pictures(count: int, side: int) -> bytes:
+    """A bar on a page of `side` × `side`, `count` times: at 4,000, a tenth of a second and more to decode each."""
+    page = Image.new("L", (side, side), 255)
+    ImageDraw.Draw(page).line((side // 2, side // 5, side // 2, side * 4 // 5), fill=0, width=side // 12)
+    file = BytesIO()
+    page.save(file, "PNG")
+    data = [b64encode(file.getvalue()).decode()] * count
+    tensor = {"name": "image_files", "datatype": "BYTES", "shape": [count], "data": data}
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+def begin(server: ServerProcess, body: bytes, length: int | None = None) -> socket.socket:
+    """Sends a request with this body, of which `length` bytes are announced; the answer is not read."""
+    host, port = server.http.removeprefix("http://").split(":")
+    caller = socket.create_connection((host, int(port)), SECONDS)
+    head = f"POST {INFER} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length or len(body)}\r\n\r\n"
+    caller.sendall(head.encode() + body)
+    return caller
+
+
+def status_line(caller: socket.socket) -> bytes:
+    return caller.makefile("rb").readline()
+
+
+def answered(server: ServerProcess, status: str) -> float:
+    return server.metric("digits_http_requests_total", route="/v2/models/{name}/infer", status=status)
+
+
+def test_an_overloaded_server_says_429_and_when_to_come_back(repository: Path) -> None:
+    with ServerProcess("--repository", repository, "--max-waiting-files", "10") as server, ThreadPoolExecutor() as pool:
+        server.wait_ready()
+        busy = pool.submit(post, server.http + INFER, pictures(10, side=4000))
+        refused = (0, {}, b"")
+
+        def refuses() -> bool:
+            nonlocal refused
+            refused = post(server.http + INFER, pictures(1, side=50))
+            return refused[0] == 429
+
+        until(refuses, "the first request is in work, and another is refused")
+        assert int(refused[1]["retry-after"]) >= 1
+        assert "max_waiting_files" in json.loads(refused[2])["error"]
+        assert busy.result(SECONDS)[0] == 200
+
+
+def test_an_answer_that_is_not_ready_in_time_is_504(repository: Path) -> None:
+    with ServerProcess("--repository", repository, "--http-timeout", "0.2") as server:
+        server.wait_ready()
+        status, _, answer = post(server.http + INFER, pictures(30, side=4000))
+        assert status == 504
+        assert "http_timeout" in json.loads(answer)["error"]
+        assert post(server.http + INFER, pictures(1, side=50))[0] == 200
+
+
+def test_a_body_that_does_not_come_in_time_is_504_and_ends_the_connection(repository: Path) -> None:
+    with ServerProcess("--repository", repository, "--http-timeout", "0.2") as server:
+        server.wait_ready()
+        with begin(server, b"{", length=1000) as caller, caller.makefile("rb") as answer:
+            everything = answer.read()  # until the server ends the connection
+        assert everything.startswith(b"HTTP/1.1 504 ")
+        assert b"http_timeout" in everything
+        assert server.metric("digits_rejected_total", reason="deadline") == 1
+
+
+def test_a_caller_who_leaves_takes_the_work_along(repository: Path) -> None:
+    with ServerProcess("--repository", repository) as server:
+        server.wait_ready()
+        with begin(server, pictures(60, side=4000)):
+            until(lambda: server.metric("process_cpu_seconds_total") > 0, "the server is alive")
+        until(lambda: answered(server, "499") == 1, "its request has ended")
+        assert server.metric("digits_rejected_total", reason="cancelled") == 1
+        assert server.metric("digits_predictions_total") == 0
+        assert post(server.http + INFER, pictures(1, side=50))[0] == 200
+
+
+def test_a_caller_who_leaves_in_the_middle_of_its_body_is_forgotten(repository: Path) -> None:
+    with ServerProcess("--repository", repository) as server:
+        server.wait_ready()
+        with begin(server, b"{", length=1000):
+            pass
+        until(lambda: answered(server, "499") == 1, "its request has ended")
+
+
+def test_a_draining_server_is_not_ready_and_answers_what_it_has_begun(repository: Path) -> None:
+    with ServerProcess("--repository", repository) as server, ThreadPoolExecutor() as pool:
+        server.wait_ready()
+        busy = pool.submit(post, server.http + INFER, pictures(20, side=4000))
+        until(lambda: server.metric("digits_http_requests_total") >= 0, "the server is alive")
+        server.terminate()
+        server.wait_for_log("draining")
+        assert server.get("/v2/health/ready") == (503, '{"ready":false}')
+        assert server.get("/v2/models/digits/ready")[0] == 503
+        assert server.get("/v2/health/live")[0] == 200
+        assert busy.result(SECONDS)[0] == 200
+        assert server.wait() == 0
