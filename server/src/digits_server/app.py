@@ -24,6 +24,7 @@ from digits_server.sources import model_source
 from digits_server.tls import Identity, http_context, identity
 from digits_server.transports import Transport
 from digits_server.web.guarded import guarded
+from digits_server.web.in_flight import InFlight
 from digits_server.web.open_inference import OpenInferenceRoutes
 from digits_server.web.pages import operations
 from digits_server.web.server import WebServer
@@ -75,14 +76,11 @@ class App:
             service, inference, self._health, metrics, reflection=settings.reflection, admit=self._guard.admit
         )
         self._transport = (connect or self._grpcio)(rpcs, self._identity)
-        pages = Starlette(
-            routes=[
-                *operations(metrics.registry, lambda: self._models.ready),
-                *OpenInferenceRoutes(
-                    inference, metrics.http, settings.max_message_bytes, settings.http_timeout
-                ).routes(),
-            ]
+        self._in_flight = InFlight()
+        predictions = OpenInferenceRoutes(
+            inference, self._in_flight, metrics.http, settings.max_message_bytes, settings.http_timeout
         )
+        pages = Starlette(routes=[*operations(metrics.registry, lambda: self._models.ready), *predictions.routes()])
         self._web = WebServer(
             guarded(pages, self._guard),
             settings.host,
@@ -119,7 +117,10 @@ class App:
         log.info("draining", extra={"grace_seconds": self._settings.shutdown_grace})
         self._models.drain()
         self._health.set_serving(False)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._settings.shutdown_grace
         await self._transport.stop(self._settings.shutdown_grace)
+        await self._in_flight.close(max(0.0, end - loop.time()))
         self._lifecycle.close()
         await self._models.close()
         self._decoder.close()

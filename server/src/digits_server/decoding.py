@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from digits_server.errors import InvalidRequest, Overloaded, RequestTooLarge
+from digits_server.errors import InvalidRequest, Overloaded, RequestTooLarge, Unavailable
 from digits_server.images import from_file
 from digits_server.runtimes import Images
 
@@ -28,10 +28,13 @@ class FileDecoder:
         self._max_waiting = max_waiting
         self._max_pixels = max_pixels
         self._waiting = 0
+        self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
 
     async def decode(self, files: Sequence[bytes]) -> Images:
-        """N encoded files → uint8[N, 28, 28]. Raises InvalidRequest, RequestTooLarge or Overloaded."""
+        """N encoded files → uint8[N, 28, 28]. Raises InvalidRequest, RequestTooLarge, Overloaded or Unavailable."""
+        if self._closed:
+            raise Unavailable("the server is draining")
         if len(files) > self._max_files:
             raise RequestTooLarge(f"image_files: {len(files)} files; at most {self._max_files} (max_image_files)")
         if self._waiting + len(files) > self._max_waiting:
@@ -48,6 +51,8 @@ class FileDecoder:
             abandoned.set()
 
     def close(self) -> None:
+        """Takes no more files; those that wait are given up."""
+        self._closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _decode(self, files: Sequence[bytes], abandoned: threading.Event) -> Images:

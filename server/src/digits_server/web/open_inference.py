@@ -14,10 +14,11 @@ from starlette.routing import Route
 from digits_server.errors import NotFound, ServingError
 from digits_server.metrics import HttpMetrics
 from digits_server.open_inference import rest
-from digits_server.open_inference.protocol import OpenInference
+from digits_server.open_inference.protocol import InferReply, OpenInference
 from digits_server.settings import MODEL_NAME
 from digits_server.web.calls import HttpCall, read_body, while_connected
 from digits_server.web.errors import error_response
+from digits_server.web.in_flight import InFlight
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -40,6 +41,7 @@ class OpenInferenceRoutes:
     """
 
     inference: OpenInference
+    in_flight: InFlight
     metrics: HttpMetrics
     max_body_bytes: int
     seconds: float
@@ -85,14 +87,18 @@ class OpenInferenceRoutes:
         return JSONResponse(rest.model_metadata(self.inference.model_metadata(*_model(request))))
 
     async def _infer(self, request: Request) -> Response:
+        with self.in_flight:
+            reply, form = await self._predicted(request)
+        content, headers = rest.infer_response(reply, form)
+        return Response(content, headers=headers)
+
+    async def _predicted(self, request: Request) -> tuple[InferReply, rest.ReplyForm]:
         deadline = asyncio.get_running_loop().time() + self.seconds
         with self.inference.service.metrics.rejections:
             body = await read_body(request, self.max_body_bytes, deadline)
             question, form = rest.infer_request(body, request.headers.get(rest.HEADER_LENGTH), *_model(request))
         call = HttpCall(deadline, request.client, request.headers)
-        reply = await while_connected(request, self.inference.infer(question, call), deadline)
-        content, headers = rest.infer_response(reply, form)
-        return Response(content, headers=headers)
+        return await while_connected(request, self.inference.infer(question, call), deadline), form
 
     async def _unknown(self, _request: Request) -> Response:
         raise NotFound("the protocol has no such path, or not with this method")
