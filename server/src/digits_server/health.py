@@ -47,6 +47,7 @@ class Health:
             if status != sent:
                 yield HealthCheckResponse(status=status)
                 sent = status
+                continue  # it may have changed while the message was on its way
             if self._draining.is_set():
                 return  # an end in good order: before an error status, clients may drop the last message
             await changed.wait()
