@@ -6,12 +6,12 @@
 from typing import Any
 
 import click
-import uvloop
 
 from digits_server import flags, logs
 from digits_server.errors import OperatorError
 from digits_server.models_command import models
 from digits_server.settings import Settings
+from digits_server.workers.role import Role, own_role
 
 
 @click.group(
@@ -38,25 +38,34 @@ def main(context: click.Context, /, *, print_config: bool, **values: Any) -> Non
             click.echo(line)
         return
     chosen = Settings(**values)
-    logs.configure(chosen.log_level, chosen.log_format)
+    role = own_role()
+    logs.configure(chosen.log_level, chosen.log_format, role.log_fields)
     try:
-        if chosen.transport == "envoy":
+        if chosen.workers > 1:
+            from digits_server.workers.supervisor import supervise
+
+            supervise(chosen)
+        elif chosen.transport == "envoy":
             from digits_server.transports.envoy.launch import become_envoy
 
-            become_envoy(chosen)
-        uvloop.run(_serve(chosen))
+            become_envoy(chosen, role)
+        else:
+            import uvloop
+
+            uvloop.run(_serve(chosen, role))
     except OperatorError as error:
-        raise click.ClickException(error.message) from error
+        role.failed(error.message)
+        context.exit(1)
 
 
 main.add_command(models)
 
 
-async def _serve(chosen: Settings) -> None:
+async def _serve(chosen: Settings, role: Role) -> None:
     from digits_server.app import App  # here, so that --help and a wrong flag answer at once
     from digits_server.signals import stop_signal
 
-    await App(chosen).run(stop_signal())
+    await App(chosen, role=role).run(stop_signal())
 
 
 if __name__ == "__main__":

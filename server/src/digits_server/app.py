@@ -28,6 +28,7 @@ from digits_server.web.in_flight import InFlight
 from digits_server.web.open_inference import OpenInferenceRoutes
 from digits_server.web.pages import operations
 from digits_server.web.server import WebServer
+from digits_server.workers.role import Alone, Role
 
 Connect = Callable[[list[UnaryRpc | StreamRpc], Reloading[Identity] | None], Transport]
 """Puts RPCs behind a transport, in TLS where there is an identity."""
@@ -38,10 +39,14 @@ log = logging.getLogger(__name__)
 class App:
     """One server process. Make it inside the event loop it will run on."""
 
-    def __init__(self, settings: Settings, connect: Connect | None = None) -> None:
-        """Puts the parts together; nothing listens yet. `connect` is grpcio's unless given. Raises OperatorError."""
+    def __init__(self, settings: Settings, connect: Connect | None = None, role: Role | None = None) -> None:
+        """Puts the parts together; nothing listens yet. Unless given, `connect` is grpcio's and `role` all of it.
+
+        Raises OperatorError.
+        """
         self._settings = settings
-        metrics = Metrics()
+        self._role = role or Alone()
+        self._metrics = metrics = Metrics()
         self._models = ModelRegistry(
             metrics,
             max_batch_size=settings.max_batch_size,
@@ -80,11 +85,12 @@ class App:
         predictions = OpenInferenceRoutes(
             inference, self._in_flight, metrics.http, settings.max_message_bytes, settings.http_timeout
         )
-        pages = Starlette(routes=[*operations(metrics.registry, lambda: self._models.ready), *predictions.routes()])
+        pages = Starlette(routes=[*operations(self._role), *predictions.routes()])
         self._web = WebServer(
             guarded(pages, self._guard),
             settings.host,
             settings.http_port,
+            shared=self._role.shares_ports,
             max_connections=settings.max_connections,
             tls=http_context(self._identity) if self._identity and settings.http_tls else None,
         )
@@ -92,14 +98,13 @@ class App:
     async def run(self, stopping: "asyncio.Future[None]") -> None:
         """Serves until `stopping` is done, then drains. Raises OperatorError when it cannot start."""
         async with AsyncExitStack() as closing:
+            await self._role.begin(self._metrics.registry, lambda: self._models.ready)
             # Ports first: a taken one is known before a model is loaded, and probes are answered while one is.
             await self._web.start()
             closing.push_async_callback(self._web.stop)
             await self._transport.start()
             closing.push_async_callback(self._drain)
-            log.info(
-                "listening", extra={"host": self._settings.host, "grpc": self._transport.port, "http": self._web.port}
-            )
+            await self._role.listening(self._settings.host, self._transport.port, self._web.port)
             for files in (self._identity, *self._guard.files):
                 if files:
                     closing.callback(asyncio.create_task(files.watch()).cancel)
@@ -108,13 +113,13 @@ class App:
             if loading.done():
                 loading.result()
                 self._health.set_serving(True)
-                log.info("ready")
+                await self._role.serving()
                 closing.callback(asyncio.create_task(self._lifecycle.follow()).cancel)
                 await stopping
 
     async def _drain(self) -> None:
         """Not ready at once; what is in flight is answered; then everything ends."""
-        log.info("draining", extra={"grace_seconds": self._settings.shutdown_grace})
+        self._role.draining(self._settings.shutdown_grace)
         self._models.drain()
         self._health.set_serving(False)
         loop = asyncio.get_running_loop()
@@ -124,12 +129,17 @@ class App:
         self._lifecycle.close()
         await self._models.close()
         self._decoder.close()
-        log.info("stopped")
+        self._role.stopped()
 
     def _grpcio(self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None) -> Transport:
         from digits_server.transports.grpcio import GrpcioTransport  # here, so that Envoy's process goes without grpcio
 
         settings = self._settings
         return GrpcioTransport(
-            rpcs, settings.host, settings.grpc_port, max_message_bytes=settings.max_message_bytes, identity=own
+            rpcs,
+            settings.host,
+            settings.grpc_port,
+            shared=self._role.shares_ports,
+            max_message_bytes=settings.max_message_bytes,
+            identity=own,
         )

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -14,8 +15,10 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
-ENVOY_JSON = '{"time": "%Y-%m-%dT%T.%e%z", "level": "%l", "logger": "envoy.%n", "message": "%j"}'
-"""The same for the lines that Envoy itself writes, in its own words."""
+def envoy_json(fields: Mapping[str, object]) -> str:
+    """The format of JSON lines that Envoy itself writes, in its own words; `fields` as in `configure`."""
+    more = "".join(f', "{name}": {json.dumps(value)}' for name, value in fields.items())
+    return f'{{"time": "%Y-%m-%dT%T.%e%z", "level": "%l", "logger": "envoy.%n", "message": "%j"{more}}}'
 
 
 class JsonFormatter(logging.Formatter):
@@ -45,13 +48,16 @@ class TextFormatter(logging.Formatter):
         return super().formatMessage(record) + extra
 
 
-def configure(level: str, style: str) -> None:
+def configure(level: str, style: str, fields: Mapping[str, object]) -> None:
     """Sends every record of at least `level` to standard error; `style` is "auto", "text" or "json".
 
     gRPC's own lines, one for every failed handshake, are left out: any passer-by could fill the log with them.
+
+    fields  what every record says beside its own
     """
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     handler = logging.StreamHandler()
+    handler.addFilter(lambda record: vars(record).update(fields) is None)
     handler.setFormatter(JsonFormatter() if is_json(style) else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 

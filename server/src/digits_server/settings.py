@@ -32,6 +32,7 @@ HOST = named("host", click.types.StringParamType())
 PORT = named("port", click.IntRange(0, 65535))
 COUNT = named("n", click.IntRange(min=1))
 VERSION = named("n", click.IntRange(min=1))
+WORKERS = named("n", click.IntRange(1, 64))
 BYTES = named("bytes", click.IntRange(min=1))
 SECONDS = named("seconds", click.FloatRange(min=0))
 
@@ -67,6 +68,8 @@ class Settings:
     grpc_port: int = setting(50051, PORT, "Port for gRPC; 0 takes a free one.")
     http_port: int = setting(8080, PORT, "Port for metrics and health over HTTP; 0 takes a free one.")
     transport: str = setting("grpcio", click.Choice(["grpcio", "envoy"]), "What carries the RPCs.")
+    workers: int = setting(1, WORKERS, "Processes that share the ports; each has the limits below to itself.")
+    worker_timeout: float = setting(10.0, SECONDS, "What one of several workers has to answer before it is replaced.")
     reflection: bool = setting(True, bool, "Answer gRPC server reflection.")
     max_connections: int = setting(256, COUNT, "HTTP connections at once.")
 

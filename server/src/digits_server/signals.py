@@ -22,6 +22,8 @@ def stop_signal() -> "asyncio.Future[None]":
     def stop() -> None:
         for number in STOP_SIGNALS:
             loop.remove_signal_handler(number)
+            if os.getpid() == 1:  # the first process of a container has no default actions
+                signal.signal(number, lambda number, _: os._exit(128 + number))
         stopping.set_result(None)
 
     for number in STOP_SIGNALS:

@@ -33,7 +33,10 @@ memory; pixels are small already."""
 
 
 class GrpcioTransport:
-    """Serves `rpcs` on host:port, in TLS where there is an `identity`. Port 0 takes a free one."""
+    """Serves `rpcs` on host:port, in TLS where there is an `identity`. Port 0 takes a free one.
+
+    shared  whether other processes of the same server listen there too
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class GrpcioTransport:
         host: str,
         port: int,
         *,
+        shared: bool,
         max_message_bytes: int,
         identity: Reloading[Identity] | None = None,
     ) -> None:
@@ -50,7 +54,7 @@ class GrpcioTransport:
         self._host = host
         self.port = port
         self._options = [
-            ("grpc.so_reuseport", 0),  # a taken port is an error, not a share of somebody else's calls
+            ("grpc.so_reuseport", int(shared)),  # else a taken port is an error, not a share of somebody else's calls
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
             ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),

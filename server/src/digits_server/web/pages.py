@@ -1,21 +1,20 @@
 """The pages: /metrics, /healthz, /readyz."""
 
-from collections.abc import Callable
-
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from digits_server.workers.role import Role
 
-def operations(registry: CollectorRegistry, ready: Callable[[], bool]) -> list[Route]:
-    """The routes of whoever operates the server; `ready` says whether a prediction would be answered now."""
+
+def operations(role: Role) -> list[Route]:
+    """The routes of whoever operates the server; `role` answers for the whole of it."""
 
     async def metrics(request: Request) -> Response:
         """The metrics in the format the scraper asks for: Prometheus text or OpenMetrics."""
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"content-type": content_type})
+        return Response(encode(await role.metrics()), headers={"content-type": content_type})
 
     async def healthz(_: Request) -> Response:
         """200 as long as the process can answer at all: restart it when it does not."""
@@ -23,6 +22,6 @@ def operations(registry: CollectorRegistry, ready: Callable[[], bool]) -> list[R
 
     async def readyz(_: Request) -> Response:
         """200 when predictions are answered, 503 while a model is loading or the server drains: send no calls then."""
-        return PlainTextResponse("ready\n") if ready() else PlainTextResponse("not ready\n", status_code=503)
+        return PlainTextResponse("ready\n") if await role.ready() else PlainTextResponse("not ready\n", status_code=503)
 
     return [Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)]

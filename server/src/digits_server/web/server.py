@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from digits_server.errors import AddressUnavailable
+from digits_server.ports import taken
 
 KEEP_ALIVE_SECONDS = 15
 """Seconds an idle connection stays open: longer than a scraper's usual interval would gain nothing."""
@@ -27,12 +27,23 @@ class _Server(uvicorn.Server):
 
 
 class WebServer:
-    """Serves `application` on host:port, in TLS where there is a context for it. Port 0 takes a free one."""
+    """Serves `application` on host:port, in TLS where there is a context for it. Port 0 takes a free one.
+
+    shared  whether other processes of the same server listen there too
+    """
 
     def __init__(
-        self, application: ASGIApp, host: str, port: int, *, max_connections: int, tls: ssl.SSLContext | None = None
+        self,
+        application: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        shared: bool,
+        max_connections: int,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._host = host
+        self._shared = shared
         self.port = port
         self._server = _Server(
             uvicorn.Config(
@@ -56,11 +67,9 @@ class WebServer:
         """Listens. Raises AddressUnavailable when the address cannot be had."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
-            listener = socket.create_server((self._host, self.port), family=family)
+            listener = socket.create_server((self._host, self.port), family=family, reuse_port=self._shared)
         except OSError as error:
-            raise AddressUnavailable(
-                f"cannot listen for HTTP on {self._host}:{self.port}: is the port taken?"
-            ) from error
+            raise taken(self._host, self.port, "HTTP") from error
         self.port = listener.getsockname()[1]
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
 

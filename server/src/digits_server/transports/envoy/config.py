@@ -31,6 +31,7 @@ def configuration(
     application: str,
     address: str,
     port: int,
+    shared: bool,
     admin: str,
     max_message_bytes: int,
     tls: dict[str, Any] | None = None,
@@ -38,18 +39,21 @@ def configuration(
     """Envoy's bootstrap: one listener for HTTP/2 on address:port, whose calls `application` answers.
 
     application  "module:attribute", an ASGI application
+    shared       whether other processes of the same server listen there too
     admin        path of the socket on which Envoy takes orders; nothing of it is on the network
     tls          the transport socket of `secrets`, in TLS
     """
     return {
         "node": {"id": "digits-server", "cluster": "digits-server"},  # it asks for names before it reads secrets
         "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}},
-        "static_resources": {"listeners": [_listener(application, address, port, max_message_bytes, tls)]},
+        "static_resources": {
+            "listeners": [_listener(application, address, port, max_message_bytes, tls, shared=shared)]
+        },
     }
 
 
 def _listener(
-    application: str, address: str, port: int, max_message_bytes: int, tls: dict[str, Any] | None
+    application: str, address: str, port: int, max_message_bytes: int, tls: dict[str, Any] | None, *, shared: bool
 ) -> dict[str, Any]:
     manager = typed("filters.network.http_connection_manager", "HttpConnectionManager", _http(application))
     everywhere = address == "::"  # then IPv4 too, as everybody else who listens there
@@ -57,7 +61,7 @@ def _listener(
     return {
         "name": "grpc",
         "address": {"socket_address": socket},
-        "enable_reuse_port": False,  # a taken port is an error, not a share of somebody else's calls
+        "enable_reuse_port": shared,  # else a taken port is an error, not a share of somebody else's calls
         # Envoy keeps what Python has not read yet of one body, and refuses the call when that passes this bound: room
         # for a message and for what the windows let in on top.
         "per_connection_buffer_limit_bytes": max_message_bytes + PREFIX_BYTES + 2 * STREAM_WINDOW_BYTES,

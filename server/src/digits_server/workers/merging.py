@@ -1,0 +1,82 @@
+"""The metrics of several processes as those of one server: what counts is added up, what measures by its meaning.
+
+Knows families of samples as plain JSON, and neither Prometheus's classes nor sockets. A process that has ended leaves
+its counts behind (`lasting`), so that a total never goes down.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import TypedDict
+
+Value = float | Fraction
+Sample = tuple[str, dict[str, str], Value]
+"""Name, labels, value."""
+
+
+class Family(TypedDict):
+    """One metric, as a page of Prometheus has it."""
+
+    name: str
+    help: str
+    type: str
+    samples: list[Sample]
+
+
+COUNTING = frozenset({"counter", "histogram", "summary"})
+"""Types that only grow, and whose totals outlast the process that counted."""
+
+GAUGES: dict[str, Callable[[Iterable[Value]], Value]] = {
+    "digits_queue_images": sum,
+    "digits_queue_limit_images": sum,
+    "digits_model_info": max,  # 1 for each version that serves anywhere
+    "digits_model_load_seconds": max,
+    "digits_training_label_share": max,
+    "digits_tls_certificate_expiry_seconds": min,
+    "process_virtual_memory_bytes": sum,
+    "process_resident_memory_bytes": sum,
+    "process_start_time_seconds": min,  # of the server, then: its oldest process
+    "process_open_fds": sum,
+    "process_max_fds": sum,  # so that open over max stays a share
+}
+"""How a gauge of several processes is one."""
+
+
+def merge(reports: Iterable[list[Family]]) -> list[Family]:
+    """One family for each name and one sample for each set of labels, in the order of their first appearance.
+
+    Sums are exact: floats added in another order may differ in the last bit, and a total that is less by one bit looks
+    like a restart to Prometheus. Values of counting families are therefore fractions; `rounded` makes floats of them.
+    """
+    families: dict[str, Family] = {}
+    values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], list[Value]]] = {}
+    for family in (family for report in reports for family in report):
+        name = family["name"]
+        families.setdefault(name, {**family, "samples": []})
+        merged = values.setdefault(name, {})
+        for sample, labels, value in family["samples"]:
+            merged.setdefault((sample, tuple(sorted(labels.items()))), []).append(value)
+    for name, family in families.items():
+        one = _total if family["type"] in COUNTING else GAUGES.get(name, max)
+        family["samples"] = [(sample, dict(labels), one(same)) for (sample, labels), same in values[name].items()]
+    return list(families.values())
+
+
+def lasting(report: list[Family]) -> list[Family]:
+    """What a process that has ended leaves to the totals."""
+    return [family for family in report if family["type"] in COUNTING]
+
+
+def rounded(report: list[Family]) -> list[Family]:
+    """The same with floats for values."""
+    return [
+        {**family, "samples": [(sample, labels, float(value)) for sample, labels, value in family["samples"]]}
+        for family in report
+    ]
+
+
+def _total(values: Iterable[Value]) -> Value:
+    same = list(values)
+    if all(math.isfinite(value) for value in same):
+        return sum((Fraction(value) for value in same), Fraction())
+    return sum(map(float, same))

@@ -1,0 +1,104 @@
+"""What a process is within its server: all of it, or one worker of several."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import click
+
+log = logging.getLogger(__name__)
+
+CONTROL_FD = "DIGITS_WORKER_CONTROL_FD"
+NUMBER = "DIGITS_WORKER_NUMBER"
+SUPERVISOR_PID = "DIGITS_WORKER_SUPERVISOR_PID"
+"""Environment variables from the supervisor to a worker: the descriptor of the socket between them, which worker it is,
+and whom it ends with."""
+
+
+class Role(Protocol):
+    """How a server tells of itself, and answers for all of itself."""
+
+    shares_ports: bool
+    """Whether others of the same server listen on its ports."""
+
+    log_fields: dict[str, object]
+    """What each of its log lines says of it."""
+
+    async def begin(self, metrics: Any, ready: Callable[[], bool]) -> None:
+        """The server is put together: its metrics, as a Prometheus registry, and whether it would answer now."""
+        ...
+
+    async def listening(self, host: str, grpc_port: int, http_port: int) -> None:
+        """Both ports are open."""
+        ...
+
+    async def serving(self) -> None:
+        """Predictions are answered."""
+        ...
+
+    def draining(self, grace: float) -> None:
+        """Calls in flight have `grace` seconds."""
+        ...
+
+    def stopped(self) -> None:
+        """Everything has ended."""
+        ...
+
+    def failed(self, message: str) -> None:
+        """It cannot start; `message` is one line for the operator."""
+        ...
+
+    async def metrics(self) -> Any:
+        """The metrics of the whole server, as a Prometheus collector. Raises TimeoutError."""
+        ...
+
+    async def ready(self) -> bool:
+        """Whether the whole server answers predictions."""
+        ...
+
+
+class Alone:
+    """The whole server is this process."""
+
+    shares_ports = False
+    log_fields: dict[str, object] = {}  # noqa: RUF012 - never changed; a Protocol wants an instance's type
+
+    async def begin(self, metrics: Any, ready: Callable[[], bool]) -> None:
+        self._metrics = metrics
+        self._ready = ready
+
+    async def listening(self, host: str, grpc_port: int, http_port: int) -> None:
+        log.info("listening", extra={"host": host, "grpc": grpc_port, "http": http_port})
+
+    async def serving(self) -> None:
+        log.info("ready")
+
+    def draining(self, grace: float) -> None:
+        log.info("draining", extra={"grace_seconds": grace})
+
+    def stopped(self) -> None:
+        log.info("stopped")
+
+    def failed(self, message: str) -> None:
+        click.ClickException(message).show(sys.stderr)
+
+    async def metrics(self) -> Any:
+        return self._metrics
+
+    async def ready(self) -> bool:
+        return self._ready()
+
+
+def own_role() -> Role:
+    """The role of this process. To be asked once."""
+    if CONTROL_FD not in os.environ:
+        return Alone()
+    from digits_server.workers.worker import Worker
+
+    return Worker(
+        control_fd=int(os.environ[CONTROL_FD]),
+        number=int(os.environ[NUMBER]),
+        supervisor_pid=int(os.environ[SUPERVISOR_PID]),
+    )

@@ -1,0 +1,178 @@
+"""One page of several processes: nothing counted twice, nothing lost with one that ended, nothing going down."""
+
+import json
+import math
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from digits_server.metrics import Metrics
+from digits_server.workers.families import Families, to_families
+from digits_server.workers.merging import GAUGES, Family, Sample, lasting, merge, rounded
+
+BOUNDS = (0.001, 0.1, 1.0)
+
+
+class Process:
+    """What one process counts."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.calls = Counter("calls", "Calls.", ("code",), registry=self.registry)
+        self.seconds = Histogram("seconds", "Seconds.", ("method",), registry=self.registry, buckets=BOUNDS)
+        self.queue = Gauge("digits_queue_images", "Images.", registry=self.registry)
+
+    def report(self) -> list[Family]:
+        """Its families as they are on the other side of a socket."""
+        report: list[Family] = json.loads(json.dumps(to_families(self.registry.collect())))
+        return report
+
+
+@dataclass
+class Server:
+    """Processes that come and go, and one page for all."""
+
+    processes: list[Process] = field(default_factory=lambda: [Process(), Process(), Process()])
+    left: list[Family] = field(default_factory=list)
+
+    def replace(self, index: int) -> None:
+        self.left = merge([self.left, lasting(self.processes[index].report())])
+        self.processes[index] = Process()
+
+    def page(self) -> list[Family]:
+        return rounded(merge([*(process.report() for process in self.processes), self.left]))
+
+
+def samples(page: list[Family]) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (name, frozenset(labels.items())): float(value) for family in page for name, labels, value in family["samples"]
+    }
+
+
+PLACES = st.integers(0, 2)
+SECONDS = st.floats(0, 1e6, allow_nan=False)
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("call"), PLACES, st.sampled_from(["OK", "INTERNAL"]), SECONDS),
+        st.tuples(st.just("replace"), PLACES),
+    ),
+    max_size=30,
+)
+
+
+@settings(deadline=None)
+@given(EVENTS)
+def test_totals_equal_what_was_counted_and_never_go_down_whoever_is_replaced(events: list[tuple[object, ...]]) -> None:
+    server = Server()
+    observed: list[float] = []
+    before: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    for event in events:
+        match event:
+            case ("call", int(place), str(code), float(seconds)):
+                server.processes[place].calls.labels(code).inc()
+                server.processes[place].seconds.labels("Predict").observe(seconds)
+                observed.append(seconds)
+            case (_, int(place)):
+                server.replace(place)
+        now = samples(server.page())
+        assert all(now[key] >= value for key, value in before.items() if key[0] != "digits_queue_images")
+        before = now
+    if observed:
+        method = frozenset([("method", "Predict")])
+        assert sum(value for (name, _), value in before.items() if name == "calls_total") == len(observed)
+        assert before["seconds_count", method] == len(observed)
+        assert math.isclose(before["seconds_sum", method], math.fsum(observed))
+        for bound in BOUNDS:
+            key = ("seconds_bucket", method | {("le", str(bound))})
+            assert before[key] == sum(seconds <= bound for seconds in observed)
+
+
+@settings(deadline=None)
+@given(EVENTS)
+def test_a_page_is_one_that_prometheus_reads_in_either_format(events: list[tuple[object, ...]]) -> None:
+    server = Server()
+    for event in events:
+        match event:
+            case ("call", int(place), str(code), float(seconds)):
+                server.processes[place].calls.labels(code).inc()
+                server.processes[place].seconds.labels(code).observe(seconds)  # so that not all have the same series
+            case (_, int(place)):
+                server.replace(place)
+    page = Families(server.page())
+    registry = CollectorRegistry()
+    registry.register(page)
+    wanted = samples(server.page())
+    for families in (
+        parse_text(generate_latest(registry).decode()),
+        parse_openmetrics(generate_openmetrics(registry).decode()),  # type: ignore[no-untyped-call]
+    ):
+        read = [sample for family in families for sample in family.samples]
+        found = {(sample.name, frozenset(sample.labels.items())): sample.value for sample in read}
+        assert found == wanted
+        assert len(read) == len(wanted)
+
+
+@given(st.lists(SECONDS, min_size=1), st.integers(0))
+def test_a_total_is_the_same_in_the_last_bit_whichever_process_ends_first(values: list[float], cut: int) -> None:
+    def family(value: float) -> list[Family]:
+        return [{"name": "seconds", "help": "", "type": "counter", "samples": [("seconds_total", {}, value)]}]
+
+    reports = [family(value) for value in values]
+    cut %= len(values) + 1
+    left: list[Family] = []
+    for report in reports[:cut]:
+        left = merge([left, lasting(report)])
+    assert rounded(merge([left, *reports[cut:]])) == rounded(merge(reports))
+    assert samples(rounded(merge(reports)))["seconds_total", frozenset()] == math.fsum(values)
+
+
+def test_what_a_process_measures_goes_with_it_and_what_it_counted_stays() -> None:
+    server = Server()
+    for process in server.processes:
+        process.queue.set(5)
+        process.calls.labels("OK").inc()
+    assert samples(server.page())["digits_queue_images", frozenset()] == 15
+    server.replace(0)
+    now = samples(server.page())
+    assert now["digits_queue_images", frozenset()] == 10
+    assert now["calls_total", frozenset([("code", "OK")])] == 3
+
+
+@pytest.mark.parametrize(("name", "merged"), [("process_start_time_seconds", 2), ("digits_model_load_seconds", 8)])
+def test_a_gauge_is_merged_by_its_meaning(name: str, merged: float) -> None:
+    def family(value: float) -> list[Family]:
+        return [{"name": name, "help": "", "type": "gauge", "samples": [(name, {}, value)]}]
+
+    assert samples(merge([family(2), family(8)])) == {(name, frozenset()): merged}
+
+
+def test_two_versions_that_serve_during_a_reload_are_both_shown() -> None:
+    def family(version: str) -> list[Family]:
+        labels = {"model_version": version}
+        return [
+            {"name": "digits_model_info", "help": "", "type": "gauge", "samples": [("digits_model_info", labels, 1)]}
+        ]
+
+    page = samples(merge([family("1"), family("2"), family("2")]))
+    assert {dict(labels)["model_version"]: value for (_, labels), value in page.items()} == {"1": 1, "2": 1}
+
+
+def test_a_sum_that_is_no_number_spoils_no_other_sample() -> None:
+    def family(value: float) -> list[Family]:
+        samples: list[Sample] = [("seconds_sum", {}, value), ("seconds_count", {}, 1.0)]
+        return [{"name": "seconds", "help": "", "type": "histogram", "samples": samples}]
+
+    page = samples(rounded(merge([lasting(family(math.nan)), family(1.0)])))
+    assert math.isnan(page["seconds_sum", frozenset()])
+    assert page["seconds_count", frozenset()] == 2
+
+
+def test_how_each_gauge_of_the_server_is_merged_was_decided() -> None:
+    gauges = {family.name for family in Metrics().registry.collect() if family.type == "gauge"}
+    assert not gauges - GAUGES.keys(), "say in workers/merging.py how these gauges of several processes are one"
