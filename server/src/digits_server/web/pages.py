@@ -14,7 +14,11 @@ def operations(role: Role) -> list[Route]:
     async def metrics(request: Request) -> Response:
         """The metrics in the format the scraper asks for: Prometheus text or OpenMetrics."""
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(await role.metrics()), headers={"content-type": content_type})
+        try:
+            page = encode(await role.metrics())
+        except TimeoutError:
+            return PlainTextResponse("the metrics of all workers cannot be had now\n", status_code=503)
+        return Response(page, headers={"content-type": content_type})
 
     async def healthz(_: Request) -> Response:
         """200 as long as the process can answer at all: restart it when it does not."""

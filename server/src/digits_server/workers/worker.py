@@ -64,7 +64,10 @@ class Worker:
             )
 
     async def metrics(self) -> Any:
-        return Families(await self._channel.ask("metrics", seconds=ANSWER_SECONDS))
+        try:
+            return Families(await self._channel.ask("metrics", seconds=ANSWER_SECONDS))
+        except ChannelClosed as error:
+            raise TimeoutError from error
 
     async def ready(self) -> bool:
         try:
