@@ -31,6 +31,7 @@ GAUGES: dict[str, Callable[[Iterable[Value]], Value]] = {
     "digits_queue_limit_images": sum,
     "digits_model_info": max,  # 1 for each version that serves anywhere
     "digits_model_load_seconds": max,
+    "digits_model_pinned_version": max,
     "digits_training_label_share": max,
     "digits_tls_certificate_expiry_seconds": min,
     "process_virtual_memory_bytes": sum,
