@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from digits_server.background import background_thread
+from digits_server.background import background_thread, release_memory
 from digits_server.errors import ModelRejected, RepositoryError
 from digits_server.fingerprints import Fingerprint
 from digits_server.proving import ProvenModel, prove
@@ -99,9 +99,12 @@ class Lifecycle:
             self._lost = False
 
     async def _look(self) -> Look:
+        registry = self._registry
+        watched = {*registry.versions, *registry.rejected, registry.shadow_version} & set(self._tried)
+
         def look() -> Look:
             versions = self._source.versions()
-            tried = [version for version in versions if version in self._tried]
+            tried = [version for version in versions if version in watched]
             fingerprints = {version: self._source.fingerprint(version) for version in tried}
             return Look(versions, self._source.pinned(), fingerprints)
 
@@ -161,7 +164,7 @@ class Lifecycle:
 
     def _changed(self, version: int, look: Look, *, known: bool) -> bool:
         """Whether the files of `version` are to be tried: it is not `known` nor rejected, or they are others now."""
-        if not known and not self._registry.is_rejected(version):
+        if not known and version not in self._registry.rejected:
             return True
         return version not in look.fingerprints or look.fingerprints[version] != self._tried[version]
 
@@ -175,6 +178,7 @@ class Lifecycle:
     async def _load(self, version: int, deliver: Callable[[ProvenModel], None]) -> None:
         def fingerprint_and_prove() -> ProvenModel:
             self._tried[version] = self._source.fingerprint(version)  # first: what changes from here on is tried again
+            release_memory()  # what versions retired before left behind
             return prove(self._source, version, self._max_batch_size)
 
         self._registry.loading(version)

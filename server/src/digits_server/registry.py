@@ -104,9 +104,10 @@ class ModelRegistry:
         """Its share, from 0 to 1."""
         return self._canary.share if self._canary and self.canary_version else 0.0
 
-    def is_rejected(self, version: int) -> bool:
-        """Whether the files of `version` failed when they were last tried."""
-        return version in self._rejected
+    @property
+    def rejected(self) -> set[int]:
+        """The versions whose files failed when they were last tried."""
+        return set(self._rejected)
 
     def get(self, version: int = 0) -> ServedModel:
         """The model that answers for `version`; 0 is the current one. Raises Unavailable or NotFound.

@@ -1,0 +1,1 @@
+"""What swapping versions and shadowing cost the calls that are answered meanwhile."""

@@ -1,0 +1,64 @@
+"""The block of docs/models.md that a run writes."""
+
+import statistics
+from datetime import UTC, datetime
+
+from benchmarks.lifecycle.shadowing import Shadowing
+from benchmarks.lifecycle.swaps import SHARE, Swapping
+from benchmarks.serving.machine import describe
+from benchmarks.serving.paths import ROOT
+
+PAGE = ROOT / "docs" / "models.md"
+BEGIN = "<!-- figures: begin (python -m benchmarks.lifecycle) -->"
+END = "<!-- figures: end -->"
+
+
+def rewrite(text: str) -> None:
+    """Puts `text` between the markers of the page."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
+
+def figures(swapped: list[Swapping], shadowed: list[list[Shadowing]]) -> str:
+    machine = "; ".join(f"{name} {text}" for name, text in describe().items())
+    lines = [
+        f"Measured {datetime.now(UTC):%Y-%m-%d}: {machine}. Server and load on a core each.",
+        "",
+        f"| swaps at {SHARE:.0%} of capacity, one-image requests | {' | '.join(each.transport for each in swapped)} |",
+        f"|---|{'---|' * len(swapped)}",
+        *(f"| {name} | {' | '.join(cells)} |" for name, cells in _rows(swapped)),
+        "",
+        "| throughput lost to a shadow (target: at most 5 %) | median of pairs | each pair |",
+        "|---|---|---|",
+    ]
+    for each in (each for found in shadowed for each in found):
+        pairs = ", ".join(f"{1 - b / a:.1%}" for a, b in zip(each.without, each.beside, strict=True))
+        what = f"{each.transport}, {each.load.in_flight} requests of {each.load.images} in flight"
+        lines.append(f"| {what} | {each.cost:.1%} | {pairs} |")
+    return "\n".join(lines)
+
+
+def _rows(swapped: list[Swapping]) -> list[tuple[str, list[str]]]:
+    def quiet(each: Swapping) -> float:
+        return statistics.mean(part.p99 or 0.0 for part in each.quiet)
+
+    return [
+        (
+            "requests per second offered, of the capacity",
+            [f"{e.swapping.offered:,.0f} of {e.capacity:,.0f}" for e in swapped],
+        ),
+        ("swaps, versions seen answering", [f"{e.swaps}, {e.versions}" for e in swapped]),
+        ("requests, failed", [f"{e.swapping.requests:,}, {e.swapping.failed + e.unanswered}" for e in swapped]),
+        ("answers checked, mixed", [f"{e.checked:,}, {e.mixed}" for e in swapped]),
+        ("p99 quiet, before and after", [f"{e.quiet[0].p99:.2f} and {e.quiet[1].p99:.2f} ms" for e in swapped]),
+        (
+            "p99 during the swaps (target: at most 2 × quiet)",
+            [f"{e.swapping.p99:.2f} ms, {(e.swapping.p99 or 0) / quiet(e):.1f} ×" for e in swapped],
+        ),
+        ("p50 quiet, during the swaps", [f"{e.quiet[0].p50:.2f}, {e.swapping.p50:.2f} ms" for e in swapped]),
+        (
+            "resident memory before, after (target: at most + 10 %)",
+            [f"{e.memory[0]:.0f}, {e.memory[1]:.0f} MB, {e.memory[1] / e.memory[0] - 1:+.1%}" for e in swapped],
+        ),
+    ]

@@ -1,0 +1,200 @@
+"""Versions swapped under open-loop load at a share of the server's capacity, with a caller that checks every answer."""
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from support.variants import publish
+
+from benchmarks.serving import closed_loop, open_loop
+from benchmarks.serving.closed_loop import Load
+from benchmarks.serving.open_loop import Queueing
+from benchmarks.serving.paths import SCRIPTS
+from benchmarks.serving.payloads import Payloads
+from benchmarks.serving.process_tree import memory
+from benchmarks.serving.protocols import DIGITS
+from benchmarks.serving.running import Running
+from benchmarks.serving.servers import Command, Server
+from digits.v1.prediction_pb2 import PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+SHARE = 0.7
+"""Of the capacity that is offered."""
+
+QUIET_SECONDS = 15.0
+CAPACITY_SECONDS = 4.0
+CAPACITY = Load(connections=8, streams=8, images=1)
+CHECK_SECONDS = 0.01
+"""Between two requests of the caller that checks answers."""
+
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder for repositories, and who runs where."""
+
+    folder: Path
+    transport: str
+    server_core: str
+    load_core: str
+
+    def server(self, repository: Path, *flags: str) -> Server:
+        def command(port: int) -> Command:
+            ports = ["--grpc-port", str(port), "--http-port", str(port + 2), "--log-level", "error"]
+            told: Command = ["--repository", repository, "--transport", self.transport, *ports, *flags]
+            return [SCRIPTS / "digits-server", *told]
+
+        return Server(f"digits-{self.transport}", self.transport, command, has_model=True)
+
+
+@dataclass(frozen=True)
+class Swapping:
+    """What the swaps did.
+
+    capacity      requests per second, one image each, 64 in flight
+    quiet         before and after the swaps
+    checked       answers looked at one by one; `mixed` of them were not the version's they named
+    memory        MB of resident memory before and after
+    """
+
+    transport: str
+    capacity: float
+    swaps: int
+    quiet: tuple[Queueing, Queueing]
+    swapping: Queueing
+    checked: int
+    mixed: int
+    unanswered: int
+    versions: int
+    memory: tuple[float, float]
+
+
+class Checker:
+    """One caller that looks at every answer, until the end of the context."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.checked = self.mixed = self.unanswered = 0
+        self.versions: set[int] = set()
+
+    def __enter__(self) -> "Checker":  # noqa: PYI034 - it is final
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        request = PredictRequest(images=bytes(784 * 8))
+        with grpc.insecure_channel(self._address) as channel:
+            stub = PredictionServiceStub(channel)
+            while not self._stop.wait(CHECK_SECONDS):
+                try:
+                    reply = stub.Predict(request, timeout=10.0)
+                except grpc.RpcError:
+                    self.unanswered += 1
+                    continue
+                self.checked += 1
+                self.versions.add(reply.model_version)
+                self.mixed += set(reply.digits) != {reply.model_version % 10}
+
+
+def run(place: Place, payloads: Payloads, *, count: int, seconds: float) -> Swapping:
+    """Publishes `count` versions in `seconds` of load."""
+    repository, ready = place.folder / "models", place.folder / "ready"
+    for version in (
+        1,
+        2,
+    ):  # as many as stay loaded, so that the memory before and after is of the same versions' number
+        publish(payloads.repository, repository, version)
+    incoming = [publish(payloads.repository, ready, version) for version in range(3, count + 3)]
+    payload = payloads.payload(DIGITS, 1)
+    server = place.server(repository, "--poll-interval", str(POLL_SECONDS))
+    log = place.folder / "server.log"
+    with Running(server, place.server_core, log) as running:
+        running.first_answer(payloads.images[:1])
+        reply_bytes = len(running.call(payloads.images[:1]))
+        capacity = _capacity(running, place, payload.frame)
+
+        def offer(seconds: float) -> Queueing:
+            return open_loop.run(
+                running.address,
+                DIGITS.method,
+                payload.message,
+                place.load_core,
+                rate=SHARE * capacity,
+                seconds=seconds,
+                seed=1,
+                reply_bytes=reply_bytes,
+            )
+
+        before = offer(QUIET_SECONDS)
+        memory_before = memory(running.pid).rss
+        with Checker(running.address) as checker, _Publisher(incoming, repository, seconds):
+            swapping = offer(seconds)
+        _wait_for(lambda: count + 2 in _served(running))
+        memory_after = memory(running.pid).rss
+        after = offer(QUIET_SECONDS)
+    return Swapping(
+        transport=place.transport,
+        capacity=capacity,
+        swaps=count,
+        quiet=(before, after),
+        swapping=swapping,
+        checked=checker.checked,
+        mixed=checker.mixed,
+        unanswered=checker.unanswered,
+        versions=len(checker.versions),
+        memory=(memory_before, memory_after),
+    )
+
+
+class _Publisher:
+    """Renames one version after the other into the repository, evenly over `seconds`."""
+
+    def __init__(self, incoming: list[Path], repository: Path, seconds: float) -> None:
+        self._incoming, self._models, self._pause = incoming, repository / "digits", seconds / (len(incoming) + 1)
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        for version in self._incoming:
+            time.sleep(self._pause)
+            version.rename(self._models / version.name)
+
+
+def _capacity(running: Running, place: Place, frame: Path) -> float:
+    url = f"http://{running.address}{DIGITS.method}"
+    extent = closed_loop.lasting(CAPACITY_SECONDS)
+    runs = [
+        closed_loop.run(url, frame, CAPACITY, place.load_core, *extent, log=place.folder / "h2load.log").rate
+        for _ in range(3)
+    ]
+    return statistics.median(runs)
+
+
+def _served(running: Running) -> set[int]:
+    with grpc.insecure_channel(running.address) as channel:
+        reply = PredictionServiceStub(channel).Predict(PredictRequest(images=bytes(784)), timeout=10.0)
+    return {reply.model_version}
+
+
+def _wait_for(holds: Callable[[], bool]) -> None:
+    for _ in range(100):
+        if holds():
+            return
+        time.sleep(POLL_SECONDS)
+    raise TimeoutError("the last version was not served within ten seconds")
