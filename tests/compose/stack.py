@@ -69,6 +69,19 @@ def test_envoy_carries_http_too_but_nobodys_metrics(stack: Stack) -> None:
     refused.value.close()
 
 
+def test_a_second_version_reaches_every_replica_and_no_caller_notices(stack: Stack, client: Client) -> None:
+    with SteadyLoad(stack.target, CALLERS) as load:
+        stack.compose("run", "--rm", "train", "train", "--seed", "1", seconds=UP_SECONDS)
+        until(
+            lambda: len(stack.query('digits_model_info{model_version="2"} == 1')) == REPLICAS,
+            "every replica serves version 2, by Prometheus",
+            SCRAPE_SECONDS,
+        )
+        load.wait_for_more(300)
+    assert load.outcomes().keys() == {"OK"}
+    assert client.model().manifest.model_version == 2
+
+
 def test_a_replica_that_is_killed_under_load_is_not_missed(stack: Stack) -> None:
     killed = stack.containers("server")[0]
     with SteadyLoad(stack.target, CALLERS) as load:
