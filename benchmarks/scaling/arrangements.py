@@ -36,8 +36,8 @@ class Arrangement:
 TRANSPORTS = ("grpcio", "envoy")
 
 
-def arrangements() -> dict[str, Arrangement]:
-    """All of them by their keys in the raw figures."""
+def arrangements(*, workers: bool = True) -> dict[str, Arrangement]:
+    """All of them by their keys in the raw figures; without those of several workers where a server has no such flag."""
     found = {}
     for transport in TRANSPORTS:
         name = f"{transport} transport"
@@ -49,7 +49,7 @@ def arrangements() -> dict[str, Arrangement]:
         found[f"{transport}-proxied"] = Arrangement(
             f"{name}, two replicas behind Envoy", transport, ("0", "1"), ("0", "1"), proxied=True
         )
-    return found
+    return {name: each for name, each in found.items() if workers or each.workers == 1}
 
 
 LOADS = {

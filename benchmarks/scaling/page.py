@@ -49,7 +49,7 @@ def replicas(rounds: list[Round]) -> str:
     """Throughput of each arrangement beside one replica's of its transport."""
     rows = []
     for name, arrangement in arrangements().items():
-        if arrangement.proxied:
+        if arrangement.proxied or name not in rounds[0]:
             continue
         row = [arrangement.title, str(arrangement.cores)]
         for load in ("single", "batch_32"):

@@ -1,5 +1,6 @@
 """One round: every arrangement in turn is started, asked under every load, and ended."""
 
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ from benchmarks.scaling.paths import BUILD
 from benchmarks.scaling.proxy import proxy
 from benchmarks.serving import closed_loop
 from benchmarks.serving.closed_loop import Load, Report
+from benchmarks.serving.paths import SCRIPTS
 from benchmarks.serving.payloads import Payloads
 from benchmarks.serving.process_tree import cpu_seconds
 from benchmarks.serving.protocols import DIGITS, framed
@@ -23,13 +25,18 @@ Figures = dict[str, Any]
 
 def run_round(number: int, payloads: Payloads, seconds: float) -> Figures:
     """Figures by arrangement and load. The order of the arrangements moves on by one from round to round."""
-    names = list(arrangements())
+    names = list(arrangements(workers=_offers_workers()))
     start = number % len(names)
     figures = {}
     for name in names[start:] + names[:start]:
         print(f"round {number + 1}: {name}", flush=True)
         figures[name] = measure(arrangements()[name], payloads, seconds)
     return figures
+
+
+def _offers_workers() -> bool:
+    usage = subprocess.run([SCRIPTS / "digits-server", "--help"], capture_output=True, text=True, check=True, timeout=30)
+    return "--workers" in usage.stdout
 
 
 def measure(arrangement: Arrangement, payloads: Payloads, seconds: float) -> Figures:
