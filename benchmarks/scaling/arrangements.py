@@ -37,7 +37,7 @@ TRANSPORTS = ("grpcio", "envoy")
 
 
 def arrangements(*, workers: bool = True) -> dict[str, Arrangement]:
-    """All of them by their keys in the raw figures; without those of several workers where a server has no such flag."""
+    """All of them by their keys in the raw figures, without several workers where a server offers none."""
     found = {}
     for transport in TRANSPORTS:
         name = f"{transport} transport"

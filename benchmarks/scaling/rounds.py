@@ -35,7 +35,9 @@ def run_round(number: int, payloads: Payloads, seconds: float) -> Figures:
 
 
 def _offers_workers() -> bool:
-    usage = subprocess.run([SCRIPTS / "digits-server", "--help"], capture_output=True, text=True, check=True, timeout=30)
+    usage = subprocess.run(
+        [SCRIPTS / "digits-server", "--help"], capture_output=True, text=True, check=True, timeout=30
+    )
     return "--workers" in usage.stdout
 
 

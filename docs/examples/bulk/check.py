@@ -1,6 +1,6 @@
 """Scores MNIST's test set in bulk and holds the result against the manifest: run by `make test-bulk`.
 
-    check.py MODEL IMAGES.npz        images: uint8[N, 28, 28], labels: uint8[N]
+check.py MODEL IMAGES.npz        images: uint8[N, 28, 28], labels: uint8[N]
 """
 
 import json
@@ -33,7 +33,9 @@ def main() -> None:
     accuracy = float((table["digit"].to_numpy() == labels).mean())
     assert table["id"].to_pylist() == list(range(len(images))), "expected every image once"
     assert set(table["model_version"].to_pylist()) == {int(manifest["modelVersion"])}
-    assert abs(accuracy - manifest["metrics"]["testAccuracy"]) < 1e-9, f"expected the manifest's accuracy, got {accuracy}"
+    assert abs(accuracy - manifest["metrics"]["testAccuracy"]) < 1e-9, (
+        f"expected the manifest's accuracy, got {accuracy}"
+    )
     print(f"{len(images):,} images scored, accuracy {accuracy:.4f} as the manifest says")
 
 

@@ -9,6 +9,7 @@ import kubernetes_validate
 import pytest
 from support.kustomize import Resource, containers, only, pod_spec, render
 
+from benchmarks.scaling.capacity import UTILISATION
 from digits_server.rpcs import PREDICTION_SERVICE
 from digits_server.settings import Settings
 from digits_training.cli import commands
@@ -70,6 +71,12 @@ def test_everything_that_selects_the_servers_selects_their_pods(resources: list[
     assert all(each.items() <= labels.items() for each in selectors)
     scaled = only(resources, "HorizontalPodAutoscaler", "digits-server")["spec"]["scaleTargetRef"]
     assert (scaled["kind"], scaled["name"]) == ("Deployment", server["metadata"]["name"])
+
+
+def test_the_autoscaler_aims_at_the_share_that_capacity_is_planned_with(resources: list[Resource]) -> None:
+    (metric,) = only(resources, "HorizontalPodAutoscaler", "digits-server")["spec"]["metrics"]
+    assert metric["resource"]["name"] == "cpu"
+    assert metric["resource"]["target"]["averageUtilization"] == round(UTILISATION * 100)
 
 
 def test_the_ports_are_those_the_server_listens_on(resources: list[Resource], server: Resource) -> None:
