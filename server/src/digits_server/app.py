@@ -12,6 +12,7 @@ from digits_server.decoding import FileDecoder
 from digits_server.health import Health
 from digits_server.lifecycle import Lifecycle
 from digits_server.metrics import Metrics
+from digits_server.observation import observation
 from digits_server.open_inference.grpc import INFERENCE_SERVICE
 from digits_server.open_inference.protocol import OpenInference
 from digits_server.registry import ModelRegistry
@@ -23,6 +24,7 @@ from digits_server.shadow import Shadow
 from digits_server.sources import model_source
 from digits_server.tls import Identity, http_context, identity
 from digits_server.transports import Transport
+from digits_server.watching import watched
 from digits_server.web.guarded import guarded
 from digits_server.web.in_flight import InFlight
 from digits_server.web.open_inference import OpenInferenceRoutes
@@ -47,12 +49,14 @@ class App:
         self._settings = settings
         self._role = role or Alone()
         self._metrics = metrics = Metrics()
+        self._observation = observation(settings)
         self._models = ModelRegistry(
             metrics,
             max_batch_size=settings.max_batch_size,
             max_queue_size=settings.max_queue_size,
             canary=settings.canary,
             shadow=Shadow(metrics.shadow()) if settings.shadow else None,
+            batcher=self._observation.batcher,
         )
         self._lifecycle = Lifecycle(
             model_source(settings),
@@ -80,7 +84,7 @@ class App:
         rpcs = all_rpcs(
             service, inference, self._health, metrics, reflection=settings.reflection, admit=self._guard.admit
         )
-        self._transport = (connect or self._grpcio)(rpcs, self._identity)
+        self._transport = (connect or self._grpcio)(watched(rpcs, self._observation.watchers), self._identity)
         self._in_flight = InFlight()
         predictions = OpenInferenceRoutes(
             inference, self._in_flight, metrics.http, settings.max_message_bytes, settings.http_timeout
@@ -129,6 +133,7 @@ class App:
         self._lifecycle.close()
         await self._models.close()
         self._decoder.close()
+        await asyncio.to_thread(self._observation.close)
         self._role.stopped()
 
     def _grpcio(self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None) -> Transport:

@@ -1,8 +1,19 @@
 """What is known of one call beside its message. A transport makes it; whoever answers reads it."""
 
+import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import uuid4
+
+REQUEST_ID = "x-request-id"
+"""The metadata under which a caller may name its request."""
+
+TRACEPARENT = "traceparent"
+TRACESTATE = "tracestate"
+"""The metadata that names the trace a call belongs to, as W3C Trace Context has it."""
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 class Call(Protocol):
@@ -32,3 +43,9 @@ class PlainCall:
 
     def metadata(self, _name: str) -> None:
         return None
+
+
+def request_id(call: Call) -> str:
+    """What the caller calls its request, if that is 1 to 64 letters, digits and .-_: and else a new name for it."""
+    given = call.metadata(REQUEST_ID)
+    return given if given and _SANE_ID.fullmatch(given) else uuid4().hex

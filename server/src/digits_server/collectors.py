@@ -5,14 +5,16 @@ for each time somebody looks. Only the event loop may count; the page may be rea
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
+from time import time
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 LabelValues = tuple[str, ...]
 
@@ -32,7 +34,7 @@ class Count:
 class Buckets:
     """Observations sorted into buckets: the last one takes what is above every bound."""
 
-    __slots__ = ("_bounds", "_bounds_array", "_many", "_one_by_one", "sum")
+    __slots__ = ("_bounds", "_bounds_array", "_many", "_one_by_one", "exemplars", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
@@ -40,6 +42,7 @@ class Buckets:
         self._one_by_one = [0] * (len(bounds) + 1)  # a list counts single ones faster, an array many at once
         self._many = np.zeros(len(bounds) + 1, np.int64)
         self.sum = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
 
     @property
     def counts(self) -> list[int]:
@@ -54,6 +57,17 @@ class Buckets:
         """The same for each of `values`."""
         self._many += np.bincount(self._bounds_array.searchsorted(values), minlength=len(self._many))
         self.sum += float(values.sum(dtype=np.float64))
+
+    def exemplify(self, value: float, labels: dict[str, str]) -> None:
+        """Keeps `labels` as the latest example of the bucket of `value`, which was observed already."""
+        self.exemplars[bisect_left(self._bounds, value)] = Exemplar(labels, value, time())
+
+    def samples(self) -> Iterator[tuple[str, float] | tuple[str, float, Exemplar]]:
+        """Each bucket's bound, as text, with the observations up to it and an example from it, if there is one."""
+        bounds = [*map(str, self._bounds), "+Inf"]
+        for place, (bound, count) in enumerate(zip(bounds, accumulate(self.counts), strict=True)):
+            exemplar = self.exemplars.get(place)
+            yield (bound, count, exemplar) if exemplar else (bound, count)
 
 
 class Counter(Collector):
@@ -92,7 +106,6 @@ class Histogram(Collector):
 
     def collect(self) -> Iterable[Metric]:
         family = HistogramMetricFamily(self._name, self._text, labels=self._label_names)
-        bounds = [*map(str, self._bounds), "+Inf"]
         for values, buckets in list(self._buckets.items()):
-            family.add_metric(values, list(zip(bounds, accumulate(buckets.counts), strict=True)), buckets.sum)
+            family.add_metric(values, list(buckets.samples()), buckets.sum)
         yield family

@@ -3,6 +3,7 @@
 Flags win over the environment, the environment over the default.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import Field, fields
 from itertools import groupby
@@ -28,7 +29,7 @@ class Flag(click.Option):
             [f"--{flag}/--no-{flag}" if item.metadata["kind"] is bool else f"--{flag}"],
             type=item.metadata["kind"],
             default=item.default,
-            envvar=variable(item.name),
+            envvar=[variable(item.name), *item.metadata["also"]],
             help=item.metadata["help"],
         )
         self.field = item.name
@@ -80,7 +81,7 @@ def effective(context: click.Context) -> Iterator[str]:
         yield f"{section}:"
         for flag in flags:
             value = shown(context.params[flag.field])
-            yield f"  {flag.opts[0]:{FLAG_COLUMN}}  {value:{FLAG_COLUMN}}  {_source(context, flag.field)}"
+            yield f"  {flag.opts[0]:{FLAG_COLUMN}}  {value:{FLAG_COLUMN}}  {_source(context, flag)}"
 
 
 def shown(value: object) -> str:
@@ -99,11 +100,12 @@ def variable(field: str) -> str:
     return f"{ENVIRONMENT_PREFIX}_{field.upper()}"
 
 
-def _source(context: click.Context, field: str) -> str:
-    match context.get_parameter_source(field):
+def _source(context: click.Context, flag: Flag) -> str:
+    match context.get_parameter_source(flag.field):
         case ParameterSource.COMMANDLINE:
             return "flag"
         case ParameterSource.ENVIRONMENT:
-            return f"environment {variable(field)}"
+            variables = flag.envvar or ()
+            return "environment " + next(name for name in variables if os.environ.get(name))
         case _:
             return "default"

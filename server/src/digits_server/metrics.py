@@ -80,6 +80,10 @@ class RpcMetrics:
         self._handled.get(code, self._other).inc()
         self._seconds.observe(seconds)
 
+    def exemplify(self, seconds: float, trace_id: str) -> None:
+        """Names a trace for the bucket of calls that took about `seconds`."""
+        self._seconds.exemplify(seconds, {"trace_id": trace_id})
+
 
 class HttpMetrics:
     """Requests answered over HTTP by route, which is a pattern of paths and never a path itself."""

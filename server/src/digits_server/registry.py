@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from digits.v1.manifest_pb2 import Manifest
@@ -48,10 +48,12 @@ class ModelRegistry:
         max_queue_size: int,
         canary: Canary | None = None,
         shadow: Shadow | None = None,
+        batcher: Callable[..., Batcher] = Batcher,
     ) -> None:
         self._metrics = metrics
         self._max_batch_size = max_batch_size
         self._max_queue_size = max_queue_size
+        self._make_batcher = batcher
         self._current: ServedModel | None = None
         self._served: dict[int, ServedModel] = {}
         self._retiring: dict[ServedModel, asyncio.Task[None]] = {}
@@ -166,7 +168,7 @@ class ModelRegistry:
         added = ServedModel(
             manifest=loaded.manifest,
             runtime=loaded.runtime,
-            batcher=Batcher(
+            batcher=self._make_batcher(
                 self._watched(loaded),
                 self._metrics,
                 model.costs,

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2
 
 from digits.v1 import prediction_pb2
 from digits_server import messages
-from digits_server.calls import Call
+from digits_server.calls import Call, request_id
 from digits_server.errors import InvalidRequest, ServingError, Status
 from digits_server.health import Health
 from digits_server.metrics import Metrics, RpcMetrics
@@ -104,21 +104,25 @@ class _Observed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
     ) -> None:
-        self._rpc.metrics.handled(self._status(error), perf_counter() - self._begin)
+        self._rpc.metrics.handled(status_of(error, self._call), perf_counter() - self._begin)
         if isinstance(error, Exception) and not isinstance(error, ServingError):
-            log.error("%s/%s failed", self._rpc.service, self._rpc.method, exc_info=error)
-            raise ServingError("the server failed on this request; its log says why") from error
+            request = request_id(self._call)
+            log.error(
+                "%s/%s failed", self._rpc.service, self._rpc.method, exc_info=error, extra={"request_id": request}
+            )
+            raise ServingError(f"the server failed on this request; its log says why (request id {request})") from error
 
-    def _status(self, error: BaseException | None) -> Status:
-        if error is None:
-            return Status.OK
-        if isinstance(error, ServingError):
-            return error.status
-        if isinstance(error, Exception):
-            return Status.INTERNAL
-        deadline = self._call.deadline
-        late = deadline is not None and asyncio.get_running_loop().time() >= deadline
-        return Status.DEADLINE_EXCEEDED if late else Status.CANCELLED  # the caller's, or the generator was closed
+
+def status_of(error: BaseException | None, call: Call) -> Status:
+    """What the caller sees of a call that ended in `error`."""
+    if error is None:
+        return Status.OK
+    if isinstance(error, ServingError):
+        return error.status
+    if isinstance(error, Exception):
+        return Status.INTERNAL
+    late = call.deadline is not None and asyncio.get_running_loop().time() >= call.deadline
+    return Status.DEADLINE_EXCEEDED if late else Status.CANCELLED  # the caller's, or the generator was closed
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ files, whose paths may be shown to anybody.
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -37,9 +38,30 @@ BYTES = named("bytes", click.IntRange(min=1))
 SECONDS = named("seconds", click.FloatRange(min=0))
 
 
-def setting(default: Any, kind: Any, text: str, *, section: str | None = None) -> Any:
-    """A field with its default, its click type and its line of help; `section` starts a section of --help."""
-    return field(default=default, metadata={"kind": kind, "help": text, "section": section})
+class Endpoint(click.ParamType[str]):
+    """A URL with a scheme, a host and perhaps a port. No password: it would be shown with the other settings."""
+
+    name = "url"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        url = urlsplit(value)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            self.fail("expected http://host:port or https://host:port", param, ctx)
+        if "@" in url.netloc:
+            self.fail("expected no user or password; OTEL_EXPORTER_OTLP_HEADERS takes credentials", param, ctx)
+        return value
+
+
+ENDPOINT = Endpoint()
+
+
+def setting(default: Any, kind: Any, text: str, *, section: str | None = None, also: tuple[str, ...] = ()) -> Any:
+    """A field with its default, its click type and its line of help.
+
+    section  starts a section of --help
+    also     names of environment variables that say the same, after our own
+    """
+    return field(default=default, metadata={"kind": kind, "help": text, "section": section, "also": also})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,8 +127,17 @@ class Settings:
     log_level: str = setting(
         "info", click.Choice(["debug", "info", "warning", "error"]), "Least level logged.", section="Logs"
     )
+    access_log: bool = setting(False, bool, "Log a line for each call, with its request id.")
     log_format: str = setting(
         "auto", click.Choice(["auto", "text", "json"]), "Log lines; auto: text on a terminal, JSON elsewhere."
+    )
+
+    tracing_endpoint: str | None = setting(
+        None,
+        ENDPOINT,
+        "Send traces to this collector, by OTLP over gRPC: http://host:4317.",
+        section="Traces",
+        also=("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
     )
 
 

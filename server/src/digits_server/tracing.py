@@ -1,0 +1,167 @@
+"""Traces of calls, as OpenTelemetry has them: the extra digits-server[tracing]. Imported only when tracing is on.
+
+A call's span is a child of its caller's (W3C Trace Context). Below it stand `queue`, from the submission to the batch,
+and `batch`, until the model has answered. `compute` is the model's run on the whole batch, of several callers perhaps:
+a child of the first one's `batch`, and linked with the others'.
+"""
+
+from collections.abc import Hashable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from time import time_ns
+from typing import Any
+
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    Span,
+    SpanKind,
+    StatusCode,
+    Tracer,
+    format_trace_id,
+    set_span_in_context,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from digits_server.batching import Batcher
+from digits_server.calls import TRACEPARENT, TRACESTATE
+from digits_server.errors import Status
+from digits_server.queueing import Piece
+from digits_server.rpcs import Rpc
+from digits_server.runtimes import Images, Probabilities
+from digits_server.watching import WatchedCall
+
+EXPORT_SECONDS = 2.0
+"""What the collector has to take some spans, the last ones too: a server does not wait longer to end."""
+
+OUR_FAULT = frozenset({Status.DEADLINE_EXCEEDED, Status.UNIMPLEMENTED, Status.INTERNAL, Status.UNAVAILABLE})
+"""Statuses that make a server's span an error, by OpenTelemetry's conventions for gRPC."""
+
+PREDICTING = ContextVar[Span]("PREDICTING", default=INVALID_SPAN)
+"""The span of the call that the current task answers. A call has a task of its own, so that nobody resets it."""
+
+
+class Tracing:
+    """A watcher that makes a span of each call and sends it to `endpoint`, a URL of OTLP over gRPC.
+
+    What else there is to choose (name, sampling, headers, queue), OpenTelemetry's own OTEL_ variables say.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        resource = Resource.create()
+        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+            resource = resource.merge(Resource({SERVICE_NAME: "digits-server"}))
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint, timeout=EXPORT_SECONDS)))
+        self.tracer = self._provider.get_tracer("digits_server")
+        self._propagator = TraceContextTextMapPropagator()
+
+    def began(self, rpc: Rpc, call: WatchedCall) -> None:
+        carried = {name: value for name in (TRACEPARENT, TRACESTATE) if (value := call.metadata(name))}
+        call.span = self.tracer.start_span(
+            f"{rpc.service}/{rpc.method}",
+            self._propagator.extract(carried),
+            SpanKind.SERVER,
+            {
+                "rpc.system": "grpc",
+                "rpc.service": rpc.service,
+                "rpc.method": rpc.method,
+                "digits.request_id": call.request_id,
+            },
+        )
+        call.trace_id = format_trace_id(call.span.get_span_context().trace_id)
+        PREDICTING.set(call.span)
+
+    def ended(self, rpc: Rpc, call: WatchedCall, status: Status, seconds: float) -> None:
+        span: Span = call.span
+        span.set_attribute("rpc.grpc.status_code", int(status))
+        if status in OUR_FAULT:
+            span.set_status(StatusCode.ERROR)
+        span.end()
+        if span.get_span_context().trace_flags.sampled:
+            rpc.metrics.exemplify(seconds, call.trace_id)
+
+    def close(self) -> None:
+        """Sends what is left, if the collector takes it in time."""
+        self._provider.shutdown()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """One submission: the span of its call, when it came and when it last left the queue, in nanoseconds since 1970."""
+
+    call: Span
+    submitted: int
+    left: int = 0
+
+
+class TracedBatcher(Batcher):
+    """A batcher that makes the spans below a call's. Submissions of nothing that is traced leave none."""
+
+    def __init__(self, *arguments: Any, tracer: Tracer, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._tracer = tracer
+        self._submissions: dict[int, _Waiting] = {}  # by the identity of their arrays, which live as long
+        self._leaving: list[tuple[_Waiting, int]] | None = None  # what is in the batch under way, and images of each
+
+    async def submit(self, images: Images, deadline: float | None = None, peer: Hashable = None) -> Probabilities:
+        """As `Batcher.submit`."""
+        call = PREDICTING.get()
+        if call is INVALID_SPAN:
+            return await super().submit(images, deadline, peer)
+        self._submissions[id(images)] = _Waiting(call, time_ns())
+        try:
+            return await super().submit(images, deadline, peer)
+        finally:
+            self._submissions.pop(id(images), None)
+
+    def _take(self, now: float) -> list[Piece]:
+        pieces = super()._take(now)
+        self._leaving = [] if pieces else None
+        for submission, start, stop in pieces:
+            self._leave(submission.images, stop - start, first=start == 0)
+        return pieces
+
+    def _timed(self, images: Images) -> tuple[Probabilities | None, float]:
+        if self._leaving is None:  # a submission that found nobody before it: it was never in the queue
+            self._leaving = []
+            self._leave(images, len(images), first=True)
+        leaving, self._leaving = self._leaving, None
+        return self._traced(images, leaving) if leaving else super()._timed(images)
+
+    def _traced(self, images: Images, leaving: list[tuple[_Waiting, int]]) -> tuple[Probabilities | None, float]:
+        batches = [
+            self._tracer.start_span(
+                "batch", set_span_in_context(waiting.call), start_time=waiting.left, attributes={"digits.images": count}
+            )
+            for waiting, count in leaving
+        ]
+        first, *others = batches
+        compute = self._tracer.start_span(
+            "compute",
+            set_span_in_context(first),
+            attributes={"digits.images": len(images)},
+            links=[Link(batch.get_span_context()) for batch in others],
+        )
+        outcome = super()._timed(images)
+        compute.end()
+        for batch in others:
+            batch.add_link(compute.get_span_context())
+        for batch in batches:
+            batch.end()
+        return outcome
+
+    def _leave(self, images: Images, count: int, *, first: bool) -> None:
+        """Some images of a submission leave the queue for the next batch."""
+        waiting = self._submissions.get(id(images))
+        if waiting is None or self._leaving is None:
+            return
+        waiting.left = time_ns()
+        if first:
+            parent = set_span_in_context(waiting.call)
+            self._tracer.start_span("queue", parent, start_time=waiting.submitted).end(waiting.left)
+        self._leaving.append((waiting, count))
