@@ -40,7 +40,7 @@ def failing_rpc() -> UnaryRpc:
 
     from grpc_health.v1.health_pb2 import HealthCheckRequest
 
-    return UnaryRpc("s", "m", protobuf(HealthCheckRequest), Metrics().rpc("unary", "s", "m"), behaviour)
+    return UnaryRpc("s", "m", protobuf(HealthCheckRequest), Metrics().rpc("unary", "s", "m"), None, behaviour)
 
 
 async def answer(rpc: UnaryRpc, data: Data = b"") -> str:
