@@ -1,7 +1,7 @@
 """A FlatBuffer read without trust: every offset, length and count is checked before it is followed.
 
-What C++ reads from such a buffer it reads unchecked. A buffer that passes here is laid out as its schema says, so that
-reading it cannot leave it (https://flatbuffers.dev/internals/ describes the layout).
+A buffer that passes here is laid out as its schema says, so that reading it cannot leave it, whoever reads it
+(https://flatbuffers.dev/internals/ describes the layout).
 """
 
 import struct

@@ -1,8 +1,8 @@
 """A `.tflite` file looked at before the interpreter gets it: well-formed, of known operators, of bounded memory.
 
-The interpreter trusts its files: offsets are followed unchecked, and a tensor is as large as an operator makes it. Here
-a file is read without trust, its operators are held against a list, and the shape of every tensor is worked out for the
-largest batch.
+The interpreter makes a tensor as large as its operator says, or as the file claims: one changed number has it ask for
+more memory than there is. Here a file is read without trust, its operators are held against a list, and the shape of
+every tensor is worked out for the largest batch.
 """
 
 import math
