@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from digits_server import flags, logs
+from digits_server import descriptors, flags, logs
 from digits_server.errors import OperatorError
 from digits_server.models_command import models
 from digits_server.settings import Settings
@@ -40,6 +40,7 @@ def main(context: click.Context, /, *, print_config: bool, **values: Any) -> Non
     chosen = Settings(**values)
     role = own_role()
     logs.configure(chosen.log_level, chosen.log_format, role.log_fields)
+    descriptors.allow(chosen.max_grpc_connections + chosen.max_connections)
     try:
         if chosen.workers > 1:
             from digits_server.workers.supervisor import supervise

@@ -24,6 +24,7 @@ from digits_server.shadow import Shadow
 from digits_server.sources import model_source
 from digits_server.tls import Identity, http_context, identity
 from digits_server.transports import Transport
+from digits_server.transports.limits import limits
 from digits_server.watching import watched
 from digits_server.web.guarded import guarded
 from digits_server.web.in_flight import InFlight
@@ -139,12 +140,11 @@ class App:
     def _grpcio(self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None) -> Transport:
         from digits_server.transports.grpcio import GrpcioTransport  # here, so that Envoy's process goes without grpcio
 
-        settings = self._settings
         return GrpcioTransport(
             rpcs,
-            settings.host,
-            settings.grpc_port,
+            self._settings.host,
+            self._settings.grpc_port,
+            limits(self._settings),
             shared=self._role.shares_ports,
-            max_message_bytes=settings.max_message_bytes,
             identity=own,
         )

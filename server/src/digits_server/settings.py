@@ -94,6 +94,11 @@ class Settings:
     worker_timeout: float = setting(10.0, SECONDS, "What one of several workers has to answer before it is replaced.")
     reflection: bool = setting(True, bool, "Answer gRPC server reflection.")
     max_connections: int = setting(256, COUNT, "HTTP connections at once.")
+    max_grpc_connections: int = setting(1024, COUNT, "gRPC connections at once; further ones are closed.")
+    max_connection_idle: float = setting(300.0, SECONDS, "A gRPC connection without a call is closed then; 0: never.")
+    max_connection_age: float = setting(
+        0.0, SECONDS, "A gRPC connection takes no further call then, so that callers spread anew; 0: never."
+    )
 
     tls_certificate: Path | None = setting(
         None, FILE, "TLS on the gRPC port: the server's certificate chain, PEM.", section="Security"

@@ -5,7 +5,7 @@ the message (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
 from digits_server.errors import (
@@ -16,6 +16,7 @@ from digits_server.errors import (
     ServingError,
     Unimplemented,
 )
+from digits_server.transports.limits import MAX_METADATA_BYTES
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -100,6 +101,13 @@ def check_encoding(encoding: bytes | None) -> None:
     """Raises Unimplemented when the header `grpc-encoding` announces compressed messages."""
     if encoding not in (None, b"identity"):
         raise Unimplemented("compressed messages are not taken: send them with grpc-encoding identity")
+
+
+def check_size(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raises RequestTooLarge when a call's headers are more than is taken (RFC 9113, section 6.5.2, counts them)."""
+    size = sum([len(name) + len(value) + 32 for name, value in headers])
+    if size > MAX_METADATA_BYTES:
+        raise RequestTooLarge(f"the metadata has {size} bytes; at most {MAX_METADATA_BYTES} are taken")
 
 
 def trailers(error: ServingError) -> Headers:

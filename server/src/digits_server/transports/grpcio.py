@@ -12,11 +12,18 @@ from digits_server.errors import AddressUnavailable, Overloaded, ServingError
 from digits_server.reloading import Reloading
 from digits_server.rpcs import StreamRpc, UnaryRpc
 from digits_server.tls import HANDSHAKE_SECONDS, Identity
+from digits_server.transports.limits import (
+    MAX_CONCURRENT_STREAMS,
+    MAX_METADATA_BYTES,
+    PING_SECONDS,
+    PONG_SECONDS,
+    Limits,
+)
 
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
-MAX_CONCURRENT_STREAMS = 1024
-"""Calls of one connection at once; a caller's further ones wait on its side."""
+MIN_PING_SECONDS, PING_STRIKES = 10, 2
+"""A caller that pings more often than this, so many times, is sent away."""
 
 SETTLE_SECONDS = 1.0
 """What callers have, at a stop, for the calls under way to arrive, at most."""
@@ -43,9 +50,9 @@ class GrpcioTransport:
         rpcs: Iterable[UnaryRpc | StreamRpc],
         host: str,
         port: int,
+        limits: Limits,
         *,
         shared: bool,
-        max_message_bytes: int,
         identity: Reloading[Identity] | None = None,
     ) -> None:
         self._rpcs = list(rpcs)
@@ -53,13 +60,7 @@ class GrpcioTransport:
         self._gate = _Gate()
         self._host = host
         self.port = port
-        self._options = [
-            ("grpc.so_reuseport", int(shared)),  # else a taken port is an error, not a share of somebody else's calls
-            ("grpc.max_receive_message_length", max_message_bytes),
-            ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
-            ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),
-            ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
-        ]
+        self._options = _options(limits, shared=shared)
 
     async def start(self) -> None:
         self._server = aio.server(options=self._options)
@@ -93,6 +94,28 @@ class GrpcioTransport:
         await asyncio.sleep(LOOK_SECONDS)
         self._gate.open()
         await stopping
+
+
+def _options(limits: Limits, *, shared: bool) -> list[tuple[str, int]]:
+    idle = [("grpc.max_connection_idle_ms", round(limits.idle_seconds * 1000))] if limits.idle_seconds else []
+    age = [("grpc.max_connection_age_ms", round(limits.age_seconds * 1000))] if limits.age_seconds else []
+    return [
+        ("grpc.so_reuseport", int(shared)),  # else a taken port is an error, not a share of somebody else's calls
+        ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),
+        ("grpc.max_receive_message_length", limits.message_bytes),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
+        ("grpc.keepalive_time_ms", PING_SECONDS * 1000),
+        ("grpc.keepalive_timeout_ms", PONG_SECONDS * 1000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
+        ("grpc.http2.max_ping_strikes", PING_STRIKES),
+        *idle,
+        *age,
+    ]
 
 
 def _credentials(identity: Reloading[Identity]) -> grpc.ServerCredentials:

@@ -6,9 +6,7 @@ from typing import Any
 
 from digits_server.tls import HANDSHAKE_SECONDS
 from digits_server.transports.grpc_wire import PREFIX_BYTES
-
-MAX_CONCURRENT_STREAMS = 1024
-"""Calls of one connection at once; a caller's further ones wait on its side."""
+from digits_server.transports.limits import MAX_CONCURRENT_STREAMS, PING_SECONDS, PONG_SECONDS, Limits
 
 STREAM_WINDOW_BYTES = 1024 * 1024
 CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
@@ -17,8 +15,12 @@ CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
 HEADERS_SECONDS = 10
 """What a caller has to send the headers of a call once it has begun them."""
 
-PING_SECONDS, PONG_SECONDS = 60, 20
-"""A connection is asked this often whether anybody is there, and closed when no answer comes."""
+MAX_HEADERS_KIB = 64
+"""Headers of one call that are read at all, so that a call over MAX_METADATA_BYTES can be refused by itself. Beyond it
+Envoy ends the connection."""
+
+MAX_HEADERS = 2048
+"""The most there can be in so many KiB, at 32 bytes each."""
 
 DRAIN_SECONDS = 0.2
 """Between telling a connection that no more calls will be taken, and taking no more: what is under way may arrive."""
@@ -33,7 +35,7 @@ def configuration(
     port: int,
     shared: bool,
     admin: str,
-    max_message_bytes: int,
+    limits: Limits,
     tls: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Envoy's bootstrap: one listener for HTTP/2 on address:port, whose calls `application` answers.
@@ -45,17 +47,27 @@ def configuration(
     """
     return {
         "node": {"id": "digits-server", "cluster": "digits-server"},  # it asks for names before it reads secrets
-        "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}},
-        "static_resources": {
-            "listeners": [_listener(application, address, port, max_message_bytes, tls, shared=shared)]
+        "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}, "ignore_global_conn_limit": True},
+        "overload_manager": {"resource_monitors": [_connections(limits.connections)]},
+        "static_resources": {"listeners": [_listener(application, address, port, limits, tls, shared=shared)]},
+    }
+
+
+def _connections(most: int) -> dict[str, Any]:
+    """Closes each connection beyond so many."""
+    return {
+        "name": "envoy.resource_monitors.global_downstream_max_connections",
+        "typed_config": {
+            "@type": f"{TYPES}.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+            "max_active_downstream_connections": most,
         },
     }
 
 
 def _listener(
-    application: str, address: str, port: int, max_message_bytes: int, tls: dict[str, Any] | None, *, shared: bool
+    application: str, address: str, port: int, limits: Limits, tls: dict[str, Any] | None, *, shared: bool
 ) -> dict[str, Any]:
-    manager = typed("filters.network.http_connection_manager", "HttpConnectionManager", _http(application))
+    manager = typed("filters.network.http_connection_manager", "HttpConnectionManager", _http(application, limits))
     everywhere = address == "::"  # then IPv4 too, as everybody else who listens there
     socket = {"address": address, "port_value": port, **({"ipv4_compat": True} if everywhere else {})}
     return {
@@ -64,7 +76,7 @@ def _listener(
         "enable_reuse_port": shared,  # else a taken port is an error, not a share of somebody else's calls
         # Envoy keeps what Python has not read yet of one body, and refuses the call when that passes this bound: room
         # for a message and for what the windows let in on top.
-        "per_connection_buffer_limit_bytes": max_message_bytes + PREFIX_BYTES + 2 * STREAM_WINDOW_BYTES,
+        "per_connection_buffer_limit_bytes": limits.message_bytes + PREFIX_BYTES + 2 * STREAM_WINDOW_BYTES,
         "filter_chains": [{"filters": [manager], **_inside_tls(tls)}],
     }
 
@@ -73,7 +85,7 @@ def _inside_tls(tls: dict[str, Any] | None) -> dict[str, Any]:
     return {"transport_socket": tls, "transport_socket_connect_timeout": f"{HANDSHAKE_SECONDS}s"} if tls else {}
 
 
-def _http(application: str) -> dict[str, Any]:
+def _http(application: str, limits: Limits) -> dict[str, Any]:
     return {
         "codec_type": "HTTP2",
         "stat_prefix": "grpc",
@@ -81,6 +93,12 @@ def _http(application: str) -> dict[str, Any]:
         "server_header_transformation": "PASS_THROUGH",
         "stream_idle_timeout": "0s",  # a stream may rest as long as its caller likes
         "request_headers_timeout": f"{HEADERS_SECONDS}s",
+        "max_request_headers_kb": MAX_HEADERS_KIB,
+        "common_http_protocol_options": {
+            "max_headers_count": MAX_HEADERS,
+            "idle_timeout": f"{limits.idle_seconds}s",
+            **({"max_connection_duration": f"{limits.age_seconds}s"} if limits.age_seconds else {}),
+        },
         "drain_timeout": f"{DRAIN_SECONDS}s",
         "http2_protocol_options": {
             "max_concurrent_streams": MAX_CONCURRENT_STREAMS,

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from digits_server import logs
 from digits_server.app import App
@@ -89,10 +90,18 @@ def _said_before_the_end(role: Role) -> Iterator[None]:
         yield
     except OperatorError as error:
         role.failed(error.message)
-        os._exit(1)
+        _end_of_a_failure()
     except Exception:
         log.exception("the server failed")
-        os._exit(1)
+        _end_of_a_failure()
+
+
+def _end_of_a_failure() -> NoReturn:
+    """Ends the process with exit code 1, and what `launch` left for it in the file system."""
+    for folder in (Path(os.environ[ADMIN_PATH]).parent, os.environ.get(SECRETS_PATH)):
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
 application = Application()

@@ -13,6 +13,7 @@ from digits_server.ports import hold_port
 from digits_server.settings import Settings
 from digits_server.signals import block_stop_signals
 from digits_server.tls import identity
+from digits_server.transports.limits import limits
 from digits_server.workers.role import Role
 
 APPLICATION = "digits_server.transports.envoy.inside:application"
@@ -52,7 +53,7 @@ def become_envoy(settings: Settings, role: Role) -> NoReturn:
         port=port,
         admin=str(admin),
         shared=role.shares_ports,
-        max_message_bytes=settings.max_message_bytes,
+        limits=limits(settings),
         tls=tls,
     )
     arguments = [

@@ -95,6 +95,7 @@ class EnvoyTransport:
             rpc = self._rpcs.get(scope["path"])
             if rpc is None:
                 raise Unimplemented("the method is not known here")
+            grpc_wire.check_size(scope["headers"])
             grpc_wire.check_encoding(headers.get(b"grpc-encoding"))
             seconds = grpc_wire.timeout_seconds(headers.get(b"grpc-timeout"))
         except ServingError as error:

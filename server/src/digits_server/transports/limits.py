@@ -1,0 +1,39 @@
+"""What a transport takes from one connection and from all of them, however it is built."""
+
+from dataclasses import dataclass
+
+from digits_server.settings import Settings
+
+MAX_CONCURRENT_STREAMS = 1024
+"""Calls of one connection at once; a caller's further ones wait on its side."""
+
+MAX_METADATA_BYTES = 16 * 1024
+"""Metadata of one call, counted as HTTP/2 does: name, value and 32 bytes for each."""
+
+PING_SECONDS, PONG_SECONDS = 60, 20
+"""A connection is asked this often whether anybody is there, and closed when no answer comes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What the operator chooses.
+
+    message_bytes  bytes of one request message
+    connections    connections at once; one more is closed
+    idle_seconds   a connection without a call is closed after so long; 0: never
+    age_seconds    a connection takes no further calls after so long, and ends with the last; 0: never
+    """
+
+    message_bytes: int
+    connections: int
+    idle_seconds: float
+    age_seconds: float
+
+
+def limits(settings: Settings) -> Limits:
+    return Limits(
+        message_bytes=settings.max_message_bytes,
+        connections=settings.max_grpc_connections,
+        idle_seconds=settings.max_connection_idle,
+        age_seconds=settings.max_connection_age,
+    )
