@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from digits_server.authentication import guard, ports_in_plaintext
 from digits_server.decoding import FileDecoder
@@ -21,11 +22,12 @@ from digits_server.rpcs import PREDICTION_SERVICE, StreamRpc, UnaryRpc, all_rpcs
 from digits_server.service import PredictionService
 from digits_server.settings import Settings
 from digits_server.shadow import Shadow
-from digits_server.sources import model_source
+from digits_server.sources import ModelSource, model_source
 from digits_server.tls import Identity, http_context, identity
 from digits_server.transports import Transport
 from digits_server.transports.limits import limits
 from digits_server.watching import watched
+from digits_server.web import playground, report
 from digits_server.web.guarded import guarded
 from digits_server.web.in_flight import InFlight
 from digits_server.web.open_inference import OpenInferenceRoutes
@@ -51,6 +53,7 @@ class App:
         self._role = role or Alone()
         self._metrics = metrics = Metrics()
         self._observation = observation(settings)
+        source = model_source(settings)
         self._models = ModelRegistry(
             metrics,
             max_batch_size=settings.max_batch_size,
@@ -60,7 +63,7 @@ class App:
             batcher=self._observation.batcher,
         )
         self._lifecycle = Lifecycle(
-            model_source(settings),
+            source,
             self._models,
             poll_interval=settings.poll_interval,
             served_versions=settings.served_versions,
@@ -90,7 +93,8 @@ class App:
         predictions = OpenInferenceRoutes(
             inference, self._in_flight, metrics.http, settings.max_message_bytes, settings.http_timeout
         )
-        pages = Starlette(routes=[*operations(self._role), *predictions.routes()])
+        page = self._page(service, source) if settings.page else []
+        pages = Starlette(routes=[*operations(self._role), *predictions.routes(), *page])
         self._web = WebServer(
             guarded(pages, self._guard),
             settings.host,
@@ -136,6 +140,18 @@ class App:
         self._decoder.close()
         await asyncio.to_thread(self._observation.close)
         self._role.stopped()
+
+    def _page(self, service: PredictionService, source: ModelSource) -> list[Route]:
+        settings = self._settings
+        return [
+            *playground.routes(
+                service,
+                self._in_flight,
+                max_body_bytes=settings.max_message_bytes,
+                seconds=settings.http_timeout,
+            ),
+            *report.routes(self._models, source),
+        ]
 
     def _grpcio(self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None) -> Transport:
         from digits_server.transports.grpcio import GrpcioTransport  # here, so that Envoy's process goes without grpcio

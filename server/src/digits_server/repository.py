@@ -82,6 +82,10 @@ class ModelRepository:
                 model = content
         return VerifiedVersion(manifest=manifest, model=model)
 
+    def read(self, version: int, file: ModelFile) -> bytes:
+        """One file that a verified manifest lists, verified again. Raises ModelRejected when it is no longer that."""
+        return self._verified(self._folder / str(version), file)
+
     def _manifest(self, folder: Path, version: int) -> Manifest:
         content = _read(folder, "manifest.json", MAX_MANIFEST_BYTES)
         if self._signers:

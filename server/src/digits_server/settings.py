@@ -93,6 +93,7 @@ class Settings:
     workers: int = setting(1, WORKERS, "Processes that share the ports; each has the limits below to itself.")
     worker_timeout: float = setting(10.0, SECONDS, "What one of several workers has to answer before it is replaced.")
     reflection: bool = setting(True, bool, "Answer gRPC server reflection.")
+    page: bool = setting(True, bool, "Answer / over HTTP with a page to draw digits on.")
     max_connections: int = setting(256, COUNT, "HTTP connections at once.")
     max_grpc_connections: int = setting(1024, COUNT, "gRPC connections at once; further ones are closed.")
     max_connection_idle: float = setting(300.0, SECONDS, "A gRPC connection without a call is closed then; 0: never.")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from digits.v1.manifest_pb2 import Manifest
+from digits.v1.manifest_pb2 import Manifest, ModelFile
 from digits_server.fingerprints import Fingerprint
 from digits_server.runtimes import Runtime
 from digits_server.settings import Settings
@@ -36,6 +36,10 @@ class ModelSource(Protocol):
 
     def load(self, version: int) -> LoadedModel:
         """Verifies and loads a version, or raises ModelRejected."""
+        ...
+
+    def read(self, version: int, file: ModelFile) -> bytes:
+        """A file of a version by its entry in the verified manifest. ModelRejected when it is no longer that file."""
         ...
 
 

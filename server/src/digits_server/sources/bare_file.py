@@ -55,3 +55,6 @@ class BareFile:
             training=Training(network="unknown"),
         )
         return LoadedModel(manifest=manifest, runtime=KerasRuntime(self._path, scale=self._scale), sha256=sha256)
+
+    def read(self, _version: int, file: ModelFile) -> bytes:
+        raise ModelRejected("missing", f"{file.path} is not sent: a bare file has no report")

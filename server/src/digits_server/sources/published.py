@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from digits.v1.manifest_pb2 import ModelFile
 from digits_server.fingerprints import Fingerprint
 from digits_server.pins import PinFile
 from digits_server.repository import ModelRepository, VerifiedVersion
@@ -36,6 +37,9 @@ class PublishedVersions:
         verified = self._repository.verify(version, self._file)
         sha256 = next(item.sha256 for item in verified.manifest.files if item.path == self._file)
         return LoadedModel(manifest=verified.manifest, runtime=self._build(verified), sha256=sha256)
+
+    def read(self, version: int, file: ModelFile) -> bytes:
+        return self._repository.read(version, file)
 
 
 def _litert(verified: VerifiedVersion) -> Runtime:

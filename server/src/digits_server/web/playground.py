@@ -1,0 +1,93 @@
+"""The page at / to draw a digit on, and the predictions it asks for."""
+
+import asyncio
+import base64
+import hashlib
+import re
+from importlib.resources import files
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from digits_server.calls import Call
+from digits_server.errors import InvalidRequest, Unimplemented
+from digits_server.runtimes import Images
+from digits_server.service import Classified, PredictionService
+from digits_server.web.answers import HEADERS, UNCACHED, answering_errors, cached
+from digits_server.web.calls import HttpCall, read_body, while_connected
+from digits_server.web.in_flight import InFlight
+
+NO_DEVICES = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+
+
+def routes(service: PredictionService, in_flight: InFlight, *, max_body_bytes: int, seconds: float) -> list[Route]:
+    """`/` and `/predict`.
+
+    in_flight       where to be while a prediction is made
+    max_body_bytes  bytes of one picture
+    seconds         from a request's headers to its answer, at most
+    """
+    html = files("digits_server.web").joinpath("playground.html").read_bytes()
+    headers = {**HEADERS, "content-security-policy": policy(html.decode()), "permissions-policy": NO_DEVICES}
+
+    async def page(request: Request) -> Response:
+        """The one HTML file. Whatever else it shows, it asks for."""
+        return cached(request, html, "text/html; charset=utf-8", headers)
+
+    @answering_errors
+    async def predict(request: Request) -> Response:
+        """One image file in; the digit, its probabilities and the pixels the model was shown out."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        with service.metrics.rejections:  # what fails later is counted where it fails
+            _refuse_other_sites(request)
+            body = await read_body(request, max_body_bytes, deadline)
+            if not body:
+                raise InvalidRequest("expected one image file as the body, got none")
+        call = HttpCall(deadline, request.client, request.headers)
+        with in_flight:
+            images, answer = await while_connected(request, _predicted(service, body, call), deadline)
+        return JSONResponse(
+            {
+                "digit": int(answer.digits[0]),
+                "confidence": float(answer.confidences[0]),
+                "probabilities": answer.probabilities[0].tolist(),
+                "pixels": base64.b64encode(images.tobytes()).decode(),
+                "model_version": answer.version,
+            },
+            headers=UNCACHED,
+        )
+
+    return [Route("/", page, methods=["GET"]), Route("/predict", predict, methods=["POST"])]
+
+
+async def _predicted(service: PredictionService, file: bytes, call: Call) -> tuple[Images, Classified]:
+    """The pixels a file shows the model, uint8[1, 28, 28], and what it makes of them."""
+    images = await service.decode([file])
+    return images, await service.classify(images, 0, call)
+
+
+def policy(html: str) -> str:
+    """The content-security policy of the page: its own script and style, named by their hashes, and nothing else."""
+
+    def hashes(tag: str) -> str:
+        inside = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in inside)
+        return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+    return (
+        f"default-src 'none'; script-src {hashes('script')}; style-src {hashes('style')}; "
+        "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _refuse_other_sites(request: Request) -> None:
+    """Refuses what the page of another site could send without a question: forms and plain text.
+
+    For any other type browsers ask this server first whether they may, and it does not say yes.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not kind.startswith("image/") and kind != "application/octet-stream":
+        raise Unimplemented("expected one image file as the body, with an image's content type")
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise InvalidRequest("expected a request from this server's own page")

@@ -1,0 +1,70 @@
+"""The model that serves, as the page shows it: what its manifest says, and the files of its report."""
+
+import asyncio
+import json
+import logging
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from digits.v1.manifest_pb2 import Manifest
+from digits_server.errors import ModelRejected, NotFound
+from digits_server.registry import ModelRegistry
+from digits_server.sources import ModelSource
+from digits_server.web.answers import HEADERS, answering_errors, cached
+
+log = logging.getLogger(__name__)
+
+FOLDER = "report/"
+"""The folder of a version whose files are for everyone to see."""
+
+CONTENT_TYPES = {".png": "image/png", ".md": "text/plain; charset=utf-8", ".json": "application/json"}
+"""What report files are sent as, by the end of their names. Others are not sent: nothing that a browser would run."""
+
+POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+
+
+def routes(models: ModelRegistry, source: ModelSource) -> list[Route]:
+    """`/model`, and `/model/VERSION/report/FILE` for the version that serves."""
+
+    @answering_errors
+    async def model(request: Request) -> Response:
+        """What serves now."""
+        return cached(request, json.dumps(described(models.current.manifest)).encode(), "application/json", HEADERS)
+
+    @answering_errors
+    async def report(request: Request) -> Response:
+        """A file of the report, if the verified manifest lists it and it is still what that says."""
+        manifest = models.current.manifest
+        path = FOLDER + request.path_params["name"]
+        listed = next((item for item in manifest.files if item.path == path), None)
+        content_type = CONTENT_TYPES.get(path[path.rfind(".") :])
+        if manifest.model_version != request.path_params["version"] or listed is None or content_type is None:
+            raise NotFound("the version that serves has no such report file")
+        try:
+            content = await asyncio.to_thread(source.read, manifest.model_version, listed)
+        except ModelRejected as error:
+            log.warning("a report file is not sent: %s", error.message)
+            raise NotFound("this report file is no longer what was published") from error
+        return cached(request, content, content_type, {**HEADERS, "content-security-policy": POLICY})
+
+    return [
+        Route("/model", model, methods=["GET"]),
+        Route("/model/{version:int}/report/{name}", report, methods=["GET"]),
+    ]
+
+
+def described(manifest: Manifest) -> dict[str, object]:
+    """What the page shows of a manifest, as JSON has it."""
+    return {
+        "name": manifest.model_name,
+        "version": manifest.model_version,
+        "network": manifest.training.network,
+        "parameters": manifest.training.parameters,
+        "labels": list(manifest.labels),
+        "test_accuracy": manifest.metrics.test_accuracy,
+        "test_images": manifest.metrics.test_images,
+        "published": manifest.created_at.ToJsonString() if manifest.HasField("created_at") else None,
+        "report": [item.path.removeprefix(FOLDER) for item in manifest.files if item.path.startswith(FOLDER)],
+    }

@@ -1,0 +1,233 @@
+"""What the page asks for, over plain HTTP: predictions, the model, its report; and what it must not answer."""
+
+import base64
+import hashlib
+import http.client
+import json
+import shutil
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from support.repositories import edit_manifest
+from support.rpc import DEADLINE
+from support.servers import ServerProcess
+
+from digits.v1.prediction_pb2 import PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+FOUR_MIB = 4 * 1024 * 1024
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def ask(server: ServerProcess, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
+    connection = http.client.HTTPConnection(urlsplit(server.http).netloc, timeout=DEADLINE)
+    try:
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        reply = connection.getresponse()
+        return Reply(reply.status, reply.headers, reply.read())
+    finally:
+        connection.close()
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    file = BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_prediction_says_what_the_rpc_says_and_shows_the_pixels(
+    server: ServerProcess, stub: PredictionServiceStub, test_images: NDArray[np.uint8]
+) -> None:
+    file = png(test_images[3])
+    reply = ask(server, "POST", "/predict", file, content_type="image/png")
+    rpc = stub.Predict(PredictRequest(image_files=[file], include_probabilities=True), timeout=DEADLINE)
+    said = reply.json()
+    assert reply.status == 200
+    assert said["digit"] == rpc.digits[0]
+    assert said["confidence"] == pytest.approx(rpc.confidences[0], abs=1e-6)
+    assert said["probabilities"] == pytest.approx(list(rpc.probabilities), abs=1e-6)
+    assert said["model_version"] == rpc.model_version
+    assert base64.b64decode(said["pixels"]) == test_images[3].tobytes()
+    assert reply.headers["cache-control"] == "no-store"
+
+
+def test_predictions_of_the_page_are_counted_like_any(server: ServerProcess, test_images: NDArray[np.uint8]) -> None:
+    before = server.metric("digits_predictions_total"), server.metric("digits_rejected_total", reason="invalid")
+    ask(server, "POST", "/predict", png(test_images[0]), content_type="image/png")
+    ask(server, "POST", "/predict", b"no picture", content_type="image/png")
+    after = server.metric("digits_predictions_total"), server.metric("digits_rejected_total", reason="invalid")
+    assert after == (before[0] + 1, before[1] + 1)
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", ""]
+)
+def test_what_a_form_of_another_site_can_send_is_refused(server: ServerProcess, kind: str) -> None:
+    reply = ask(server, "POST", "/predict", b"x=1", content_type=kind)
+    assert reply.status == 415
+    assert "image's content type" in reply.json()["error"]
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_browser_that_says_another_site_asks_is_refused(
+    server: ServerProcess, test_images: NDArray[np.uint8], site: str
+) -> None:
+    reply = ask(server, "POST", "/predict", png(test_images[0]), content_type="image/png", sec_fetch_site=site)
+    assert reply.status == 400
+    assert "own page" in reply.json()["error"]
+
+
+def test_a_browser_that_asks_for_another_site_s_permission_gets_none(server: ServerProcess) -> None:
+    reply = ask(server, "OPTIONS", "/predict", origin="https://example.org", access_control_request_method="POST")
+    assert reply.status == 405
+    assert not any(name.lower().startswith("access-control") for name in reply.headers)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_predictions_are_posted_and_nothing_else(server: ServerProcess, method: str) -> None:
+    assert ask(server, method, "/predict").status == 405
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        (b"", 400, "got none"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 400, "expected a whole PNG, JPEG, WebP or GIF file"),
+        (png(np.full((40, 40), 255, np.uint8)), 400, "got one even shade"),
+        (bytes(FOUR_MIB + 1), 413, "max_message_bytes"),
+    ],
+    ids=["nothing", "svg", "an empty sheet", "too much"],
+)
+def test_what_cannot_be_answered_gets_a_sentence(
+    server: ServerProcess, body: bytes, status: int, sentence: str
+) -> None:
+    reply = ask(server, "POST", "/predict", body, content_type="image/png")
+    assert reply.status == status
+    assert sentence in reply.json()["error"]
+    assert "Traceback" not in reply.body.decode()
+    assert "/" not in reply.json()["error"].replace("1/", "")
+
+
+def test_the_page_allows_itself_only_its_own_script_and_style(server: ServerProcess) -> None:
+    reply = ask(server, "GET", "/")
+    policy = reply.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    page = reply.body.decode()
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in page
+
+
+@pytest.mark.parametrize("path", ["/", "/model", "/model/1/report/history.png"])
+def test_what_the_browser_has_already_is_not_sent_again(server: ServerProcess, path: str) -> None:
+    first = ask(server, "GET", path)
+    again = ask(server, "GET", path, if_none_match=first.headers["etag"])
+    assert (first.status, first.headers["cache-control"]) == (200, "no-cache")
+    assert (again.status, again.body) == (304, b"")
+    assert ask(server, "GET", path, if_none_match='"another"').status == 200
+
+
+def test_the_model_is_what_its_manifest_says(server: ServerProcess, repository: Path) -> None:
+    manifest = json.loads((repository / "digits/1/manifest.json").read_text())
+    model = ask(server, "GET", "/model").json()
+    assert model["version"] == 1
+    assert model["test_accuracy"] == manifest["metrics"]["testAccuracy"]
+    assert model["network"] == "mlp"
+    assert set(model["report"]) == {path.name for path in (repository / "digits/1/report").iterdir()}
+
+
+def test_every_file_of_the_report_is_sent_as_published(server: ServerProcess, repository: Path) -> None:
+    kinds = {".png": "image/png", ".md": "text/plain; charset=utf-8", ".json": "application/json"}
+    for file in (repository / "digits/1/report").iterdir():
+        reply = ask(server, "GET", f"/model/1/report/{file.name}")
+        assert hashlib.sha256(reply.body).digest() == hashlib.sha256(file.read_bytes()).digest()
+        assert reply.headers["content-type"] == kinds[file.suffix]
+        assert reply.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'; sandbox"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/model/1/report/model.tflite",
+        "/model/1/report/../model.tflite",
+        "/model/1/report/..%2Fmodel.tflite",
+        "/model/1/report/%2e%2e/manifest.json",
+        "/model/1/report/",
+        "/model/1/report/history.png%00",
+        "/model/2/report/history.png",
+        "/model/0/report/history.png",
+        "/model/1/manifest.json",
+        "/model/1/report/" + "a" * 5000,
+    ],
+)
+def test_nothing_but_the_listed_report_is_sent(server: ServerProcess, path: str) -> None:
+    assert ask(server, "GET", path).status == 404
+
+
+@pytest.fixture
+def changing(repository: Path, tmp_path: Path) -> Iterator[tuple[ServerProcess, Path]]:
+    """A server of a repository that a test may change, and version 1 in it."""
+    copy = tmp_path / "models"
+    shutil.copytree(repository, copy)
+    version = copy / "digits/1"
+    version.joinpath("report/page.html").write_text("<script>alert(1)</script>")
+
+    def listed(manifest: dict[str, Any]) -> None:
+        content = version.joinpath("report/page.html").read_bytes()
+        entry = {"path": "report/page.html", "sha256": hashlib.sha256(content).hexdigest(), "sizeBytes": len(content)}
+        manifest["files"].append(entry)
+
+    edit_manifest(version, listed)
+    with ServerProcess("--repository", copy, "--poll-interval", "0") as running:
+        yield running.wait_ready(), version
+
+
+def test_a_report_file_that_changed_after_it_was_verified_is_not_sent(changing: tuple[ServerProcess, Path]) -> None:
+    server, version = changing
+    plot, card = version / "report/history.png", version / "report/model_card.md"
+    assert ask(server, "GET", "/model/1/report/history.png").status == 200
+    plot.write_bytes(plot.read_bytes()[:-1] + b"x")
+    reply = ask(server, "GET", "/model/1/report/history.png")
+    assert (reply.status, reply.json()) == (404, {"error": "this report file is no longer what was published"})
+    card.unlink()
+    card.symlink_to(version / "manifest.json")
+    assert ask(server, "GET", "/model/1/report/model_card.md").status == 404
+
+
+def test_what_a_browser_would_run_is_not_sent_though_it_is_listed(changing: tuple[ServerProcess, Path]) -> None:
+    assert ask(changing[0], "GET", "/model/1/report/page.html").status == 404
+
+
+def test_without_the_page_there_is_none(repository: Path) -> None:
+    with ServerProcess("--repository", repository, "--no-page") as server:
+        server.wait_ready()
+        assert [ask(server, "GET", path).status for path in ("/", "/model", "/predict", "/readyz")] == [404] * 3 + [200]
+
+
+def test_the_documented_paths_open_the_page_where_others_need_a_token(repository: Path, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a" * 40 + "\n")
+    opened = "/healthz,/readyz,/,/predict,/model*"
+    assert "`/,/predict,/model*`" in Path("docs/playground.md").read_text()
+    with ServerProcess("--repository", repository, "--tokens", tokens, "--http-open", opened) as server:
+        server.wait_ready()
+        paths = ("/", "/model", "/model/1/report/history.png", "/metrics")
+        assert [ask(server, "GET", path).status for path in paths] == [200, 200, 200, 401]
