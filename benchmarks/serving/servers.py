@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.serving.native import NotBuilt, binary
 from benchmarks.serving.paths import PEERS, PYTHONPATH, SCRIPTS, SOURCES
@@ -72,23 +73,27 @@ def _digits(transport: str, payloads: Payloads, workers: int) -> Server:
 
 def _variants(server: Server) -> list[Server]:
     """The same server without one of its parts: what that part costs, or saves."""
-    uncounted = {"PYTHONPATH": ":".join([str(SOURCES / "uncounted"), PYTHONPATH])}
-    return [
-        replace(
+
+    def without(name: str, title: str, **changed: Any) -> Server:
+        return replace(
             server,
-            name=f"{server.name}-uncounted",
-            title=f"{server.title}, metrics off",
-            environment=uncounted,
+            name=f"{server.name}-{name}",
+            title=f"{server.title}, {title}",
             variant_of=server.name,
-        ),
-        replace(
-            server,
-            name=f"{server.name}-unbatched",
-            title=f"{server.title}, batching off",
-            command=lambda port: [*server.command(port), "--max-batch-size", "1"],
-            variant_of=server.name,
-        ),
+            **changed,
+        )
+
+    def patched(part: str) -> dict[str, str]:
+        """The environment in which Python takes the part out of what it runs."""
+        return {"PYTHONPATH": ":".join([str(SOURCES / "without" / part), PYTHONPATH])}
+
+    variants = [
+        without("uncounted", "metrics off", environment=patched("metrics")),
+        without("unbatched", "batching off", command=lambda port: [*server.command(port), "--max-batch-size", "1"]),
     ]
+    if server.name == "digits-grpcio":  # Envoy's module brings uvloop by itself
+        variants.append(without("asyncio", "asyncio's own event loop", environment=patched("uvloop")))
+    return variants
 
 
 def _transport_missing(program: Path, transport: str) -> str | None:
