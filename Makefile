@@ -12,7 +12,7 @@ INFERENCE_CLIENTS := $(VENV)/inference_clients
 SOURCES := proto/generate.py training server client tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients run demo test test-compose test-bulk bench bench-peers check format stubs dashboard lock clean
+.PHONY: help install inference-clients run demo test test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -57,15 +57,19 @@ bench: install  ## our server beside its floors and Triton; rewrites the figures
 bench-peers: install  ## what bench compares with: h2load, C++ gRPC, Triton, pyvoy
 	$(BIN)/python -m benchmarks.serving.peers
 
-check: install  ## format, lint, types, stubs
+check: install  ## format, lint, security, types, stubs
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(filter-out tests benchmarks,$(SOURCES))
 	$(BIN)/mypy
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python deploy/grafana/dashboard.py --check
 	$(BIN)/hadolint training/Dockerfile server/Dockerfile tests/compose/*.Dockerfile
 	$(BIN)/shellcheck .ci/run
 	$(BIN)/yamllint --strict docker-compose.yml deploy tests/compose
+
+audit: install  ## known vulnerabilities in what is locked; asks the advisories of pypi.org itself
+	$(BIN)/uv tool run pip-audit --strict --disable-pip $(addprefix --requirement requirements/,dev.txt server.txt training.txt)
 
 format: install  ## rewrite the sources the way check wants them
 	$(BIN)/ruff format $(SOURCES)

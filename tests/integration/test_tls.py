@@ -211,6 +211,19 @@ def test_new_authorities_decide_on_new_callers(
     until(lambda: answered(strict_server, authority, authority.sign()), "callers of the old one are taken again")
 
 
+def test_each_of_several_workers_takes_up_new_certificates(
+    repository: Path, authority: Authority, tmp_path: Path
+) -> None:
+    folder, new = Folder(tmp_path / "tls"), authority.sign()
+    folder.put(authority.sign())
+    with ServerProcess("--repository", repository, "--workers", "2", *folder.flags) as server:
+        server.wait_ready()
+        folder.put(new)
+        server.wait_for_log(RELOADED)
+        server.wait_for_log(RELOADED)
+        until(lambda: {shown_by(server) for _ in range(8)} == {leaf(new)}, "both workers show it")
+
+
 def test_when_the_certificate_expires_is_a_metric(server: ServerProcess, authority: Authority, folder: Folder) -> None:
     folder.put(authority.sign(not_after=FUTURE))
     expiry = partial(server.metric, "digits_tls_certificate_expiry_seconds")

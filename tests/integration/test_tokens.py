@@ -40,7 +40,7 @@ def server(repository: Path, transport: str, tokens: Path) -> Iterator[ServerPro
         "debug",
     ]
     tokens.with_name("scrapers").write_text(SCRAPER)
-    with ServerProcess("--repository", repository, *flags) as running:
+    with ServerProcess("--repository", repository, *flags, "--log-level", "debug", "--access-log") as running:
         yield running.wait_ready()
 
 

