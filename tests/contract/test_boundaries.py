@@ -47,7 +47,7 @@ def test_the_client_depends_on_grpcio_protobuf_and_numpy_only() -> None:
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("digits_client", ["tensorflow", "keras", "ai_edge_litert", "PIL", "prometheus_client"]),
+        ("digits_client", ["tensorflow", "keras", "ai_edge_litert", "PIL", "prometheus_client", "opentelemetry"]),
         ("digits_server.app", ["tensorflow", "keras", "matplotlib"]),
         ("digits_server.workers.supervisor", ["grpc", "numpy", "ai_edge_litert", "prometheus_client", "starlette"]),
         ("digits_training.cli", ["tensorflow", "keras", "matplotlib"]),

@@ -16,7 +16,7 @@ from digits_client import _coalescing, _health, _limits, _shared
 from digits_client._channel import Endpoint
 from digits_client._chunks import Chunk, async_chunks, encoded, located
 from digits_client._coalescing import Coalescing
-from digits_client._connections import TaskConnection
+from digits_client._connections import TaskConnection, tracer
 from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, Unavailable, from_rpc
 from digits_client._images import Image, blocks, encode
 from digits_client._results import Prediction, Predictions, concatenated
@@ -46,6 +46,7 @@ class AsyncClient:
         server_name: str | None = None,
         token: Token | None = None,
         token_in_plaintext: bool = False,
+        tracing: bool = False,
     ) -> None:
         """Connects at the first call, and belongs to the event loop that makes it; parameters as of `Client`."""
         self._endpoint = Endpoint(
@@ -60,6 +61,7 @@ class AsyncClient:
         )
         self._timeout = timeout
         self._coalescing = coalescing
+        self._tracing = tracer() if tracing else None
         self._closed = False
         self._connected: TaskConnection | None = None
 
@@ -161,7 +163,7 @@ class AsyncClient:
         if self._closed:
             raise ClientClosed
         if self._connected is None:
-            self._connected = TaskConnection(self._endpoint, self._coalescing)
+            self._connected = TaskConnection(self._endpoint, self._coalescing, self._tracing)
         self._connected.check_loop()
         return self._connected
 

@@ -15,6 +15,8 @@ from digits_client._results import Prediction
 class TaskCoalescer:
     """Sends the images of calling tasks through `predict`, a gRPC method, as few RPCs as the rules allow."""
 
+    _call: type[Call] = Call
+
     def __init__(self, predict: Callable[..., Any], rules: Coalescing) -> None:
         self._predict = predict
         self._core = Coalescer(rules)
@@ -27,7 +29,7 @@ class TaskCoalescer:
         if self._closed:
             raise ClientClosed
         waker: asyncio.Future[Prediction] = self._loop.create_future()
-        call = Call(pixels, kind, self._loop.time() + timeout, waker)
+        call = self._call(pixels, kind, self._loop.time() + timeout, waker)
         group = self._core.join(call)
         if group and len(group.calls) == 1:
             return await self._alone(group, timeout)

@@ -21,6 +21,8 @@ Failure = Callable[[], DigitsError]
 class ThreadCoalescer:
     """Sends the images of calling threads through `predict`, a gRPC method, as few RPCs as the rules allow."""
 
+    _call: type[Call] = Call
+
     def __init__(self, predict: Any, rules: Coalescing) -> None:
         self._predict = predict
         self._core = Coalescer(rules)
@@ -31,7 +33,7 @@ class ThreadCoalescer:
         """The answer for 784 bytes of pixels. Raises DigitsError."""
         waker = allocate_lock()
         waker.acquire()
-        call = Call(pixels, kind, time.monotonic() + timeout, waker)
+        call = self._call(pixels, kind, time.monotonic() + timeout, waker)
         with self._lock:
             if self._closed:
                 raise ClientClosed

@@ -9,7 +9,7 @@ DigitsError
 ├── Unavailable             UNAVAILABLE          nobody answers there, or no model is serving yet
 ├── DeadlineExceeded        DEADLINE_EXCEEDED    no answer within the timeout
 ├── ClientClosed            CANCELLED            the client was closed before the answer came
-├── Misused                 FAILED_PRECONDITION  on a second event loop, in a forked process, with a token in plaintext
+├── Misused                 FAILED_PRECONDITION  second event loop, forked process, token in plaintext, no OpenTelemetry
 └── ServerError             any other status     the server failed; the message is what it said
 """
 
@@ -91,7 +91,7 @@ class ClientClosed(DigitsError):
 
 
 class Misused(DigitsError, RuntimeError):
-    """The client was used where gRPC cannot work, or where anybody could read its token."""
+    """The client was used where gRPC cannot work, where anybody could read its token, or without its extra."""
 
     status = grpc.StatusCode.FAILED_PRECONDITION
 

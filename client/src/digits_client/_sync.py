@@ -15,7 +15,7 @@ from digits_client import _coalescing, _health, _limits, _shared
 from digits_client._channel import Endpoint
 from digits_client._chunks import Chunk, chunks, located
 from digits_client._coalescing import Coalescing
-from digits_client._connections import ThreadConnection
+from digits_client._connections import ThreadConnection, tracer
 from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable, from_rpc
 from digits_client._images import Image, encode
 from digits_client._results import Prediction, Predictions, concatenated
@@ -45,6 +45,7 @@ class Client:
         server_name: str | None = None,
         token: Token | None = None,
         token_in_plaintext: bool = False,
+        tracing: bool = False,
     ) -> None:
         """Connects at the first call.
 
@@ -58,6 +59,7 @@ class Client:
         server_name         the name the server's certificate must bear, if not the target's
         token               sent with every RPC as a bearer token: itself, or a function that gives the current one
         token_in_plaintext  let the token go to another machine without TLS, which is Misused otherwise
+        tracing             leave OpenTelemetry spans of the RPCs; Misused without the extra digits-client[tracing]
         """
         self._endpoint = Endpoint(
             target=target,
@@ -71,6 +73,7 @@ class Client:
         )
         self._timeout = timeout
         self._coalescing = coalescing
+        self._tracing = tracer() if tracing else None
         self._closed = False
         self._connections: dict[int, ThreadConnection] = {}  # by process: a forked child makes its own
 
@@ -181,7 +184,7 @@ class Client:
         return self._connections.get(os.getpid()) or self._connect()
 
     def _connect(self) -> ThreadConnection:
-        made = ThreadConnection(self._endpoint, self._coalescing)
+        made = ThreadConnection(self._endpoint, self._coalescing, self._tracing)
         # Of two threads that come here first, one wins. No lock, for a fork might leave it locked in the child.
         connection = self._connections.setdefault(os.getpid(), made)
         if connection is not made:
