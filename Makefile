@@ -68,7 +68,7 @@ check: install  ## format, lint, security, types, stubs
 	$(BIN)/shellcheck .ci/run
 	$(BIN)/yamllint --strict docker-compose.yml deploy tests/compose
 
-audit: install  ## known vulnerabilities in what is locked; asks the advisories of pypi.org itself
+audit: install  ## known vulnerabilities in what is locked; needs the advisories of the public package index
 	$(BIN)/uv tool run pip-audit --strict --disable-pip $(addprefix --requirement requirements/,dev.txt server.txt training.txt)
 
 format: install  ## rewrite the sources the way check wants them
