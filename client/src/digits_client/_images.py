@@ -19,7 +19,7 @@ Pixels: TypeAlias = "NDArray[np.uint8] | NDArray[np.floating[Any]]"
 """0 background to 255 ink; or floats of 0 to 1, which are taken where conversion is asked for."""
 
 Image: TypeAlias = "Pixels | bytes | bytearray | memoryview | str | os.PathLike[str] | PillowImage"
-"""One image: [28, 28] pixels; the bytes of a PNG or JPEG file; its path; or a Pillow image."""
+"""One image: [28, 28] pixels; the bytes of a PNG, JPEG, WebP or GIF file; its path; or a Pillow image."""
 
 SHAPE = (28, 28)
 PIXELS = 28 * 28

@@ -88,7 +88,8 @@ class Client:
     ) -> Prediction:
         """The digit in one image.
 
-        image          uint8[28, 28] with 0 background to 255 ink, or a PNG or JPEG: its bytes, its path, a Pillow image
+        image          uint8[28, 28] with 0 background to 255 ink, or a picture file (PNG, JPEG, WebP, GIF): its bytes,
+                       its path, a Pillow image
         probabilities  whether to return all ten
         model_version  the version that must answer; 0 for the current one
         convert        take an array of floats from 0 to 1 too, and round it to 0 to 255

@@ -179,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("predict", parents=[common], help="the digit in each image file")
-    command.add_argument("files", nargs="+", metavar="FILE", help="a PNG or JPEG, a pattern (*, ?, **), or -")
+    command.add_argument("files", nargs="+", metavar="FILE", help="a picture file, a pattern (*, ?, **), or -")
     command.add_argument("--json", action="store_true", help="one JSON object a line, with all probabilities")
     command.add_argument("--model-version", type=int, default=0, metavar="N", help="the version that must answer")
     command.set_defaults(command=predict)

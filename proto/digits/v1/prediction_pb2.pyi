@@ -38,8 +38,8 @@ class PredictRequest(_message.Message):
     """Whether to return all ten probabilities of each image."""
     @_builtins.property
     def image_files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """N encoded files (PNG or JPEG) of any size within the server's limits, one digit each, dark on light or light on
-        dark. The server crops, scales and centres each the way the MNIST images were made.
+        """N encoded files (PNG, JPEG, WebP or GIF) of any size within the server's limits, one digit each, dark on light or
+        light on dark. The server crops, scales and centres each the way the MNIST images were made.
         """
 
     def __init__(

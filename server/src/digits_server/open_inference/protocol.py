@@ -46,7 +46,9 @@ class ModelMetadata:
     @property
     def properties(self) -> dict[str, str]:
         """Remarks. Tools fill every input that they are told of, so that the one to use instead is told of here."""
-        return {FILE_INPUT.name: f"{FILE_INPUT.datatype} [N], PNG or JPEG files, in place of {PIXEL_INPUT.name}"}
+        return {
+            FILE_INPUT.name: f"{FILE_INPUT.datatype} [N], PNG, JPEG, WebP or GIF files, in place of {PIXEL_INPUT.name}"
+        }
 
 
 @dataclass(frozen=True, slots=True)
