@@ -1,6 +1,8 @@
 """What the log says of calls: nothing, or a line for each with the id under which its caller knows it."""
 
 import re
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,26 @@ def test_an_id_that_is_none_is_replaced(stub: PredictionServiceStub, server: Ser
 
     until(lambda: bool(calls()), "the call is logged")
     assert re.fullmatch(r"[0-9a-f]{32}", calls()[0]["request_id"])
+
+
+def test_a_request_over_http_is_logged_and_answered_with_its_id(server: ServerProcess) -> None:
+    request = urllib.request.Request(f"{server.http}/v2/health/live?a=b", headers={"x-request-id": "web-1"})
+    with urllib.request.urlopen(request, timeout=DEADLINE) as reply:
+        assert reply.headers["x-request-id"] == "web-1"
+    line = line_of(server, "web-1")
+    assert (line["message"], line["method"], line["status"]) == ("request", "GET /v2/health/live", 200)
+
+
+def test_no_path_can_forge_a_line_of_the_log(server: ServerProcess) -> None:
+    path = "/nowhere%0Aforged%20line" + "x" * 300
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(
+            urllib.request.Request(server.http + path, headers={"x-request-id": "web-2"}), timeout=DEADLINE
+        )
+    refused.value.close()
+    line = line_of(server, "web-2")
+    assert line["method"] == f"GET {path[:200]}"
+    assert line["status"] == 404
 
 
 def test_calls_are_not_logged_unless_asked_for(repository: Path) -> None:

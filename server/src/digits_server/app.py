@@ -30,6 +30,7 @@ from digits_server.watching import watched
 from digits_server.web import playground, report
 from digits_server.web.guarded import guarded
 from digits_server.web.in_flight import InFlight
+from digits_server.web.logged import logged
 from digits_server.web.open_inference import OpenInferenceRoutes
 from digits_server.web.pages import operations
 from digits_server.web.server import WebServer
@@ -96,7 +97,7 @@ class App:
         page = self._page(service, source) if settings.page else []
         pages = Starlette(routes=[*operations(self._role), *predictions.routes(), *page])
         self._web = WebServer(
-            guarded(pages, self._guard),
+            logged(guarded(pages, self._guard)) if settings.access_log else guarded(pages, self._guard),
             settings.host,
             settings.http_port,
             shared=self._role.shares_ports,

@@ -47,5 +47,9 @@ class PlainCall:
 
 def request_id(call: Call) -> str:
     """What the caller calls its request, if that is 1 to 64 letters, digits and .-_: and else a new name for it."""
-    given = call.metadata(REQUEST_ID)
+    return sane_id(call.metadata(REQUEST_ID))
+
+
+def sane_id(given: str | None) -> str:
+    """The same for what was `given`, if anything was."""
     return given if given and _SANE_ID.fullmatch(given) else uuid4().hex
