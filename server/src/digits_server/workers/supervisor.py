@@ -80,6 +80,9 @@ class Supervisor:
             await self._drain(keepers)
         finally:
             self._signal(signal.SIGKILL)
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)  # one reason is said; the others are the same
 
     async def _keep(self, number: int) -> None:
         """Runs worker `number` and its successors until the server drains. Raises OperatorError if none ever serves."""
