@@ -74,6 +74,24 @@ def test_predictions_of_the_page_are_counted_like_any(server: ServerProcess, tes
     assert after == (before[0] + 1, before[1] + 1)
 
 
+def test_every_answer_is_counted_under_its_route(server: ServerProcess, test_images: NDArray[np.uint8]) -> None:
+    asked = [
+        ("GET", "/", b"", 200, "/"),
+        ("POST", "/predict", png(test_images[0]), 200, "/predict"),
+        ("POST", "/predict", b"no picture", 400, "/predict"),
+        ("GET", "/model", b"", 200, "/model"),
+        ("GET", "/model/1/report/history.png", b"", 200, "/model/{version:int}/report/{name}"),
+        ("GET", "/model/1/report/made-up.png", b"", 404, "/model/{version:int}/report/{name}"),
+    ]
+    for method, path, body, status, route in asked:
+        labels = {"route": route, "status": str(status)}
+        before = server.metric("digits_http_requests_total", **labels)
+        assert ask(server, method, path, body, content_type="image/png").status == status
+        assert server.metric("digits_http_requests_total", **labels) == before + 1
+    routes = {dict(found).get("route", "") for name, found in server.samples() if name == "digits_http_requests_total"}
+    assert not any("made-up" in route for route in routes)
+
+
 @pytest.mark.parametrize(
     "kind", ["text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", ""]
 )

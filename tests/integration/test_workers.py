@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -120,6 +121,27 @@ def test_one_page_accounts_for_exactly_what_all_workers_answered(
     assert server.metric("digits_queue_images") == 0
     assert server.metric("digits_model_info", model_version="1") == 1
     assert server.metric("digits_workers_ready") == WORKERS
+
+
+def test_the_web_page_is_answered_by_all_workers_and_counted_as_one(
+    server: ServerProcess, test_images: NDArray[np.uint8]
+) -> None:
+    file = BytesIO()
+    Image.fromarray(test_images[0]).save(file, "PNG")
+
+    def ask(path: str, body: bytes | None) -> bytes:
+        """Over a connection of its own, which leads to any worker."""
+        request = urllib.request.Request(server.http + path, body, {"content-type": "image/png"})
+        with urllib.request.urlopen(request, timeout=DEADLINE) as reply:
+            return bytes(reply.read())
+
+    paths = {"/": None, "/model": None, "/model/1/report/history.png": None, "/predict": file.getvalue()}
+    for path, body in paths.items():
+        assert len({ask(path, body) for _ in range(CONNECTIONS)}) == 1, f"all workers answer {path} alike"
+    for route in ("/", "/model", "/model/{version:int}/report/{name}", "/predict"):
+        assert server.metric("digits_http_requests_total", route=route, status="200") == CONNECTIONS
+        assert server.metric("digits_http_request_seconds_count", route=route) == CONNECTIONS
+    assert server.metric("digits_predictions_total") == CONNECTIONS
 
 
 def test_the_page_of_all_is_openmetrics_for_who_asks_for_it(server: ServerProcess) -> None:

@@ -30,10 +30,10 @@ from digits_server.watching import watched
 from digits_server.web import playground, report
 from digits_server.web.guarded import guarded
 from digits_server.web.in_flight import InFlight
-from digits_server.web.logged import logged
 from digits_server.web.open_inference import OpenInferenceRoutes
 from digits_server.web.pages import operations
 from digits_server.web.server import WebServer
+from digits_server.web.watched import watched as watched_web
 from digits_server.workers.role import Alone, Role
 
 Connect = Callable[[list[UnaryRpc | StreamRpc], Reloading[Identity] | None], Transport]
@@ -97,7 +97,7 @@ class App:
         page = self._page(service, source) if settings.page else []
         pages = Starlette(routes=[*operations(self._role), *predictions.routes(), *page])
         self._web = WebServer(
-            logged(guarded(pages, self._guard)) if settings.access_log else guarded(pages, self._guard),
+            watched_web(guarded(pages, self._guard), self._observation.watchers),
             settings.host,
             settings.http_port,
             shared=self._role.shares_ports,
@@ -151,7 +151,7 @@ class App:
                 max_body_bytes=settings.max_message_bytes,
                 seconds=settings.http_timeout,
             ),
-            *report.routes(self._models, source),
+            *report.routes(self._models, source, self._metrics.http),
         ]
 
     def _grpcio(self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None) -> Transport:

@@ -53,3 +53,9 @@ def request_id(call: Call) -> str:
 def sane_id(given: str | None) -> str:
     """The same for what was `given`, if anything was."""
     return given if given and _SANE_ID.fullmatch(given) else uuid4().hex
+
+
+def trace_of(traceparent: str | None) -> str:
+    """The trace a caller's span belongs to, 32 hexadecimal digits, or nothing."""
+    parts = (traceparent or "").split("-")
+    return parts[1] if len(parts) == 4 and len(parts[1]) == 32 and parts[1].isalnum() else ""

@@ -100,9 +100,13 @@ class HttpMetrics:
             ("route",),
         )
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
+    def answered(self, route: str, status: int, seconds: float, trace_id: str | None = None) -> None:
+        """One request was answered; its trace, if it has one that is kept, is an example of its latency."""
         self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        buckets = self._seconds.labels(route)
+        buckets.observe(seconds)
+        if trace_id:
+            buckets.exemplify(seconds, {"trace_id": trace_id})
 
 
 class ShadowCounts:

@@ -3,18 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from digits_server.batching import Batcher
 from digits_server.errors import OperatorError
 from digits_server.settings import Settings
 from digits_server.watching import Watcher
+from digits_server.web.watched import WebWatcher
+
+
+class Observer(Watcher, WebWatcher, Protocol):
+    """Watches what comes over gRPC and over HTTP."""
 
 
 @dataclass(slots=True)
 class Observation:
-    """Watchers of calls, what makes batchers, and what is to be done at the end (it may take seconds)."""
+    """Watchers of all calls, what makes batchers, and what is to be done at the end (it may take seconds)."""
 
-    watchers: list[Watcher] = field(default_factory=list)
+    watchers: list[Observer] = field(default_factory=list)
     batcher: Callable[..., Batcher] = Batcher
     close: Callable[[], None] = lambda: None
 

@@ -1,8 +1,8 @@
 """Traces of calls, as OpenTelemetry has them: the extra digits-server[tracing]. Imported only when tracing is on.
 
-A call's span is a child of its caller's (W3C Trace Context). Below it stand `queue`, from the submission to the batch,
-and `batch`, until the model has answered. `compute` is the model's run on the whole batch, of several callers perhaps:
-a child of the first one's `batch`, and linked with the others'.
+The span of an RPC or an HTTP request is a child of its caller's (W3C Trace Context). Below it stand `queue`, from the
+submission to the batch, and `batch`, until the model has answered. `compute` is the model's run on the whole batch, of
+several callers perhaps: a child of the first one's `batch`, and linked with the others'.
 """
 
 from collections.abc import Hashable
@@ -34,6 +34,7 @@ from digits_server.queueing import Piece
 from digits_server.rpcs import Rpc
 from digits_server.runtimes import Images, Probabilities
 from digits_server.watching import WatchedCall
+from digits_server.web.watched import WatchedRequest
 
 EXPORT_SECONDS = 2.0
 """What the collector has to take some spans, the last ones too: a server does not wait longer to end."""
@@ -41,12 +42,18 @@ EXPORT_SECONDS = 2.0
 OUR_FAULT = frozenset({Status.DEADLINE_EXCEEDED, Status.UNIMPLEMENTED, Status.INTERNAL, Status.UNAVAILABLE})
 """Statuses that make a server's span an error, by OpenTelemetry's conventions for gRPC."""
 
+UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Paths that are asked for every few seconds, by nobody who would look at a trace."""
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Of HTTP, by their own names in spans. A caller may make up any other."""
+
 PREDICTING = ContextVar[Span]("PREDICTING", default=INVALID_SPAN)
-"""The span of the call that the current task answers. A call has a task of its own, so that nobody resets it."""
+"""The span of what the current task answers. Each call and request has a task of its own, so that nobody resets it."""
 
 
 class Tracing:
-    """A watcher that makes a span of each call and sends it to `endpoint`, a URL of OTLP over gRPC.
+    """A watcher that makes a span of each call and each request and sends it to `endpoint`, a URL of OTLP over gRPC.
 
     What else there is to choose (name, sampling, headers, queue), OpenTelemetry's own OTEL_ variables say.
     """
@@ -62,19 +69,8 @@ class Tracing:
 
     def began(self, rpc: Rpc, call: WatchedCall) -> None:
         carried = {name: value for name in (TRACEPARENT, TRACESTATE) if (value := call.metadata(name))}
-        call.span = self.tracer.start_span(
-            f"{rpc.service}/{rpc.method}",
-            self._propagator.extract(carried),
-            SpanKind.SERVER,
-            {
-                "rpc.system": "grpc",
-                "rpc.service": rpc.service,
-                "rpc.method": rpc.method,
-                "digits.request_id": call.request_id,
-            },
-        )
-        call.trace_id = format_trace_id(call.span.get_span_context().trace_id)
-        PREDICTING.set(call.span)
+        about = {"rpc.system": "grpc", "rpc.service": rpc.service, "rpc.method": rpc.method}
+        self._begin(call, f"{rpc.service}/{rpc.method}", carried, about)
 
     def ended(self, rpc: Rpc, call: WatchedCall, status: Status, seconds: float) -> None:
         span: Span = call.span
@@ -84,6 +80,42 @@ class Tracing:
         span.end()
         if span.get_span_context().trace_flags.sampled:
             rpc.metrics.exemplify(seconds, call.trace_id)
+
+    def arrived(self, request: WatchedRequest) -> None:
+        if request.path in UNTRACED:
+            return
+        carried = {name: request.headers.getlist(name) for name in (TRACEPARENT, TRACESTATE)}
+        method = request.method if request.method in METHODS else "_OTHER"
+        about = {"http.request.method": method, "url.path": request.path}
+        self._begin(request, method, carried, about)
+        if request.span.get_span_context().trace_flags.sampled:
+            request.exemplify()
+
+    def answered(self, request: WatchedRequest, _seconds: float) -> None:
+        span: Span | None = request.span
+        if span is None:
+            return
+        if request.route:
+            span.set_attribute("http.route", request.route)
+            span.update_name(f"{request.method} {request.route}")
+        if request.status:
+            span.set_attribute("http.response.status_code", request.status)
+        if not request.status or request.status >= 500:
+            span.set_status(StatusCode.ERROR)
+        span.end()
+
+    def _begin(
+        self, asked: WatchedCall | WatchedRequest, name: str, carried: dict[str, Any], about: dict[str, str]
+    ) -> None:
+        """Starts the span of what the current task answers. `carried`: what its caller says of a trace."""
+        asked.span = self.tracer.start_span(
+            name,
+            self._propagator.extract(carried),
+            SpanKind.SERVER,
+            {**about, "digits.request_id": asked.request_id},
+        )
+        asked.trace_id = format_trace_id(asked.span.get_span_context().trace_id)
+        PREDICTING.set(asked.span)
 
     def close(self) -> None:
         """Sends what is left, if the collector takes it in time."""

@@ -9,7 +9,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Protocol
 
-from digits_server.calls import REQUEST_ID, TRACEPARENT, Call, request_id
+from digits_server.calls import REQUEST_ID, TRACEPARENT, Call, request_id, trace_of
 from digits_server.errors import Status
 from digits_server.rpcs import Data, Rpc, StreamRpc, UnaryRpc, status_of
 
@@ -23,7 +23,7 @@ class WatchedCall:
         self._call = call
         self.request_id = request_id(call)
         self.span: Any = None
-        self.trace_id = _trace_id(call)
+        self.trace_id = trace_of(call.metadata(TRACEPARENT))
 
     @property
     def deadline(self) -> float | None:
@@ -35,12 +35,6 @@ class WatchedCall:
 
     def metadata(self, name: str) -> str | None:
         return self.request_id if name == REQUEST_ID else self._call.metadata(name)
-
-
-def _trace_id(call: Call) -> str:
-    """The trace the caller's span belongs to, 32 hexadecimal digits, or nothing."""
-    parts = (call.metadata(TRACEPARENT) or "").split("-")
-    return parts[1] if len(parts) == 4 and len(parts[1]) == 32 and parts[1].isalnum() else ""
 
 
 class Watcher(Protocol):

@@ -1,16 +1,14 @@
 """What the page and the files it asks for have in common: headers, caching, errors as JSON."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from functools import wraps
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from digits_server.errors import ServingError
-from digits_server.web.errors import error_response
-
-Handler = Callable[[Request], Awaitable[Response]]
+from digits_server.web.errors import CLIENT_GONE, error_response
+from digits_server.web.routes import Endpoint
 
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -31,7 +29,7 @@ def cached(request: Request, body: bytes, content_type: str, headers: dict[str, 
     return Response(body, headers=headers)
 
 
-def answering_errors(handler: Handler) -> Handler:
+def answering_errors(handler: Endpoint) -> Endpoint:
     """The handler with its errors as JSON: {"error": one sentence for the person at the page}."""
 
     @wraps(handler)
@@ -43,6 +41,6 @@ def answering_errors(handler: Handler) -> Handler:
             response.headers.update(UNCACHED)
             return response
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody is there to read it
+            return Response(status_code=CLIENT_GONE)
 
     return answering

@@ -28,6 +28,9 @@ STATUSES: dict[type[ServingError], int] = {
 }
 """Any other is 500."""
 
+CLIENT_GONE = 499
+"""The status counted for callers who left before their answer; nobody receives it."""
+
 UNREAD_BODY = (Unauthenticated, RequestTooLarge, Unimplemented, DeadlineExceeded)
 """After these, more of the body may come; nobody reads it, so the connection is not used again."""
 

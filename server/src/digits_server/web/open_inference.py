@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -17,17 +15,13 @@ from digits_server.open_inference import rest
 from digits_server.open_inference.protocol import InferReply, OpenInference
 from digits_server.settings import MODEL_NAME
 from digits_server.web.calls import HttpCall, read_body, while_connected
-from digits_server.web.errors import error_response
+from digits_server.web.errors import CLIENT_GONE, error_response
 from digits_server.web.in_flight import InFlight
-
-Endpoint = Callable[[Request], Awaitable[Response]]
+from digits_server.web.routes import Endpoint, counted
 
 MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 
 ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
-CLIENT_GONE = 499
-"""The status counted for callers who left before their answer; nobody receives it."""
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +57,9 @@ class OpenInferenceRoutes:
         """`endpoint` with its errors as answers, and every answer counted under its path."""
 
         async def answer(request: Request) -> Response:
-            begin = perf_counter()
-            response = await _answer(endpoint, request, path)
-            self.metrics.answered(path, response.status_code, perf_counter() - begin)
-            return response
+            return await _answer(endpoint, request, path)
 
-        return Route(path, answer, methods=methods or ("GET",))
+        return counted(self.metrics, path, answer, *methods)
 
     async def _server_live(self, _request: Request) -> Response:
         return JSONResponse({"live": True})

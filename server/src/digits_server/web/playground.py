@@ -17,6 +17,7 @@ from digits_server.service import Classified, PredictionService
 from digits_server.web.answers import HEADERS, UNCACHED, answering_errors, cached
 from digits_server.web.calls import HttpCall, read_body, while_connected
 from digits_server.web.in_flight import InFlight
+from digits_server.web.routes import counted
 
 NO_DEVICES = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
@@ -58,7 +59,8 @@ def routes(service: PredictionService, in_flight: InFlight, *, max_body_bytes: i
             headers=UNCACHED,
         )
 
-    return [Route("/", page, methods=["GET"]), Route("/predict", predict, methods=["POST"])]
+    http = service.metrics.http
+    return [counted(http, "/", page), counted(http, "/predict", predict, "POST")]
 
 
 async def _predicted(service: PredictionService, file: bytes, call: Call) -> tuple[Images, Classified]:

@@ -10,9 +10,11 @@ from starlette.routing import Route
 
 from digits.v1.manifest_pb2 import Manifest
 from digits_server.errors import ModelRejected, NotFound
+from digits_server.metrics import HttpMetrics
 from digits_server.registry import ModelRegistry
 from digits_server.sources import ModelSource
 from digits_server.web.answers import HEADERS, answering_errors, cached
+from digits_server.web.routes import counted
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,7 @@ CONTENT_TYPES = {".png": "image/png", ".md": "text/plain; charset=utf-8", ".json
 POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 
-def routes(models: ModelRegistry, source: ModelSource) -> list[Route]:
+def routes(models: ModelRegistry, source: ModelSource, metrics: HttpMetrics) -> list[Route]:
     """`/model`, and `/model/VERSION/report/FILE` for the version that serves."""
 
     @answering_errors
@@ -50,8 +52,8 @@ def routes(models: ModelRegistry, source: ModelSource) -> list[Route]:
         return cached(request, content, content_type, {**HEADERS, "content-security-policy": POLICY})
 
     return [
-        Route("/model", model, methods=["GET"]),
-        Route("/model/{version:int}/report/{name}", report, methods=["GET"]),
+        counted(metrics, "/model", model),
+        counted(metrics, "/model/{version:int}/report/{name}", report),
     ]
 
 
