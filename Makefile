@@ -12,7 +12,7 @@ INFERENCE_CLIENTS := $(VENV)/inference_clients
 SOURCES := proto/generate.py training server client tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients run demo test test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
+.PHONY: help install inference-clients run demo test robust test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -40,6 +40,9 @@ demo: install  ## the same, then exit
 
 test: install inference-clients  ## every test
 	$(BIN)/python -m pytest
+
+robust: install  ## the tests of robustness in full length; rewrites the figures in tests/robustness/README.md
+	$(BIN)/python -m pytest tests/robustness --full --timeout 1800
 
 test-compose: install  ## the whole stack in containers; needs an engine
 	$(BIN)/python -m pytest tests/compose/images.py tests/compose/stack.py

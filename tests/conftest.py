@@ -13,6 +13,10 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 from digits_training.data import read
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run tests/robustness in full length and record the figures")
+
+
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with version 1, the reference network trained as anyone would. Read only: copy to change."""

@@ -10,6 +10,7 @@ from typing import Self
 
 import grpc
 import pytest
+from support.records import Record
 from support.rpc import DEADLINE, status_of
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.variants import publish
@@ -21,7 +22,7 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 pytestmark = OVER_BOTH_TRANSPORTS
 
 PICTURE = Path("docs/digit.png").read_bytes()
-SWAPS = 10
+SWAPS, SWAPS_IN_FULL = 10, 100
 CALLERS = 4
 
 
@@ -98,17 +99,24 @@ def current(server: ServerProcess) -> int:
 
 @pytest.mark.parametrize("call", [unary, stream])
 def test_versions_swapped_under_load_lose_no_request_and_mix_no_reply(
-    repository: Path, tmp_path: Path, call: Callable[[PredictionServiceStub, Load], None]
+    repository: Path,
+    tmp_path: Path,
+    full: bool,
+    record: Record,
+    call: Callable[[PredictionServiceStub, Load], None],
 ) -> None:
+    swaps = SWAPS_IN_FULL if full else SWAPS
     publish(repository, tmp_path, 1)
     with ServerProcess("--repository", tmp_path, "--poll-interval", "0.02") as server:
         server.wait_ready()
         with Load(server, call) as load:
-            for version in range(2, 2 + SWAPS):
+            for version in range(2, 2 + swaps):
                 publish(repository, tmp_path, version)
                 until(partial(load.has_answer_of, version), f"version {version} answers")
+        figure = f"{len(load.wrong)} of {load.answers.total():,}"
+        record(f"{swaps} swaps under load ({call.__name__}): calls failed or mixed", figure, met=not load.wrong)
         assert load.wrong == []
-        assert current(server) == 1 + SWAPS
-        assert set(load.answers) == set(range(1, 2 + SWAPS))
+        assert current(server) == 1 + swaps
+        assert set(load.answers) == set(range(1, 2 + swaps))
         until(lambda: server.metric("digits_queue_images") == 0, "the queues are empty")
         assert server.metric("digits_rejected_total") == 0

@@ -1,0 +1,18 @@
+"""What the tests of robustness share: how long they run, and where their figures go."""
+
+from pathlib import Path
+
+import pytest
+from support.records import README, Record
+
+
+@pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Whether the tests run in their full length (`--full`) or for the few seconds that `make test` has for each."""
+    return bool(pytestconfig.getoption("full"))
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest, transport: str, full: bool) -> Record:
+    """Takes down what a test measures of its promise; kept of full runs only."""
+    return Record(Path(request.path).name, transport, README if full else None)

@@ -1,0 +1,58 @@
+"""The table of tests/robustness/README.md: what was measured of each promise, over each transport."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+README = Path(__file__).parents[1] / "robustness" / "README.md"
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+TRANSPORTS = ("grpcio", "envoy")
+NONE_YET = "–"
+MISSED = " (**missed**)"
+
+
+@dataclass
+class Row:
+    """One promise: the test file that holds it, and a figure for each transport on which it was measured."""
+
+    promise: str
+    test: str
+    figures: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, line: str) -> Self:
+        promise, test, *figures = (cell.strip() for cell in line.strip("|").split(" | "))
+        known = {name: figure for name, figure in zip(TRANSPORTS, figures, strict=True) if figure != NONE_YET}
+        return cls(promise, test.strip("`"), known)
+
+    def __str__(self) -> str:
+        figures = [self.figures.get(name, NONE_YET) for name in TRANSPORTS]
+        return "| " + " | ".join([self.promise, f"`{self.test}`", *figures]) + " |"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Takes down the figures of one test file over one transport.
+
+    page  the file with the table; None: figures are not kept, as those of a short run should not be
+    """
+
+    test: str
+    transport: str
+    page: Path | None
+
+    def __call__(self, promise: str, figure: str, *, met: bool = True) -> None:
+        """Puts `figure` in the row of `promise`, marked if it is not what was promised. Other rows stay as they are."""
+        if self.page is None:
+            return
+        before, rest = self.page.read_text(encoding="utf-8").split(BEGIN)
+        table, after = rest.split(END)
+        head, rows = table.strip().splitlines()[:2], [Row.parse(line) for line in table.strip().splitlines()[2:]]
+        row = next((row for row in rows if (row.promise, row.test) == (promise, self.test)), None)
+        if row is None:
+            row = Row(promise, self.test)
+            rows.append(row)
+            rows.sort(key=lambda each: each.test)
+        row.figures[self.transport] = figure + ("" if met else MISSED)
+        lines = [BEGIN, *head, *map(str, rows), END]
+        self.page.write_text(before + "\n".join(lines) + after, encoding="utf-8")
