@@ -118,6 +118,24 @@ def test_a_page_is_one_that_prometheus_reads_in_either_format(events: list[tuple
         assert len(read) == len(wanted)
 
 
+def test_each_bucket_keeps_its_latest_example_though_the_process_it_came_from_has_ended() -> None:
+    server = Server()
+    slow = {"trace_id": "b" * 32}
+    for place, trace_id in ((0, "a" * 32), (1, "c" * 32), (2, "a" * 32)):
+        seconds = server.processes[place].seconds.labels("Predict")
+        seconds.observe(0.05, {"trace_id": trace_id})
+    server.processes[1].seconds.labels("Predict").observe(0.5, slow)
+    server.processes[0].seconds.labels("Predict").observe(0.06, {"trace_id": "d" * 32})
+    for place in range(3):
+        server.replace(place)
+    registry = CollectorRegistry()
+    registry.register(Families(server.page()))
+    read = parse_openmetrics(generate_openmetrics(registry).decode())  # type: ignore[no-untyped-call]
+    buckets = [sample for family in read for sample in family.samples if sample.exemplar]
+    found = {sample.labels["le"]: (sample.exemplar.labels, sample.exemplar.value, sample.value) for sample in buckets}
+    assert found == {"0.1": ({"trace_id": "d" * 32}, 0.06, 4), "1.0": (slow, 0.5, 5)}
+
+
 @given(st.lists(SECONDS, min_size=1), st.integers(0))
 def test_a_total_is_the_same_in_the_last_bit_whichever_process_ends_first(values: list[float], cut: int) -> None:
     def family(value: float) -> list[Family]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from digits_server.workers.merging import Family
 
@@ -15,6 +16,11 @@ def to_families(metrics: Iterable[Metric]) -> list[Family]:
             "help": metric.documentation,
             "type": metric.type,
             "samples": [(sample.name, sample.labels, sample.value) for sample in metric.samples],
+            "examples": [
+                (sample.name, sample.labels, example.labels, example.value, float(example.timestamp or 0))
+                for sample in metric.samples
+                if (example := sample.exemplar)
+            ],
         }
         for metric in metrics
     ]
@@ -29,6 +35,11 @@ class Families(Collector):
     def collect(self) -> Iterable[Metric]:
         for family in self._families:
             metric = Metric(family["name"], family["help"], family["type"])
+            examples = {
+                (name, frozenset(labels.items())): Exemplar(own, value, time)
+                for name, labels, own, value, time in family.get("examples", ())
+            }
             for name, labels, value in family["samples"]:
-                metric.add_sample(name, labels, float(value))
+                exemplar = examples.get((name, frozenset(labels.items())))
+                metric.add_sample(name, labels, float(value), exemplar=exemplar)
             yield metric

@@ -7,11 +7,19 @@ its counts behind (`lasting`), so that a total never goes down.
 import math
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import TypedDict
+from operator import itemgetter
+from typing import NotRequired, TypedDict
 
 Value = float | Fraction
 Sample = tuple[str, dict[str, str], Value]
 """Name, labels, value."""
+
+Example = tuple[str, dict[str, str], dict[str, str], float, float]
+"""An exemplar: name and labels of its sample, then its own labels, its value, its time (seconds since 1970)."""
+
+_EXAMPLE_TIME = itemgetter(4)
+
+_Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Family(TypedDict):
@@ -21,6 +29,7 @@ class Family(TypedDict):
     help: str
     type: str
     samples: list[Sample]
+    examples: NotRequired[list[Example]]
 
 
 COUNTING = frozenset({"counter", "histogram", "summary"})
@@ -46,20 +55,26 @@ GAUGES: dict[str, Callable[[Iterable[Value]], Value]] = {
 def merge(reports: Iterable[list[Family]]) -> list[Family]:
     """One family for each name and one sample for each set of labels, in the order of their first appearance.
 
+    Of several examples of a sample the latest is kept.
+
     Sums are exact: floats added in another order may differ in the last bit, and a total that is less by one bit looks
     like a restart to Prometheus. Values of counting families are therefore fractions; `rounded` makes floats of them.
     """
     families: dict[str, Family] = {}
-    values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], list[Value]]] = {}
+    values: dict[str, dict[_Key, list[Value]]] = {}
+    examples: dict[str, list[Example]] = {}
     for family in (family for report in reports for family in report):
         name = family["name"]
         families.setdefault(name, {**family, "samples": []})
         merged = values.setdefault(name, {})
         for sample, labels, value in family["samples"]:
-            merged.setdefault((sample, tuple(sorted(labels.items()))), []).append(value)
+            merged.setdefault(_key(sample, labels), []).append(value)
+        examples.setdefault(name, []).extend(family.get("examples", ()))
     for name, family in families.items():
         one = _total if family["type"] in COUNTING else GAUGES.get(name, max)
         family["samples"] = [(sample, dict(labels), one(same)) for (sample, labels), same in values[name].items()]
+        latest = {_key(example[0], example[1]): example for example in sorted(examples[name], key=_EXAMPLE_TIME)}
+        family["examples"] = list(latest.values())
     return list(families.values())
 
 
@@ -74,6 +89,10 @@ def rounded(report: list[Family]) -> list[Family]:
         {**family, "samples": [(sample, labels, float(value)) for sample, labels, value in family["samples"]]}
         for family in report
     ]
+
+
+def _key(sample: str, labels: dict[str, str]) -> _Key:
+    return sample, tuple(sorted(labels.items()))
 
 
 def _total(values: Iterable[Value]) -> Value:
