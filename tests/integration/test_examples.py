@@ -56,6 +56,45 @@ def test_node_pins_what_it_needs_exactly() -> None:
     assert all(version.replace(".", "").isdigit() for version in wanted.values())
 
 
+@pytest.fixture(scope="session", params=["Go", "Java"])
+def documented(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, str]]:
+    """The last command of the documentation for a language, and the environment that those before it left."""
+    section = (EXAMPLES / "README.md").read_text().partition(f"## {request.param}\n")[2].partition("\n## ")[0]
+    *building, call = [line.removeprefix("    ") for line in section.splitlines() if line.startswith("    ")]
+    script = "\n".join(["set -aeu", *building, "env --null"])
+    environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp(request.param))}
+    built = bash(script, environment)
+    assert built.returncode == 0, built.stderr
+    return call, dict(line.split("=", 1) for line in built.stdout.rstrip("\0").split("\0"))
+
+
+def bash(script: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = ["bash", "-c", script]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+
+
+def test_the_documented_commands_build_a_caller_that_prints_the_digits(
+    server: ServerProcess, documented: tuple[str, dict[str, str]]
+) -> None:
+    call, environment = documented
+    ended = bash(f"{call} docs/digit.png".replace("localhost:50051", server.target), environment)
+    assert ended.returncode == 0, ended.stderr
+    *digits, version = ended.stdout.splitlines()
+    assert [line.split()[:2] for line in digits] == [["docs/digit.png", "7"]] * 2
+    assert version == "model version 1"
+
+
+def test_the_built_caller_tells_what_the_server_refuses(
+    server: ServerProcess, documented: tuple[str, dict[str, str]]
+) -> None:
+    call, environment = documented
+    ended = bash(call.replace("localhost:50051", server.target).replace("docs/digit.png", "README.md"), environment)
+    assert ended.returncode == 1
+    assert "image_files[0]: expected a whole PNG" in ended.stderr
+
+
 def test_grpcurl_is_handed_a_request_that_the_server_answers(
     server: ServerProcess, stub: PredictionServiceStub, tmp_path: Path
 ) -> None:
