@@ -24,6 +24,8 @@ pytestmark = OVER_BOTH_TRANSPORTS
 PICTURE = Path("docs/digit.png").read_bytes()
 SWAPS, SWAPS_IN_FULL = 10, 100
 CALLERS = 4
+SERVED_VERSIONS, DEPARTED_VERSIONS = 2, 8
+"""That answer by default, and that are counted still though they have left."""
 
 
 class Load:
@@ -91,6 +93,13 @@ def stream(stub: PredictionServiceStub, load: Load) -> None:
         load.check(reply)
 
 
+def counted(server: ServerProcess) -> set[int]:
+    """The versions whose answers are on the page of metrics."""
+    return {
+        int(dict(having)["model_version"]) for name, having in server.samples() if name == "digits_predictions_total"
+    }
+
+
 def current(server: ServerProcess) -> int:
     with server.channel() as channel:
         model = PredictionServiceStub(channel).GetModel(GetModelRequest(), timeout=DEADLINE)
@@ -120,3 +129,5 @@ def test_versions_swapped_under_load_lose_no_request_and_mix_no_reply(
         assert set(load.answers) == set(range(1, 2 + swaps))
         until(lambda: server.metric("digits_queue_images") == 0, "the queues are empty")
         assert server.metric("digits_rejected_total") == 0
+        newest = set(range(swaps + 1, 0, -1)[: SERVED_VERSIONS + DEPARTED_VERSIONS])
+        until(lambda: counted(server) == newest, "versions that left long ago are counted no more")

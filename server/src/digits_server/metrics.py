@@ -4,7 +4,7 @@ Labels come from fixed sets, so that callers cannot grow the series.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
 
 import numpy as np
@@ -31,6 +31,9 @@ REJECTIONS = (
 REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
 """The words of ModelRejected."""
 
+DEPARTED_VERSIONS = 8
+"""Versions that have left and are still on the page: the last ones to have begun to answer."""
+
 
 class PredictionCounts(Collector):
     """Predictions by model version and digit, and the histogram of their confidence."""
@@ -56,6 +59,12 @@ class PredictionCounts(Collector):
         else:
             counts += np.bincount(digits, minlength=10)
             self._confidences.observe_all(confidences)
+
+    def keep(self, versions: Collection[int]) -> None:
+        """Takes all others off the page but the last few: to Prometheus as if what counted them had ended."""
+        departed = [version for version in self._digits if version not in versions]
+        for version in departed[:-DEPARTED_VERSIONS]:
+            del self._digits[version]
 
     def collect(self) -> Iterable[Metric]:
         predictions = CounterMetricFamily("digits_predictions", "Images answered.", labels=("model_version", "digit"))
@@ -181,7 +190,9 @@ class Metrics:
         self._inference_seconds = Histogram(
             registry, "digits_inference_seconds", "Seconds of a batch in the model.", STEP_SECONDS
         ).labels()
-        self._queue_images = Gauge("digits_queue_images", "Images that wait for the model.", registry=registry)
+        self._queue_images = Gauge(
+            "digits_queue_images", "Images that wait for a model, in the longest queue.", registry=registry
+        )
         rejected = Counter(registry, "digits_rejected", "Requests not answered, by reason.", ("reason",))
         self.rejections = Rejections({reason: rejected.labels(reason) for reason in REJECTIONS})
         self._model_info = Gauge(
@@ -202,7 +213,7 @@ class Metrics:
         for cause in REJECTION_CAUSES:
             self.model_load_failures.labels(cause)  # from 0 on, so that the first one is seen as an increase
         self._queue_limit = Gauge(
-            "digits_queue_limit_images", "Images that may wait; more is refused.", registry=registry
+            "digits_queue_limit_images", "Images that may wait in one queue; more is refused.", registry=registry
         )
         self._training_shares = Gauge(
             "digits_training_label_share",
@@ -231,7 +242,7 @@ class Metrics:
         return ShadowCounts(self.registry)
 
     def watch_queue(self, waiting: Callable[[], int], limit: int) -> None:
-        """Has `waiting` asked for the images in the queue whenever the metrics are scraped; `limit` may wait."""
+        """Has `waiting` asked for the images in the longest queue at each scrape; `limit` may wait."""
         self._queue_images.set_function(waiting)
         self._queue_limit.set(limit)
 

@@ -236,8 +236,8 @@ class ModelRegistry:
         return self._shadow.watch(loaded.runtime.predict, lambda: self.current.runtime is loaded.runtime)
 
     def _waiting(self) -> int:
-        """Images that wait for any model."""
-        return sum(model.batcher.waiting for model in (*self._served.values(), *self._retiring))
+        """Images in the longest queue: every model has one, and refuses when that is full, whatever the others do."""
+        return max((model.batcher.waiting for model in (*self._served.values(), *self._retiring)), default=0)
 
     def _retire(self, model: ServedModel) -> None:
         self._retiring[model] = asyncio.create_task(self._retired(model))
@@ -245,6 +245,7 @@ class ModelRegistry:
     async def _retired(self, model: ServedModel) -> None:
         await model.batcher.close()
         del self._retiring[model]
+        self._metrics.predictions.keep(self.versions)
         log.info("model version %d has left", model.version)
 
     def _state(self, version: int) -> "ModelVersionStatus.State.ValueType":

@@ -4,17 +4,18 @@ import json
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from digits_server.metrics import Metrics
+from digits_server.metrics import DEPARTED_VERSIONS, Metrics, PredictionCounts
 from digits_server.workers.families import Families, to_families
-from digits_server.workers.merging import GAUGES, Family, Sample, lasting, merge, rounded
+from digits_server.workers.merging import GAUGES, Family, Sample, lasting, merge, pruned, rounded, vanished
 
 BOUNDS = (0.001, 0.1, 1.0)
 
@@ -179,6 +180,45 @@ def test_two_versions_that_serve_during_a_reload_are_both_shown() -> None:
 
     page = samples(merge([family("1"), family("2"), family("2")]))
     assert {dict(labels)["model_version"]: value for (_, labels), value in page.items()} == {"1": 1, "2": 1}
+
+
+@dataclass
+class Counting:
+    """A worker that counts by version, and forgets what left long ago."""
+
+    counts: PredictionCounts = field(default_factory=lambda: PredictionCounts(CollectorRegistry()))
+    report: list[Family] = field(default_factory=list)
+
+    def renew(self) -> list[Family]:
+        """Its report as it is now. Returns what it has forgotten since the last one."""
+        before, self.report = self.report, to_families(self.counts.collect())
+        return vanished(before, self.report)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 40), st.booleans()), max_size=80))
+@example([(place, version, False) for version in range(1, 41) for place in (0, 1)])
+@example([(version % 2, version, version > 20) for version in range(40, 0, -1)])
+def test_versions_that_left_leave_the_page_whole_and_until_then_no_count_goes_down(
+    events: list[tuple[int, int, bool]],
+) -> None:
+    workers = [Counting(), Counting()]
+    left: list[Family] = []
+    before: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    for place, version, ends in events:
+        worker = workers[place]
+        worker.counts.add(version, np.array([version % 10], np.uint8), np.array([0.5], np.float32))
+        worker.counts.keep({version})
+        gone = worker.renew()
+        if ends:
+            gone = merge([gone, lasting(worker.report)])
+            workers[place] = Counting()
+        left = pruned(merge([left, gone]), [each.report for each in workers])
+        now = samples(rounded(merge([*(each.report for each in workers), left])))
+        assert all(now[key] >= value for key, value in before.items() if key in now)
+        versions = {dict(labels)["model_version"] for _, labels in now}
+        assert len(versions) <= 2 * (DEPARTED_VERSIONS + 1) + DEPARTED_VERSIONS
+        before = now
 
 
 def test_a_sum_that_is_no_number_spoils_no_other_sample() -> None:

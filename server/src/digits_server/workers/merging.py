@@ -35,6 +35,12 @@ class Family(TypedDict):
 COUNTING = frozenset({"counter", "histogram", "summary"})
 """Types that only grow, and whose totals outlast the process that counted."""
 
+VERSIONED, VERSION = "digits_predictions", "model_version"
+"""The family that counts by version, and the label. A process forgets versions that left long ago."""
+
+DEPARTED_VERSIONS = 8
+"""Versions nobody tells of any more that are on the page still."""
+
 GAUGES: dict[str, Callable[[Iterable[Value]], Value]] = {
     "digits_queue_images": sum,
     "digits_queue_limit_images": sum,
@@ -83,12 +89,44 @@ def lasting(report: list[Family]) -> list[Family]:
     return [family for family in report if family["type"] in COUNTING]
 
 
+def vanished(before: list[Family], after: list[Family]) -> list[Family]:
+    """What a process counted before and tells no more, though it lives: it has forgotten the version."""
+    told = {_key(sample, labels) for family in _versioned(after) for sample, labels, _ in family["samples"]}
+    forgotten: list[Family] = []
+    for family in _versioned(before):
+        samples = [item for item in family["samples"] if _key(item[0], item[1]) not in told]
+        if samples:
+            forgotten.append({**family, "samples": samples})
+    return forgotten
+
+
+def pruned(left: list[Family], live: Iterable[list[Family]]) -> list[Family]:
+    """`left` without the versions that no process tells of any more, but for the newest few.
+
+    They leave the page all at once, never by a part that would make a total go down.
+    """
+    told = _versions(family for report in live for family in report)
+    gone = sorted(_versions(left) - told, key=int)[:-DEPARTED_VERSIONS]
+    return [
+        {**family, "samples": [sample for sample in family["samples"] if sample[1].get(VERSION) not in gone]}
+        for family in left
+    ]
+
+
 def rounded(report: list[Family]) -> list[Family]:
     """The same with floats for values."""
     return [
         {**family, "samples": [(sample, labels, float(value)) for sample, labels, value in family["samples"]]}
         for family in report
     ]
+
+
+def _versioned(report: Iterable[Family]) -> list[Family]:
+    return [family for family in report if family["name"] == VERSIONED]
+
+
+def _versions(report: Iterable[Family]) -> set[str]:
+    return {labels[VERSION] for family in _versioned(report) for _, labels, _ in family["samples"]}
 
 
 def _key(sample: str, labels: dict[str, str]) -> _Key:

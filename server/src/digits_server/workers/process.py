@@ -6,14 +6,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from digits_server.workers import role
 from digits_server.workers.children import CONTROL_FD, Children
 from digits_server.workers.control import Answer, Channel, ChannelClosed
 from digits_server.workers.lines import Lines
-from digits_server.workers.merging import Family
+from digits_server.workers.merging import Family, vanished
 
 BEAT_SECONDS = 1.0
 """Between two reports: what a worker counted since the last is lost when it is killed."""
@@ -38,10 +38,18 @@ class WorkerProcess:
 
     patience  seconds it may leave a question unanswered once it serves
     answer    what answers its own questions
+    leave     what takes counts that it tells no more, though it lives
     """
 
     def __init__(
-        self, number: int, children: Children, environment: Mapping[str, str], patience: float, answer: Answer
+        self,
+        number: int,
+        children: Children,
+        environment: Mapping[str, str],
+        patience: float,
+        answer: Answer,
+        *,
+        leave: Callable[[list[Family]], None],
     ) -> None:
         self.number = number
         self.listens = self.hung = False
@@ -55,6 +63,7 @@ class WorkerProcess:
         """The last one it gave."""
         self._patience = patience
         self._channel = Channel(answer)
+        self._leave = leave
         told = {role.CONTROL_FD: str(CONTROL_FD), role.NUMBER: str(number), role.SUPERVISOR_PID: str(os.getpid())}
         self._control, theirs = socket.socketpair()
         log, its_log = os.pipe()
@@ -88,7 +97,9 @@ class WorkerProcess:
 
     async def _ask(self, seconds: float) -> None:
         answer: dict[str, Any] = await self._channel.ask("report", seconds=seconds)
-        self.report = answer["families"]
+        before, self.report = self.report, answer["families"]
+        if forgotten := vanished(before, self.report):
+            self._leave(forgotten)
         self.serves = answer["ready"]
 
     async def _beat(self) -> None:

@@ -17,7 +17,7 @@ from digits_server.ports import claim_port, hold_port
 from digits_server.settings import Settings
 from digits_server.signals import stop_signal
 from digits_server.workers.children import Children
-from digits_server.workers.merging import Family, lasting, merge, rounded
+from digits_server.workers.merging import Family, lasting, merge, pruned, rounded
 from digits_server.workers.process import REPORT_SECONDS, WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Supervisor:
         self._children = Children()
         self._workers: dict[int, WorkerProcess] = {}
         self._left: list[Family] = []
-        """What workers that have ended counted."""
+        """What workers counted that have ended, and of versions they have forgotten."""
         self._replaced = {"ended": 0, "hung": 0}
         self._draining = asyncio.Event()
         self._has_listened = self._has_been_ready = False
@@ -92,8 +92,8 @@ class Supervisor:
             begin = asyncio.get_running_loop().time()
             worker = self._start(number)
             code = await worker.run()
-            self._left = merge([self._left, lasting(worker.report)])
             del self._workers[number]
+            self._leave(lasting(worker.report))
             served = served or worker.served
             if self._draining.is_set():
                 return
@@ -118,7 +118,9 @@ class Supervisor:
         async def answer(question: str, argument: Any) -> Any:
             return await self._answer(worker, question, argument)
 
-        worker = WorkerProcess(number, self._children, self._environment, self._settings.worker_timeout, answer)
+        worker = WorkerProcess(
+            number, self._children, self._environment, self._settings.worker_timeout, answer, leave=self._leave
+        )
         self._workers[number] = worker
         return worker
 
@@ -156,6 +158,10 @@ class Supervisor:
         if self._ready and not self._has_been_ready:
             self._has_been_ready = True
             log.info("ready")
+
+    def _leave(self, counts: list[Family]) -> None:
+        """These counts are told by no worker from now on."""
+        self._left = pruned(merge([self._left, counts]), (worker.report for worker in self._workers.values()))
 
     async def _metrics(self) -> list[Family]:
         """The whole server's, as they are now."""
