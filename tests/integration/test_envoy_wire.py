@@ -18,7 +18,7 @@ from digits.v1.prediction_pb2 import PredictRequest
 pytestmark = pytest.mark.parametrize("transport", ["envoy"], indirect=True, scope="module")
 
 PREDICT = "/digits.v1.PredictionService/Predict"
-INVALID_ARGUMENT, UNIMPLEMENTED = 3, 12
+INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 3, 8, 12
 
 
 @pytest.fixture
@@ -80,3 +80,25 @@ def test_a_killed_server_leaves_nothing_listening(repository: Path) -> None:
         host, _, port = server.target.partition(":")
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((host, int(port)), timeout=10)
+
+
+def test_one_prediction_more_than_may_be_under_way_is_refused_and_health_and_streams_never_are(
+    repository: Path,
+) -> None:
+    message = framed(PredictRequest(images=bytes(784)).SerializeToString())
+    with (
+        ServerProcess("--repository", repository, "--max-calls", "1") as server,
+        Http2(server.wait_ready().target) as first,
+        Http2(server.target) as second,
+    ):
+        begun = first.begin(PREDICT, GRPC)
+        first.send(begun, message[:-1])
+        until(lambda: second.call(PREDICT, [message]).status == RESOURCE_EXHAUSTED, "the first call is under way")
+        refused = second.call(PREDICT, [message])
+        assert "max_calls" in refused.message
+        assert int(refused.headers["grpc-retry-pushback-ms"]) > 0
+        assert second.call("/grpc.health.v1.Health/Check", [framed(b"")]).status == 0
+        assert second.call("/digits.v1.PredictionService/PredictStream", [message]).status == 0
+        first.send(begun, message[-1:], end=True)
+        assert first.reply(begun).status == 0
+        until(lambda: second.call(PREDICT, [message]).status == 0, "there is room for one again")

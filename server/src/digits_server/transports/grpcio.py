@@ -13,7 +13,6 @@ from digits_server.reloading import Reloading
 from digits_server.rpcs import StreamRpc, UnaryRpc
 from digits_server.tls import HANDSHAKE_SECONDS, Identity
 from digits_server.transports.limits import (
-    MAX_CONCURRENT_STREAMS,
     MAX_METADATA_BYTES,
     PING_SECONDS,
     PONG_SECONDS,
@@ -105,7 +104,10 @@ def _options(limits: Limits, *, shared: bool) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", limits.message_bytes),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-        ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
+        ("grpc.max_concurrent_streams", limits.streams),
+        # Python takes calls one by one. Refusing there costs as much as answering; grpcio's core does it for a tenth.
+        ("grpc.server.max_pending_requests", limits.calls),
+        ("grpc.server.max_pending_requests_hard_limit", limits.calls),
         ("grpc.max_allowed_incoming_connections", limits.connections),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
         ("grpc.keepalive_time_ms", PING_SECONDS * 1000),

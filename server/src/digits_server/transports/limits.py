@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from digits_server.settings import Settings
 
 MAX_CONCURRENT_STREAMS = 1024
-"""Calls of one connection at once; a caller's further ones wait on its side."""
+"""The most calls of one connection at once."""
 
 MAX_METADATA_BYTES = 16 * 1024
 """Metadata of one call, counted as HTTP/2 does: name, value and 32 bytes for each."""
@@ -19,20 +19,28 @@ class Limits:
     """What the operator chooses.
 
     message_bytes  bytes of one request message
+    calls          predictions under way at once (Envoy), calls that wait to be taken (grpcio); one more is refused
     connections    connections at once; one more is closed
     idle_seconds   a connection without a call is closed after so long; 0: never
     age_seconds    a connection takes no further calls after so long, and ends with the last; 0: never
     """
 
     message_bytes: int
+    calls: int
     connections: int
     idle_seconds: float
     age_seconds: float
+
+    @property
+    def streams(self) -> int:
+        """Calls of one connection at once: it leaves room for others; its further ones wait on the caller's side."""
+        return max(1, min(MAX_CONCURRENT_STREAMS, self.calls // 2))
 
 
 def limits(settings: Settings) -> Limits:
     return Limits(
         message_bytes=settings.max_message_bytes,
+        calls=settings.max_calls,
         connections=settings.max_grpc_connections,
         idle_seconds=settings.max_connection_idle,
         age_seconds=settings.max_connection_age,

@@ -5,8 +5,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from digits_server.tls import HANDSHAKE_SECONDS
+from digits_server.transports.envoy.admission import as_exhausted, at_most
+from digits_server.transports.envoy.typed import TYPES, typed
 from digits_server.transports.grpc_wire import PREFIX_BYTES
-from digits_server.transports.limits import MAX_CONCURRENT_STREAMS, PING_SECONDS, PONG_SECONDS, Limits
+from digits_server.transports.limits import PING_SECONDS, PONG_SECONDS, Limits
 
 STREAM_WINDOW_BYTES = 1024 * 1024
 CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
@@ -24,8 +26,6 @@ MAX_HEADERS = 2048
 
 DRAIN_SECONDS = 0.2
 """Between telling a connection that no more calls will be taken, and taking no more: what is under way may arrive."""
-
-TYPES = "type.googleapis.com/envoy"
 
 
 def configuration(
@@ -101,14 +101,16 @@ def _http(application: str, limits: Limits) -> dict[str, Any]:
         },
         "drain_timeout": f"{DRAIN_SECONDS}s",
         "http2_protocol_options": {
-            "max_concurrent_streams": MAX_CONCURRENT_STREAMS,
+            "max_concurrent_streams": limits.streams,
             "initial_stream_window_size": STREAM_WINDOW_BYTES,
             "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
             "connection_keepalive": {"interval": f"{PING_SECONDS}s", "timeout": f"{PONG_SECONDS}s"},
             "override_stream_error_on_invalid_http_message": True,  # a bad call is its own fault, not its neighbours'
         },
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"]}]},
+        "local_reply_config": as_exhausted(limits.calls),
         "http_filters": [
+            at_most(limits.calls),
             typed(
                 "filters.http.dynamic_modules",
                 "DynamicModuleFilter",
@@ -121,16 +123,8 @@ def _http(application: str, limits: Limits) -> dict[str, Any]:
                         "value": json.dumps({"app": application, "interface": "asgi", "lifespan": True}),
                     },
                 },
-            )
+            ),
         ],
-    }
-
-
-def typed(name: str, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """One of Envoy's extensions with its configuration, a message of type `kind`."""
-    return {
-        "name": f"envoy.{name}",
-        "typed_config": {"@type": f"{TYPES}.extensions.{name}.v3.{kind}", **fields},
     }
 
 

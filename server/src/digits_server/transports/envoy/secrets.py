@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from digits_server.tls import Identity
-from digits_server.transports.envoy.config import TYPES, typed
+from digits_server.transports.envoy.typed import TYPES, typed
 
 TLS_TYPES = f"{TYPES}.extensions.transport_sockets.tls.v3"
 
