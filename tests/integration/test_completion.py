@@ -1,6 +1,7 @@
 """The shells complete the server's commands, flags and choices, as docs/operating.md says."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -33,6 +34,19 @@ _digits_server_completion digits-server
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
     assert offered in run("bash", "-ec", script).splitlines()
+
+
+def test_every_flag_of_the_help_is_offered() -> None:
+    wanted = {
+        flag
+        for line in run("digits-server", "--help").splitlines()
+        if line.startswith("  -")
+        for flag in re.findall(r"--(?:\[no-\])?([a-z-]+)", line.split("  ")[1])
+    }
+    typed = {"COMP_WORDS": "digits-server --", "COMP_CWORD": "1"}
+    offered = run("digits-server", _DIGITS_SERVER_COMPLETE="zsh_complete", **typed).split()
+    assert len(wanted) > 40
+    assert wanted <= {flag.removeprefix("--") for flag in offered}
 
 
 def test_zsh_and_fish_get_a_script_that_asks_the_server() -> None:

@@ -256,6 +256,7 @@ def test_what_keeps_the_workers_from_starting_is_said_once_and_exit_1(tmp_path: 
     assert "no model repository" in ended.stderr.splitlines()[-1]
     assert [line for line in ended.stderr.splitlines() if line.startswith("Error: ")] == ended.stderr.splitlines()[-1:]
     assert "Traceback" not in ended.stderr
+    assert "control socket" not in ended.stderr
 
 
 @pytest.mark.parametrize("flag", ["--grpc-port", "--http-port"])

@@ -136,7 +136,7 @@ class Settings:
     log_level: str = setting(
         "info", click.Choice(["debug", "info", "warning", "error"]), "Least level logged.", section="Logs"
     )
-    access_log: bool = setting(False, bool, "Log a line for each call, with its request id.")
+    access_log: bool = setting(False, bool, "Log a line for each call and HTTP request, with its id.")
     log_format: str = setting(
         "auto", click.Choice(["auto", "text", "json"]), "Log lines; auto: text on a terminal, JSON elsewhere."
     )

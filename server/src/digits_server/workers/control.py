@@ -59,6 +59,8 @@ class Channel:
             while line := await self._reader.readline():
                 self.heard = asyncio.get_running_loop().time()
                 self._take(json.loads(line))
+        except ConnectionResetError:  # it is gone and has left something unread: an end like any other
+            pass
         except (OSError, ValueError) as error:  # a line too long, or cut off
             log.error("the control socket failed: %r", error)
         finally:

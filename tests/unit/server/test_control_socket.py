@@ -1,0 +1,53 @@
+"""The control socket between the supervisor and a worker: an end is an end, and only what is wrong is logged."""
+
+import asyncio
+import logging
+import socket
+
+import pytest
+
+from digits_server.workers.control import Channel, ChannelClosed
+
+SECONDS = 20.0
+
+
+async def nothing(_question: str, _argument: object) -> None:
+    """Answers every question."""
+
+
+@pytest.mark.parametrize("read", [True, False], ids=["having read all", "leaving something unread"])
+def test_whoever_asks_the_other_side_as_it_ends_is_told_and_nobody_is_alarmed(
+    read: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def asked() -> None:
+        ours, theirs = socket.socketpair()
+        channel = Channel(nothing)
+        await channel.open(ours)
+        reading = asyncio.create_task(channel.run())
+        question = asyncio.create_task(channel.ask("report", seconds=SECONDS))
+        await asyncio.sleep(0)  # it is on its way
+        if read:
+            theirs.recv(1024)
+        theirs.close()
+        with pytest.raises(ChannelClosed):
+            await question
+        await reading
+
+    with caplog.at_level(logging.DEBUG):
+        asyncio.run(asked())
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("digits")] == []
+
+
+def test_an_answer_that_is_none_ends_the_conversation_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def told() -> None:
+        ours, theirs = socket.socketpair()
+        channel = Channel(nothing)
+        await channel.open(ours)
+        theirs.sendall(b"no JSON\n")
+        await channel.run()
+        theirs.close()
+
+    asyncio.run(told())
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage().startswith("the control socket failed")
