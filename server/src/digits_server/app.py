@@ -86,9 +86,8 @@ class App:
         self._guard = guard(settings, metrics.rejections)
         for port in ports_in_plaintext(settings):
             log.warning("tokens travel in plaintext to the %s port: anybody on their way can read them", port)
-        rpcs = all_rpcs(
-            service, inference, self._health, metrics, reflection=settings.reflection, admit=self._guard.admit
-        )
+        admit = self._guard.admit if settings.tokens else None
+        rpcs = all_rpcs(service, inference, self._health, metrics, reflection=settings.reflection, admit=admit)
         self._transport = (connect or self._grpcio)(watched(rpcs, self._observation.watchers), self._identity)
         self._in_flight = InFlight()
         predictions = OpenInferenceRoutes(

@@ -61,7 +61,7 @@ class Batcher:
         self._costs = costs
         self._batch_size = min(max_batch_size, costs.efficient_size)
         self._inline_size = costs.largest_within(INLINE_SECONDS)
-        self._alone_size = min(self._inline_size, self._batch_size)
+        self._alone_size = min(self._inline_size, self._batch_size, max_queue_size // 2)
         self._max_queue_size = max_queue_size
         self._queue = FairQueue(max_queue_size)
         self._busy = False
@@ -84,15 +84,11 @@ class Batcher:
         Raises RequestTooLarge, Overloaded, Unavailable, DeadlineExceeded or InferenceFailed.
         """
         loop = asyncio.get_running_loop()
+        if not self._busy and len(images) <= self._alone_size and not self._closed:
+            return self._at_once(loop, images, deadline)
         self._admit(loop, len(images), deadline, peer)
         if not self._busy:
-            self._busy = True
-            self._idle.clear()
-            loop.call_soon(self._next_batch, loop)
-            if len(images) <= self._alone_size:
-                return self._at_once(
-                    images
-                )  # alone: nobody waits for company; what arrives meanwhile is the next batch
+            self._begin(loop)
         submission = Submission(images, deadline, peer, loop.create_future())
         self._queue.add(submission)
         try:
@@ -107,8 +103,18 @@ class Batcher:
         await self._idle.wait()
         self._thread.shutdown()
 
-    def _at_once(self, images: Images) -> Probabilities:
-        """Runs a batch of one submission on the spot."""
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._busy = True
+        self._idle.clear()
+        loop.call_soon(self._next_batch, loop)
+
+    def _at_once(
+        self, loop: asyncio.AbstractEventLoop, images: Images, deadline: float | None
+    ) -> Probabilities:
+        """Runs a batch of one submission on the spot: nobody waits for company. What arrives meanwhile is the next."""
+        if deadline is not None and deadline <= loop.time():
+            raise _late()
+        self._begin(loop)
         self._observer.waited(0.0)
         probabilities, seconds = self._timed(images)
         self._ran(len(images), seconds)
@@ -132,7 +138,7 @@ class Batcher:
             return
         now = loop.time()
         if deadline <= now:
-            raise DeadlineExceeded("the deadline passed before the images came to the model")
+            raise _late()
         if now + self._costs.of(self._queue.before(count, peer)) > deadline:
             raise Overloaded(
                 "the images that wait would not be through before the deadline",
@@ -221,6 +227,10 @@ class Batcher:
             submission.answer[start:stop] = rows
             if stop == len(submission.images):
                 submission.future.set_result(submission.answer)
+
+
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded("the deadline passed before the images came to the model")
 
 
 def _failed() -> InferenceFailed:

@@ -18,8 +18,9 @@ from digits_server.runtimes import Probabilities
 IMAGES, MODEL_VERSION, INCLUDE_PROBABILITIES = 0x0A, 0x18, 0x20
 """Tags of PredictRequest: the field's number times eight, plus how it is written (2 a length and bytes, 0 a varint)."""
 
-_ONE_ANSWER = struct.Struct("<2sB2sf")
-"""A PredictResponse of one image up to the version: one digit, one confidence, each after its tag and length."""
+_ONE_ANSWER = struct.Struct("<2sB2sfcB")
+"""A PredictResponse of one image: one digit and one confidence, each after its tag and length, and a version below 128
+after its tag."""
 
 DIGITS, CONFIDENCES, PROBABILITIES, REPLY_MODEL_VERSION = b"\x0a", b"\x12", b"\x1a", b"\x20"
 """Tags of PredictResponse. The lists are packed: all numbers of one in a row, after one tag."""
@@ -54,6 +55,14 @@ class Reply(NamedTuple):
     probabilities: Probabilities | None = None
 
 
+class OneReply(NamedTuple):
+    """The reply to a request of one image that asks for no probabilities: what most callers get."""
+
+    digit: int
+    confidence: float
+    model_version: int
+
+
 def parse_request(data: bytes | memoryview) -> Request:
     """The request in `data`. Raises protobuf's DecodeError when it is none."""
     if len(data) == ONE_IMAGE_BYTES and data[: len(ONE_IMAGE)] == ONE_IMAGE:
@@ -65,10 +74,13 @@ def parse_request(data: bytes | memoryview) -> Request:
     return request
 
 
-def serialise_reply(reply: Reply) -> bytes:
+def serialise_reply(reply: Reply | OneReply) -> bytes:
     """`reply` as a PredictResponse."""
-    if len(reply.digits) == 1 and reply.probabilities is None:
-        return _ONE_ANSWER.pack(b"\x0a\x01", reply.digits[0], b"\x12\x04", reply.confidences[0]) + _version(reply)
+    if isinstance(reply, OneReply):
+        digit, confidence, version = reply
+        if version < 0x80:
+            return _ONE_ANSWER.pack(b"\x0a\x01", digit, b"\x12\x04", confidence, REPLY_MODEL_VERSION, version)
+        reply = Reply(np.array([digit], np.uint8), np.array([confidence], np.float32), version)
     parts = [
         DIGITS,
         _varint(len(reply.digits)),

@@ -4,6 +4,7 @@ Labels come from fixed sets, so that callers cannot grow the series.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
 
@@ -35,11 +36,24 @@ DEPARTED_VERSIONS = 8
 """Versions that have left and are still on the page: the last ones to have begun to answer."""
 
 
+class DigitCounts:
+    """How often each digit was answered: single ones in a list, many at once in an array, as each is fastest."""
+
+    __slots__ = ("many", "one_by_one")
+
+    def __init__(self) -> None:
+        self.one_by_one = [0] * 10
+        self.many = np.zeros(10, np.int64)
+
+    def totals(self) -> list[int]:
+        return [one + many for one, many in zip(self.one_by_one, self.many.tolist(), strict=True)]
+
+
 class PredictionCounts(Collector):
     """Predictions by model version and digit, and the histogram of their confidence."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._digits: dict[int, NDArray[np.int64]] = {}
+        self._digits: defaultdict[int, DigitCounts] = defaultdict(DigitCounts)
         registry.register(self)
         self._confidences = Histogram(
             registry,
@@ -50,15 +64,13 @@ class PredictionCounts(Collector):
 
     def add(self, version: int, digits: NDArray[np.uint8], confidences: NDArray[np.float32]) -> None:
         """Counts the answers of one reply: N digits from 0 to 9, N confidences from 0 to 1."""
-        counts = self._digits.get(version)
-        if counts is None:
-            counts = self._digits[version] = np.zeros(10, np.int64)
-        if len(digits) == 1:
-            counts[digits[0]] += 1
-            self._confidences.observe(float(confidences[0]))
-        else:
-            counts += np.bincount(digits, minlength=10)
-            self._confidences.observe_all(confidences)
+        self._digits[version].many += np.bincount(digits, minlength=10)
+        self._confidences.observe_all(confidences)
+
+    def add_one(self, version: int, digit: int, confidence: float) -> None:
+        """Counts the answer to a single image."""
+        self._digits[version].one_by_one[digit] += 1
+        self._confidences.observe(confidence)
 
     def keep(self, versions: Collection[int]) -> None:
         """Takes all others off the page but the last few: to Prometheus as if what counted them had ended."""
@@ -69,7 +81,7 @@ class PredictionCounts(Collector):
     def collect(self) -> Iterable[Metric]:
         predictions = CounterMetricFamily("digits_predictions", "Images answered.", labels=("model_version", "digit"))
         for version, counts in list(self._digits.items()):
-            for digit, count in enumerate(counts.tolist()):
+            for digit, count in enumerate(counts.totals()):
                 predictions.add_metric((str(version), str(digit)), count)
         yield predictions
 
@@ -80,9 +92,15 @@ class RpcMetrics:
     def __init__(self, metrics: "Metrics", kind: str, service: str, method: str) -> None:
         labels = (kind, service, method)
         self.started = metrics.rpc_started.labels(*labels)
+        self._ok = metrics.rpc_handled.labels(*labels, Status.OK.name)
         self._seconds = metrics.rpc_seconds.labels(*labels)
         self._handled = {int(status): metrics.rpc_handled.labels(*labels, status.name) for status in Status}
         self._other = metrics.rpc_handled.labels(*labels, "UNKNOWN")
+
+    def succeeded(self, seconds: float) -> None:
+        """One call has been answered after `seconds`."""
+        self._ok.value += 1
+        self._seconds.observe(seconds)
 
     def handled(self, code: int, seconds: float) -> None:
         """One call has ended with the gRPC status `code` after `seconds`."""
@@ -161,6 +179,11 @@ class Rejections:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
     ) -> None:
+        if error is not None:
+            self.count(error)
+
+    def count(self, error: BaseException) -> None:
+        """There is no prediction, for this reason."""
         if isinstance(error, ServingError):
             self._counts[error.reason].inc()
         elif isinstance(error, asyncio.CancelledError):

@@ -23,15 +23,12 @@ log = logging.getLogger(__name__)
 class ServedModel:
     """A model that answers: every submission to its batcher is answered by this version."""
 
+    version: int
     manifest: Manifest
     runtime: Runtime
     batcher: Batcher
     sha256: str
     load_seconds: float
-
-    @property
-    def version(self) -> int:
-        return self.manifest.model_version
 
 
 class ModelRegistry:
@@ -116,8 +113,8 @@ class ModelRegistry:
 
         It takes submissions until the event loop runs again; then it may have been retired.
         """
-        self.check(version)
         if version:
+            self.check(version)
             return self._served[version]
         if self._split is not None and (canary := self.canary_version) and self._split.takes():
             return self._served[canary]
@@ -166,6 +163,7 @@ class ModelRegistry:
         """From now on the model's version answers those who name it."""
         loaded = model.loaded
         added = ServedModel(
+            version=loaded.manifest.model_version,
             manifest=loaded.manifest,
             runtime=loaded.runtime,
             batcher=self._make_batcher(

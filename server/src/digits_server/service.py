@@ -13,7 +13,7 @@ from digits_server.calls import Call
 from digits_server.decoding import FileDecoder
 from digits_server.errors import InvalidRequest
 from digits_server.images import from_pixels
-from digits_server.messages import Reply, Request
+from digits_server.messages import OneReply, Reply, Request
 from digits_server.metrics import Metrics
 from digits_server.registry import ModelRegistry
 from digits_server.runtimes import Images, Probabilities
@@ -47,25 +47,32 @@ class PredictionService:
         `inputs` are pixels, uint8[N, 28, 28], or N encoded image files. Counts the predictions, or why there are none.
         """
         with self.metrics.rejections:
-            return await self._classify(inputs, version, call)
+            answered_by, probabilities = await self._scored(inputs, version, call)
+        digits, confidences = best(probabilities)
+        self.metrics.predictions.add(answered_by, digits, confidences)
+        return Classified(answered_by, digits, confidences, probabilities)
 
     async def decode(self, files: Sequence[bytes]) -> Images:
         """The pixels that N encoded image files show the model, uint8[N, 28, 28]. Counts why there are none."""
         with self.metrics.rejections:
             return await self.decoder.decode(files)
 
-    async def predict(self, request: Request, call: Call) -> Reply:
+    async def predict(self, request: Request, call: Call) -> Reply | OneReply:
         """Answers one digits.v1.PredictRequest."""
-        with self.metrics.rejections:
-            classified = await self._classify(_inputs(request), request.model_version, call)
-        return Reply(
-            classified.digits,
-            classified.confidences,
-            classified.version,
-            classified.probabilities if request.include_probabilities else None,
-        )
+        try:
+            version, probabilities = await self._scored(_inputs(request), request.model_version, call)
+        except BaseException as error:
+            self.metrics.rejections.count(error)
+            raise
+        if len(probabilities) == 1 and not request.include_probabilities:
+            digit, confidence = best_of_one(probabilities)
+            self.metrics.predictions.add_one(version, digit, confidence)
+            return OneReply(digit, confidence, version)
+        digits, confidences = best(probabilities)
+        self.metrics.predictions.add(version, digits, confidences)
+        return Reply(digits, confidences, version, probabilities if request.include_probabilities else None)
 
-    async def predict_stream(self, requests: AsyncIterator[Request], call: Call) -> AsyncIterator[Reply]:
+    async def predict_stream(self, requests: AsyncIterator[Request], call: Call) -> AsyncIterator[Reply | OneReply]:
         """Answers request after request, in order, with up to a window of them in work at once.
 
         The first error ends the stream, after the replies before it.
@@ -94,14 +101,17 @@ class PredictionService:
             shadow_version=self.models.shadow_version,
         )
 
-    async def _classify(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> Classified:
-        self.models.check(version)
-        images = inputs if isinstance(inputs, np.ndarray) else await self.decoder.decode(inputs)
+    async def _scored(
+        self, inputs: Images | Sequence[bytes], version: int, call: Call
+    ) -> tuple[int, Probabilities]:
+        """The version that answered, and what."""
+        if isinstance(inputs, np.ndarray):
+            images = inputs
+        else:
+            self.models.check(version)
+            images = await self.decoder.decode(inputs)
         model = self.models.get(version)  # not before: it may have been retired meanwhile
-        probabilities = await model.batcher.submit(images, call.deadline, call.peer)
-        digits, confidences = best(probabilities)
-        self.metrics.predictions.add(model.version, digits, confidences)
-        return Classified(model.version, digits, confidences, probabilities)
+        return model.version, await model.batcher.submit(images, call.deadline, call.peer)
 
 
 def _inputs(request: Request) -> Images | Sequence[bytes]:
@@ -117,9 +127,12 @@ def _inputs(request: Request) -> Images | Sequence[bytes]:
 
 def best(probabilities: Probabilities) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The digit of each row, the first where several are equal, and its probability: uint8[N], float32[N]."""
-    if len(probabilities) == 1:  # most requests: ten floats are compared before NumPy has begun
-        row: list[float] = probabilities[0].tolist()
-        confidence = max(row)
-        return np.array([row.index(confidence)], np.uint8), np.array([confidence], np.float32)
     digits = probabilities.argmax(axis=1)
     return digits.astype(np.uint8), probabilities[np.arange(len(digits)), digits]
+
+
+def best_of_one(probabilities: Probabilities) -> tuple[int, float]:
+    """The same of a single row. Most requests have one: ten floats are compared before NumPy has begun."""
+    row: list[float] = probabilities[0].tolist()
+    confidence = max(row)
+    return row.index(confidence), confidence

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,8 @@ class EnvoyTransport:
             if rpc is None:
                 raise Unimplemented("the method is not known here")
             grpc_wire.check_size(scope["headers"])
-            grpc_wire.check_encoding(headers.get(b"grpc-encoding"))
+            if b"grpc-encoding" in headers:
+                grpc_wire.check_encoding(headers[b"grpc-encoding"])
             seconds = grpc_wire.timeout_seconds(headers.get(b"grpc-timeout"))
         except ServingError as error:
             await replies.fail(error)
@@ -104,7 +105,7 @@ class EnvoyTransport:
         call = self._calls.enter(receive, seconds, scope.get("client"), headers)
         try:
             if isinstance(rpc, UnaryRpc):
-                await self._unary(rpc, call, receive, send, replies)
+                await replies.only(await rpc.answer(await self._only_message(call, receive), call))
             else:
                 await self._stream(rpc, call, receive, replies)
         except ServingError as error:
@@ -119,7 +120,8 @@ class EnvoyTransport:
         finally:
             self._calls.leave(call)
 
-    async def _unary(self, rpc: UnaryRpc, call: Call, receive: Receive, send: Send, replies: "Replies") -> None:
+    async def _only_message(self, call: Call, receive: Receive) -> memoryview:
+        """The message of a call that has one."""
         event = await receive()
         data = only_message(event.get("body", b""), self._limit)
         if data is None:  # it comes in pieces, or something is wrong with it
@@ -128,20 +130,14 @@ class EnvoyTransport:
             if data is None:
                 raise InvalidRequest("the call ended before its message")
         call.reading = False
-        reply = framed(await rpc.answer(data, call))
-        await send(REPLY)
-        replies.begun = True
-        await send({"type": "http.response.body", "body": reply})
-        await send(OK)
+        return data
 
     async def _stream(self, rpc: StreamRpc, call: Call, receive: Receive, replies: "Replies") -> None:
-        messages = self._messages(call, receive, await receive())
-        if not rpc.takes_stream:
-            first = await anext(messages, None)
-            if first is None:
-                raise InvalidRequest("the call ended before its message")
-            call.reading = False
-            messages = _once(first)
+        messages: AsyncIterator[memoryview]
+        if rpc.takes_stream:
+            messages = self._messages(call, receive, await receive())
+        else:
+            messages = _once(await self._only_message(call, receive))
         async with aclosing(rpc.answers(messages, call)) as answers:
             async for reply in answers:
                 await replies.add(reply)
@@ -185,6 +181,13 @@ class Replies:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.begun = False
+
+    async def only(self, message: bytes) -> None:
+        """The one reply of a call that has one, and its end. Envoy's module takes it at once."""
+        self.begun = True
+        await self._send(REPLY)
+        await self._send({"type": "http.response.body", "body": framed(message)})
+        await self._send(OK)
 
     async def add(self, message: bytes) -> None:
         await self._begin()
