@@ -1,11 +1,15 @@
 """Natural micro-batching: whatever has queued while the last batch ran is the next batch. No timer, no added delay.
 
 The batcher knows images, probabilities, deadlines and one function that turns the first into the second. It lives on
-one event loop: `submit` is called there, small batches run there, and large ones in one thread beside it.
+one event loop, and `submit` is called there. Small submissions are computed there too, as long as that takes less than
+handing them over would; large ones by a thread beside it, slice by slice. So nobody small waits for anybody large.
 """
 
 import asyncio
 import logging
+import os
+import sys
+import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
@@ -21,8 +25,17 @@ from digits_server.runtimes import Images, Probabilities
 log = logging.getLogger(__name__)
 
 INLINE_SECONDS = 0.0003
-"""A batch that takes at most this long runs on the event loop itself: handing it to a thread and back would cost about
-as much, and nobody else there waits noticeably."""
+"""A batch that takes at most this long may run on the event loop itself: handing it to a thread and back would cost
+nearly as much, and nobody else there waits noticeably."""
+
+SLICE_SECONDS = 0.002
+"""How long the thread may run one batch for a larger one's sake: others that are large, or slow to compute, wait."""
+
+SMALL_IMAGES = 32
+"""Images of the largest submission that counts as small."""
+
+THREAD_NICENESS = 5
+"""By how much the thread of large batches gives way to the event loop where both want the same core."""
 
 
 class BatchObserver(Protocol):
@@ -59,17 +72,18 @@ class Batcher:
         self._predict = predict
         self._observer = observer
         self._costs = costs
-        self._batch_size = min(max_batch_size, costs.efficient_size)
-        self._inline_size = costs.largest_within(INLINE_SECONDS)
-        self._alone_size = min(self._inline_size, self._batch_size, max_queue_size // 2)
+        self._thread_size = min(max_batch_size, max(costs.efficient_size, costs.largest_within(SLICE_SECONDS)))
+        self._loop_size = min(max_batch_size, max_queue_size // 2, costs.largest_within(INLINE_SECONDS))
+        self._small_size = min(SMALL_IMAGES, self._loop_size)
         self._max_queue_size = max_queue_size
-        self._queue = FairQueue(max_queue_size)
-        self._busy = False
-        self._closed = False
+        self._queue = FairQueue(max_queue_size, self._small_size or SMALL_IMAGES)
+        self._take_in_thread = self._queue.take_large if self._loop_size else self._queue.take
+        self._loop_busy = self._thread_busy = self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._joined = np.empty((self._batch_size, 28, 28), np.uint8)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
+        self._joined_in_loop = np.empty((self._loop_size, 28, 28), np.uint8)
+        self._joined_in_thread = np.empty((self._thread_size, 28, 28), np.uint8)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch", initializer=_give_way)
 
     @property
     def waiting(self) -> int:
@@ -84,13 +98,16 @@ class Batcher:
         Raises RequestTooLarge, Overloaded, Unavailable, DeadlineExceeded or InferenceFailed.
         """
         loop = asyncio.get_running_loop()
-        if not self._busy and len(images) <= self._alone_size and not self._closed:
+        count = len(images)
+        if not self._loop_busy and count <= (self._small_size if self._thread_busy else self._loop_size):
             return self._at_once(loop, images, deadline)
-        self._admit(loop, len(images), deadline, peer)
-        if not self._busy:
-            self._begin(loop)
+        self._admit(loop, count, deadline, peer)
         submission = Submission(images, deadline, peer, loop.create_future())
         self._queue.add(submission)
+        if count > self._small_size and not self._thread_busy:
+            self._thread_busy = True
+            self._idle.clear()
+            loop.call_soon(self._next_in_thread, loop)
         try:
             return await submission.future
         except asyncio.CancelledError:
@@ -103,28 +120,27 @@ class Batcher:
         await self._idle.wait()
         self._thread.shutdown()
 
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._busy = True
-        self._idle.clear()
-        loop.call_soon(self._next_batch, loop)
-
-    def _at_once(
-        self, loop: asyncio.AbstractEventLoop, images: Images, deadline: float | None
-    ) -> Probabilities:
+    def _at_once(self, loop: asyncio.AbstractEventLoop, images: Images, deadline: float | None) -> Probabilities:
         """Runs a batch of one submission on the spot: nobody waits for company. What arrives meanwhile is the next."""
-        if deadline is not None and deadline <= loop.time():
-            raise _late()
-        self._begin(loop)
+        self._check(loop, deadline)
+        self._loop_busy = True
+        self._idle.clear()
+        loop.call_soon(self._next_in_loop, loop)
         self._observer.waited(0.0)
-        probabilities, seconds = self._timed(images)
+        probabilities, seconds = self._timed(images, None)
         self._ran(len(images), seconds)
         if probabilities is None:
             raise _failed()
         return probabilities
 
-    def _admit(self, loop: asyncio.AbstractEventLoop, count: int, deadline: float | None, peer: Hashable) -> None:
+    def _check(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
         if self._closed:
             raise Unavailable("the server is draining")
+        if deadline is not None and deadline <= loop.time():
+            raise DeadlineExceeded("the deadline passed before the images came to the model")
+
+    def _admit(self, loop: asyncio.AbstractEventLoop, count: int, deadline: float | None, peer: Hashable) -> None:
+        self._check(loop, deadline)
         most = self._max_queue_size // 2
         if count > most:
             raise RequestTooLarge(f"the request has {count} images; at most {most} may wait (half of max_queue_size)")
@@ -134,12 +150,7 @@ class Batcher:
                 "and one connection at most what it leaves free",
                 retry_after_ms=self._milliseconds(self._queue.waiting),
             )
-        if deadline is None:
-            return
-        now = loop.time()
-        if deadline <= now:
-            raise _late()
-        if now + self._costs.of(self._queue.before(count, peer)) > deadline:
+        if deadline is not None and loop.time() + self._costs.of(self._queue.before(count, peer)) > deadline:
             raise Overloaded(
                 "the images that wait would not be through before the deadline",
                 retry_after_ms=self._milliseconds(self._queue.waiting),
@@ -148,22 +159,35 @@ class Batcher:
     def _milliseconds(self, images: int) -> int:
         return max(1, round(1000 * self._costs.of(images)))
 
-    def _next_batch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Runs what waits, up to the bound, or rests."""
-        pieces = self._take(loop.time())
-        if not pieces:
-            self._busy = False
-            self._idle.set()
-            return
-        images = self._join([piece.submission.images[piece.start : piece.stop] for piece in pieces])
-        if len(images) <= self._inline_size:
-            self._finish(loop, pieces, self._timed(images))
+    def _next_in_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Runs the small submissions that wait, up to the bound, or rests."""
+        pieces = self._queue.take_small(self._loop_size, self._usable(loop.time()))
+        if pieces:
+            images = _join(pieces, self._joined_in_loop)
+            self._finish(pieces, self._timed(images, pieces))
+            loop.call_soon(self._next_in_loop, loop)
         else:
-            running = loop.run_in_executor(self._thread, self._timed, images)
-            running.add_done_callback(lambda done: self._finish(loop, pieces, done.result()))
+            self._loop_busy = False
+            self._rest()
 
-    def _take(self, now: float) -> list[Piece]:
-        """The images of the next batch, none of them expired or cancelled."""
+    def _next_in_thread(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Has the thread run the next slice of the others, or lets it rest."""
+        pieces = self._take_in_thread(self._thread_size, self._usable(loop.time()))
+        if pieces:
+            images = _join(pieces, self._joined_in_thread)
+            running = loop.run_in_executor(self._thread, self._timed, images, pieces)
+            running.add_done_callback(lambda done: self._finish(pieces, done.result()))
+            running.add_done_callback(lambda _done: self._next_in_thread(loop))
+        else:
+            self._thread_busy = False
+            self._rest()
+
+    def _rest(self) -> None:
+        if not (self._loop_busy or self._thread_busy):
+            self._idle.set()
+
+    def _usable(self, now: float) -> Callable[[Submission], bool]:
+        """What tells the submissions of the next batch from those that have expired or were cancelled."""
         left = perf_counter()
 
         def usable(submission: Submission) -> bool:
@@ -178,16 +202,13 @@ class Batcher:
                 self._observer.waited(left - submission.submitted)
             return True
 
-        return self._queue.take(self._batch_size, usable)
+        return usable
 
-    def _join(self, parts: list[Images]) -> Images:
-        """One array of all of them; a part alone is not copied."""
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts, out=self._joined[: sum(map(len, parts))])
+    def _timed(self, images: Images, _pieces: list[Piece] | None) -> tuple[Probabilities | None, float]:
+        """The probabilities, or None when the model failed, and the seconds it took. Never raises.
 
-    def _timed(self, images: Images) -> tuple[Probabilities | None, float]:
-        """The probabilities, or None when the model failed, and the seconds it took. Never raises."""
+        `_pieces` are what the images are of; None: they are a submission of their own.
+        """
         begin = perf_counter()
         try:
             probabilities = self._predict(images)
@@ -196,10 +217,8 @@ class Batcher:
             return None, perf_counter() - begin
         return probabilities, perf_counter() - begin
 
-    def _finish(
-        self, loop: asyncio.AbstractEventLoop, pieces: list[Piece], outcome: tuple[Probabilities | None, float]
-    ) -> None:
-        """Hands each caller its own rows, then goes on."""
+    def _finish(self, pieces: list[Piece], outcome: tuple[Probabilities | None, float]) -> None:
+        """Hands each caller its own rows."""
         probabilities, seconds = outcome
         first = 0
         for submission, start, stop in pieces:
@@ -207,7 +226,6 @@ class Batcher:
             first += stop - start
             self._deliver(submission, start, stop, rows)
         self._ran(first, seconds)
-        loop.call_soon(self._next_batch, loop)
 
     def _ran(self, images: int, seconds: float) -> None:
         self._observer.ran(images, seconds)
@@ -229,8 +247,18 @@ class Batcher:
                 submission.future.set_result(submission.answer)
 
 
-def _late() -> DeadlineExceeded:
-    return DeadlineExceeded("the deadline passed before the images came to the model")
+def _join(pieces: list[Piece], joined: Images) -> Images:
+    """One array of all of them, in `joined`; a piece alone is not copied."""
+    parts = [piece.submission.images[piece.start : piece.stop] for piece in pieces]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts, out=joined[: sum(map(len, parts))])
+
+
+def _give_way() -> None:
+    """Lowers the priority of the current thread; only Linux knows one of a single thread."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + THREAD_NICENESS)
 
 
 def _failed() -> InferenceFailed:

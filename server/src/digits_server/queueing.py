@@ -1,8 +1,8 @@
 """What waits for the model, and whose turn it is.
 
-Two lanes, one for small submissions and one for large ones, share each batch half and half; what one leaves of its half
-the other may have. So a large submission goes through in slices, every small one that comes meanwhile beside them, and
-neither kind starves the other. Within a lane the connections take turns, and none may hold more places than it leaves
+Two lanes, one for small submissions and one for large ones. Where both go through the same batches they share each half
+and half, and what one leaves of its half the other may have: a large submission goes through in slices, every small one
+that comes meanwhile beside them. Within a lane the connections take turns, and none may hold more places than it leaves
 free: one that sends much delays itself and nobody else.
 """
 
@@ -13,9 +13,6 @@ from time import perf_counter
 from typing import NamedTuple
 
 from digits_server.runtimes import Images, Probabilities
-
-SMALL_IMAGES = 32
-"""Images of the largest submission that counts as small."""
 
 
 class Submission:
@@ -82,10 +79,11 @@ class Lane:
 
 
 class FairQueue:
-    """At most `max_images` images that wait."""
+    """At most `max_images` images that wait. Submissions of up to `small_images` take the lane of the small ones."""
 
-    def __init__(self, max_images: int) -> None:
+    def __init__(self, max_images: int, small_images: int) -> None:
         self._max_images = max_images
+        self._small_images = small_images
         self._small, self._large = Lane(), Lane()
         self._by_peer: dict[Hashable, int] = {}
         self.waiting = 0
@@ -115,6 +113,18 @@ class FairQueue:
             lane.remove(submission)
             self._count(submission.peer, -submission.waiting)
 
+    def take_small(self, room: int, usable: Callable[[Submission], bool]) -> list[Piece]:
+        """As `take`, of the small ones alone."""
+        pieces: list[Piece] = []
+        self._fill(pieces, self._small, room, usable)
+        return pieces
+
+    def take_large(self, room: int, usable: Callable[[Submission], bool]) -> list[Piece]:
+        """As `take`, of the large ones alone."""
+        pieces: list[Piece] = []
+        self._fill(pieces, self._large, room, usable)
+        return pieces
+
     def take(self, room: int, usable: Callable[[Submission], bool]) -> list[Piece]:
         """The next batch: at most `room` images, of submissions that are `usable`. The others leave the queue."""
         pieces: list[Piece] = []
@@ -143,7 +153,7 @@ class FairQueue:
         return room
 
     def _lane(self, submission: Submission) -> Lane:
-        return self._small if len(submission.images) <= SMALL_IMAGES else self._large
+        return self._small if len(submission.images) <= self._small_images else self._large
 
     def _count(self, peer: Hashable, images: int) -> None:
         self.waiting += images

@@ -101,9 +101,7 @@ class PredictionService:
             shadow_version=self.models.shadow_version,
         )
 
-    async def _scored(
-        self, inputs: Images | Sequence[bytes], version: int, call: Call
-    ) -> tuple[int, Probabilities]:
+    async def _scored(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> tuple[int, Probabilities]:
         """The version that answered, and what."""
         if isinstance(inputs, np.ndarray):
             images = inputs

@@ -138,7 +138,6 @@ class TracedBatcher(Batcher):
         super().__init__(*arguments, **more)
         self._tracer = tracer
         self._submissions: dict[int, _Waiting] = {}  # by the identity of their arrays, which live as long
-        self._leaving: list[tuple[_Waiting, int]] | None = None  # what is in the batch under way, and images of each
 
     async def submit(self, images: Images, deadline: float | None = None, peer: Hashable = None) -> Probabilities:
         """As `Batcher.submit`."""
@@ -151,21 +150,17 @@ class TracedBatcher(Batcher):
         finally:
             self._submissions.pop(id(images), None)
 
-    def _take(self, now: float) -> list[Piece]:
-        pieces = super()._take(now)
-        self._leaving = [] if pieces else None
-        for submission, start, stop in pieces:
-            self._leave(submission.images, stop - start, first=start == 0)
-        return pieces
+    def _timed(self, images: Images, pieces: list[Piece] | None) -> tuple[Probabilities | None, float]:
+        if pieces is None:  # a submission that found nobody before it: it was never in the queue
+            left = [self._left(images, len(images), first=True)]
+        else:
+            left = [self._left(submission.images, stop - start, first=start == 0) for submission, start, stop in pieces]
+        leaving = [traced for traced in left if traced]
+        return self._traced(images, pieces, leaving) if leaving else super()._timed(images, pieces)
 
-    def _timed(self, images: Images) -> tuple[Probabilities | None, float]:
-        if self._leaving is None:  # a submission that found nobody before it: it was never in the queue
-            self._leaving = []
-            self._leave(images, len(images), first=True)
-        leaving, self._leaving = self._leaving, None
-        return self._traced(images, leaving) if leaving else super()._timed(images)
-
-    def _traced(self, images: Images, leaving: list[tuple[_Waiting, int]]) -> tuple[Probabilities | None, float]:
+    def _traced(
+        self, images: Images, pieces: list[Piece] | None, leaving: list[tuple[_Waiting, int]]
+    ) -> tuple[Probabilities | None, float]:
         batches = [
             self._tracer.start_span(
                 "batch", set_span_in_context(waiting.call), start_time=waiting.left, attributes={"digits.images": count}
@@ -179,7 +174,7 @@ class TracedBatcher(Batcher):
             attributes={"digits.images": len(images)},
             links=[Link(batch.get_span_context()) for batch in others],
         )
-        outcome = super()._timed(images)
+        outcome = super()._timed(images, pieces)
         compute.end()
         for batch in others:
             batch.add_link(compute.get_span_context())
@@ -187,13 +182,13 @@ class TracedBatcher(Batcher):
             batch.end()
         return outcome
 
-    def _leave(self, images: Images, count: int, *, first: bool) -> None:
-        """Some images of a submission leave the queue for the next batch."""
+    def _left(self, images: Images, count: int, *, first: bool) -> tuple[_Waiting, int] | None:
+        """Some images of a submission are in the batch that begins; None if nothing is traced of it."""
         waiting = self._submissions.get(id(images))
-        if waiting is None or self._leaving is None:
-            return
+        if waiting is None:
+            return None
         waiting.left = time_ns()
         if first:
             parent = set_span_in_context(waiting.call)
             self._tracer.start_span("queue", parent, start_time=waiting.submitted).end(waiting.left)
-        self._leaving.append((waiting, count))
+        return waiting, count

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from digits_server.batching import Batcher
+from digits_server.batching import SMALL_IMAGES, Batcher
 from digits_server.costs import BatchCosts
 from digits_server.errors import (
     DeadlineExceeded,
@@ -89,9 +89,9 @@ async def make(observer: Observer, gate: Gate) -> AsyncIterator[Callable[..., Ba
     """Makes batchers and ends them."""
     made: list[Batcher] = []
 
-    def batcher(predict: Callable[[Images], Probabilities] = echo, **bounds: int) -> Batcher:
+    def batcher(predict: Callable[[Images], Probabilities] = echo, inline_size: int = 0, **bounds: int) -> Batcher:
         bounds = {"max_batch_size": 8, "max_queue_size": 200, **bounds}
-        made.append(Batcher(predict, observer, costs(), **bounds))
+        made.append(Batcher(predict, observer, costs(inline_size), **bounds))
         return made[-1]
 
     yield batcher
@@ -153,6 +153,21 @@ def test_every_caller_gets_the_rows_of_its_own_images(sizes: list[int], max_batc
         assert len(observer.waits) == len(sizes)
 
     asyncio.run(scenario())
+
+
+async def test_nobody_small_waits_for_anybody_large(make: Callable[..., Batcher], gate: Gate) -> None:
+    def predict(images: Images) -> Probabilities:
+        return gate(images) if len(images) > SMALL_IMAGES else echo(images)
+
+    batcher = make(predict, inline_size=SMALL_IMAGES, max_batch_size=2 * SMALL_IMAGES)
+    large = asyncio.create_task(batcher.submit(marked(*range(2 * SMALL_IMAGES))))
+    await entered(gate)
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*(batcher.submit(marked(mark)) for mark in range(100)))
+    assert [marks(answer) for answer in answers] == [[mark] for mark in range(100)]
+    assert not large.done()
+    gate.opened.set()
+    assert marks(await large) == list(range(2 * SMALL_IMAGES))
 
 
 async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(

@@ -7,8 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_server.queueing import SMALL_IMAGES, FairQueue, Piece, Submission
+from digits_server.queueing import FairQueue, Piece, Submission
 
+SMALL_IMAGES = 32
 LARGE = 1024
 
 
@@ -18,7 +19,7 @@ def submission(images: int, peer: str = "a") -> Submission:
 
 
 def filled(*submissions: Submission, places: int = 1_000_000) -> FairQueue:
-    queue = FairQueue(places)
+    queue = FairQueue(places, SMALL_IMAGES)
     for each in submissions:
         queue.add(each)
     return queue

@@ -81,6 +81,8 @@ class Deframer:
         """Where the message that starts at `start` ends, once its prefix has come."""
         if len(buffer) - start < PREFIX_BYTES:
             return None
+        compressed: int
+        length: int
         compressed, length = PREFIX.unpack_from(buffer, start)
         if compressed:
             raise BrokenProtocol("a message is marked as compressed, and the call names no grpc-encoding")

@@ -96,8 +96,7 @@ class EnvoyTransport:
             if rpc is None:
                 raise Unimplemented("the method is not known here")
             grpc_wire.check_size(scope["headers"])
-            if b"grpc-encoding" in headers:
-                grpc_wire.check_encoding(headers[b"grpc-encoding"])
+            grpc_wire.check_encoding(headers.get(b"grpc-encoding"))
             seconds = grpc_wire.timeout_seconds(headers.get(b"grpc-timeout"))
         except ServingError as error:
             await replies.fail(error)
