@@ -31,5 +31,4 @@ def test_every_alert_has_a_unit_test() -> None:
 def test_the_scrape_configuration_finds_the_rules() -> None:
     said = promtool("check", "config", PROMETHEUS / "prometheus.yml")
     assert "2 rule files found" in said
-    assert "7 rules found" in said
-    assert "8 rules found" in said
+    assert said.count("8 rules found") == 2

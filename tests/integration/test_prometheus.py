@@ -75,13 +75,14 @@ def test_prometheus_counts_exactly_what_was_sent(
 
 
 def test_the_rules_record_from_a_live_server(
-    stub: PredictionServiceStub, prometheus: PrometheusProcess, test_images: NDArray[np.uint8]
+    server: ServerProcess, stub: PredictionServiceStub, prometheus: PrometheusProcess, test_images: NDArray[np.uint8]
 ) -> None:
     recorded = [rule["name"] for rule in prometheus.rules() if rule["type"] == "recording"]
-    assert len(recorded) == 7
+    assert len(recorded) == 8
 
     def all_recorded() -> bool:
         predict(stub, test_images[:5000])
+        server.get("/v2")
         return all(prometheus_sees(prometheus, name) for name in recorded)
 
     until(all_recorded, "every recording rule has a value")
@@ -92,7 +93,7 @@ def test_the_rules_record_from_a_live_server(
 
 
 def test_the_alerts_ask_for_series_that_a_live_server_has(
-    stub: PredictionServiceStub, prometheus: PrometheusProcess, test_images: NDArray[np.uint8]
+    server: ServerProcess, stub: PredictionServiceStub, prometheus: PrometheusProcess, test_images: NDArray[np.uint8]
 ) -> None:
     alerts = [rule["query"] for rule in prometheus.rules() if rule["type"] == "alerting"]
     wanted = set().union(*map(selectors, alerts))
@@ -101,6 +102,7 @@ def test_the_alerts_ask_for_series_that_a_live_server_has(
 
     def all_there() -> bool:
         predict(stub, test_images[:100])
+        server.get("/v2")
         return all(prometheus.query(selector) for selector in wanted)
 
     until(all_there, "every series that an alert asks for is there")
