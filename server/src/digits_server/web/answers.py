@@ -7,7 +7,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from digits_server.errors import ServingError
-from digits_server.web.errors import CLIENT_GONE, error_response
+from digits_server.web.errors import CLIENT_GONE, error_response, failure_response
 from digits_server.web.routes import Endpoint
 
 HEADERS = {
@@ -38,9 +38,11 @@ def answering_errors(handler: Endpoint) -> Endpoint:
             return await handler(request)
         except ServingError as error:
             response = error_response(error)
-            response.headers.update(UNCACHED)
-            return response
         except ClientDisconnect:
             return Response(status_code=CLIENT_GONE)
+        except Exception as error:  # noqa: BLE001 - it is logged
+            response = failure_response(request, error)
+        response.headers.update(UNCACHED)
+        return response
 
     return answering

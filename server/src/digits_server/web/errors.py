@@ -1,9 +1,12 @@
 """Errors as HTTP answers: the status by the error's type, as with gRPC."""
 
+import logging
 from math import ceil
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from digits_server.calls import REQUEST_ID, sane_id
 from digits_server.errors import (
     DeadlineExceeded,
     InvalidRequest,
@@ -15,6 +18,9 @@ from digits_server.errors import (
     Unavailable,
     Unimplemented,
 )
+from digits_server.web.routes import ROUTE
+
+log = logging.getLogger(__name__)
 
 STATUSES: dict[type[ServingError], int] = {
     InvalidRequest: 400,
@@ -45,3 +51,12 @@ def error_response(error: ServingError) -> JSONResponse:
     if isinstance(error, UNREAD_BODY):
         headers["connection"] = "close"
     return JSONResponse({"error": error.message}, STATUSES.get(type(error), 500), headers)
+
+
+def failure_response(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request on which we have failed. Logs the error under the id that the caller is told."""
+    request_id = request.scope.get(REQUEST_ID) or sane_id(request.headers.get(REQUEST_ID))
+    log.error("%s failed", request.scope.get(ROUTE), exc_info=error, extra={"request_id": request_id})
+    return error_response(
+        ServingError(f"the server failed on this request; its log says why (request id {request_id})")
+    )

@@ -1,7 +1,6 @@
 """The Open Inference Protocol over HTTP: the routes below /v2."""
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +14,13 @@ from digits_server.open_inference import rest
 from digits_server.open_inference.protocol import InferReply, OpenInference
 from digits_server.settings import MODEL_NAME
 from digits_server.web.calls import HttpCall, read_body, while_connected
-from digits_server.web.errors import CLIENT_GONE, error_response
+from digits_server.web.errors import CLIENT_GONE, error_response, failure_response
 from digits_server.web.in_flight import InFlight
 from digits_server.web.routes import Endpoint, counted
 
 MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 
 ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class OpenInferenceRoutes:
         """`endpoint` with its errors as answers, and every answer counted under its path."""
 
         async def answer(request: Request) -> Response:
-            return await _answer(endpoint, request, path)
+            return await _answer(endpoint, request)
 
         return counted(self.metrics, path, answer, *methods)
 
@@ -95,16 +92,15 @@ class OpenInferenceRoutes:
         raise NotFound("the protocol has no such path, or not with this method")
 
 
-async def _answer(endpoint: Endpoint, request: Request, path: str) -> Response:
+async def _answer(endpoint: Endpoint, request: Request) -> Response:
     try:
         return await endpoint(request)
     except ServingError as error:
         return error_response(error)
     except ClientDisconnect:
         return Response(status_code=CLIENT_GONE)
-    except Exception:
-        log.exception("%s failed", path)
-        return error_response(ServingError("the server failed on this request; its log says why"))
+    except Exception as error:  # noqa: BLE001 - it is logged
+        return failure_response(request, error)
 
 
 def _model(request: Request) -> tuple[str, str]:

@@ -22,7 +22,7 @@ class WatchedRequest:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self.headers = Headers(scope=scope)
-        self.request_id = sane_id(self.headers.get(REQUEST_ID))
+        self.request_id = scope[REQUEST_ID] = sane_id(self.headers.get(REQUEST_ID))
         self.span: Any = None
         self.trace_id = trace_of(self.headers.get(TRACEPARENT))
         self.status = 0
