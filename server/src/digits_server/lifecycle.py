@@ -9,7 +9,7 @@ from functools import partial
 from digits_server.background import background_thread, release_memory
 from digits_server.errors import ModelRejected, RepositoryError
 from digits_server.fingerprints import Fingerprint
-from digits_server.proving import ProvenModel, prove
+from digits_server.proving import REST_SECONDS, ProvenModel, prove
 from digits_server.registry import ModelRegistry
 from digits_server.sources import ModelSource
 
@@ -179,8 +179,9 @@ class Lifecycle:
         def fingerprint_and_prove() -> ProvenModel:
             self._tried[version] = self._source.fingerprint(version)  # first: what changes from here on is tried again
             release_memory()  # what versions retired before left behind
-            return prove(self._source, version, self._max_batch_size)
+            return prove(self._source, version, self._max_batch_size, rest=REST_SECONDS if live else 0.0)
 
+        live = bool(self._registry.versions)
         self._registry.loading(version)
         try:
             model = await asyncio.get_running_loop().run_in_executor(self._thread, fingerprint_and_prove)

@@ -18,6 +18,9 @@ class Runtime(Protocol):
     name: str
     """"litert" or "keras"."""
 
+    largest_shape: int
+    """Images of the largest batch it computes in one piece, a power of two."""
+
     def predict(self, images: Images) -> Probabilities:
         """The ten probabilities of each image: uint8[N, 28, 28] → float32[N, 10], N at least 1."""
         ...

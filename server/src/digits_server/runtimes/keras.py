@@ -32,6 +32,7 @@ class KerasRuntime:
     """A Keras classifier of 28 × 28 images into ten classes, compiled into one TensorFlow function per batch shape."""
 
     name = "keras"
+    largest_shape = LARGEST_SHAPE
 
     def __init__(self, path: Path, *, scale: float = 1.0) -> None:
         """Loads `path` in Keras's safe mode, which refuses code in the file.

@@ -21,6 +21,7 @@ class LiteRTRuntime:
     """
 
     name = "litert"
+    largest_shape = LARGEST_SHAPE
 
     def __init__(self, model: bytes) -> None:
         """Loads the flatbuffer `model`; ModelRejected when it may not run here, or takes or gives something else."""
