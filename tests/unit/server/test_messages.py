@@ -1,10 +1,13 @@
 """What is read and written in place is what protobuf would have read and written."""
 
+from random import Random
+
 import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.mutations import mutated
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_server.messages import IN_PLACE_BYTES, Reply, Request, parse_request, serialise_reply
@@ -50,6 +53,24 @@ def test_what_follows_the_pixels_is_read_as_protobuf_reads_it_or_refused_as_it_d
     )
     cut = data.draw(st.sampled_from([0, 1, 2, 100]))
     message = (head + tail)[: -cut or None]
+    try:
+        expected = by_protobuf(message)
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            parse_request(message)
+    else:
+        assert fields(parse_request(message)) == expected
+
+
+@settings(max_examples=1000)
+@given(seed=st.integers(0, 2**64), version=st.sampled_from([0, 1, 300]), probabilities=st.booleans())
+def test_every_damaged_request_is_read_as_protobuf_reads_it_or_refused_as_it_does(
+    seed: int, version: int, probabilities: bool
+) -> None:
+    random = Random(seed)
+    images = random.choice([bytes(784), LARGE, LARGE + bytes(range(128))])
+    whole = PredictRequest(images=images, model_version=version, include_probabilities=probabilities)
+    message = mutated(whole.SerializeToString(), random)
     try:
         expected = by_protobuf(message)
     except DecodeError:

@@ -10,9 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from digits_server.ports import taken
-
-KEEP_ALIVE_SECONDS = 15
-"""Seconds an idle connection stays open: longer than a scraper's usual interval would gain nothing."""
+from digits_server.web.connections import HEADERS_SECONDS, Connection
 
 MAX_REQUEST_BYTES = 16 * 1024
 """Bytes of a request's line and headers."""
@@ -48,7 +46,7 @@ class WebServer:
         self._server = _Server(
             uvicorn.Config(
                 application,
-                http="h11",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -57,7 +55,7 @@ class WebServer:
                 server_header=False,
                 limit_concurrency=max_connections,
                 h11_max_incomplete_event_size=MAX_REQUEST_BYTES,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_keep_alive=HEADERS_SECONDS,
                 timeout_graceful_shutdown=1,
                 ssl_context_factory=(lambda *_: tls) if tls else None,
             )

