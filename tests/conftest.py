@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 from support.servers import SCRIPTS, ServerProcess
 
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 from digits_training.data import read
+
+settings.register_profile("digits", deadline=None)  # no timing is asserted
+settings.load_profile("digits")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

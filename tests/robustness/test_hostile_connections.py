@@ -38,6 +38,7 @@ ATTACKS = {
     "continuations": (500, 10_000),
     "large_headers": (200, 4_000),
     "closed_windows": (200, 1_000),
+    "unfinished_calls": (3_000, 10_000),
     "garbage": (100, 1_000),
 }
 """By name, how often in a short run and in full."""

@@ -203,6 +203,18 @@ def closed_windows(attacker: Attacker, count: int) -> None:
             attacker.sent += 1
 
 
+def unfinished_calls(attacker: Attacker, count: int) -> None:
+    """Calls whose message never comes, as many as there may be on each connection; half have sent its beginning."""
+    headers = call_headers(PREDICT)
+    while attacker.sent < count:
+        connection = attacker.connect()
+        for number in range(min(1000, count - attacker.sent)):
+            with suppress(OSError):
+                begun = frame(DATA, 0, stream(number), CALL[:400]) if number % 2 else b""
+                connection.sendall(frame(HEADERS, END_HEADERS, stream(number), headers) + begun)
+            attacker.sent += 1
+
+
 def garbage(attacker: Attacker, count: int) -> None:
     """Other protocols, and frames that are none."""
     for number in range(count):

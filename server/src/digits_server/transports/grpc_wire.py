@@ -58,6 +58,11 @@ class Deframer:
         self._limit = limit
         self._buffer = bytearray()
 
+    @property
+    def unfinished(self) -> int:
+        """Bytes that are kept of a message that is not whole yet."""
+        return len(self._buffer)
+
     def feed(self, piece: bytes) -> Iterator[memoryview]:
         """The messages that `piece` completes. Raises RequestTooLarge or BrokenProtocol after those before it."""
         buffer = self._buffer

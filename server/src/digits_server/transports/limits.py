@@ -10,6 +10,10 @@ MAX_CONCURRENT_STREAMS = 1024
 MAX_METADATA_BYTES = 16 * 1024
 """Metadata of one call, counted as HTTP/2 does: name, value and 32 bytes for each."""
 
+UNFINISHED_MESSAGES = 32
+"""What may have arrived of messages that are not whole yet, all calls together, in messages of the greatest size. Of
+more, those are given up that began first: who sends what he begins is not among them."""
+
 PING_SECONDS, PONG_SECONDS = 60, 20
 """A connection is asked this often whether anybody is there, and closed when no answer comes."""
 
@@ -35,6 +39,16 @@ class Limits:
     def streams(self) -> int:
         """Calls of one connection at once: it leaves room for others; its further ones wait on the caller's side."""
         return max(1, min(MAX_CONCURRENT_STREAMS, self.calls // 2))
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """Bytes of messages that are not whole yet."""
+        return UNFINISHED_MESSAGES * self.message_bytes
+
+    @property
+    def unfinished_calls(self) -> int:
+        """Calls whose only message is not whole yet: they leave room for those that are."""
+        return max(1, self.calls // 2)
 
 
 def limits(settings: Settings) -> Limits:

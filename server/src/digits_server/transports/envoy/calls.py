@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 from digits_server.errors import DeadlineExceeded, ServingError, Unavailable
+from digits_server.transports.limits import Limits
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -22,7 +23,7 @@ class Call:
 
     __slots__ = (
         *("_headers", "_looking", "_next_look", "_pause", "_receive", "_task"),
-        *("cut", "deadline", "ended", "peer", "reading"),
+        *("cut", "deadline", "ended", "held", "peer", "reading", "unfinished"),
     )
 
     def __init__(
@@ -33,6 +34,10 @@ class Call:
         self._headers = headers
         self.reading = True
         """Whether the handler itself awaits what the caller sends, and so hears when it leaves."""
+        self.unfinished = False
+        """Whether its only message has not come yet."""
+        self.held = 0
+        """Bytes of a message that is not whole yet."""
         self.cut = False
         self.ended: ServingError | None = None
         self._receive = receive
@@ -74,8 +79,11 @@ class Call:
 class Calls:
     """All of them. Lives on the event loop; one timer looks after them together, so that none needs its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._calls: dict[Call, None] = {}
+        self._most_unfinished = limits.unfinished_calls
+        self._most_held = limits.unfinished_bytes
+        self._held = 0
         self._ticking = False
         self._loop = asyncio.get_running_loop()
         self.arrived = 0
@@ -97,6 +105,17 @@ class Calls:
 
     def leave(self, call: Call) -> None:
         del self._calls[call]
+        self._held -= call.held
+
+    def holds(self, call: Call, size: int) -> None:
+        """`call` keeps `size` bytes of a message that is not whole. Of too much the oldest such calls are given up."""
+        self._held += size - call.held
+        call.held = size
+        for other in list(self._calls) if self._held > self._most_held else ():
+            if other.held:
+                self._give_up(other)
+            if self._held <= self._most_held:
+                return
 
     def end_all(self) -> None:
         for call in list(self._calls):
@@ -107,5 +126,15 @@ class Calls:
         if self._ticking:
             self._loop.call_later(TICK_SECONDS, self._tick)
             now = self._loop.time()
-            for call in list(self._calls):
+            calls = list(self._calls)
+            for call in calls:
                 call.look(now)
+            if len(calls) > self._most_unfinished:
+                unfinished = [call for call in calls if call.unfinished and not call.cut]
+                for call in unfinished[: max(0, len(unfinished) - self._most_unfinished)]:
+                    self._give_up(call)
+
+    def _give_up(self, call: Call) -> None:
+        self._held -= call.held
+        call.held = 0
+        call.end(Unavailable("the message took too long to arrive: others wait"))

@@ -22,6 +22,7 @@ from digits_server.tls import Identity
 from digits_server.transports.envoy.launch import ADMIN, FOLDER, HELD_SOCKET
 from digits_server.transports.envoy.secrets import Secrets
 from digits_server.transports.envoy.transport import EnvoyTransport
+from digits_server.transports.limits import limits
 from digits_server.workers.role import Role, own_role
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Application:
             rpcs,
             socket.socket(fileno=int(os.environ[HELD_SOCKET])),
             folder / ADMIN,
-            max_message_bytes=self._settings.max_message_bytes,
+            limits=limits(self._settings),
             secrets=secrets,
         )
         return self._transport

@@ -14,6 +14,7 @@ from digits_server.transports.envoy.admin import Admin
 from digits_server.transports.envoy.calls import Call, Calls, Receive
 from digits_server.transports.envoy.secrets import Secrets
 from digits_server.transports.grpc_wire import CONTENT_TYPE, Deframer, framed, only_message
+from digits_server.transports.limits import Limits
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -53,7 +54,7 @@ class EnvoyTransport:
         held: socket.socket,
         admin: Path,
         *,
-        max_message_bytes: int,
+        limits: Limits,
         secrets: Secrets | None = None,
     ) -> None:
         self.port = held.getsockname()[1]
@@ -61,8 +62,8 @@ class EnvoyTransport:
         self.may_listen = asyncio.Event()
         """Set when Envoy may go on with its start, which waits for it."""
         self._rpcs = {f"/{rpc.service}/{rpc.method}": rpc for rpc in rpcs}
-        self._limit = max_message_bytes
-        self._calls = Calls()
+        self._limit = limits.message_bytes
+        self._calls = Calls(limits)
         self._admin_path = admin
         self._secrets = secrets
 
@@ -121,6 +122,7 @@ class EnvoyTransport:
 
     async def _only_message(self, call: Call, receive: Receive) -> memoryview:
         """The message of a call that has one."""
+        call.unfinished = True
         event = await receive()
         data = only_message(event.get("body", b""), self._limit)
         if data is None:  # it comes in pieces, or something is wrong with it
@@ -128,7 +130,8 @@ class EnvoyTransport:
                 data = await anext(messages, None)
             if data is None:
                 raise InvalidRequest("the call ended before its message")
-        call.reading = False
+            self._calls.holds(call, 0)
+        call.reading = call.unfinished = False
         return data
 
     async def _stream(self, rpc: StreamRpc, call: Call, receive: Receive, replies: "Replies") -> None:
@@ -148,6 +151,7 @@ class EnvoyTransport:
         while event["type"] == "http.request":
             for message in deframer.feed(event["body"]):
                 yield message
+            self._calls.holds(call, deframer.unfinished)
             if not event["more_body"]:
                 deframer.close()
                 call.reading = False

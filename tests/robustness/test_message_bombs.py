@@ -1,0 +1,136 @@
+"""Messages made to fill the memory: too large, larger than they look, or never finished."""
+
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+
+import pytest
+from h2.exceptions import StreamClosedError
+from support.http2 import GRPC, Http2, framed
+from support.records import Record
+from support.rpc import refusal
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.usage import Usage
+from support.witness import GrpcWitness
+
+from digits.v1.prediction_pb2 import PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+pytestmark = OVER_BOTH_TRANSPORTS
+
+PREDICT = "/digits.v1.PredictionService/Predict"
+MIB = 1024 * 1024
+LIMIT = 4 * MIB
+"""Bytes of one message, by default."""
+
+OK, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 0, 8, 12
+AT_ONCE = 20
+PIECE = 16_384
+MOST_MEMORY = 100.0
+"""MiB that the server may grow by refusing."""
+
+UNFINISHED, UNFINISHED_IN_FULL = 48, 160
+"""Connections that each send all of a message but its last byte, and stop."""
+
+MOST_UNFINISHED = {"grpcio": 160 * 4 * 2 + MOST_MEMORY, "envoy": 128 * 2 + MOST_MEMORY}
+"""MiB for all of them. Over Envoy that is 32 messages and their copies, whoever sends them; grpcio has no bound for all
+connections together."""
+
+
+@pytest.fixture
+def usage(server: ServerProcess) -> Usage:
+    found = Usage(server.process.pid)
+    found.forget_peak()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def a_good_caller_is_served(server: ServerProcess) -> Iterator[None]:
+    with GrpcWitness(server.target) as witness:
+        witness.wait_for_more(10)
+        yield
+        witness.wait_for_more(10)
+    assert witness.failures == []
+
+
+def test_one_byte_more_than_the_limit_is_refused(server: ServerProcess) -> None:
+    overhead = PredictRequest(images=bytes(LIMIT)).ByteSize() - LIMIT
+    with server.channel() as channel:
+        stub = PredictionServiceStub(channel)
+        within = refusal(lambda: stub.Predict(PredictRequest(images=bytes(LIMIT - overhead))))
+        over = refusal(lambda: stub.Predict(PredictRequest(images=bytes(LIMIT - overhead + 1))))
+    assert within[0] == "INVALID_ARGUMENT"  # no whole number of images, but read
+    assert over[0] == "RESOURCE_EXHAUSTED"
+
+
+def dribbled(target: str) -> int:
+    """The status of a call that declares 1 GiB and sends it byte by byte, until it is told to stop."""
+    with Http2(target) as wire:
+        stream = wire.begin(PREDICT, GRPC)
+        for byte in b"\0" + (1024 * MIB).to_bytes(4, "big"):
+            wire.send(stream, bytes([byte]))
+        return wire.reply(stream).status
+
+
+def bombed(target: str, bomb: bytes) -> int:
+    """The status of a call whose one message inflates a thousandfold."""
+    with Http2(target) as wire:
+        stream = wire.begin(PREDICT, GRPC | {"grpc-encoding": "deflate"})
+        body = framed(bomb, compressed=1)
+        with suppress(StreamClosedError):  # it was refused before its end
+            for start in range(0, len(body), PIECE):
+                wire.send(stream, body[start : start + PIECE], end=start + PIECE >= len(body))
+        return wire.reply(stream).status
+
+
+def test_a_gibibyte_declared_and_dribbled_is_refused_by_its_prefix(
+    server: ServerProcess, usage: Usage, record: Record
+) -> None:
+    before = usage.resident
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        statuses = Counter(pool.map(dribbled, [server.target] * AT_ONCE))
+    grown = max(0.0, usage.peak - before)
+    record(f"1 GiB declared and dribbled, {AT_ONCE} at once: memory", f"+ {grown:.0f} MiB", met=grown <= MOST_MEMORY)
+    assert statuses == {RESOURCE_EXHAUSTED: AT_ONCE}
+    assert grown <= MOST_MEMORY
+
+
+def test_bombs_are_not_inflated(server: ServerProcess, usage: Usage, record: Record, full: bool) -> None:
+    inflated = (1000 if full else 100) * MIB
+    packer = zlib.compressobj(9)
+    bomb = b"".join(packer.compress(bytes(MIB)) for _ in range(inflated // MIB)) + packer.flush()
+    assert inflated / len(bomb) > 900
+    before = usage.resident
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        statuses = Counter(pool.map(bombed, [server.target] * AT_ONCE, [bomb] * AT_ONCE))
+    grown = max(0.0, usage.peak - before)
+    promise = f"{AT_ONCE} bombs of {len(bomb) / MIB:.1f} MiB for {inflated // MIB:,} MiB at once: memory"
+    record(promise, f"+ {grown:.0f} MiB", met=grown <= MOST_MEMORY)
+    assert statuses == {UNIMPLEMENTED: AT_ONCE}
+    assert grown <= MOST_MEMORY
+
+
+def test_messages_that_are_never_finished_take_bounded_memory(
+    server: ServerProcess, transport: str, usage: Usage, record: Record, full: bool
+) -> None:
+    count = UNFINISHED_IN_FULL if full else UNFINISHED
+    before = usage.resident
+    body = framed(bytes(LIMIT))[:-1]
+    with ExitStack() as open_ones:
+        for _ in range(count):
+            wire = open_ones.enter_context(Http2(server.target))
+            stream = wire.begin(PREDICT, GRPC)
+            for start in range(0, len(body), PIECE):
+                wire.send(stream, body[start : start + PIECE])
+        with GrpcWitness(server.target) as witness:
+            witness.wait_for_more(10)
+        with server.channel() as channel:
+            large = PredictRequest(images=bytes(784 * 5000))
+            assert len(PredictionServiceStub(channel).Predict(large, timeout=30).digits) == 5000
+        assert witness.failures == []
+        grown = usage.peak - before
+    promise = f"{count} messages of 4 MiB never finished: memory"
+    record(promise, f"+ {grown:.0f} MiB", met=grown <= MOST_UNFINISHED["envoy"])
+    assert grown <= MOST_UNFINISHED[transport]
