@@ -61,6 +61,14 @@ def _insert_a_varint(data: bytes, random: Random) -> bytes:
     return data[:at] + random.choice(VARINTS) + data[at:]
 
 
+def _pad_a_varint(data: bytes, random: Random) -> bytes:
+    """A number written with zeros in front, as long as it likes."""
+    at = _place(data, random)
+    if at >= len(data) or data[at] > 0x7F:
+        return data
+    return data[:at] + bytes([data[at] | 0x80]) + b"\x80" * random.randrange(9) + b"\0" + data[at + 1 :]
+
+
 def _append_a_field(data: bytes, random: Random) -> bytes:
     """A known or unknown one, of any wire type, with a value that may be cut off."""
     tag = bytes([random.randrange(1, 16) << 3 | random.randrange(8)])
@@ -91,6 +99,7 @@ CHANGES = [
     _repeat,
     _repeat_a_part,
     _insert_a_varint,
+    _pad_a_varint,
     _append_a_field,
     _nest,
     _open_groups,

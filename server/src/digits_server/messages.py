@@ -36,6 +36,9 @@ IN_PLACE_BYTES = 8 * 1024
 LONGEST_VARINT = 9
 """Bytes of a varint read here; the only longer ones are negative numbers."""
 
+LONGEST_LENGTH = 5
+"""Bytes of a length, even one written with zeros in front: of more, protobuf refuses the message."""
+
 
 class Request(NamedTuple):
     """A PredictRequest, field by field. `images` may be a view into the message it came in."""
@@ -105,6 +108,8 @@ def _read_in_place(data: memoryview) -> Request | None:
     if data[0] != IMAGES:
         return None
     length, position = _read_varint(data, 1)
+    if position > 1 + LONGEST_LENGTH:
+        return None
     end = position + length
     if end > len(data):
         return None

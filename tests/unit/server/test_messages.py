@@ -80,6 +80,20 @@ def test_every_damaged_request_is_read_as_protobuf_reads_it_or_refused_as_it_doe
         assert fields(parse_request(message)) == expected
 
 
+@pytest.mark.parametrize("zeros", range(9))
+def test_a_length_with_zeros_in_front_is_read_as_protobuf_reads_it_or_refused_as_it_does(zeros: int) -> None:
+    length = bytes([len(LARGE) & 127 | 128, len(LARGE) >> 7 | (128 if zeros else 0)])
+    padded = length + b"\x80" * (zeros - 1) + b"\x00" * min(zeros, 1)
+    message = b"\x0a" + padded + LARGE
+    try:
+        expected = by_protobuf(message)
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            parse_request(message)
+    else:
+        assert fields(parse_request(message)) == expected
+
+
 def test_the_pixels_of_a_large_request_are_not_copied() -> None:
     message = bytearray(PredictRequest(images=LARGE, model_version=3).SerializeToString())
     images = parse_request(memoryview(message)).images
