@@ -12,7 +12,7 @@ INFERENCE_CLIENTS := $(VENV)/inference_clients
 SOURCES := proto/generate.py training server client tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients run demo test robust test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
+.PHONY: help install inference-clients tools run demo test robust test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -32,13 +32,16 @@ $(INFERENCE_CLIENTS)/installed: requirements/inference_clients.txt
 	$(INFERENCE_CLIENTS)/bin/python -m pip install --quiet --require-hashes --requirement $<
 	touch $@
 
+tools: install  ## what the tests run beside Python, from Debian: Prometheus, Chromium, Node, Go, Java
+	tests/tools.sh
+
 run: install  ## train if no model is published, serve it, classify the test set, keep serving
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY)
 
 demo: install  ## the same, then exit
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) --exit
 
-test: install inference-clients  ## every test
+test: install inference-clients tools  ## every test
 	$(BIN)/python -m pytest
 
 robust: install  ## the tests of robustness in full length; rewrites the figures in tests/robustness/README.md
@@ -68,7 +71,7 @@ check: install  ## format, lint, security, types, stubs
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python deploy/grafana/dashboard.py --check
 	$(BIN)/hadolint training/Dockerfile server/Dockerfile tests/compose/*.Dockerfile
-	$(BIN)/shellcheck .ci/run
+	$(BIN)/shellcheck .ci/run tests/tools.sh
 	$(BIN)/yamllint --strict docker-compose.yml deploy tests/compose
 
 audit: install  ## known vulnerabilities in what is locked; needs the advisories of the public package index

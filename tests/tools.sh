@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# What the tests run beside Python, from Debian's packages: nothing where all of it is there, else installed as root.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+packages=()
+# The Envoy transport runs Python inside Envoy and needs Python's shared library, which Debian packages apart.
+if ! .venv/bin/python -c 'import sys, find_libpython as f; sys.exit(f.find_libpython() is None)'; then
+  packages+=("$(.venv/bin/python -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])')")
+fi
+# A real Prometheus scrapes the server, and promtool checks the rules.
+{ command -v prometheus && command -v promtool; } >/dev/null || packages+=(prometheus)
+# An example of the documentation calls the server with curl.
+command -v curl >/dev/null || packages+=(curl)
+# Another is in Node.
+{ command -v node && command -v npm; } >/dev/null || packages+=(nodejs npm)
+# Others are in Go and Java, built of Debian's packages alone.
+command -v go >/dev/null || packages+=(golang-go)
+command -v javac >/dev/null || packages+=(default-jdk-headless)
+libraries=(
+  golang-google-grpc-dev golang-github-golang-protobuf-1-5-dev protoc-gen-go-1-5 protoc-gen-go-grpc
+  libgrpc-java libnetty-java libguava-java libperfmark-java libprotobuf-java libgeronimo-annotation-1.3-spec-java
+  protobuf-compiler protobuf-compiler-grpc-java-plugin
+)
+for library in "${libraries[@]}"; do
+  dpkg -s "$library" >/dev/null 2>&1 || packages+=("$library")
+done
+# The page is tested in a real browser.
+command -v chromium >/dev/null || packages+=(chromium)
+if ((${#packages[@]} == 0)); then
+  exit
+fi
+if ((EUID)) || ! command -v apt-get >/dev/null; then
+  echo "the tests need these packages of Debian, and only root can install them: ${packages[*]}" >&2
+  exit 1
+fi
+apt-get update -qq
+apt-get install -y -qq "${packages[@]}"
