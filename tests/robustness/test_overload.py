@@ -119,6 +119,12 @@ def computed_in_vain(server: ServerProcess) -> float:
     return samples["digits_batch_size_sum", frozenset()] - answered
 
 
+def cpu_seconds(server: ServerProcess) -> float:
+    """What the server's process has used: user and system time, the 14th and 15th fields of proc(5)'s stat."""
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_more_calls_than_can_be_answered_leave_the_server_answering(
     server: ServerProcess, lengths: Lengths, full: bool, record: Record
 ) -> None:
@@ -126,9 +132,11 @@ def test_more_calls_than_can_be_answered_leave_the_server_answering(
     record("capacity C: calls a second, one image each", f"{most:,.0f}")
     goodputs = {}
     for times, promised in ((2, 0.9), (5, 0.8)):
-        vain = computed_in_vain(server)
+        vain, cpu, begun = computed_in_vain(server), cpu_seconds(server), monotonic()
         with watched(server) as queue:
             outcomes = offered(offer(server, times * most, lengths.overload))
+        share = (cpu_seconds(server) - cpu) / (monotonic() - begun)
+        record(f"at {times} C: what the server had of its core; the rest went to others", f"{share:.0%}")
         answered, refused = outcomes.having(OK), outcomes.status != OK
         assert set(outcomes.status) <= {OK, DEADLINE_EXCEEDED, *REFUSED}
         assert not np.isnan(outcomes.having(RESOURCE_EXHAUSTED).pushback).any()

@@ -129,10 +129,6 @@ class Connection:
     """One connection, and its calls by the number of their streams."""
 
     def __init__(self, offer: Offer, rows: NDArray[np.float64]) -> None:
-        host, _, port = offer.target.rpartition(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=30)
-        self.socket.setblocking(False)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         pixels = bytes(784 * offer.images)
         message = b"\x0a" + varint(len(pixels)) + pixels
         self._body = b"\0" + len(message).to_bytes(4, "big") + message
@@ -148,11 +144,19 @@ class Connection:
         self._headers = b"".join(literal(*field) for field in fields.items())
         self._rows = rows
         self._deadline = offer.deadline
+        self._target = offer.target
+        self._held: deque[int] = deque()
+        self._calls: dict[int, int] = {}
+        self._connect()
+
+    def _connect(self) -> None:
+        host, _, port = self._target.rpartition(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=30)
+        self.socket.setblocking(False)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._window = WINDOW
         self._most = 100
         self._stream = 1
-        self._held: deque[int] = deque()
-        self._calls: dict[int, int] = {}
         self._decoder = Decoder()
         self._decoder.header_table_size = 0
         self._statuses: dict[bytes, dict[str, str]] = {}
@@ -161,7 +165,6 @@ class Connection:
         no_limits += INITIAL_WINDOW_SIZE.to_bytes(2, "big") + (2**31 - 1).to_bytes(4, "big")
         self._out = bytearray(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, no_limits))
         self._out += frame(WINDOW_UPDATE, 0, 0, (2**31 - 1 - WINDOW).to_bytes(4, "big"))
-        self._closed = False
 
     def __len__(self) -> int:
         """Calls without an outcome."""
@@ -173,15 +176,15 @@ class Connection:
     def write(self, now: float) -> None:
         """Sends what may be sent, and gives up what is too late."""
         self._give_up(now)
-        while self._held and self._may_send(now):
+        while self._held and self._may_send():
             self._begin(self._held.popleft(), now)
-        if self._out and not self._closed:
+        if self._out:
             try:
                 del self._out[: self.socket.send(self._out)]
             except BlockingIOError:
                 pass
             except OSError:
-                self._lost(now)
+                pass  # `read` will find the connection lost
 
     def _give_up(self, now: float) -> None:
         """Resets the calls whose deadline has passed; both those sent and those held are in the order of theirs."""
@@ -196,11 +199,8 @@ class Connection:
         while self._held and self._rows[self._held[0], 0] <= late:
             self._end(self._held.popleft(), now, DEADLINE_EXCEEDED)
 
-    def _may_send(self, now: float) -> bool:
-        if self._closed:
-            while self._held:
-                self._end(self._held.popleft(), now, UNAVAILABLE)
-        return not self._closed and len(self._body) <= self._window and len(self._calls) < self._most
+    def _may_send(self) -> bool:
+        return len(self._body) <= self._window and len(self._calls) < self._most
 
     def _begin(self, row: int, now: float) -> None:
         self._rows[row, 1] = now - self._rows[row, 0]
@@ -257,10 +257,12 @@ class Connection:
             self._out += frame(kind, ACK, 0, payload if kind == PING else b"")
 
     def _lost(self, now: float) -> None:
-        self._closed = True
+        """Ends what was under way, and connects anew, as gRPC does."""
         for row in self._calls.values():
             self._end(row, now, UNAVAILABLE)
         self._calls.clear()
+        self.socket.close()
+        self._connect()
 
     def _end(self, row: int, now: float, status: int) -> None:
         self._rows[row, 2] = now - self._rows[row, 0]
@@ -294,6 +296,9 @@ def run(offer: Offer) -> NDArray[np.float64]:
                 connection.write(now)
             for key, _ in selector.select(0):
                 key.data.read(perf_counter() - begin)
+                if key.data.socket is not key.fileobj:
+                    selector.unregister(key.fileobj)
+                    selector.register(key.data.socket, selectors.EVENT_READ, key.data)
             if sent < len(schedule) and schedule[sent] > now + SPIN_SECONDS:
                 sleep(SPIN_SECONDS / 4)
     for connection in connections:
