@@ -105,7 +105,7 @@ def _options(limits: Limits, *, shared: bool) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_concurrent_streams", limits.streams),
-        # Python takes calls one by one. Refusing there costs as much as answering; grpcio's core does it for a tenth.
+        # Refusing a call in Python costs most of what answering does, so grpcio's core is to refuse what is too much.
         ("grpc.server.max_pending_requests", limits.calls),
         ("grpc.server.max_pending_requests_hard_limit", limits.calls),
         ("grpc.max_allowed_incoming_connections", limits.connections),

@@ -1,7 +1,7 @@
 """What Envoy refuses by itself, before Python hears of it: unary predictions beyond a number under way at once.
 
 Refused in Python, a call costs most of what an answer costs, so that a few times more calls than can be answered would
-leave no time to answer any. Envoy's adaptive concurrency filter does it for a fraction; here it adapts nothing.
+leave no time to answer any. Envoy's adaptive concurrency filter needs no Python; here it adapts nothing.
 """
 
 from typing import Any
