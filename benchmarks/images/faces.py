@@ -9,7 +9,9 @@ DEBIAN = Path("/usr/share/fonts")
 PACKAGES = (
     "fonts-breip fonts-bwht fonts-comic-neue fonts-dancingscript fonts-dkg-handwriting fonts-ebgaramond"
     " fonts-ecolier-court fonts-femkeklaver fonts-hack fonts-humor-sans fonts-klee fonts-kristi fonts-lato"
-    " fonts-liberation"
+    " fonts-liberation fonts-kaushanscript fonts-leckerli-one fonts-rufscript fonts-sjfonts fonts-tomsontalks"
+    " fonts-kiloji fonts-seto fonts-yusei-magic fonts-lobster fonts-havana fonts-roboto-unhinted fonts-open-sans"
+    " fonts-urw-base35 fonts-jetbrains-mono"
 )
 """What `apt-get install` needs to be told for every face below."""
 
@@ -23,12 +25,17 @@ class Faces:
 
 
 def all_faces() -> list[Faces]:
-    """Handwriting and print; FileNotFoundError names the Debian packages when a face is missing."""
+    """Handwriting and print; no constant was chosen by looking at those held out.
+
+    FileNotFoundError names the Debian packages when a face is missing.
+    """
     groups = [
         Faces("handwriting fonts", _debian(HANDWRITING)),
         Faces("print, upright", [*_matplotlib(MATPLOTLIB_UPRIGHT), *_debian(UPRIGHT)]),
         Faces("print, slanted", [*_matplotlib(MATPLOTLIB_SLANTED), *_debian(SLANTED)]),
         Faces("print, hairline and black", _debian(EXTREME)),
+        Faces("handwriting fonts, held out", _debian(HELD_OUT_HANDWRITING)),
+        Faces("print, held out", _debian(HELD_OUT_PRINT)),
     ]
     missing = [file.name for group in groups for file in group.files if not file.exists()]
     if missing:
@@ -73,4 +80,21 @@ EXTREME = """
     truetype/lato/Lato-Hairline.ttf truetype/lato/Lato-HairlineItalic.ttf truetype/lato/Lato-Thin.ttf
     truetype/lato/Lato-Heavy.ttf truetype/lato/Lato-Black.ttf truetype/lato/Lato-BlackItalic.ttf
     truetype/liberation/LiberationSansNarrow-Bold.ttf
+"""
+HELD_OUT_HANDWRITING = """
+    opentype/kaushanscript/KaushanScript-Regular.otf truetype/leckerli-one/LeckerliOne-Regular.ttf
+    truetype/rufscript/Rufscript010.ttf truetype/sjfonts/Delphine.ttf truetype/sjfonts/SteveHand.ttf
+    truetype/tomsontalks/TomsonTalks.ttf truetype/kiloji/kiloji.ttf truetype/kiloji/kiloji_b.ttf
+    truetype/seto/setofont.ttf truetype/yusei-magic/YuseiMagic-Regular.ttf opentype/lobster/lobster.otf
+    opentype/havana/Havana-Regular.otf opentype/urw-base35/Z003-MediumItalic.otf
+"""
+HELD_OUT_PRINT = """
+    truetype/roboto/unhinted/RobotoTTF/Roboto-Regular.ttf truetype/roboto/unhinted/RobotoTTF/Roboto-Thin.ttf
+    truetype/roboto/unhinted/RobotoTTF/Roboto-BlackItalic.ttf truetype/open-sans/OpenSans-Regular.ttf
+    truetype/open-sans/OpenSans-CondLight.ttf truetype/open-sans/OpenSans-ExtraBold.ttf
+    truetype/jetbrains-mono/JetBrainsMono-Regular.ttf truetype/jetbrains-mono/JetBrainsMono-ThinItalic.ttf
+    opentype/urw-base35/C059-Roman.otf opentype/urw-base35/C059-BdIta.otf
+    opentype/urw-base35/NimbusMonoPS-Regular.otf opentype/urw-base35/NimbusRoman-Italic.otf
+    opentype/urw-base35/NimbusSansNarrow-Bold.otf opentype/urw-base35/P052-Roman.otf
+    opentype/urw-base35/URWBookman-Demi.otf opentype/urw-base35/URWGothic-Book.otf
 """

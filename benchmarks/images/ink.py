@@ -11,6 +11,15 @@ Ink = NDArray[np.float32]
 FINENESS = 4
 """Strokes are made lighter and heavier on a grid this many times finer than the set's."""
 
+MIDDLE = 110
+"""The level, of 255, that parts the set's ink from its paper."""
+
+HOLLOW = 40
+"""Levels by which a loop's hollow is lighter than its strokes at least."""
+
+LOOP = 13
+"""Pixels of the fine grid across the widest hollow that is looked for."""
+
 SMOOTHING = 2
 """Ink is drawn this many times larger and then reduced, which gives its edges their grey."""
 
@@ -20,8 +29,7 @@ def pen(digit: NDArray[np.uint8], side: int, weight: int = 0) -> Ink:
 
     `weight` makes its strokes thicker, in quarters of the set's pixels on either side.
     """
-    large = Image.fromarray(digit).resize((28 * FINENESS,) * 2, Image.Resampling.BICUBIC)
-    mask = large.filter(ImageFilter.GaussianBlur(0.4 * FINENESS)).point(lambda value: 255 if value > 110 else 0)
+    mask = _fine(digit).point(lambda value: 255 if value > MIDDLE else 0)
     for _ in range(weight):
         mask = mask.filter(ImageFilter.MaxFilter(3))
     return _drawn(mask, side)
@@ -29,10 +37,40 @@ def pen(digit: NDArray[np.uint8], side: int, weight: int = 0) -> Ink:
 
 def hairline(digit: NDArray[np.uint8], side: int) -> Ink:
     """The same with strokes as thin as they get without breaking: about a fiftieth of its height."""
-    large = Image.fromarray(digit).resize((28 * FINENESS,) * 2, Image.Resampling.BICUBIC)
-    mask = np.asarray(large.filter(ImageFilter.GaussianBlur(0.4 * FINENESS))) > 110
-    line = Image.fromarray(thinned(mask)).convert("L").filter(ImageFilter.MaxFilter(3))
+    return _drawn(_middle_line(digit).filter(ImageFilter.MaxFilter(3)), side)
+
+
+def retraced(digit: NDArray[np.uint8], side: int) -> Ink:
+    """The same middle line of the strokes, but drawn as wide as the set's pens did: three of its pixels."""
+    line = _middle_line(digit)
+    for size in (5, 5, 3):  # rounder than one square of 11
+        line = line.filter(ImageFilter.MaxFilter(size)).filter(ImageFilter.ModeFilter(3))
     return _drawn(line, side)
+
+
+def as_pixels(ink: Ink) -> NDArray[np.uint8]:
+    """Ink of the set's frame, straight to the set's form: uint8[28, 28]."""
+    reduced = np.asarray(Image.fromarray(ink).resize((28, 28), Image.Resampling.BOX))
+    pixels: NDArray[np.uint8] = np.rint(reduced * 255).astype(np.uint8)
+    return pixels
+
+
+def _fine(digit: NDArray[np.uint8]) -> Image.Image:
+    large = Image.fromarray(digit).resize((28 * FINENESS,) * 2, Image.Resampling.BICUBIC)
+    return large.filter(ImageFilter.GaussianBlur(0.4 * FINENESS))
+
+
+def _middle_line(digit: NDArray[np.uint8]) -> Image.Image:
+    """The middle line of a digit's strokes, one pixel wide on the fine grid.
+
+    What is a little lighter than the ink around it is a loop's hollow, nearly filled: without it an 8 would lose its
+    loops and be one no more.
+    """
+    fine = _fine(digit)
+    filled = fine.filter(ImageFilter.MaxFilter(LOOP)).filter(ImageFilter.MinFilter(LOOP))
+    values = np.asarray(fine, np.int16)
+    strokes = (values > MIDDLE) & (np.asarray(filled, np.int16) - values < HOLLOW)
+    return Image.fromarray(thinned(strokes)).convert("L")
 
 
 def thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

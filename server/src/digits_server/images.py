@@ -13,6 +13,7 @@ from digits_server.pictures import Ink, Picture
 from digits_server.pictures.digit import digit_in
 from digits_server.pictures.files import picture_in
 from digits_server.pictures.ink import ink_on
+from digits_server.pictures.margin import with_margin
 from digits_server.pictures.strokes import as_penned
 from digits_server.runtimes import Images
 
@@ -52,7 +53,7 @@ def normalise(picture: Picture, name: str = "image") -> Images:
         paper = int(np.median(edge))
         if paper in (0, 255):
             return grey if paper == 0 else 255 - grey
-    return _centred(_reduced(as_penned(digit_in(ink_on(picture), name), DIGIT_SIDE)))
+    return _centred(_reduced(as_penned(digit_in(ink_on(with_margin(picture)), name), DIGIT_SIDE)))
 
 
 def _reduced(digit: Ink) -> Ink:

@@ -102,10 +102,19 @@ def test_ink_of_any_colour_on_nothing_is_ink(colour: tuple[int, int, int]) -> No
     assert alike(from_file(file.getvalue(), "file", SIDE * SIDE), REFERENCE)
 
 
-@pytest.mark.parametrize("width", [3, 34])
+@pytest.mark.parametrize("width", [3, 8, 14, 22, 34])
 def test_hairlines_and_bold_strokes_come_to_a_pen_s_weight(width: int) -> None:
     penned = as_penned(digit_in(ink_on(np.asarray(seven(plain(), width=width))), "image"), 20)
-    assert 1.5 <= stroke_width(np.pad(penned, 4)) / 4 <= 4.5
+    assert stroke_width(np.pad(penned, 4)) / 4 == pytest.approx(3, abs=0.7)
+
+
+def test_a_digit_in_pieces_is_followed_from_piece_to_piece() -> None:
+    page = plain()
+    draw = ImageDraw.Draw(page)
+    for top, bottom in [(145, 165), (100, 140), (20, 95)]:  # a 1 whose pen skipped twice
+        draw.line([(100, top), (100, bottom)], fill=(30, 30, 60), width=14)
+    cut = digit_in(ink_on(np.asarray(page)), "image")
+    assert cut.shape[0] == pytest.approx(145, abs=4)
 
 
 def test_the_width_of_a_stroke_is_measured_in_any_direction() -> None:

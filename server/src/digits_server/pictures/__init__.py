@@ -1,6 +1,7 @@
 """Pictures of one digit, as people take them, to ink: decoded, freed of paper and dirt, in strokes of a pen's weight.
 
-file ──files──▶ picture ──ink──▶ ink of the whole page ──digit──▶ the digit's alone ──strokes──▶ the same, as a pen's
+file ──files──▶ picture ──margin──▶ one with paper around its digit ──ink──▶ ink of the whole page ──digit──▶ the
+digit's alone ──strokes──▶ the same, as a pen's
 """
 
 import numpy as np

@@ -13,11 +13,11 @@ SMALL_SIDE = 160
 LEAST_CONTRAST = 16
 """Grey levels between paper and ink, of 255, below which there is no digit to see."""
 
-LEAST_SHARE = 0.06
+LEAST_SHARE = 0.03
 """Share of the largest piece's ink below which another one is a speck."""
 
-REACH = 0.35
-"""How far from the main piece, as a share of its side, another one may lie and still be a part of the digit."""
+REACH = 0.45
+"""How far from a part of the digit, as a share of its main piece's side, another one may lie and still be a part."""
 
 MARGIN = 0.1
 """Share of the page, on each side, in which frames and shadows of the edge lie."""
@@ -69,16 +69,20 @@ def _parts(labels: Labels, ink: Ink) -> list[int]:
     while framed := [piece for piece in inner if _frames(labels, main, boxes[main], boxes[piece])]:
         main = max(framed, key=lambda piece: float(shares[piece]))
     reach = REACH * boxes[main].side
-    return [
-        piece
-        for piece, box in inner.items()
-        if piece == main
-        or (
-            shares[piece] > LEAST_SHARE * shares[main]
-            and box.meets(boxes[main], reach)
+    parts: list[int] = []
+    found = [main]
+    while found:
+        parts += found
+        found = [
+            piece
+            for piece, box in inner.items()
+            if piece not in parts
+            and shares[piece] > LEAST_SHARE * shares[main]
+            and any(box.meets(boxes[part], reach) for part in parts)
             and box.within(boxes[main], boxes[main].side)
-        )
-    ]
+            and not _frames(labels, piece, box, boxes[main])
+        ]
+    return parts
 
 
 def _marginal(piece: Mask) -> bool:

@@ -100,10 +100,17 @@ def _colour(off: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _shade(ink: Ink) -> Ink:
-    """What of the ink is no ink but shade: wider than a stroke and fainter than half of it."""
+    """What of the ink is no ink but shade: wider than a stroke and fainter than half of it.
+
+    How faint it is is told a few pixels narrower: the soft edge of a stroke just as wide must not stand for all of it.
+    """
     size = round(max(ink.shape) * WIDEST_STROKE) | 1
-    wide = _over_windows(_over_windows(ink, size, np.minimum), size, np.maximum)
-    return np.where(wide < np.percentile(ink, 99.5) / 2, wide, 0)
+    return np.where(_opened(ink, size - 4) < np.percentile(ink, 99.5) / 2, _opened(ink, size), 0)
+
+
+def _opened(ink: Ink, size: int) -> Ink:
+    """The ink without what is narrower than `size` pixels, an odd number."""
+    return _over_windows(_over_windows(ink, max(size, 1), np.minimum), max(size, 1), np.maximum)
 
 
 def _unruled(ink: Ink) -> Ink:
