@@ -18,6 +18,11 @@ LAST_LOOK_SECONDS = 1.0
 some age on at this interval."""
 
 
+MOST_LOOKS = 16
+"""Callers asked between two ticks, at most, the oldest calls first: each question costs half as much as a call. Asked of
+all whose calls wait, it would slow down a server that is behind already until it never caught up."""
+
+
 class Call:
     """One call. Once `cut` from here, `ended` is what its caller is told, None when nobody is there to tell."""
 
@@ -57,18 +62,21 @@ class Call:
             self.ended = error
             self._task.cancel()
 
-    def look(self, now: float) -> None:
-        """Ends the call when its time is over; now and then asks whether the caller is still there.
+    def look(self, now: float, *, may_ask: bool) -> bool:
+        """Ends the call when its time is over; now and then, if it may, asks whether the caller is still there.
 
+        Returns whether it asked.
         Envoy's module says so only to who reads. After the body it answers a read at once: with nothing, over and over,
         as long as the caller is there.
         """
         if self.deadline is not None and now >= self.deadline:
             self.end(DeadlineExceeded("the deadline passed before the answer was ready"))
-        elif now >= self._next_look and not self.reading and (self._looking is None or self._looking.done()):
+        elif may_ask and now >= self._next_look and not self.reading and (self._looking is None or self._looking.done()):
             self._pause = min(2 * self._pause, LAST_LOOK_SECONDS)
             self._next_look = now + self._pause
             self._looking = asyncio.create_task(self._look())
+            return True
+        return False
 
     async def _look(self) -> None:
         event = await self._receive()
@@ -127,8 +135,9 @@ class Calls:
             self._loop.call_later(TICK_SECONDS, self._tick)
             now = self._loop.time()
             calls = list(self._calls)
+            asked = 0
             for call in calls:
-                call.look(now)
+                asked += call.look(now, may_ask=asked < MOST_LOOKS)
             if len(calls) > self._most_unfinished:
                 unfinished = [call for call in calls if call.unfinished and not call.cut]
                 for call in unfinished[: max(0, len(unfinished) - self._most_unfinished)]:
