@@ -28,6 +28,12 @@ SHARE = 0.7
 QUIET_SECONDS = 15.0
 CAPACITY_SECONDS = 4.0
 CAPACITY = Load(connections=8, streams=8, images=1)
+OBJECTIVE_MILLISECONDS = 100.0
+"""The 99th percentile within which a server copes, as the alert DigitsLatencyHigh has it."""
+
+STEPS = [1.0 - 0.05 * step for step in range(15)]
+"""Shares of what the closed loop found that are tried in turn: arrivals that do not wait cost a server more."""
+
 CHECK_SECONDS = 0.01
 """Between two requests of the caller that checks answers."""
 
@@ -56,7 +62,8 @@ class Place:
 class Swapping:
     """What the swaps did.
 
-    capacity      requests per second, one image each, 64 in flight
+    capacity      requests per second, one image each: the highest rate of arrivals that do not wait with which the
+                  server copes
     quiet         before and after the swaps
     checked       answers looked at one by one; `mixed` of them were not the version's they named
     memory        MB of resident memory before and after
@@ -122,27 +129,28 @@ def run(place: Place, payloads: Payloads, *, count: int, seconds: float) -> Swap
     with Running(server, place.server_core, log) as running:
         running.first_answer(payloads.images[:1])
         reply_bytes = len(running.call(payloads.images[:1]))
-        capacity = _capacity(running, place, payload.frame)
 
-        def offer(seconds: float) -> Queueing:
+        def offer(rate: float, seconds: float) -> Queueing:
             return open_loop.run(
                 running.address,
                 DIGITS.method,
                 payload.message,
                 place.load_core,
-                rate=SHARE * capacity,
+                rate=rate,
                 seconds=seconds,
                 seed=1,
                 reply_bytes=reply_bytes,
             )
 
-        before = offer(QUIET_SECONDS)
+        capacity = _capacity(offer, _closed_loop(running, place, payload.frame))
+        rate = SHARE * capacity
+        before = offer(rate, QUIET_SECONDS)
         memory_before = memory(running.pid).rss
         with Checker(running.address) as checker, _Publisher(incoming, repository, seconds):
-            swapping = offer(seconds)
+            swapping = offer(rate, seconds)
         _wait_for(lambda: count + 2 in _served(running))
         memory_after = memory(running.pid).rss
-        after = offer(QUIET_SECONDS)
+        after = offer(rate, QUIET_SECONDS)
     return Swapping(
         transport=place.transport,
         capacity=capacity,
@@ -176,7 +184,16 @@ class _Publisher:
             version.rename(self._models / version.name)
 
 
-def _capacity(running: Running, place: Place, frame: Path) -> float:
+def _capacity(offer: Callable[[float, float], Queueing], highest: float) -> float:
+    """The highest of STEPS × `highest` with no failure and the objective kept."""
+    for step in STEPS:
+        found = offer(step * highest, CAPACITY_SECONDS)
+        if not found.failed and found.p99 is not None and found.p99 <= OBJECTIVE_MILLISECONDS:
+            return step * highest
+    raise RuntimeError(f"the server does not cope with {STEPS[-1] * highest:.0f} requests per second")
+
+
+def _closed_loop(running: Running, place: Place, frame: Path) -> float:
     url = f"http://{running.address}{DIGITS.method}"
     extent = closed_loop.lasting(CAPACITY_SECONDS)
     runs = [
