@@ -71,7 +71,9 @@ class Call:
         """
         if self.deadline is not None and now >= self.deadline:
             self.end(DeadlineExceeded("the deadline passed before the answer was ready"))
-        elif may_ask and now >= self._next_look and not self.reading and (self._looking is None or self._looking.done()):
+        elif (
+            may_ask and now >= self._next_look and not self.reading and (self._looking is None or self._looking.done())
+        ):
             self._pause = min(2 * self._pause, LAST_LOOK_SECONDS)
             self._next_look = now + self._pause
             self._looking = asyncio.create_task(self._look())
