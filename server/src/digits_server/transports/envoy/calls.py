@@ -19,8 +19,8 @@ some age on at this interval."""
 
 
 MOST_LOOKS = 16
-"""Callers asked between two ticks, at most, the oldest calls first. A question goes the way of a call's message; asked of
-all who wait, it would slow down a server that is behind already, so that it never caught up."""
+"""Callers asked between two ticks, at most, the oldest calls first. A question goes the way of a call's message; asked
+of all who wait, it would slow down a server that is behind already, so that it never caught up."""
 
 
 class Call:
