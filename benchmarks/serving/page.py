@@ -23,13 +23,13 @@ def rewrite(results: Results) -> None:
     print(f"wrote {PAGE.name} and {PLOT.name}")
 
 
-def spliced(page: str, text: str) -> str:
-    """`page` with `text` between the markers. Raises NoMarkers."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise NoMarkers(f"the page needs {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}"
+def spliced(page: str, text: str, begin: str = BEGIN, end: str = END) -> str:
+    """`page` with `text` between two markers. Raises NoMarkers."""
+    before, found_begin, rest = page.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise NoMarkers(f"the page needs {begin} and {end}")
+    return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"
 
 
 def figures(results: Results) -> str:

@@ -53,7 +53,7 @@ class BatchObserver(Protocol):
 class Batcher:
     """A bounded queue of images in front of one model.
 
-    predict         uint8[N, 28, 28] → float32[N, 10]; called with one batch at a time
+    predict         uint8[N, 28, 28] → float32[N, 10]; called from the event loop and from one thread, perhaps at once
     costs           what a batch of each size takes
     max_batch_size  images the model sees at once, at most; fewer where more would only delay others. A larger
                     submission is split

@@ -18,6 +18,8 @@ for kind, method in (
     (Buckets, "observe"),
     (Buckets, "observe_all"),
     (PredictionCounts, "add"),
+    (PredictionCounts, "add_one"),
     (RpcMetrics, "handled"),
+    (RpcMetrics, "succeeded"),
 ):
     setattr(kind, method, nothing)
