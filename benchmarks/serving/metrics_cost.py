@@ -35,9 +35,10 @@ def costs(payloads: Payloads, transport: str, pairs: int) -> list[tuple[float, f
     servers = [by_name[f"digits-{transport}"], by_name[f"digits-{transport}-uncounted"]]
     frame = payloads.payload(servers[0].protocol, LOAD.images).frame
     with ExitStack() as stack:
-        both = [stack.enter_context(Running(each, SERVER_CORE, BUILD / f"{each.name}.log")) for each in servers]
-        for each in both:
-            each.first_answer(payloads.images[:1])
+        both = []
+        for each in servers:  # the second finds its port once the first listens on its own
+            both.append(stack.enter_context(Running(each, SERVER_CORE, BUILD / f"{each.name}.log")))
+            both[-1].first_answer(payloads.images[:1])
 
         def measured(running: Running) -> float:
             url = f"http://{running.address}{running.server.protocol.method}"
