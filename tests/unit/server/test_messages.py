@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.mutations import mutated
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
-from digits_server.messages import IN_PLACE_BYTES, Reply, Request, parse_request, serialise_reply
+from digits_server.messages import IN_PLACE_BYTES, OneReply, Reply, Request, parse_request, serialise_reply
 
 LARGE = bytes(range(256)) * (IN_PLACE_BYTES // 256)
 VERSIONS = st.one_of(st.integers(0, 300), st.integers(-(2**63), 2**63 - 1))
@@ -119,3 +119,13 @@ def test_every_reply_is_written_as_protobuf_writes_it(
     assert list(reply.confidences) == confidences.tolist()
     assert list(reply.probabilities) == (probabilities.ravel().tolist() if with_probabilities else [])
     assert reply.model_version == version
+
+
+@given(
+    digit=st.integers(0, 9),
+    confidence=st.floats(0, 1, width=32),
+    version=st.one_of(st.sampled_from([1, 127, 128, 16384]), st.integers(1, 2**63 - 1)),
+)
+def test_the_reply_to_one_image_is_the_bytes_of_protobuf(digit: int, confidence: float, version: int) -> None:
+    expected = PredictResponse(digits=[digit], confidences=[confidence], model_version=version)
+    assert serialise_reply(OneReply(digit, confidence, version)) == expected.SerializeToString(deterministic=True)
