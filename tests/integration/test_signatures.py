@@ -60,7 +60,7 @@ def test_what_is_not_signed_by_a_trusted_key_is_rejected_and_comes_good_when_it_
         assert follower.reason(2) == "manifest.json.sig is missing"
         sign(root, 2, keys / "theirs.pem")
         until(lambda: "no signature of manifest.json by a key that is trusted" in follower.reason(2), "it is refused")
-        assert follower.server.metric("digits_model_load_failures_total", reason="signature") == 1
+        assert follower.server.metric("digits_model_load_failures_total", reason="signature") >= 1
         assert follower.answer() == (1, 1)
         sign(root, 2, keys / "ours.pem")
         follower.wait_for({1: "SERVING", 2: "SERVING"})

@@ -74,9 +74,9 @@ def test_calls_that_share_a_batch_are_linked_through_it(stub: PredictionServiceS
         stub.Predict(PredictRequest(images=bytes(784 * images)), timeout=DEADLINE)
 
     def shared() -> list[Span]:
-        """The model's runs for several calls: they gather while a large one is computed."""
+        """The model's runs for several calls: those too large for the event loop gather while a slice is computed."""
         with ThreadPoolExecutor(16) as threads:
-            list(threads.map(call, [4000, *[8] * 15]))
+            list(threads.map(call, [4000, *[100] * 15]))
         return [span for span in collector.spans() if span.name == "compute" and span.links]
 
     until(lambda: bool(shared()), "calls share a batch")

@@ -1,4 +1,4 @@
-"""The calls under way over Envoy: who is asked whether it is still there."""
+"""The calls under way over Envoy: who is asked whether it is still there, and who is given up."""
 
 import asyncio
 from collections.abc import Callable
@@ -45,3 +45,26 @@ def test_only_a_few_callers_are_asked_at_a_time_and_everybody_in_the_end() -> No
         return counts
 
     assert asyncio.run(asked_by_tick(3)) == [MOST_LOOKS, 2 * MOST_LOOKS, 2 * MOST_LOOKS + 1]
+
+
+def test_of_too_many_unfinished_calls_the_oldest_of_the_greediest_connection_are_given_up() -> None:
+    """Whoever has few of them keeps them, however old they are."""
+    most = limits(Settings()).unfinished_calls
+
+    async def given_up() -> list[int]:
+        clock: Any = Clock()
+        calls = Calls(limits(Settings()))
+        calls._loop = clock
+
+        async def unfinished(peer: str) -> None:
+            calls.enter(asyncio.Future, None, peer, {}).unfinished = True
+            await asyncio.Future()
+
+        peers = ["modest"] * 2 + ["greedy"] * most + ["middling"] * 10
+        tasks = [asyncio.create_task(unfinished(peer)) for peer in peers]
+        await asyncio.sleep(0)
+        clock.due()
+        await asyncio.sleep(0)
+        return [number for number, task in enumerate(tasks) if task.done()]
+
+    assert asyncio.run(given_up()) == list(range(2, 14))

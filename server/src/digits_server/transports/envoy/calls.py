@@ -1,6 +1,7 @@
 """The calls under way: who is gone, who is late, who is left when the server stops."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
@@ -142,10 +143,23 @@ class Calls:
                 asked += call.look(now, may_ask=asked < MOST_LOOKS)
             if len(calls) > self._most_unfinished:
                 unfinished = [call for call in calls if call.unfinished and not call.cut]
-                for call in unfinished[: max(0, len(unfinished) - self._most_unfinished)]:
+                for call in _greediest_first(unfinished)[: max(0, len(unfinished) - self._most_unfinished)]:
                     self._give_up(call)
 
     def _give_up(self, call: Call) -> None:
         self._held -= call.held
         call.held = 0
         call.end(Unavailable("the message took too long to arrive: others wait"))
+
+
+def _greediest_first(calls: list[Call]) -> list[Call]:
+    """In an order to give them up in: those with the most newer ones of the same connection, then the oldest.
+
+    So a connection with few of them keeps them.
+    """
+    newer = Counter[Hashable]()
+    rank = {}
+    for call in reversed(calls):
+        rank[call] = newer[call.peer]
+        newer[call.peer] += 1
+    return sorted(calls, key=rank.__getitem__, reverse=True)
