@@ -124,8 +124,6 @@ class Soak:
             tally.resident.append(usage.resident)
             tally.descriptors.append(usage.descriptors)
             tally.threads.append(usage.threads)
-        refused = partial(self.server.metric, "digits_model_load_failures_total")
-        until(lambda: refused() == tally.refused_versions, "every bad version is refused")
         return tally
 
     def _reload(self, version: int, tally: Tally) -> None:
@@ -136,6 +134,8 @@ class Soak:
         damaged.joinpath("model.tflite").write_bytes(b"no model")
         damaged.rename(self.models / "digits" / str(version + 1))
         tally.refused_versions += 1
+        refused = partial(self.server.metric, "digits_model_load_failures_total")
+        until(lambda: refused() == tally.refused_versions, "the bad version is refused")
 
     def _call(self, version: int, tally: Tally) -> None:
         """Good calls whose answers are looked at, and bad input."""
