@@ -97,6 +97,7 @@ def test_one_prediction_more_than_may_be_under_way_is_refused_and_health_and_str
         refused = second.call(PREDICT, [message])
         assert "max_calls" in refused.message
         assert int(refused.headers["grpc-retry-pushback-ms"]) > 0
+        until(lambda: server.metric("digits_rejected_total", reason="max_calls") >= 2, "what was refused is counted")
         assert second.call("/grpc.health.v1.Health/Check", [framed(b"")]).status == 0
         assert second.call("/digits.v1.PredictionService/PredictStream", [message]).status == 0
         first.send(begun, message[-1:], end=True)

@@ -36,8 +36,9 @@ from digits_server.web.server import WebServer
 from digits_server.web.watched import watched as watched_web
 from digits_server.workers.role import Alone, Role
 
-Connect = Callable[[list[UnaryRpc | StreamRpc], Reloading[Identity] | None], Transport]
-"""Puts RPCs behind a transport, in TLS where there is an identity."""
+Connect = Callable[[list[UnaryRpc | StreamRpc], Reloading[Identity] | None, Callable[[int], None]], Transport]
+"""Puts RPCs behind a transport, in TLS where there is an identity; the last one is told how many calls the transport
+refused by itself, if it knows."""
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,9 @@ class App:
             log.warning("tokens travel in plaintext to the %s port: anybody on their way can read them", port)
         admit = self._guard.admit if settings.tokens else None
         rpcs = all_rpcs(service, inference, self._health, metrics, reflection=settings.reflection, admit=admit)
-        self._transport = (connect or self._grpcio)(watched(rpcs, self._observation.watchers), self._identity)
+        self._transport = (connect or self._grpcio)(
+            watched(rpcs, self._observation.watchers), self._identity, metrics.rejections.refused_by_transport
+        )
         self._in_flight = InFlight()
         predictions = OpenInferenceRoutes(
             inference, self._in_flight, metrics.http, settings.max_message_bytes, settings.http_timeout
@@ -153,7 +156,9 @@ class App:
             *report.routes(self._models, source, self._metrics.http),
         ]
 
-    def _grpcio(self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None) -> Transport:
+    def _grpcio(
+        self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None, _refused: Callable[[int], None]
+    ) -> Transport:
         from digits_server.transports.grpcio import GrpcioTransport  # here, so that Envoy's process goes without grpcio
 
         return GrpcioTransport(

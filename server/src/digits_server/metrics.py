@@ -27,7 +27,7 @@ DIFFERENCES = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 REJECTIONS = (
     *("invalid", "too_large", "not_found", "deadline", "overloaded", "unavailable"),
-    *("unauthenticated", "cancelled", "inference_failed", "internal"),
+    *("unauthenticated", "cancelled", "inference_failed", "internal", "max_calls"),
 )
 REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
 """The words of ModelRejected."""
@@ -188,6 +188,10 @@ class Rejections:
             self._counts[error.reason].inc()
         elif isinstance(error, asyncio.CancelledError):
             self._counts["cancelled"].inc()
+
+    def refused_by_transport(self, calls: int) -> None:
+        """So many calls never came here: the transport refused them for being too many at once."""
+        self._counts["max_calls"].value += calls
 
 
 class Metrics:

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import socket
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ class Admin:
     """Connects to Envoy's admin socket at `path`, then removes it: nobody else can come after."""
 
     def __init__(self, path: Path) -> None:
+        self._one_by_one = threading.Lock()
         self._connection = http.client.HTTPConnection("envoy")
         self._connection.sock = socket.socket(socket.AF_UNIX)
         self._connection.sock.settimeout(TIMEOUT_SECONDS)
@@ -36,14 +38,21 @@ class Admin:
 
     async def unsent(self) -> int:
         """Replies not finished and bytes not sent, together: 0 when callers have what they wait for."""
-        query = "/stats?format=json&filter=^http.grpc.downstream_(rq_active|cx_tx_bytes_buffered)$"
-        _, body = await self._ask("GET", query)
-        return sum(stat["value"] for stat in json.loads(body)["stats"])
+        return await self._sum("downstream_(rq_active|cx_tx_bytes_buffered)")
+
+    async def refused(self) -> int:
+        """Calls refused so far for being too many at once."""
+        return await self._sum("adaptive_concurrency.gradient_controller.rq_blocked")
+
+    async def _sum(self, statistics: str) -> int:
+        _, body = await self._ask("GET", f"/stats?format=json&filter=^http.grpc.{statistics}$")
+        return sum(each["value"] for each in json.loads(body)["stats"])
 
     async def _ask(self, method: str, path: str) -> tuple[int, bytes]:
         return await asyncio.to_thread(self._request, method, path)
 
     def _request(self, method: str, path: str) -> tuple[int, bytes]:
-        self._connection.request(method, path)
-        reply: Any = self._connection.getresponse()
-        return reply.status, reply.read()
+        with self._one_by_one:
+            self._connection.request(method, path)
+            reply: Any = self._connection.getresponse()
+            return reply.status, reply.read()

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -53,7 +53,9 @@ class Application:
         running.cancel()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _connect(self, rpcs: Iterable[UnaryRpc | StreamRpc], own: Reloading[Identity] | None) -> EnvoyTransport:
+    def _connect(
+        self, rpcs: Iterable[UnaryRpc | StreamRpc], own: Reloading[Identity] | None, refused: Callable[[int], None]
+    ) -> EnvoyTransport:
         folder = Path(os.environ[FOLDER])
         secrets = None
         if own:
@@ -65,6 +67,7 @@ class Application:
             socket.socket(fileno=int(os.environ[HELD_SOCKET])),
             folder / ADMIN,
             limits=limits(self._settings),
+            refused=refused,
             secrets=secrets,
         )
         return self._transport

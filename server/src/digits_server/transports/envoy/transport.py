@@ -30,6 +30,9 @@ QUIET_SECONDS = 0.1
 LOOK_SECONDS = 0.01
 """Between two looks at whether that is so."""
 
+COUNT_SECONDS = 1.0
+"""Between two questions how many calls Envoy has refused by itself."""
+
 REPLY = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", CONTENT_TYPE)], "trailers": True}
 END_OF_BODY = {"type": "http.response.body", "body": b""}
 OK = {"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")]}
@@ -45,6 +48,7 @@ class EnvoyTransport:
 
     held     the socket that holds the port for Envoy until it listens there
     admin    path of Envoy's admin socket
+    refused  is told, now and then, of how many more calls Envoy has refused by itself
     secrets  what Envoy knows of TLS; None without
     """
 
@@ -55,6 +59,7 @@ class EnvoyTransport:
         admin: Path,
         *,
         limits: Limits,
+        refused: Callable[[int], None],
         secrets: Secrets | None = None,
     ) -> None:
         self.port = held.getsockname()[1]
@@ -65,6 +70,7 @@ class EnvoyTransport:
         self._limit = limits.message_bytes
         self._calls = Calls(limits)
         self._admin_path = admin
+        self._refused = refused
         self._secrets = secrets
 
     async def start(self) -> None:
@@ -73,9 +79,11 @@ class EnvoyTransport:
         while not await self._admin.serves():  # noqa: ASYNC110 - it is Envoy's state, not ours to be told of
             await asyncio.sleep(READY_SECONDS)
         self._held.close()
+        self._counting = asyncio.create_task(self._count_refusals())
 
     async def stop(self, grace: float) -> None:
         """Stops as `Transport.stop` says. Envoy itself stays until the process ends, with nothing left to do."""
+        self._counting.cancel()
         await self._admin.turn_callers_away()
         await self._quiet(grace)
         self._calls.end_all()
@@ -159,6 +167,14 @@ class EnvoyTransport:
             event = await receive()
         call.end(None)
         await asyncio.get_running_loop().create_future()  # until the cancellation arrives
+
+    async def _count_refusals(self) -> None:
+        told = 0
+        while True:
+            await asyncio.sleep(COUNT_SECONDS)
+            refused = await self._admin.refused()
+            self._refused(refused - told)
+            told = refused
 
     async def _quiet(self, seconds: float) -> None:
         """Returns when no call has been under way for QUIET_SECONDS, after `seconds` at the latest."""
