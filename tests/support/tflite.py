@@ -157,3 +157,18 @@ def with_text(model: bytes) -> bytes:
     editor = Editor(model)
     editor.graph.tensors[editor.constant(np.zeros(4, np.int32))].type = schema.TensorType.STRING
     return editor.packed()
+
+
+def with_work(model: bytes, channels: int = 16) -> bytes:
+    """A good model that takes about as long as the `cnn` network: two convolutions, whose sum of nothing is added."""
+    editor = Editor(model)
+    shape = editor.constant(np.array([-1, 28, 28, 1], np.int32))
+    tensor = editor.apply(Operators.RESHAPE, [SCALED, shape], schema.ReshapeOptionsT())
+    for inputs in (1, channels):
+        options = schema.Conv2DOptionsT()
+        options.strideW = options.strideH = options.dilationWFactor = options.dilationHFactor = 1
+        weights, bias = (
+            editor.constant(np.zeros(each, np.float32)) for each in ((channels, 3, 3, inputs), (channels,))
+        )
+        tensor = editor.apply(Operators.CONV_2D, [tensor, weights, bias], options)
+    return editor.finished(editor.total(tensor, 4))
