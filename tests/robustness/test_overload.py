@@ -67,7 +67,7 @@ class Calls:
 
 
 SINGLE = Calls("one image a call", 1, 1_000, 2_500, {2: 0.5, 5: 0.0})
-HEAVY = Calls("32 images of a slow network a call", 32, 50, 200, {2: 0.9, 5: 0.8})
+HEAVY = Calls("32 images of a slow network a call", 32, 20, 200, {2: 0.9, 5: 0.8})
 
 
 @dataclass(frozen=True)

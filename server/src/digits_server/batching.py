@@ -17,8 +17,9 @@ from typing import Protocol
 
 import numpy as np
 
+from digits_server.admission import Admission
 from digits_server.costs import BatchCosts
-from digits_server.errors import DeadlineExceeded, InferenceFailed, Overloaded, RequestTooLarge, Unavailable
+from digits_server.errors import DeadlineExceeded, InferenceFailed, ServingError, Unavailable
 from digits_server.queueing import FairQueue, Piece, Submission
 from digits_server.runtimes import Images, Probabilities
 
@@ -30,6 +31,10 @@ nearly as much, and nobody else there waits noticeably."""
 
 SLICE_SECONDS = 0.002
 """How long the thread may run one batch for a larger one's sake: others that are large, or slow to compute, wait."""
+
+TURN_SECONDS = 0.02
+"""How long batches are of one submission before those of other connections have their turn. Where turns changed with
+every batch all would be through late, and each that comes would delay all those that wait."""
 
 SMALL_IMAGES = 32
 """Images of the largest submission that counts as small."""
@@ -75,8 +80,9 @@ class Batcher:
         self._thread_size = min(max_batch_size, max(costs.efficient_size, costs.largest_within(SLICE_SECONDS)))
         self._loop_size = min(max_batch_size, max_queue_size // 2, costs.largest_within(INLINE_SECONDS))
         self._small_size = min(SMALL_IMAGES, self._loop_size)
-        self._max_queue_size = max_queue_size
-        self._queue = FairQueue(max_queue_size, self._small_size or SMALL_IMAGES)
+        turn = max(self._thread_size, costs.largest_within(TURN_SECONDS))
+        self._queue = FairQueue(max_queue_size, self._small_size or SMALL_IMAGES, turn)
+        self._admission = Admission(self._queue, costs, max_queue_size)
         self._take_in_thread = self._queue.take_large if self._loop_size else self._queue.take
         self._loop_busy = self._thread_busy = self._closed = False
         self._idle = asyncio.Event()
@@ -101,8 +107,9 @@ class Batcher:
         count = len(images)
         if not self._loop_busy and count <= (self._small_size if self._thread_busy else self._loop_size):
             return self._at_once(loop, images, deadline)
-        self._admit(loop, count, deadline, peer)
-        submission = Submission(images, deadline, peer, loop.create_future())
+        self._check(loop, deadline)
+        expected = self._admission.admit(count, peer, None if deadline is None else deadline - loop.time())
+        submission = Submission(images, deadline, peer, loop.create_future(), expected)
         self._queue.add(submission)
         if count > self._small_size and not self._thread_busy:
             self._thread_busy = True
@@ -139,26 +146,6 @@ class Batcher:
         if deadline is not None and deadline <= loop.time():
             raise DeadlineExceeded("the deadline passed before the images came to the model")
 
-    def _admit(self, loop: asyncio.AbstractEventLoop, count: int, deadline: float | None, peer: Hashable) -> None:
-        self._check(loop, deadline)
-        most = self._max_queue_size // 2
-        if count > most:
-            raise RequestTooLarge(f"the request has {count} images; at most {most} may wait (half of max_queue_size)")
-        if not self._queue.has_room(count, peer):
-            raise Overloaded(
-                f"{self._queue.waiting} images wait; the queue holds at most {self._max_queue_size} (max_queue_size), "
-                "and one connection at most what it leaves free",
-                retry_after_ms=self._milliseconds(self._queue.waiting),
-            )
-        if deadline is not None and loop.time() + self._costs.of(self._queue.before(count, peer)) > deadline:
-            raise Overloaded(
-                "the images that wait would not be through before the deadline",
-                retry_after_ms=self._milliseconds(self._queue.waiting),
-            )
-
-    def _milliseconds(self, images: int) -> int:
-        return max(1, round(1000 * self._costs.of(images)))
-
     def _next_in_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Runs the small submissions that wait, up to the bound, or rests."""
         pieces = self._queue.take_small(self._loop_size, self._usable(loop.time()))
@@ -184,6 +171,7 @@ class Batcher:
 
     def _rest(self) -> None:
         if not (self._loop_busy or self._thread_busy):
+            self._admission.empty()
             self._idle.set()
 
     def _usable(self, now: float) -> Callable[[Submission], bool]:
@@ -193,16 +181,20 @@ class Batcher:
         def usable(submission: Submission) -> bool:
             if submission.future.done():  # cancelled; its caller has not run yet to take it out
                 return False
-            if submission.deadline is not None and submission.deadline <= now:
-                submission.future.set_exception(
-                    DeadlineExceeded("the deadline passed while the images waited for the model")
-                )
+            if submission.deadline is not None and (error := self._error(submission, submission.deadline - now)):
+                submission.future.set_exception(error)
                 return False
             if not submission.taken:
                 self._observer.waited(left - submission.submitted)
             return True
 
         return usable
+
+    def _error(self, submission: Submission, left: float) -> ServingError | None:
+        """Why there is no use in computing `submission`, which has so many seconds `left`, if there is none."""
+        if left <= 0:
+            return DeadlineExceeded("the deadline passed while the images waited for the model")
+        return self._admission.too_late(submission, left)
 
     def _timed(self, images: Images, _pieces: list[Piece] | None) -> tuple[Probabilities | None, float]:
         """The probabilities, or None when the model failed, and the seconds it took. Never raises.
@@ -238,12 +230,14 @@ class Batcher:
             self._queue.remove(submission)
             submission.future.set_exception(_failed())
         elif len(rows) == len(submission.images):
+            self._admission.through(submission)
             submission.future.set_result(rows)
         else:
             if submission.answer is None:
                 submission.answer = np.empty((len(submission.images), rows.shape[1]), np.float32)
             submission.answer[start:stop] = rows
             if stop == len(submission.images):
+                self._admission.through(submission)
                 submission.future.set_result(submission.answer)
 
 

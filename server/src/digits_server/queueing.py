@@ -16,17 +16,27 @@ from digits_server.runtimes import Images, Probabilities
 
 
 class Submission:
-    """The images of one caller: those before `taken` are in a batch or answered, the rest wait."""
+    """The images of one caller: those before `taken` are in a batch or answered, the rest wait.
 
-    __slots__ = ("answer", "deadline", "future", "images", "peer", "submitted", "taken")
+    deadline  a time of the event loop's clock, if any
+    expected  seconds after which they should be through; 0: nobody has looked
+    """
+
+    __slots__ = ("answer", "deadline", "expected", "future", "images", "peer", "submitted", "taken")
 
     def __init__(
-        self, images: Images, deadline: float | None, peer: Hashable, future: "asyncio.Future[Probabilities]"
+        self,
+        images: Images,
+        deadline: float | None,
+        peer: Hashable,
+        future: "asyncio.Future[Probabilities]",
+        expected: float = 0.0,
     ) -> None:
         self.images = images
         self.deadline = deadline
         self.peer = peer
         self.future = future
+        self.expected = expected
         self.submitted = perf_counter()
         self.taken = 0
         self.answer: Probabilities | None = None
@@ -34,6 +44,11 @@ class Submission:
     @property
     def waiting(self) -> int:
         return len(self.images) - self.taken
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was submitted."""
+        return perf_counter() - self.submitted
 
 
 class Piece(NamedTuple):
@@ -45,10 +60,16 @@ class Piece(NamedTuple):
 
 
 class Lane:
-    """A queue for each connection, the connections in the order of their turns."""
+    """A queue for each connection, the connections in the order of their turns.
 
-    def __init__(self) -> None:
+    A turn lasts until a submission is through, or until `turn_images` of it have gone, whatever comes first.
+    """
+
+    def __init__(self, turn_images: int) -> None:
+        self._turn_images = turn_images
         self._queues: OrderedDict[Hashable, OrderedDict[Submission, None]] = OrderedDict()
+        self._has_turn: Submission | None = None
+        self._gone = 0
 
     def __bool__(self) -> bool:
         return bool(self._queues)
@@ -72,19 +93,31 @@ class Lane:
         """The first submission of the connection whose turn it is."""
         return next(iter(next(iter(self._queues.values()))))
 
-    def pass_turn(self, submission: Submission) -> None:
-        """Puts the submission that `next` gave behind the others of its connection, and that behind the others."""
-        self._queues[submission.peer].move_to_end(submission)
-        self._queues.move_to_end(submission.peer)
+    def took(self, submission: Submission, images: int) -> None:
+        """So many more images of the submission that `next` gave have gone.
+
+        After its turn it stands behind the others of its connection, and that behind the others.
+        """
+        self._gone = images + (self._gone if submission is self._has_turn else 0)
+        self._has_turn = submission
+        if not submission.waiting or self._gone >= self._turn_images:
+            self._has_turn = None
+            self._queues[submission.peer].move_to_end(submission)
+            self._queues.move_to_end(submission.peer)
+        if not submission.waiting:
+            self.remove(submission)
 
 
 class FairQueue:
-    """At most `max_images` images that wait. Submissions of up to `small_images` take the lane of the small ones."""
+    """At most `max_images` images that wait. Submissions of up to `small_images` take the lane of the small ones.
 
-    def __init__(self, max_images: int, small_images: int) -> None:
+    A connection has its turn for one submission, but for no more than `turn_images` of it.
+    """
+
+    def __init__(self, max_images: int, small_images: int, turn_images: int = 1) -> None:
         self._max_images = max_images
         self._small_images = small_images
-        self._small, self._large = Lane(), Lane()
+        self._small, self._large = Lane(turn_images), Lane(turn_images)
         self._by_peer: dict[Hashable, int] = {}
         self.waiting = 0
         """Images that wait."""
@@ -146,9 +179,7 @@ class FairQueue:
             submission.taken += count
             room -= count
             self._count(submission.peer, -count)
-            lane.pass_turn(submission)
-            if not submission.waiting:
-                lane.remove(submission)
+            lane.took(submission, count)
             pieces.append(Piece(submission, start, submission.taken))
         return room
 

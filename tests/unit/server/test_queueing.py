@@ -122,3 +122,11 @@ def test_every_image_is_taken_once_in_order_and_the_count_of_those_waiting_is_ex
 def gone(index: int, removed: set[int], turns: int) -> bool:
     """Whether the submission was removed within so many turns."""
     return index in removed and index < turns
+
+
+def test_a_turn_lasts_until_the_submission_is_through_or_had_its_share() -> None:
+    queue = FairQueue(1_000_000, SMALL_IMAGES, turn_images=512)
+    for peer, size in (("a", 400), ("b", 2000), ("c", 400)):
+        queue.add(submission(size, peer))
+    takes = [queue.take(200, any_of_them)[0].submission.peer for _ in range(10)]
+    assert takes == list("aabbbccbbb")

@@ -1,0 +1,82 @@
+"""Who may wait: only those who will be answered in time, as far as can be told."""
+
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from digits_server.admission import HEADROOM, Admission
+from digits_server.costs import BatchCosts
+from digits_server.errors import Overloaded
+from digits_server.queueing import FairQueue, Submission
+
+SECONDS_AN_IMAGE = 0.01
+
+
+class Waiting:
+    """A queue of images that take 10 ms each, one after the other."""
+
+    def __init__(self) -> None:
+        self.queue = FairQueue(1_000, 32)
+        self.admission = Admission(self.queue, BatchCosts({1: SECONDS_AN_IMAGE}), 1_000)
+
+    def admitted(self, images: int, left: float) -> Submission:
+        expected = self.admission.admit(images, "a", left)
+        future: Any = None  # nobody waits for an answer here
+        return Submission(np.zeros((images, 28, 28), np.uint8), left, "a", future, expected)
+
+    def is_admitted(self, images: int, left: float) -> bool:
+        try:
+            self.admission.admit(images, "a", left)
+        except Overloaded as refusal:
+            assert refusal.retry_after_ms > 0
+            return False
+        return True
+
+
+@pytest.fixture
+def waiting() -> Waiting:
+    return Waiting()
+
+
+def took(submission: Submission, seconds: float) -> Submission:
+    submission.submitted = perf_counter() - seconds
+    return submission
+
+
+def test_a_wait_may_take_what_is_left_but_for_some_headroom(waiting: Waiting) -> None:
+    assert waiting.is_admitted(10, 0.101 / HEADROOM)
+    assert not waiting.is_admitted(10, 0.099 / HEADROOM)
+
+
+def test_what_waits_already_counts(waiting: Waiting) -> None:
+    waiting.queue.add(waiting.admitted(10, 1.0))
+    assert not waiting.is_admitted(10, 0.199 / HEADROOM)
+    assert waiting.is_admitted(10, 0.201 / HEADROOM)
+
+
+def test_waits_that_took_longer_than_expected_make_the_next_be_judged_so_until_nobody_waits(waiting: Waiting) -> None:
+    assert waiting.is_admitted(10, 0.2)
+    for _ in range(20):
+        waiting.admission.through(took(waiting.admitted(1, 1.0), 3 * SECONDS_AN_IMAGE))
+    assert not waiting.is_admitted(10, 0.29 / HEADROOM)
+    assert waiting.is_admitted(10, 0.31 / HEADROOM)
+    waiting.admission.empty()
+    assert waiting.is_admitted(10, 0.2)
+
+
+def test_a_single_long_wait_is_forgotten_slowly_and_one_shorter_than_expected_changes_little(waiting: Waiting) -> None:
+    for seconds in (10.0, *[SECONDS_AN_IMAGE] * 20):
+        waiting.admission.through(took(waiting.admitted(1, 10.0), seconds))
+    assert not waiting.is_admitted(10, 0.2 / HEADROOM)
+
+
+def test_what_is_next_but_would_be_through_too_late_is_told_so(waiting: Waiting) -> None:
+    submission = waiting.admitted(10, 1.0)
+    assert waiting.admission.too_late(submission, 0.11) is None
+    refusal = waiting.admission.too_late(submission, 0.09)
+    assert isinstance(refusal, Overloaded)
+    assert "longer than expected" in refusal.message
+    submission.taken = 5
+    assert waiting.admission.too_late(submission, 0.09) is None
