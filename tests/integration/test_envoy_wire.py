@@ -1,5 +1,6 @@
 """What the Envoy transport says where gRPC leaves the words to the server, and how its process ends."""
 
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -80,6 +81,16 @@ def test_a_killed_server_leaves_nothing_listening(repository: Path) -> None:
         host, _, port = server.target.partition(":")
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((host, int(port)), timeout=10)
+
+
+def test_the_thread_that_reads_gives_way_to_the_one_that_answers(repository: Path) -> None:
+    with ServerProcess("--repository", repository) as server:
+        server.wait_ready()
+        tasks = Path(f"/proc/{server.process.pid}/task").iterdir()
+        names = {int(task.name): task.joinpath("comm").read_text() for task in tasks}
+        readers = [task for task, name in names.items() if name.startswith("wrk:worker_")]
+        usual = os.getpriority(os.PRIO_PROCESS, server.process.pid)
+        assert [os.getpriority(os.PRIO_PROCESS, reader) for reader in readers] == [usual + 3]
 
 
 def test_one_prediction_more_than_may_be_under_way_is_refused_and_health_and_streams_never_are(

@@ -13,6 +13,7 @@ from digits_server.transports import grpc_wire
 from digits_server.transports.envoy.admin import Admin
 from digits_server.transports.envoy.calls import Call, Calls, Receive
 from digits_server.transports.envoy.secrets import Secrets
+from digits_server.transports.envoy.threads import answer_before_reading
 from digits_server.transports.grpc_wire import CONTENT_TYPE, Deframer, framed, only_message
 from digits_server.transports.limits import Limits
 
@@ -79,6 +80,7 @@ class EnvoyTransport:
         while not await self._admin.serves():  # noqa: ASYNC110 - it is Envoy's state, not ours to be told of
             await asyncio.sleep(READY_SECONDS)
         self._held.close()
+        answer_before_reading()
         self._counting = asyncio.create_task(self._count_refusals())
 
     async def stop(self, grace: float) -> None:
