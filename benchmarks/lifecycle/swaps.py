@@ -25,7 +25,9 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 SHARE = 0.7
 """Of the capacity that is offered."""
 
-QUIET_SECONDS = 15.0
+ROUNDS = 10
+"""Of a quiet span and one as long with swaps: a machine that is slower for a while is so for both."""
+
 CAPACITY_SECONDS = 4.0
 CAPACITY = Load(connections=8, streams=8, images=1)
 OBJECTIVE_MILLISECONDS = 100.0
@@ -64,7 +66,8 @@ class Swapping:
 
     capacity      requests per second, one image each: the highest rate of arrivals that do not wait with which the
                   server copes
-    quiet         before and after the swaps
+    quiet         of each round
+    swapping      the same
     checked       answers looked at one by one; `mixed` of them were not the version's they named
     memory        MB of resident memory before and after
     """
@@ -72,8 +75,8 @@ class Swapping:
     transport: str
     capacity: float
     swaps: int
-    quiet: tuple[Queueing, Queueing]
-    swapping: Queueing
+    quiet: list[Queueing]
+    swapping: list[Queueing]
     checked: int
     mixed: int
     unanswered: int
@@ -115,7 +118,7 @@ class Checker:
 
 
 def run(place: Place, payloads: Payloads, *, count: int, seconds: float) -> Swapping:
-    """Publishes `count` versions in `seconds` of load."""
+    """Publishes `count` versions in `seconds` of load, with as many quiet seconds between."""
     repository, ready = place.folder / "models", place.folder / "ready"
     for version in (
         1,
@@ -143,19 +146,23 @@ def run(place: Place, payloads: Payloads, *, count: int, seconds: float) -> Swap
             )
 
         capacity = _capacity(offer, _closed_loop(running, place, payload.frame))
-        rate = SHARE * capacity
-        before = offer(rate, QUIET_SECONDS)
+        rate, span = SHARE * capacity, seconds / ROUNDS
+        offer(rate, span)
         memory_before = memory(running.pid).rss
-        with Checker(running.address) as checker, _Publisher(incoming, repository, seconds):
-            swapping = offer(rate, seconds)
+        quiet, swapping = [], []
+        with Checker(running.address) as checker:
+            for number in range(ROUNDS):
+                quiet.append(offer(rate, span))
+                versions = incoming[number * count // ROUNDS : (number + 1) * count // ROUNDS]
+                with _Publisher(versions, repository, span):
+                    swapping.append(offer(rate, span))
         _wait_for(lambda: count + 2 in _served(running))
         memory_after = memory(running.pid).rss
-        after = offer(rate, QUIET_SECONDS)
     return Swapping(
         transport=place.transport,
         capacity=capacity,
         swaps=count,
-        quiet=(before, after),
+        quiet=quiet,
         swapping=swapping,
         checked=checker.checked,
         mixed=checker.mixed,
