@@ -34,7 +34,8 @@ class Admission:
     def admit(self, count: int, peer: Hashable, left: float | None) -> float:
         """The seconds after which `count` more images of `peer` should be through, for whom `left` are left.
 
-        None: for ever, and 0 is returned. Raises RequestTooLarge or Overloaded.
+        None: for ever, and 0 is returned. Who finds nobody waiting is let in if it may be in time at all, and 0 is
+        returned. Raises RequestTooLarge or Overloaded.
         """
         most = self._max_queue_size // 2
         if count > most:
@@ -45,6 +46,10 @@ class Admission:
                 "and one connection at most what it leaves free"
             )
         if left is None:
+            return 0.0
+        if not self._queue:  # only batches that run tell that a slow processor is fast again
+            if self._costs.at_best(count) > left:
+                raise self._overloaded("the images would not be through before the deadline")
             return 0.0
         expected = self._costs.of(self._queue.before(count, peer))
         if expected * self._stretch > HEADROOM * left:

@@ -24,16 +24,20 @@ class BatchCosts:
 
     def of(self, images: int) -> float:
         """Seconds that `images` take, in batches of the largest size measured and one for the rest."""
+        return self.at_best(images) * self._correction
+
+    def at_best(self, images: int) -> float:
+        """The same as it was at the warm-up."""
         largest = max(self._measured)
         whole, rest = divmod(images, largest)
         seconds = whole * self._measured[largest]
         if rest:
             seconds += self._measured[1 << (rest - 1).bit_length()]
-        return seconds * self._correction
+        return seconds
 
     def ran(self, images: int, seconds: float) -> None:
         """One batch took `seconds`."""
-        found = seconds / max(self.of(images) / self._correction, 1e-9)
+        found = seconds / max(self.at_best(images), 1e-9)
         mixed = MEMORY * self._correction + (1 - MEMORY) * found
         self._correction = min(max(mixed, LEAST_CORRECTION), MOST_CORRECTION)
 
