@@ -48,7 +48,7 @@ class Admission:
         if left is None:
             return 0.0
         if not self._queue:  # only batches that run tell that a slow processor is fast again
-            if self._costs.at_best(count) > left:
+            if min(self._costs.of(count), self._costs.at_warm_up(count)) > left:
                 raise self._overloaded("the images would not be through before the deadline")
             return 0.0
         expected = self._costs.of(self._queue.before(count, peer))

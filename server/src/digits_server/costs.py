@@ -24,10 +24,10 @@ class BatchCosts:
 
     def of(self, images: int) -> float:
         """Seconds that `images` take, in batches of the largest size measured and one for the rest."""
-        return self.at_best(images) * self._correction
+        return self.at_warm_up(images) * self._correction
 
-    def at_best(self, images: int) -> float:
-        """The same as it was at the warm-up."""
+    def at_warm_up(self, images: int) -> float:
+        """The same, without what was learned since."""
         largest = max(self._measured)
         whole, rest = divmod(images, largest)
         seconds = whole * self._measured[largest]
@@ -37,7 +37,7 @@ class BatchCosts:
 
     def ran(self, images: int, seconds: float) -> None:
         """One batch took `seconds`."""
-        found = seconds / max(self.at_best(images), 1e-9)
+        found = seconds / max(self.at_warm_up(images), 1e-9)
         mixed = MEMORY * self._correction + (1 - MEMORY) * found
         self._correction = min(max(mixed, LEAST_CORRECTION), MOST_CORRECTION)
 

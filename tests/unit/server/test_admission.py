@@ -100,3 +100,10 @@ def test_a_processor_that_was_slow_is_tried_again_once_nobody_waits() -> None:
     assert waiting.admission.too_late(waiting.admitted(10, 0.2), 0.1) is None
     waiting.queue.add(waiting.somebody())
     assert not waiting.is_admitted(9, 0.2)
+
+
+def test_a_processor_that_has_become_faster_is_believed() -> None:
+    waiting = Waiting()
+    for _ in range(100):
+        waiting.costs.ran(1, SECONDS_AN_IMAGE / 2)
+    assert waiting.is_admitted(10, 0.06)
