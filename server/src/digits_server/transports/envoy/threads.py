@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 READER = "wrk:worker_"
@@ -15,6 +16,8 @@ takes in more: else the calls of one connection pile up before the event loop, a
 def answer_before_reading() -> None:
     """Lowers the priority of Envoy's reading threads; only Linux knows one of a single thread."""
     if sys.platform == "linux":
+        niceness = os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
         for task in Path("/proc/self/task").iterdir():
-            if task.joinpath("comm").read_text().startswith(READER):
-                os.setpriority(os.PRIO_PROCESS, int(task.name), os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+            with suppress(FileNotFoundError):  # a thread that has ended meanwhile
+                if task.joinpath("comm").read_text().startswith(READER):
+                    os.setpriority(os.PRIO_PROCESS, int(task.name), niceness)
