@@ -21,16 +21,18 @@ from support.frames import (
     HEADERS,
     INITIAL_WINDOW_SIZE,
     PING,
+    PREFACE,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
     call_headers,
     frame,
 )
+from support.http2 import framed
 
 from digits.v1.prediction_pb2 import PredictRequest
 
-CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE = 1, 4, 8, 13, 14
+OK, CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE = 0, 1, 4, 8, 13, 14
 REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 7, 8, 11
 OF_RESET = {REFUSED_STREAM: UNAVAILABLE, CANCEL: CANCELLED, ENHANCE_YOUR_CALM: RESOURCE_EXHAUSTED}
 """What gRPC makes of a stream that is reset; INTERNAL of the rest."""
@@ -67,8 +69,7 @@ class Ledger:
 
 def message(images: int) -> bytes:
     """A whole request, framed as gRPC does."""
-    request = PredictRequest(images=bytes(784 * images)).SerializeToString()
-    return b"\0" + len(request).to_bytes(4, "big") + request
+    return framed(PredictRequest(images=bytes(784 * images)).SerializeToString())
 
 
 class Connection:
@@ -105,7 +106,7 @@ class Connection:
         self._read = b""
         no_limits = HEADER_TABLE_SIZE.to_bytes(2, "big") + bytes(4)
         no_limits += INITIAL_WINDOW_SIZE.to_bytes(2, "big") + MOST_WINDOW.to_bytes(4, "big")
-        self._out = bytearray(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, no_limits))
+        self._out = bytearray(PREFACE + frame(SETTINGS, 0, 0, no_limits))
         self._out += frame(WINDOW_UPDATE, 0, 0, (MOST_WINDOW - WINDOW).to_bytes(4, "big"))
 
     def __len__(self) -> int:

@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 from support.open_connection import Connection, Ledger, message
 
-OK, CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE = 0, 1, 4, 8, 14
 RUN_SECONDS = 120.0
 """Deadline of one run."""
 
