@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--load-core", default="1", help="core of the load generators (default: 1)")
     parser.add_argument("--swaps", type=int, default=100, help="versions published under load, at most 120")
     parser.add_argument("--seconds", type=float, default=50.0, help="of the load during the swaps, at most 55")
-    parser.add_argument("--pairs", type=int, default=5, help="runs with and without a shadow, in turns")
+    parser.add_argument("--pairs", type=int, default=15, help="runs with and without a shadow, in turns")
     parser.add_argument("--no-page", action="store_true", help="print the figures and leave the page as it is")
     chosen = parser.parse_args()
     move_to(chosen.load_core)

@@ -1,7 +1,10 @@
 """The block of docs/models.md that a run writes."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from statistics import median
+
+import grpc
 
 from benchmarks.lifecycle.shadowing import Shadowing
 from benchmarks.lifecycle.swaps import ROUNDS, SHARE, Swapping
@@ -12,6 +15,8 @@ from benchmarks.serving.paths import ROOT
 PAGE = ROOT / "docs" / "models.md"
 BEGIN = "<!-- figures: begin (python -m benchmarks.lifecycle) -->"
 END = "<!-- figures: end -->"
+
+NAMES = {status.value[0]: status.name for status in grpc.StatusCode}
 
 
 def rewrite(text: str) -> None:
@@ -44,8 +49,10 @@ def requests(spans: list[Queueing]) -> int:
     return sum(span.requests for span in spans)
 
 
-def failed(spans: list[Queueing]) -> int:
-    return sum(span.failed for span in spans)
+def failed(spans: list[Queueing]) -> str:
+    """How many, and with which statuses."""
+    told = sum((span.told for span in spans), Counter())
+    return f"{told.total()}" + (f" ({', '.join(f'{n} {NAMES[code]}' for code, n in told.items())})" if told else "")
 
 
 def p99s(spans: list[Queueing]) -> list[float]:
@@ -60,8 +67,9 @@ def _rows(swapped: list[Swapping]) -> list[tuple[str, list[str]]]:
             [f"{e.swapping[0].offered:,.0f} of {e.capacity:,.0f}" for e in swapped],
         ),
         ("swaps, versions seen answering", [f"{e.swaps}, {e.versions}" for e in swapped]),
-        ("requests, failed", [f"{requests(e.swapping):,}, {failed(e.swapping) + e.unanswered}" for e in swapped]),
-        ("answers checked, mixed", [f"{e.checked:,}, {e.mixed}" for e in swapped]),
+        ("requests during the swaps, failed", [f"{requests(e.swapping):,}, {failed(e.swapping)}" for e in swapped]),
+        ("requests in the quiet, failed", [f"{requests(e.quiet):,}, {failed(e.quiet)}" for e in swapped]),
+        ("answers checked, mixed, missing", [f"{e.checked:,}, {e.mixed}, {e.unanswered}" for e in swapped]),
         (f"p99 quiet, median of {ROUNDS} rounds (highest)", [f"{median(q):.2f} ms ({max(q):.1f})" for q in quiet]),
         (
             "p99 during the swaps, the same (target: at most 2 × quiet)",

@@ -13,7 +13,7 @@ from benchmarks.serving.payloads import Payloads
 from benchmarks.serving.protocols import DIGITS
 from benchmarks.serving.running import Running
 
-SECONDS = 4.0
+SECONDS = 2.0
 LOADS = (Load(connections=8, streams=8, images=1), Load(connections=2, streams=4, images=32))
 
 

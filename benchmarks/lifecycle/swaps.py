@@ -25,7 +25,7 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 SHARE = 0.7
 """Of the capacity that is offered."""
 
-ROUNDS = 10
+ROUNDS = 25
 """Of a quiet span and one as long with swaps: a machine that is slower for a while is so for both."""
 
 CAPACITY_SECONDS = 4.0
@@ -35,6 +35,10 @@ OBJECTIVE_MILLISECONDS = 100.0
 
 STEPS = [1.0 - 0.05 * step for step in range(15)]
 """Shares of what the closed loop found that are tried in turn: arrivals that do not wait cost a server more."""
+
+BURST, BURST_SECONDS = 6.0, 2.0
+"""A burst of so many times the capacity fills the server before its memory is first taken: the backlog of a moment in
+which the machine stops then counts before the swaps as well as after."""
 
 CHECK_SECONDS = 0.01
 """Between two requests of the caller that checks answers."""
@@ -69,7 +73,7 @@ class Swapping:
     quiet         of each round
     swapping      the same
     checked       answers looked at one by one; `mixed` of them were not the version's they named
-    memory        MB of resident memory before and after
+    memory        MB of resident memory before and after, both after the server was once full
     """
 
     transport: str
@@ -120,10 +124,7 @@ class Checker:
 def run(place: Place, payloads: Payloads, *, count: int, seconds: float) -> Swapping:
     """Publishes `count` versions in `seconds` of load, with as many quiet seconds between."""
     repository, ready = place.folder / "models", place.folder / "ready"
-    for version in (
-        1,
-        2,
-    ):  # as many as stay loaded, so that the memory before and after is of the same versions' number
+    for version in (1, 2):  # as many as stay loaded: the memory before and after is of as many
         publish(payloads.repository, repository, version)
     incoming = [publish(payloads.repository, ready, version) for version in range(3, count + 3)]
     payload = payloads.payload(DIGITS, 1)
@@ -147,6 +148,7 @@ def run(place: Place, payloads: Payloads, *, count: int, seconds: float) -> Swap
 
         capacity = _capacity(offer, _closed_loop(running, place, payload.frame))
         rate, span = SHARE * capacity, seconds / ROUNDS
+        offer(BURST * capacity, BURST_SECONDS)
         offer(rate, span)
         memory_before = memory(running.pid).rss
         quiet, swapping = [], []

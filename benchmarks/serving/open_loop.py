@@ -5,6 +5,7 @@ behind, and one that waits for answers, would hide exactly the delays that are a
 """
 
 import subprocess
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,12 +35,14 @@ class Queueing:
     offered   requests per second that the schedule asked for
     p50, p99  ms from intended to answered, over the requests that were answered
     failed    requests with another status than OK, or a reply of the wrong size
+    told      how many of those had which of gRPC's status codes; OK with a reply of the wrong size
     late_p99  ms that the generator itself was late; its share of p99
     """
 
     offered: float
     requests: int
     failed: int
+    told: Counter[int]
     p50: float | None
     p99: float | None
     late_p99: float
@@ -56,13 +59,19 @@ def parse(output: str) -> list[Arrival]:
 
 def account(arrivals: list[Arrival], offered: float, reply_bytes: int) -> Queueing:
     """Failures are counted apart: a fast refusal must not make a server look quick."""
-    answered = sorted(
-        arrival.latency for arrival in arrivals if (arrival.status, arrival.reply_bytes) == (OK, reply_bytes)
-    )
+    answered: list[float] = []
+    told: Counter[int] = Counter()
+    for arrival in arrivals:
+        if (arrival.status, arrival.reply_bytes) == (OK, reply_bytes):
+            answered.append(arrival.latency)
+        else:
+            told[arrival.status] += 1
+    answered.sort()
     return Queueing(
         offered=offered,
         requests=len(arrivals),
-        failed=len(arrivals) - len(answered),
+        failed=told.total(),
+        told=told,
         p50=percentile(answered, 0.5) if answered else None,
         p99=percentile(answered, 0.99) if answered else None,
         late_p99=percentile(sorted(arrival.late for arrival in arrivals), 0.99),

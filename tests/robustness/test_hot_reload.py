@@ -13,6 +13,7 @@ import pytest
 from support.records import Record
 from support.rpc import DEADLINE, status_of
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.usage import Usage
 from support.variants import publish
 from support.waiting import until
 
@@ -24,8 +25,12 @@ pytestmark = OVER_BOTH_TRANSPORTS
 PICTURE = Path("docs/digit.png").read_bytes()
 SWAPS, SWAPS_IN_FULL = 10, 100
 CALLERS = 4
+SETTLED = 50
+"""Calls after which a server has what it takes to answer."""
 SERVED_VERSIONS, DEPARTED_VERSIONS = 2, 8
 """That answer by default, and that are counted still though they have left."""
+GROWTH = 1.1
+"""Of resident memory, at most; a version takes a tenth of it."""
 
 
 class Load:
@@ -131,3 +136,25 @@ def test_versions_swapped_under_load_lose_no_request_and_mix_no_reply(
         assert server.metric("digits_rejected_total") == 0
         newest = set(range(swaps + 1, 0, -1)[: SERVED_VERSIONS + DEPARTED_VERSIONS])
         until(lambda: counted(server) == newest, "versions that left long ago are counted no more")
+
+
+def test_versions_that_have_left_hold_no_memory(repository: Path, tmp_path: Path, full: bool, record: Record) -> None:
+    swaps = SWAPS_IN_FULL if full else SWAPS
+    for version in range(1, 1 + SERVED_VERSIONS):  # as many as stay: the memory before and after is of as many
+        publish(repository, tmp_path, version)
+    with ServerProcess("--repository", tmp_path, "--poll-interval", "0.02") as server, server.channel() as channel:
+        server.wait_ready()
+        stub, usage = PredictionServiceStub(channel), Usage(server.process.pid)
+
+        def answered_by(version: int) -> bool:
+            return stub.Predict(PredictRequest(images=bytes(784 * 500)), timeout=DEADLINE).model_version == version
+
+        for _ in range(SETTLED):
+            assert answered_by(SERVED_VERSIONS)
+        before = usage.resident
+        for version in range(1 + SERVED_VERSIONS, 1 + SERVED_VERSIONS + swaps):
+            publish(repository, tmp_path, version)
+            until(partial(answered_by, version), f"version {version} answers")
+        until(lambda: usage.resident <= GROWTH * before, "the memory of those that left is given back")
+        growth = usage.resident / before - 1
+        record(f"{swaps} swaps: resident memory (at most +{GROWTH - 1:.0%})", f"{growth:+.1%}")

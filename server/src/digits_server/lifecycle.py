@@ -101,8 +101,11 @@ class Lifecycle:
     async def _look(self) -> Look:
         registry = self._registry
         watched = {*registry.versions, *registry.rejected, registry.shadow_version} & set(self._tried)
+        have_left, registry.have_left = registry.have_left, False
 
         def look() -> Look:
+            if have_left:
+                release_memory()
             versions = self._source.versions()
             tried = [version for version in versions if version in watched]
             fingerprints = {version: self._source.fingerprint(version) for version in tried}
@@ -178,7 +181,6 @@ class Lifecycle:
     async def _load(self, version: int, deliver: Callable[[ProvenModel], None]) -> None:
         def fingerprint_and_prove() -> ProvenModel:
             self._tried[version] = self._source.fingerprint(version)  # first: what changes from here on is tried again
-            release_memory()  # what versions retired before left behind
             return prove(self._source, version, self._max_batch_size, rest=REST_SECONDS if live else 0.0)
 
         live = bool(self._registry.versions)

@@ -63,6 +63,8 @@ class ModelRegistry:
         self._pinned = 0
         self.shadow_version = 0
         """The version that scores copies of live batches; 0: none."""
+        self.have_left = False
+        """Whether models have left since the memory of such was last released."""
         self.draining = asyncio.Event()
         """Set once the server drains."""
         metrics.watch_queue(self._waiting, max_queue_size)
@@ -243,6 +245,7 @@ class ModelRegistry:
     async def _retired(self, model: ServedModel) -> None:
         await model.batcher.close()
         del self._retiring[model]
+        self.have_left = True
         self._metrics.predictions.keep(self.versions)
         log.info("model version %d has left", model.version)
 

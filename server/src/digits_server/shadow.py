@@ -25,7 +25,7 @@ MAX_WAITING = 2048
 PAUSE_SECONDS = 0.05
 """Between two looks at the queue."""
 
-MAX_SHARE = 0.03
+MAX_SHARE = 0.015
 """Of one core's time that the candidate may take."""
 
 
