@@ -13,6 +13,7 @@ import os
 import selectors
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from itertools import accumulate, count, takewhile
@@ -67,7 +68,11 @@ class Outcomes(NamedTuple):
 
     def having(self, status: int) -> "Outcomes":
         """Those of the calls that ended in `status`."""
-        chosen = self.status == status
+        return self.among({status})
+
+    def among(self, statuses: Iterable[int]) -> "Outcomes":
+        """Those of the calls that ended in one of `statuses`."""
+        chosen = np.isin(self.status, list(statuses))
         return Outcomes(*(column[chosen] for column in self))
 
 
