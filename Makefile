@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-emit-package digits-proto --find-links $(VENV)/wheels \
 	--constraint requirements/constraints.txt --custom-compile-command 'make lock'
 INFERENCE_CLIENTS := $(VENV)/inference_clients
-SOURCES := proto/generate.py training server client tests benchmarks deploy
+SOURCES := proto/generate.py requirements/audit.py training server client tests benchmarks deploy
 
 .DEFAULT_GOAL := help
 .PHONY: help install inference-clients tools run demo test robust test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
@@ -63,7 +63,7 @@ bench: install  ## our server beside its floors and Triton; rewrites the figures
 bench-peers: install  ## what bench compares with: h2load, C++ gRPC, Triton, pyvoy
 	$(BIN)/python -m benchmarks.serving.peers
 
-check: install  ## format, lint, security, types, stubs
+check: install  ## format, lint, security, types, stubs, known vulnerabilities
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(filter-out tests benchmarks,$(SOURCES))
@@ -73,9 +73,10 @@ check: install  ## format, lint, security, types, stubs
 	$(BIN)/hadolint training/Dockerfile server/Dockerfile tests/compose/*.Dockerfile
 	$(BIN)/shellcheck .ci/run tests/tools.sh
 	$(BIN)/yamllint --strict docker-compose.yml deploy tests/compose
+	$(BIN)/python requirements/audit.py
 
-audit: install  ## known vulnerabilities in what is locked; needs the advisories of the public package index
-	$(BIN)/uv tool run pip-audit --strict --disable-pip $(addprefix --requirement requirements/,dev.txt server.txt training.txt)
+audit: install  ## known vulnerabilities in what is locked; fails where the package index has no advisories
+	$(BIN)/python requirements/audit.py --strict
 
 format: install  ## rewrite the sources the way check wants them
 	$(BIN)/ruff format $(SOURCES)
