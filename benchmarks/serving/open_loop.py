@@ -34,18 +34,21 @@ class Queueing:
 
     offered   requests per second that the schedule asked for
     p50, p99  ms from intended to answered, over the requests that were answered
-    failed    requests with another status than OK, or a reply of the wrong size
-    told      how many of those had which of gRPC's status codes; OK with a reply of the wrong size
+    told      how many failed with which of gRPC's status codes; OK with a reply of the wrong size
     late_p99  ms that the generator itself was late; its share of p99
     """
 
     offered: float
     requests: int
-    failed: int
     told: Counter[int]
     p50: float | None
     p99: float | None
     late_p99: float
+
+    @property
+    def failed(self) -> int:
+        """Requests with another status than OK, or a reply of the wrong size."""
+        return self.told.total()
 
 
 def parse(output: str) -> list[Arrival]:
@@ -70,7 +73,6 @@ def account(arrivals: list[Arrival], offered: float, reply_bytes: int) -> Queuei
     return Queueing(
         offered=offered,
         requests=len(arrivals),
-        failed=told.total(),
         told=told,
         p50=percentile(answered, 0.5) if answered else None,
         p99=percentile(answered, 0.99) if answered else None,

@@ -30,7 +30,7 @@ SETTLED = 50
 SERVED_VERSIONS, DEPARTED_VERSIONS = 2, 8
 """That answer by default, and that are counted still though they have left."""
 GROWTH = 1.1
-"""Of resident memory, at most; a version takes a tenth of it."""
+"""Of resident memory, at most; ten versions that stayed would add four times that or more."""
 
 
 class Load:
