@@ -55,7 +55,7 @@ def sections(results: Results) -> str:
     parts = {
         "Targets": "\n\n".join(tables.targets(results, transport) for transport in _transports(results)),
         "Single images": tables.per_server(results, tables.THROUGHPUT),
-        "What metrics cost, batching and uvloop save": tables.variants(results),
+        "What metrics cost, and what batching, uvloop and scheduling save": tables.variants(results),
         "Batches, start-up, memory": tables.per_server(results, tables.BATCHES),
         "The network alone": tables.network(results),
         "One image beside large requests": tables.per_server(results, tables.BESIDE),

@@ -90,6 +90,7 @@ def _variants(server: Server) -> list[Server]:
     variants = [
         without("uncounted", "metrics off", environment=patched("metrics")),
         without("unbatched", "batching off", command=lambda port: [*server.command(port), "--max-batch-size", "1"]),
+        without("interrupted", "threads that interrupt each other", environment=patched("scheduling")),
     ]
     if server.name == "digits-grpcio":  # Envoy's module brings uvloop by itself
         variants.append(without("asyncio", "asyncio's own event loop", environment=patched("uvloop")))

@@ -90,7 +90,8 @@ def test_the_thread_that_reads_gives_way_to_the_one_that_answers(repository: Pat
         names = {int(task.name): task.joinpath("comm").read_text() for task in tasks}
         readers = [task for task, name in names.items() if name.startswith("wrk:worker_")]
         usual = os.getpriority(os.PRIO_PROCESS, server.process.pid)
-        assert [os.getpriority(os.PRIO_PROCESS, reader) for reader in readers] == [usual + 3]
+        assert readers
+        assert all(os.getpriority(os.PRIO_PROCESS, reader) > usual for reader in readers)
 
 
 def test_one_prediction_more_than_may_be_under_way_is_refused_and_health_and_streams_never_are(

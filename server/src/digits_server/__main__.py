@@ -10,6 +10,7 @@ import click
 from digits_server import descriptors, flags, logs
 from digits_server.errors import OperatorError
 from digits_server.models_command import models
+from digits_server.scheduling import work_in_batches
 from digits_server.settings import Settings
 from digits_server.workers.role import Role, own_role
 
@@ -41,6 +42,7 @@ def main(context: click.Context, /, *, print_config: bool, **values: Any) -> Non
     role = own_role()
     logs.configure(chosen.log_level, chosen.log_format, role.log_fields)
     descriptors.allow(chosen.max_grpc_connections + chosen.max_connections)
+    work_in_batches()
     try:
         if chosen.workers > 1:
             from digits_server.workers.supervisor import supervise

@@ -27,6 +27,9 @@ MAX_HEADERS = 2048
 DRAIN_SECONDS = 0.2
 """Between telling a connection that no more calls will be taken, and taking no more: what is under way may arrive."""
 
+CALLS_IN_TURN = 32
+"""Of one connection, before the others have their turn: what a caller has sent ahead holds up his own calls alone."""
+
 RELEASED_BYTES = 8 * 1024 * 1024
 """Of freed memory, given back to the system each second at most. Envoy's allocator, which is Python's too there, would
 keep all of it. What is used again at once costs a page fault for each 4 KiB."""
@@ -53,6 +56,9 @@ def configuration(
         "node": {"id": "digits-server", "cluster": "digits-server"},  # it asks for names before it reads secrets
         "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}, "ignore_global_conn_limit": True},
         "memory_allocator_manager": {"bytes_to_release": RELEASED_BYTES, "memory_release_interval": "1s"},
+        "layered_runtime": {
+            "layers": [{"name": "fixed", "static_layer": {"http.max_requests_per_io_cycle": CALLS_IN_TURN}}]
+        },
         "overload_manager": {"resource_monitors": [_connections(limits.connections)]},
         "static_resources": {"listeners": [_listener(application, address, port, limits, tls, shared=shared)]},
     }
