@@ -1,5 +1,6 @@
 """A caller who behaves, beside those who do not."""
 
+import json
 import threading
 import time
 import urllib.request
@@ -16,6 +17,23 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
 CALL_SECONDS = 20.0
 REQUEST = PredictRequest(images=bytes(784))
+OBEDIENT = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{"service": "digits.v1.PredictionService"}],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "1s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["RESOURCE_EXHAUSTED"],
+                },
+            }
+        ]
+    }
+)
+"""gRPC's own way to come back when the server says so: its push-back replaces the backoff."""
 
 
 class Witness:
@@ -61,10 +79,10 @@ class Witness:
 
 
 class GrpcWitness(Witness):
-    """Over a stock channel that stays open."""
+    """Over a stock channel that stays open. An obedient one comes back when it is told to, three times at most."""
 
-    def __init__(self, target: str) -> None:
-        self._channel = grpc.insecure_channel(target)
+    def __init__(self, target: str, *, obedient: bool = False) -> None:
+        self._channel = grpc.insecure_channel(target, [("grpc.service_config", OBEDIENT)] if obedient else [])
         stub = PredictionServiceStub(self._channel)
         super().__init__(lambda: stub.Predict(REQUEST, timeout=CALL_SECONDS))
 

@@ -2,13 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Any
+from collections.abc import Hashable
 
 from digits_server.errors import DeadlineExceeded, ServingError, Unavailable
+from digits_server.transports.envoy.reads import Reader, Reads, Receive
 from digits_server.transports.limits import Limits
-
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 TICK_SECONDS = 0.02
 """Between two looks at all calls; most have come and gone between two."""
@@ -28,13 +26,14 @@ class Call:
     """One call. Once `cut` from here, `ended` is what its caller is told, None when nobody is there to tell."""
 
     __slots__ = (
-        *("_headers", "_looking", "_next_look", "_pause", "_receive", "_task"),
-        *("cut", "deadline", "ended", "held", "peer", "reading", "unfinished"),
+        *("_headers", "_looking", "_next_look", "_pause", "_task"),
+        *("cut", "deadline", "ended", "held", "peer", "reader", "reading", "unfinished"),
     )
 
     def __init__(
-        self, receive: Receive, deadline: float | None, now: float, peer: Hashable, headers: dict[bytes, bytes]
+        self, reader: Reader, deadline: float | None, now: float, peer: Hashable, headers: dict[bytes, bytes]
     ) -> None:
+        self.reader = reader
         self.deadline = deadline
         self.peer = peer
         self._headers = headers
@@ -46,7 +45,6 @@ class Call:
         """Bytes of a message that is not whole yet."""
         self.cut = False
         self.ended: ServingError | None = None
-        self._receive = receive
         self._task = asyncio.current_task()
         self._pause = FIRST_LOOK_SECONDS
         self._next_look = now + FIRST_LOOK_SECONDS
@@ -55,6 +53,11 @@ class Call:
     def metadata(self, name: str) -> str | None:
         value = self._headers.get(name.encode())
         return None if value is None else value.decode("latin-1")
+
+    @property
+    def late(self) -> bool:
+        """Whether its message is missing, and that not because Envoy has not come to it."""
+        return self.unfinished and self.reader.in_vain
 
     def end(self, error: ServingError | None) -> None:
         """Cancels the handler."""
@@ -82,7 +85,7 @@ class Call:
         return False
 
     async def _look(self) -> None:
-        event = await self._receive()
+        event = await self.reader.next()
         if event["type"] == "http.disconnect":
             self.end(None)
 
@@ -95,6 +98,7 @@ class Calls:
         self._most_unfinished = limits.unfinished_calls
         self._most_held = limits.unfinished_bytes
         self._held = 0
+        self._reads = Reads()
         self._ticking = False
         self._loop = asyncio.get_running_loop()
         self.arrived = 0
@@ -106,7 +110,7 @@ class Calls:
     def enter(self, receive: Receive, seconds: float | None, peer: Hashable, headers: dict[bytes, bytes]) -> Call:
         """A new call, handled by the current task, with `seconds` left if it has a deadline."""
         now = self._loop.time()
-        call = Call(receive, None if seconds is None else now + seconds, now, peer, headers)
+        call = Call(Reader(self._reads, receive), None if seconds is None else now + seconds, now, peer, headers)
         self._calls[call] = None
         self.arrived += 1
         if not self._ticking:
@@ -136,14 +140,15 @@ class Calls:
         self._ticking = bool(self._calls)
         if self._ticking:
             self._loop.call_later(TICK_SECONDS, self._tick)
+            self._reads.tick()
             now = self._loop.time()
             calls = list(self._calls)
             asked = 0
             for call in calls:
                 asked += call.look(now, may_ask=asked < MOST_LOOKS)
             if len(calls) > self._most_unfinished:
-                unfinished = [call for call in calls if call.unfinished and not call.cut]
-                for call in _greediest_first(unfinished)[: max(0, len(unfinished) - self._most_unfinished)]:
+                late = [call for call in calls if call.late and not call.cut]
+                for call in _greediest_first(late)[: max(0, len(late) - self._most_unfinished)]:
                     self._give_up(call)
 
     def _give_up(self, call: Call) -> None:

@@ -11,7 +11,8 @@ from digits_server.errors import InvalidRequest, ServingError, Unimplemented
 from digits_server.rpcs import StreamRpc, UnaryRpc
 from digits_server.transports import grpc_wire
 from digits_server.transports.envoy.admin import Admin
-from digits_server.transports.envoy.calls import Call, Calls, Receive
+from digits_server.transports.envoy.calls import Call, Calls
+from digits_server.transports.envoy.reads import Receive
 from digits_server.transports.envoy.secrets import Secrets
 from digits_server.transports.envoy.threads import answer_before_reading
 from digits_server.transports.grpc_wire import CONTENT_TYPE, Deframer, framed, only_message
@@ -115,9 +116,9 @@ class EnvoyTransport:
         call = self._calls.enter(receive, seconds, scope.get("client"), headers)
         try:
             if isinstance(rpc, UnaryRpc):
-                await replies.only(await rpc.answer(await self._only_message(call, receive), call))
+                await replies.only(await rpc.answer(await self._only_message(call), call))
             else:
-                await self._stream(rpc, call, receive, replies)
+                await self._stream(rpc, call, replies)
         except ServingError as error:
             await replies.fail(error)
         except asyncio.CancelledError:
@@ -130,13 +131,13 @@ class EnvoyTransport:
         finally:
             self._calls.leave(call)
 
-    async def _only_message(self, call: Call, receive: Receive) -> memoryview:
+    async def _only_message(self, call: Call) -> memoryview:
         """The message of a call that has one."""
         call.unfinished = True
-        event = await receive()
+        event = await call.reader.next()
         data = only_message(event.get("body", b""), self._limit)
         if data is None:  # it comes in pieces, or something is wrong with it
-            async with aclosing(self._messages(call, receive, event)) as messages:
+            async with aclosing(self._messages(call, event)) as messages:
                 data = await anext(messages, None)
             if data is None:
                 raise InvalidRequest("the call ended before its message")
@@ -144,18 +145,18 @@ class EnvoyTransport:
         call.reading = call.unfinished = False
         return data
 
-    async def _stream(self, rpc: StreamRpc, call: Call, receive: Receive, replies: "Replies") -> None:
+    async def _stream(self, rpc: StreamRpc, call: Call, replies: "Replies") -> None:
         messages: AsyncIterator[memoryview]
         if rpc.takes_stream:
-            messages = self._messages(call, receive, await receive())
+            messages = self._messages(call, await call.reader.next())
         else:
-            messages = _once(await self._only_message(call, receive))
+            messages = _once(await self._only_message(call))
         async with aclosing(rpc.answers(messages, call)) as answers:
             async for reply in answers:
                 await replies.add(reply)
         await replies.end()
 
-    async def _messages(self, call: Call, receive: Receive, event: dict[str, Any]) -> AsyncGenerator[memoryview]:
+    async def _messages(self, call: Call, event: dict[str, Any]) -> AsyncGenerator[memoryview]:
         """The messages of a body of which `event` is the first piece. Ends the call when its caller leaves."""
         deframer = Deframer(self._limit)
         while event["type"] == "http.request":
@@ -166,7 +167,7 @@ class EnvoyTransport:
                 deframer.close()
                 call.reading = False
                 return
-            event = await receive()
+            event = await call.reader.next()
         call.end(None)
         await asyncio.get_running_loop().create_future()  # until the cancellation arrives
 
