@@ -1,0 +1,139 @@
+"""Bytes that a fuzzer makes: what reads them keeps to its promises, in little memory and time for each."""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import tflite
+from support.http2 import framed
+from support.mutations import VARINTS
+from support.open_inference import grpc_request, rest_request
+from support.records import Record
+
+from digits.v1.prediction_pb2 import PredictRequest
+
+TESTS = Path(__file__).parents[1]
+DIGIT = TESTS.parent / "docs/digit.png"
+SECONDS_EACH, MEBIBYTES = 10, 2048
+"""What one input may take; the memory is the whole process's, TensorFlow not among it."""
+
+READERS = {
+    "message": ("grpcio", "envoy"),
+    "stream": ("envoy",),  # grpcio takes streams apart itself
+    "picture": ("grpcio", "envoy"),
+    "inference_message": ("grpcio", "envoy"),
+    "inference_json": ("grpcio", "envoy"),
+    "model": ("grpcio", "envoy"),
+}
+"""By name, with the transports beside which it reads."""
+
+RUNS, RUNS_OF_PICTURES, TIMES_IN_FULL = 10_000, 1_000, 50
+
+
+def requests() -> list[bytes]:
+    """PredictRequests of all fields, some of them so long that they are read in place."""
+    picture = DIGIT.read_bytes()
+    return [
+        request.SerializeToString()
+        for request in (
+            PredictRequest(images=bytes(784)),
+            PredictRequest(images=bytes(784 * 11)),
+            PredictRequest(images=bytes(784 * 11), model_version=1, include_probabilities=True),
+            PredictRequest(images=bytes(784 * 11), model_version=2**63 - 1),
+            PredictRequest(image_files=[picture, picture]),
+        )
+    ] + [b"\x0a\xb0\x43" + bytes(8624) + b"\x18" + varint for varint in VARINTS]
+
+
+def bodies() -> list[bytes]:
+    one = framed(PredictRequest(images=bytes(784)).SerializeToString())
+    return [b"\x07" + one, b"\xff" + one * 3, b"\0" + framed(b"") * 3, b"\x01" + one[:400]]
+
+
+def pictures() -> list[bytes]:
+    found = [DIGIT.read_bytes()]
+    for mode in ("L", "RGB", "RGBA", "P", "I;16"):
+        kinds = {"L": ("PNG", "JPEG", "WEBP", "GIF"), "RGB": ("PNG", "JPEG", "WEBP")}.get(mode, ("PNG",))
+        for kind in kinds:
+            file = BytesIO()
+            Image.new(mode, (32, 24)).save(file, kind)
+            found.append(file.getvalue())
+    return found
+
+
+def inference_messages() -> list[bytes]:
+    pixels = np.zeros((1, 28, 28), np.uint8)
+    return [
+        grpc_request(images, [1, 784], raw=raw, outputs=["digits"]).SerializeToString()
+        for images in (pixels, pixels.astype(np.float32))
+        for raw in (True, False)
+    ]
+
+
+def inference_bodies() -> list[bytes]:
+    pixels = np.zeros((1, 28, 28), np.uint8)
+    found = []
+    for form in ("flat", "nested", "binary"):
+        body, headers = rest_request(pixels, [1, 28, 28], form=form)
+        length = next((int(value) for name, value in headers.items() if "length" in name.lower()), 0)
+        found.append(length.to_bytes(2, "big") + body)
+    return found
+
+
+SEEDS = {
+    "message": requests,
+    "stream": bodies,
+    "picture": pictures,
+    "inference_message": inference_messages,
+    "inference_json": inference_bodies,
+}
+
+
+@pytest.fixture
+def corpus(reader: str, repository: Path, tmp_path: Path) -> Path:
+    """A folder of good inputs, from which the fuzzer sets out and to which it adds."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    model = repository.joinpath("digits/1/model.tflite").read_bytes()
+    seeds = [model, tflite.with_work(model)] if reader == "model" else SEEDS[reader]()
+    for number, seed in enumerate(seeds):
+        folder.joinpath(str(number)).write_bytes(seed)
+    return folder
+
+
+@pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="atheris is built for nothing else"
+)
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("reader", READERS)
+def test_a_fuzzer_finds_nothing_wrong_with(
+    reader: str, corpus: Path, tmp_path: Path, record: Record, *, full: bool
+) -> None:
+    runs = (RUNS_OF_PICTURES if reader == "picture" else RUNS) * (TIMES_IN_FULL if full else 1)
+    bounds = [f"-timeout={SECONDS_EACH}", f"-rss_limit_mb={MEBIBYTES}", f"-artifact_prefix={tmp_path}/"]
+    fuzzer = subprocess.run(
+        [sys.executable, "-m", "support.fuzzing", reader, f"-runs={runs}", "-seed=1", *bounds, corpus],
+        cwd=TESTS,
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+        capture_output=True,
+        text=True,
+        timeout=1700,
+        check=False,
+    )
+    assert fuzzer.returncode == 0, fuzzer.stderr[-3000:]
+    done = re.search(r"^#(\d+)\s+DONE .* rss: (\d+)Mb$", fuzzer.stderr, re.MULTILINE)
+    assert done, fuzzer.stderr[-3000:]
+    assert int(done[1]) >= runs
+    for transport in READERS[reader]:
+        replace(record, transport=transport)(
+            f"{runs:,} inputs of a fuzzer to the reader of {reader.replace('_', ' ')}: wrong; memory of the process",
+            f"0; {done[2]} MiB",
+        )

@@ -1,0 +1,131 @@
+"""What reads strangers' bytes, under a fuzzer that steers its inputs by the code they reach.
+
+    python -m support.fuzzing READER [libFuzzer options] CORPUS
+
+feeds one of READERS until it raises what it should not, differs from its oracle, or the options say stop. What it finds
+worth keeping goes into the folder CORPUS; an input that fails is written beside it and reported with its traceback.
+"""
+
+import sys
+from contextlib import suppress
+from itertools import pairwise
+
+import atheris
+from google.protobuf.message import DecodeError
+
+from digits.inference.inference_pb2 import ModelInferRequest
+from digits.v1.prediction_pb2 import PredictRequest
+
+with atheris.instrument_imports(include=["digits_server"]):
+    from digits_server.errors import ModelRejected, ServingError, Status
+    from digits_server.images import from_file
+    from digits_server.messages import Request, parse_request
+    from digits_server.open_inference import grpc, rest
+    from digits_server.open_inference.protocol import InferRequest
+    from digits_server.open_inference.tensors import images_or_files, requested
+    from digits_server.runtimes.tflite_model import check
+    from digits_server.transports.grpc_wire import PREFIX_BYTES, Deframer, only_message
+
+MOST_BYTES = 4096
+"""Of a message in a stream; small, so that inputs pass it."""
+MOST_PIXELS = 1_000_000
+MOST_IMAGES = 256
+
+
+def message(data: bytes) -> None:
+    """A PredictRequest: read as protobuf reads it, or refused as it does."""
+    try:
+        expected = PredictRequest.FromString(data)
+    except DecodeError:
+        _refused(data)
+        return
+    images, files, version, probabilities = parse_request(data)
+    found = Request(bytes(images), list(files), version, probabilities)
+    assert found == Request(
+        expected.images, list(expected.image_files), expected.model_version, expected.include_probabilities
+    )
+
+
+def _refused(data: bytes) -> None:
+    with suppress(DecodeError):
+        read = parse_request(data)
+        raise AssertionError(f"protobuf refuses what was read as {read}")
+
+
+def _messages(pieces: list[bytes]) -> tuple[list[bytes], Status]:
+    """The messages in a body that comes in these pieces, and how it ends."""
+    deframer = Deframer(MOST_BYTES)
+    found: list[bytes] = []
+    try:
+        for piece in pieces:
+            found.extend(bytes(each) for each in deframer.feed(piece))
+            assert deframer.unfinished <= MOST_BYTES + PREFIX_BYTES
+        deframer.close()
+    except ServingError as error:
+        return found, error.status
+    return found, Status.OK
+
+
+def stream(data: bytes) -> None:
+    """A body of messages, in pieces whose size the first byte gives: the same as in one piece."""
+    size, body = 1 + (data[0] if data else 0), data[1:]
+    cuts = [*range(0, len(body), size), len(body)]
+    whole = _messages([body])
+    assert _messages([body[begin:end] for begin, end in pairwise(cuts)]) == whole
+    only = only_message(body, MOST_BYTES)
+    assert only is None or whole == ([bytes(only)], Status.OK)
+
+
+def picture(data: bytes) -> None:
+    """An image file: a digit, or a sentence that names it."""
+    try:
+        digit = from_file(data, "image_files[0]", MOST_PIXELS)
+    except ServingError as error:
+        assert error.status in {Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED}
+        assert error.message.startswith("image_files[0]: ")
+    else:
+        assert (digit.shape, digit.dtype.name) == ((28, 28), "uint8")
+
+
+def _understood(question: InferRequest) -> None:
+    requested(question.outputs)
+    inputs = images_or_files(question.inputs)
+    assert isinstance(inputs, list) or (inputs.shape[1:], inputs.dtype.name) == ((28, 28), "uint8")
+
+
+def inference_message(data: bytes) -> None:
+    """A ModelInferRequest: images, files, or a sentence."""
+    with suppress(DecodeError):
+        request = ModelInferRequest.FromString(data)
+        try:
+            _understood(grpc.infer_request(request))
+        except ServingError as error:
+            assert error.status is Status.INVALID_ARGUMENT
+
+
+def inference_json(data: bytes) -> None:
+    """The same over HTTP; the first two bytes say how much of the body is JSON, 0 that there is nothing else."""
+    length, body = int.from_bytes(data[:2], "big"), data[2:]
+    try:
+        question, _ = rest.infer_request(body, str(length) if length else None, "digits", "")
+        _understood(question)
+    except ServingError as error:
+        assert error.status is Status.INVALID_ARGUMENT
+
+
+def model(data: bytes) -> None:
+    """A model.tflite: taken, or refused."""
+    with suppress(ModelRejected):
+        check(data, MOST_IMAGES)
+
+
+READERS = {reader.__name__: reader for reader in (message, stream, picture, inference_message, inference_json, model)}
+
+
+def main() -> None:
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], READERS[sys.argv[1]])
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
