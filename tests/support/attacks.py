@@ -41,6 +41,8 @@ SECONDS = 20.0
 IMAGE = b"\x0a\x90\x06" + bytes(784)
 CALL = b"\0" + len(IMAGE).to_bytes(4, "big") + IMAGE
 CANCEL = (8).to_bytes(4, "big")
+STREAMS = 250
+"""Calls that an attacker begins on one connection: about as many as it may have at once."""
 MOST_CONNECTIONS = 2_000
 """An attacker who is sent away connects anew, at most so often."""
 
@@ -195,11 +197,11 @@ def closed_windows(attacker: Attacker, count: int) -> None:
     """Calls whose replies may never be sent, for the caller lets nothing in."""
     nothing = frame(SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2, "big") + bytes(4))
     headers = call_headers(PREDICT)
-    connection = attacker.connect(PREFACE + nothing)
-    for number in range(min(count, 1000)):
-        at = stream(number)
-        with suppress(OSError):
-            connection.sendall(frame(HEADERS, END_HEADERS, at, headers) + frame(DATA, END_STREAM, at, CALL))
+    while attacker.sent < count:
+        connection = attacker.connect(PREFACE + nothing)
+        for at in map(stream, range(min(STREAMS, count - attacker.sent))):
+            with suppress(OSError):
+                connection.sendall(frame(HEADERS, END_HEADERS, at, headers) + frame(DATA, END_STREAM, at, CALL))
             attacker.sent += 1
 
 
@@ -208,7 +210,7 @@ def unfinished_calls(attacker: Attacker, count: int) -> None:
     headers = call_headers(PREDICT)
     while attacker.sent < count:
         connection = attacker.connect()
-        for number in range(min(1000, count - attacker.sent)):
+        for number in range(min(STREAMS, count - attacker.sent)):
             with suppress(OSError):
                 begun = frame(DATA, 0, stream(number), CALL[:400]) if number % 2 else b""
                 connection.sendall(frame(HEADERS, END_HEADERS, stream(number), headers) + begun)
