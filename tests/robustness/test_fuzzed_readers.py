@@ -35,7 +35,7 @@ READERS = {
 }
 """By name, with the transports beside which it reads."""
 
-RUNS, RUNS_OF_PICTURES, TIMES_IN_FULL = 10_000, 1_000, 50
+RUNS, RUNS_OF_MODELS, TIMES_IN_FULL = 10_000, 2_000, 50
 
 
 def requests() -> list[bytes]:
@@ -117,7 +117,7 @@ def corpus(reader: str, repository: Path, tmp_path: Path) -> Path:
 def test_a_fuzzer_finds_nothing_wrong_with(
     reader: str, corpus: Path, tmp_path: Path, record: Record, *, full: bool
 ) -> None:
-    runs = (RUNS_OF_PICTURES if reader == "picture" else RUNS) * (TIMES_IN_FULL if full else 1)
+    runs = (RUNS_OF_MODELS if reader == "model" else RUNS) * (TIMES_IN_FULL if full else 1)
     bounds = [f"-timeout={SECONDS_EACH}", f"-rss_limit_mb={MEBIBYTES}", f"-artifact_prefix={tmp_path}/"]
     fuzzer = subprocess.run(
         [sys.executable, "-m", "support.fuzzing", reader, f"-runs={runs}", "-seed=1", *bounds, corpus],

@@ -1,5 +1,8 @@
 """Connections made to harm, and a caller beside them who notices nothing; what they took is given back."""
 
+from dataclasses import dataclass
+from statistics import median
+
 import pytest
 from support.attacks import Attack
 from support.records import Record
@@ -13,11 +16,15 @@ pytestmark = OVER_BOTH_TRANSPORTS
 CALLS, CALLS_IN_FULL = 50, 2_000
 """Of the good caller, while the attackers hold what they have."""
 
+ROUNDS_IN_FULL = 3
+"""Of the same attack; what is timed is their median, for the machine has stalls of its own."""
+
 MOST_MEMORY = 100.0
 """MiB that the server may grow."""
 
-MORE_MEMORY = {("continuations", "grpcio"): 200.0}
-"""What a transport cannot keep: docs/security.md says which to take where it matters."""
+MORE_MEMORY = {("continuations", "grpcio"): 200.0, ("unfinished_calls", "envoy"): 150.0}
+"""What a transport cannot keep: docs/security.md says which to take where it matters. Unfinished calls are as many as
+--max-calls allows, whoever holds them."""
 
 REFUSALS = {("unfinished_calls", "grpcio"): "StatusCode.CANCELLED"}
 """What a transport may tell a good caller all the same: grpcio's core, while a burst of more calls than --max-calls has
@@ -54,31 +61,55 @@ ATTACKS = {
 HTTP_ATTACKS = {"http_idle": 500, "http_slow": 100}
 
 
+@dataclass(frozen=True)
+class Round:
+    """A good caller before an attack and during it.
+
+    p99     seconds, of its calls during the attack
+    slower  that p99, of the one before
+    grown   MiB that the server took at most
+    """
+
+    p99: float
+    slower: float
+    grown: float
+
+
+def attacked(attack: Attack, usage: Usage, witness: Witness, calls: int) -> Round:
+    before = witness.calls
+    witness.wait_for_more(calls)
+    quiet = witness.p99(before)
+    descriptors, resident = usage.descriptors, usage.resident
+    usage.forget_peak()
+    during = witness.calls
+    with attack:
+        came_to = attack.done()
+        witness.wait_for_more(calls)
+    p99 = witness.p99(during)
+    grown = max(0.0, usage.peak - resident)
+    assert came_to["sent"] >= attack.count, came_to
+    until(lambda: usage.descriptors <= descriptors, "every descriptor is given back", GIVEN_BACK_SECONDS)
+    witness.wait_for_more(5)
+    return Round(p99, p99 / quiet, grown)
+
+
 def held_against(attack: Attack, server: ServerProcess, witness: Witness, record: Record, *, full: bool) -> None:
     usage = Usage(server.process.pid)
     if full:
         usage.pin(0)
-    calls = CALLS_IN_FULL if full else CALLS
     with witness:
-        witness.wait_for_more(calls)
-        quiet, before = witness.p99(), witness.calls
-        descriptors, resident = usage.descriptors, usage.resident
-        usage.forget_peak()
-        with attack:
-            came_to = attack.done()
-            witness.wait_for_more(calls)
-        attacked = witness.p99(before)
-        grown = max(0.0, usage.peak - resident)
-        until(lambda: usage.descriptors <= descriptors, "every descriptor is given back", GIVEN_BACK_SECONDS)
-        witness.wait_for_more(5)
-    slower = attacked / quiet
+        rounds = [
+            attacked(attack, usage, witness, CALLS_IN_FULL if full else CALLS)
+            for _ in range(ROUNDS_IN_FULL if full else 1)
+        ]
+    p99, slower = median(each.p99 for each in rounds), median(each.slower for each in rounds)
+    grown = max(each.grown for each in rounds)
     fast = slower <= 2 or attack.name not in AS_FAST
     record(
         f"{attack.name.replace('_', ' ')}, {attack.count:,}: a good caller's failures; its p99; memory",
-        f"{len(witness.failures)} of {witness.calls:,}; {1000 * attacked:.1f} ms, {slower:.1f} ×; + {grown:.0f} MiB",
+        f"{len(witness.failures)} of {witness.calls:,}; {1000 * p99:.1f} ms, {slower:.1f} ×; + {grown:.0f} MiB",
         met=not witness.failures and grown <= MOST_MEMORY and fast,
     )
-    assert came_to["sent"] >= attack.count, came_to
     refusal = REFUSALS.get((attack.name, record.transport))
     assert [failure for failure in witness.failures if not (refusal and refusal in failure)] == []
     assert grown <= MORE_MEMORY.get((attack.name, record.transport), MOST_MEMORY)
