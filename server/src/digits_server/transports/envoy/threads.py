@@ -8,7 +8,7 @@ from pathlib import Path
 READER = "wrk:worker_"
 """What Envoy calls its threads that read from callers."""
 
-NICENESS = 2
+NICENESS = 4
 """By how much they give way to the event loop. Who is offered more than he can do should answer what he has before he
 takes in more: else the calls of one connection pile up before the event loop, and everybody else's behind them."""
 
