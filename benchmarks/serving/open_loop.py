@@ -40,15 +40,26 @@ class Queueing:
 
     offered: float
     requests: int
-    told: Counter[int]
+    told: dict[int, int]
     p50: float | None
     p99: float | None
     late_p99: float
 
+    def figures(self) -> dict[str, float | None]:
+        """What a run's results keep of it."""
+        return {
+            "offered": self.offered,
+            "requests": self.requests,
+            "failed": self.failed,
+            "p50": self.p50,
+            "p99": self.p99,
+            "late_p99": self.late_p99,
+        }
+
     @property
     def failed(self) -> int:
         """Requests with another status than OK, or a reply of the wrong size."""
-        return self.told.total()
+        return sum(self.told.values())
 
 
 def parse(output: str) -> list[Arrival]:
@@ -73,7 +84,7 @@ def account(arrivals: list[Arrival], offered: float, reply_bytes: int) -> Queuei
     return Queueing(
         offered=offered,
         requests=len(arrivals),
-        told=told,
+        told=dict(told),
         p50=percentile(answered, 0.5) if answered else None,
         p99=percentile(answered, 0.99) if answered else None,
         late_p99=percentile(sorted(arrival.late for arrival in arrivals), 0.99),

@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -112,18 +112,16 @@ class Bench:
         message = self._payload(1).message
         return [
             {"share": share}
-            | asdict(
-                open_loop.run(
-                    self.running.address,
-                    protocol.method,
-                    message,
-                    self.cores,
-                    rate=share * capacity,
-                    seconds=self.seconds,
-                    seed=self.seed,
-                    reply_bytes=self._reply_bytes[1] - len(framed(b"")),
-                )
-            )
+            | open_loop.run(
+                self.running.address,
+                protocol.method,
+                message,
+                self.cores,
+                rate=share * capacity,
+                seconds=self.seconds,
+                seed=self.seed,
+                reply_bytes=self._reply_bytes[1] - len(framed(b"")),
+            ).figures()
             for share in OPEN_LOOP_SHARES
         ]
 

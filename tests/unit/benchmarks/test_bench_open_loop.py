@@ -1,5 +1,7 @@
 """The open loop's accounting, on lines that its generator printed."""
 
+import json
+
 import pytest
 
 from benchmarks.serving.open_loop import account, parse
@@ -45,3 +47,9 @@ def test_where_nothing_was_answered_there_is_no_latency() -> None:
 def test_a_broken_line_is_refused() -> None:
     with pytest.raises(ValueError, match="unpack"):
         parse("719\t42\t1522\n")
+
+
+def test_what_results_keep_is_figures_alone() -> None:
+    figures = account([Arrival(0, 0, 1.0, 8, 0)], 10.0, 5).figures()
+    assert json.loads(json.dumps(figures)) == figures
+    assert figures["failed"] == 1
