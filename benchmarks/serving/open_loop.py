@@ -40,7 +40,7 @@ class Queueing:
 
     offered: float
     requests: int
-    told: dict[int, int]
+    told: Counter[int]
     p50: float | None
     p99: float | None
     late_p99: float
@@ -59,7 +59,7 @@ class Queueing:
     @property
     def failed(self) -> int:
         """Requests with another status than OK, or a reply of the wrong size."""
-        return sum(self.told.values())
+        return self.told.total()
 
 
 def parse(output: str) -> list[Arrival]:
@@ -84,7 +84,7 @@ def account(arrivals: list[Arrival], offered: float, reply_bytes: int) -> Queuei
     return Queueing(
         offered=offered,
         requests=len(arrivals),
-        told=dict(told),
+        told=told,
         p50=percentile(answered, 0.5) if answered else None,
         p99=percentile(answered, 0.99) if answered else None,
         late_p99=percentile(sorted(arrival.late for arrival in arrivals), 0.99),

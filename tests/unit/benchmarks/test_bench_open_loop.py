@@ -50,6 +50,6 @@ def test_a_broken_line_is_refused() -> None:
 
 
 def test_what_results_keep_is_figures_alone() -> None:
-    figures = account([Arrival(0, 0, 1.0, 8, 0)], 10.0, 5).figures()
+    figures = account(parse(UNIMPLEMENTED), 10.0, 11).figures()
     assert json.loads(json.dumps(figures)) == figures
-    assert figures["failed"] == 1
+    assert figures["failed"] == 2
