@@ -76,12 +76,12 @@ class Round:
 
 
 def attacked(attack: Attack, usage: Usage, witness: Witness, calls: int) -> Round:
-    before = witness.calls
+    before = len(witness.seconds)
     witness.wait_for_more(calls)
     quiet = witness.p99(before)
     descriptors, resident = usage.descriptors, usage.resident
     usage.forget_peak()
-    during = witness.calls
+    during = len(witness.seconds)
     with attack:
         came_to = attack.done()
         witness.wait_for_more(calls)

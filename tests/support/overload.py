@@ -18,7 +18,12 @@ from support.servers import ServerProcess
 
 LOAD_CORE = max(os.sched_getaffinity(0))
 DEADLINE = 0.1  # seconds of each call, and the objective that the 99th percentile has to meet
-NAMES = {8: "RESOURCE_EXHAUSTED", 1: "CANCELLED", 14: "UNAVAILABLE", 4: "nothing in time"}
+NAMES = {
+    RESOURCE_EXHAUSTED: "RESOURCE_EXHAUSTED",
+    CANCELLED: "CANCELLED",
+    UNAVAILABLE: "UNAVAILABLE",
+    DEADLINE_EXCEEDED: "nothing in time",
+}
 QUEUE = 2000  # images
 STEP = 1.1
 PROMISED = {2: 0.9, 5: 0.8}  # of the capacity that is answered in time, at each multiple of it

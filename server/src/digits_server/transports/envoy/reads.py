@@ -20,7 +20,6 @@ class Reads:
     def __init__(self) -> None:
         self._asked = 0
         self._answered = 0
-        self._answered_before = 0
         self._silent = 0
         self._asked_before = 0
 
@@ -31,12 +30,10 @@ class Reads:
 
     def answer(self, number: int) -> None:
         self._answered = max(self._answered, number)
+        self._silent = 0
 
     def tick(self) -> None:
         """To be called at regular intervals."""
-        if self._answered != self._answered_before:
-            self._answered_before = self._answered
-            self._silent = 0
         if not self._silent:
             self._asked_before = self._asked
         self._silent += 1
