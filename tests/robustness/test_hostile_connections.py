@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import pytest
-from support.attacks import Attack
+from support.attack import Attack
 from support.records import Record
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.usage import Usage

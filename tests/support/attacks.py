@@ -8,15 +8,11 @@ ends.
 
 import json
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 from support.frames import (
     CONTINUATION,
@@ -247,37 +243,6 @@ def http_slow(attacker: Attacker, count: int) -> None:
             time.sleep(1)
 
     threading.Thread(target=dribble, daemon=True).start()
-
-
-class Attack:
-    """One of the above, from entry until exit."""
-
-    def __init__(self, name: str, target: str, count: int) -> None:
-        self.name = name
-        self.count = count
-        self._target = target
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "support.attacks", self.name, self._target, str(self.count)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[1],
-        )
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def done(self) -> dict[str, Any]:
-        """Waits for the attack to have been made: `sent`, how often; `cut`, connections that the server ended."""
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        assert line, "the attacker failed"
-        said: dict[str, Any] = json.loads(line)
-        return said
 
 
 def main(name: str, target: str, count: str) -> None:
