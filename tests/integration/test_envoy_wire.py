@@ -19,6 +19,9 @@ from digits.v1.prediction_pb2 import PredictRequest
 pytestmark = pytest.mark.parametrize("transport", ["envoy"], indirect=True, scope="module")
 
 PREDICT = "/digits.v1.PredictionService/Predict"
+HEALTH = "/grpc.health.v1.Health/Check"
+PREDICT_STREAM = "/digits.v1.PredictionService/PredictStream"
+MIB, PIECE = 1024 * 1024, 16 * 1024
 INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 3, 8, 12
 
 
@@ -105,13 +108,39 @@ def test_one_prediction_more_than_may_be_under_way_is_refused_and_health_and_str
     ):
         begun = first.begin(PREDICT, GRPC)
         first.send(begun, message[:-1])
-        until(lambda: second.call(PREDICT, [message]).status == RESOURCE_EXHAUSTED, "the first call is under way")
-        refused = second.call(PREDICT, [message])
+        first.ping()
+        refused, again = (second.call(PREDICT, [message]) for _ in range(2))
+        assert refused.status == again.status == RESOURCE_EXHAUSTED
         assert "max_calls" in refused.message
         assert int(refused.headers["grpc-retry-pushback-ms"]) > 0
         until(lambda: server.metric("digits_rejected_total", reason="max_calls") >= 2, "what was refused is counted")
-        assert second.call("/grpc.health.v1.Health/Check", [framed(b"")]).status == 0
-        assert second.call("/digits.v1.PredictionService/PredictStream", [message]).status == 0
+        assert second.call(HEALTH, [framed(b"")]).status == 0
+        assert second.call(PREDICT_STREAM, [message]).status == 0
         first.send(begun, message[-1:], end=True)
         assert first.reply(begun).status == 0
         until(lambda: second.call(PREDICT, [message]).status == 0, "there is room for one again")
+
+
+def test_calls_are_refused_once_those_under_way_take_the_memory_there_is(repository: Path) -> None:
+    message = framed(PredictRequest(images=bytes(784)).SerializeToString())
+    begun = framed(bytes(4 * MIB))[:PIECE]
+
+    with (
+        ServerProcess("--repository", repository, "--max-memory", "1") as server,
+        Http2(server.wait_ready().target) as holder,
+        Http2(server.target) as other,
+    ):
+
+        def refused() -> bool:
+            stream = holder.begin(PREDICT_STREAM, GRPC)
+            for piece in [begun] + [bytes(PIECE)] * 31:
+                holder.send(stream, piece)
+            return other.call(PREDICT, [message]).status == RESOURCE_EXHAUSTED
+
+        until(refused, "so much of unfinished messages is too much")
+        refusal = other.call(PREDICT, [message])
+        assert "max_memory" in refusal.message
+        assert int(refusal.headers["grpc-retry-pushback-ms"]) > 0
+        until(lambda: server.metric("digits_rejected_total", reason="max_memory") >= 2, "what was refused is counted")
+        holder.close()
+        until(lambda: other.call(PREDICT, [message]).status == 0, "there is memory again")

@@ -29,7 +29,7 @@ pytestmark = OVER_BOTH_TRANSPORTS
 STREAM = "/digits.v1.PredictionService/PredictStream"
 MESSAGES, MESSAGES_IN_FULL = 3_000, 90_000
 STREAMS, STREAMS_IN_FULL = 200, 5_000
-FRAMES, FRAMES_IN_FULL = 250, 5_000
+FRAMES, FRAMES_IN_FULL = 100, 5_000
 IN_FLIGHT = 64
 
 PICTURE = Path("docs/digit.png").read_bytes()

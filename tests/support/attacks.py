@@ -32,12 +32,13 @@ from support.frames import (
 )
 
 PREDICT = "/digits.v1.PredictionService/Predict"
+PREDICT_STREAM = "/digits.v1.PredictionService/PredictStream"
 SECONDS = 20.0
 """How long a server may leave an attacker's bytes unread before it tries another connection."""
 IMAGE = b"\x0a\x90\x06" + bytes(784)
 CALL = b"\0" + len(IMAGE).to_bytes(4, "big") + IMAGE
 CANCEL = (8).to_bytes(4, "big")
-STREAMS = 250
+STREAMS = 100
 """Calls that an attacker begins on one connection: about as many as it may have at once."""
 MOST_CONNECTIONS = 2_000
 """An attacker who is sent away connects anew, at most so often."""
@@ -210,6 +211,17 @@ def unfinished_calls(attacker: Attacker, count: int) -> None:
             with suppress(OSError):
                 begun = frame(DATA, 0, stream(number), CALL[:400]) if number % 2 else b""
                 connection.sendall(frame(HEADERS, END_HEADERS, stream(number), headers) + begun)
+            attacker.sent += 1
+
+
+def open_streams(attacker: Attacker, count: int) -> None:
+    """Streams on which nothing is sent, as many as there may be on each connection."""
+    headers = call_headers(PREDICT_STREAM)
+    while attacker.sent < count:
+        connection = attacker.connect()
+        for number in range(min(STREAMS, count - attacker.sent)):
+            with suppress(OSError):
+                connection.sendall(frame(HEADERS, END_HEADERS, stream(number), headers))
             attacker.sent += 1
 
 

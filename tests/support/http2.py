@@ -70,6 +70,9 @@ class Http2:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._socket.close()
 
     def begin(self, path: str, headers: dict[str, str], *, method: str = "POST", end: bool = False) -> int:
@@ -90,6 +93,14 @@ class Http2:
     def reset(self, stream: int) -> None:
         self._connection.reset_stream(stream)
         self._flush()
+
+    def ping(self) -> None:
+        """Returns when the server has read all that was sent before."""
+        self._answered = False
+        self._connection.ping(b"all read")
+        self._flush()
+        while not self._answered:
+            self._read()
 
     def reply(self, stream: int) -> Reply:
         """The whole reply; fails when the deadline passes first."""
@@ -123,6 +134,8 @@ class Http2:
             self._connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded | h2.events.StreamReset) and event.stream_id is not None:
             self._replies[event.stream_id].ended = True
+        elif isinstance(event, h2.events.PingAckReceived):
+            self._answered = True
 
     def _flush(self) -> None:
         self._socket.sendall(self._connection.data_to_send())

@@ -24,7 +24,7 @@ from digits_server.settings import Settings
 from digits_server.shadow import Shadow
 from digits_server.sources import ModelSource, model_source
 from digits_server.tls import Identity, http_context, identity
-from digits_server.transports import Transport
+from digits_server.transports import Refused, Transport
 from digits_server.transports.limits import limits
 from digits_server.watching import watched
 from digits_server.web import playground, report
@@ -36,9 +36,8 @@ from digits_server.web.server import WebServer
 from digits_server.web.watched import watched as watched_web
 from digits_server.workers.role import Alone, Role
 
-Connect = Callable[[list[UnaryRpc | StreamRpc], Reloading[Identity] | None, Callable[[int], None]], Transport]
-"""Puts RPCs behind a transport, in TLS where there is an identity; the last one is told how many calls the transport
-refused by itself, if it knows."""
+Connect = Callable[[list[UnaryRpc | StreamRpc], Reloading[Identity] | None, Refused], Transport]
+"""Puts RPCs behind a transport, in TLS where there is an identity."""
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +87,15 @@ class App:
         for port in ports_in_plaintext(settings):
             log.warning("tokens travel in plaintext to the %s port: anybody on their way can read them", port)
         admit = self._guard.admit if settings.tokens else None
-        rpcs = all_rpcs(service, inference, self._health, metrics, reflection=settings.reflection, admit=admit)
+        rpcs = all_rpcs(
+            service,
+            inference,
+            self._health,
+            metrics,
+            reflection=settings.reflection,
+            max_streams=settings.max_streams,
+            admit=admit,
+        )
         self._transport = (connect or self._grpcio)(
             watched(rpcs, self._observation.watchers), self._identity, metrics.rejections.refused_by_transport
         )
@@ -157,7 +164,7 @@ class App:
         ]
 
     def _grpcio(
-        self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None, _refused: Callable[[int], None]
+        self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None, _refused: Refused
     ) -> Transport:
         from digits_server.transports.grpcio import GrpcioTransport  # here, so that Envoy's process goes without grpcio
 

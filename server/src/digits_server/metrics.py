@@ -27,7 +27,7 @@ DIFFERENCES = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 REJECTIONS = (
     *("invalid", "too_large", "not_found", "deadline", "overloaded", "unavailable"),
-    *("unauthenticated", "cancelled", "inference_failed", "internal", "max_calls"),
+    *("unauthenticated", "cancelled", "inference_failed", "internal", "max_calls", "max_memory"),
 )
 REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
 """The words of ModelRejected."""
@@ -189,9 +189,9 @@ class Rejections:
         elif isinstance(error, asyncio.CancelledError):
             self._counts["cancelled"].inc()
 
-    def refused_by_transport(self, calls: int) -> None:
-        """So many calls never came here: the transport refused them for being too many at once."""
-        self._counts["max_calls"].value += calls
+    def refused_by_transport(self, reason: str, calls: int) -> None:
+        """So many calls never came here: the transport refused them, for a reason it has itself."""
+        self._counts[reason].value += calls
 
 
 class Metrics:

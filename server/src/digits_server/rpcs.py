@@ -22,6 +22,7 @@ from digits_server.health import Health
 from digits_server.metrics import Metrics, RpcMetrics
 from digits_server.open_inference.grpc import INFERENCE_SERVICE, inference_rpcs
 from digits_server.open_inference.protocol import OpenInference
+from digits_server.room import Room
 from digits_server.service import PredictionService
 
 log = logging.getLogger(__name__)
@@ -129,6 +130,7 @@ class StreamRpc(Rpc):
 
     behaviour: Callable[[AsyncIterator[Any], Call], AsyncIterator[Any]]
     takes_stream: bool
+    room: Room
 
     async def answers(self, incoming: AsyncIterator[Data], call: Call) -> AsyncGenerator[bytes]:
         begin = perf_counter()
@@ -136,8 +138,9 @@ class StreamRpc(Rpc):
         try:
             if self.admit:
                 self.admit(call)
-            async for reply in self.behaviour(self._requests(incoming), call):
-                yield self.format.serialise(reply)
+            with self.room.for_one():
+                async for reply in self.behaviour(self._requests(incoming), call):
+                    yield self.format.serialise(reply)
         except BaseException as error:
             self.failed(error, call, perf_counter() - begin)
             raise
@@ -155,9 +158,13 @@ def all_rpcs(
     metrics: Metrics,
     *,
     reflection: bool,
+    max_streams: int,
     admit: Admit | None = None,
 ) -> list[UnaryRpc | StreamRpc]:
-    """Every RPC of the server. All but those of health ask `admit`: whoever balances load knows no token."""
+    """Every RPC of the server. All but those of health ask `admit`: whoever balances load knows no token.
+
+    max_streams  streams of one RPC open at once
+    """
 
     def guard(name: str, method: str) -> Admit | None:
         return None if name == HEALTH_SERVICE or (name, method) in INFERENCE_HEALTH else admit
@@ -167,7 +174,8 @@ def all_rpcs(
 
     def stream(name: str, method: str, form: Format, behaviour: Any, *, takes_stream: bool) -> StreamRpc:
         counters = metrics.rpc("bidi_stream" if takes_stream else "server_stream", name, method)
-        return StreamRpc(name, method, form, counters, guard(name, method), behaviour, takes_stream)
+        room = Room(max_streams, metrics.rejections)
+        return StreamRpc(name, method, form, counters, guard(name, method), behaviour, takes_stream, room)
 
     health_check = protobuf(health_pb2.HealthCheckRequest)
     rpcs: list[UnaryRpc | StreamRpc] = [

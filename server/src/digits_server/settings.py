@@ -96,6 +96,9 @@ class Settings:
     page: bool = setting(True, bool, "Answer / over HTTP with a page to draw digits on.")
     max_connections: int = setting(256, COUNT, "HTTP connections at once.")
     max_grpc_connections: int = setting(1024, COUNT, "gRPC connections at once; further ones are closed.")
+    max_memory: int | None = setting(
+        None, BYTES, "Of one process, beyond which it takes no call (envoy); else all that its container may have."
+    )
     max_connection_idle: float = setting(300.0, SECONDS, "A gRPC connection without a call is closed then; 0: never.")
     max_connection_age: float = setting(
         0.0, SECONDS, "A gRPC connection takes no further call then, so that callers spread anew; 0: never."
@@ -121,6 +124,7 @@ class Settings:
     max_image_files: int = setting(64, COUNT, "Image files in one request.")
     max_image_pixels: int = setting(16_777_216, COUNT, "Pixels of one image file, width × height.")
     http_timeout: float = setting(30.0, SECONDS, "From an HTTP request's headers to its prediction.")
+    max_streams: int = setting(2048, COUNT, "Streams of one RPC open at once; more is refused.")
     max_stream_window: int = setting(16, COUNT, "Requests of one stream that may be in work at once.")
 
     max_batch_size: int = setting(1024, COUNT, "Images the model sees at once.", section="Queues")

@@ -1,6 +1,10 @@
 """How RPCs arrive. A transport carries bytes between callers and `digits_server.rpcs`, and knows no model."""
 
+from collections.abc import Callable
 from typing import Protocol
+
+Refused = Callable[[str, int], None]
+"""Is told for which reason a transport has refused how many more calls by itself."""
 
 
 class Transport(Protocol):

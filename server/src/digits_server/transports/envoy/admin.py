@@ -12,6 +12,13 @@ from typing import Any
 TIMEOUT_SECONDS = 10.0
 """For one order; Envoy answers within a millisecond or not at all."""
 
+PREFIX = "http.grpc."
+REFUSED = {
+    "adaptive_concurrency.gradient_controller.rq_blocked": "max_calls",
+    "downstream_rq_overload_close": "max_memory",
+}
+"""What Envoy calls the calls that it has refused, and the setting for which it did."""
+
 
 class Admin:
     """Connects to Envoy's admin socket at `path`, then removes it: nobody else can come after."""
@@ -19,6 +26,7 @@ class Admin:
     def __init__(self, path: Path) -> None:
         self._one_by_one = threading.Lock()
         self._connection = http.client.HTTPConnection("envoy")
+        self._connection.auto_open = 0  # there is no way back to this socket
         self._connection.sock = socket.socket(socket.AF_UNIX)
         self._connection.sock.settimeout(TIMEOUT_SECONDS)
         self._connection.sock.connect(str(path))
@@ -38,15 +46,17 @@ class Admin:
 
     async def unsent(self) -> int:
         """Replies not finished and bytes not sent, together: 0 when callers have what they wait for."""
-        return await self._sum("downstream_(rq_active|cx_tx_bytes_buffered)")
+        return sum((await self._values("downstream_(rq_active|cx_tx_bytes_buffered)")).values())
 
-    async def refused(self) -> int:
-        """Calls refused so far for being too many at once."""
-        return await self._sum("adaptive_concurrency.gradient_controller.rq_blocked")
+    async def refused(self) -> dict[str, int]:
+        """Calls that Envoy has refused by itself so far, by reason."""
+        values = await self._values("|".join(REFUSED))
+        return {reason: values[statistic] for statistic, reason in REFUSED.items()}
 
-    async def _sum(self, statistics: str) -> int:
-        _, body = await self._ask("GET", f"/stats?format=json&filter=^http.grpc.{statistics}$")
-        return sum(each["value"] for each in json.loads(body)["stats"])
+    async def _values(self, statistics: str) -> dict[str, int]:
+        """Those whose names match the regular expression."""
+        _, body = await self._ask("GET", f"/stats?format=json&filter=^{PREFIX}({statistics})$")
+        return {each["name"].removeprefix(PREFIX): each["value"] for each in json.loads(body)["stats"]}
 
     async def _ask(self, method: str, path: str) -> tuple[int, bytes]:
         return await asyncio.to_thread(self._request, method, path)

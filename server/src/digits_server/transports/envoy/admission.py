@@ -4,16 +4,12 @@ Refused in Python, a call costs most of what an answer costs, so that a few time
 leave no time to answer any. Envoy's adaptive concurrency filter needs no Python; here it adapts nothing.
 """
 
+from http import HTTPStatus
 from typing import Any
 
 from digits_server.transports.envoy.typed import TYPES, typed
 
-PUSHBACK_MILLISECONDS = 100
-"""When a caller who was refused may try again."""
-
 FILTER = "envoy.filters.http.adaptive_concurrency"
-TOO_MANY_REQUESTS = 429
-RESOURCE_EXHAUSTED = 8
 
 PATHS = ("/digits.v1.PredictionService/Predict", "/inference.GRPCInferenceService/ModelInfer")
 """What counts: neither streams, which last, nor health, which is most wanted when there is too much to do."""
@@ -25,7 +21,7 @@ def at_most(calls: int) -> dict[str, Any]:
         "filters.http.adaptive_concurrency",
         "AdaptiveConcurrency",
         {
-            "concurrency_limit_exceeded_status": {"code": TOO_MANY_REQUESTS},
+            "concurrency_limit_exceeded_status": {"code": HTTPStatus.TOO_MANY_REQUESTS},
             "gradient_controller_config": {
                 "concurrency_limit_params": {"max_concurrency_limit": calls, "concurrency_update_interval": "60s"},
                 # The least limit is also the greatest, so what it measures does not matter.
@@ -53,26 +49,4 @@ def at_most(calls: int) -> dict[str, Any]:
             "extension_config": limiter,
             "xds_matcher": {"matcher_list": {"matchers": [others]}},
         },
-    }
-
-
-def as_exhausted(calls: int) -> dict[str, Any]:
-    """How Envoy words such a refusal: the status and push-back of every other, which clients do not retry at once."""
-    is_refusal = {
-        "status_code_filter": {
-            "comparison": {"op": "EQ", "value": {"default_value": TOO_MANY_REQUESTS, "runtime_key": "digits.refusal"}}
-        }
-    }
-    fields = {"grpc-status": RESOURCE_EXHAUSTED, "grpc-retry-pushback-ms": PUSHBACK_MILLISECONDS}
-    return {
-        "mappers": [
-            {
-                "filter": is_refusal,
-                "body": {"inline_string": f"{calls} predictions are under way, as many as may be (max_calls)"},
-                "headers_to_add": [
-                    {"header": {"key": key, "value": str(value)}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-                    for key, value in fields.items()
-                ],
-            }
-        ]
     }

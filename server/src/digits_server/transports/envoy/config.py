@@ -5,8 +5,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from digits_server.tls import HANDSHAKE_SECONDS
-from digits_server.transports.envoy.admission import as_exhausted, at_most
-from digits_server.transports.envoy.typed import TYPES, typed
+from digits_server.transports.envoy.admission import at_most
+from digits_server.transports.envoy.overload import overload_manager
+from digits_server.transports.envoy.refusals import as_exhausted
+from digits_server.transports.envoy.typed import typed
 from digits_server.transports.grpc_wire import PREFIX_BYTES
 from digits_server.transports.limits import PING_SECONDS, PONG_SECONDS, Limits
 
@@ -43,14 +45,16 @@ def configuration(
     shared: bool,
     admin: str,
     limits: Limits,
+    memory_bytes: int,
     tls: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Envoy's bootstrap: one listener for HTTP/2 on address:port, whose calls `application` answers.
 
-    application  "module:attribute", an ASGI application
-    shared       whether other processes of the same server listen there too
-    admin        path of the socket on which Envoy takes orders; nothing of it is on the network
-    tls          the transport socket of `secrets`, in TLS
+    application   "module:attribute", an ASGI application
+    shared        whether other processes of the same server listen there too
+    admin         path of the socket on which Envoy takes orders; nothing of it is on the network
+    memory_bytes  of the process, beyond which no further call is taken
+    tls           the transport socket of `secrets`, in TLS
     """
     return {
         "node": {"id": "digits-server", "cluster": "digits-server"},  # it asks for names before it reads secrets
@@ -59,19 +63,8 @@ def configuration(
         "layered_runtime": {
             "layers": [{"name": "fixed", "static_layer": {"http.max_requests_per_io_cycle": CALLS_IN_TURN}}]
         },
-        "overload_manager": {"resource_monitors": [_connections(limits.connections)]},
+        "overload_manager": overload_manager(connections=limits.connections, memory_bytes=memory_bytes),
         "static_resources": {"listeners": [_listener(application, address, port, limits, tls, shared=shared)]},
-    }
-
-
-def _connections(most: int) -> dict[str, Any]:
-    """Closes each connection beyond so many."""
-    return {
-        "name": "envoy.resource_monitors.global_downstream_max_connections",
-        "typed_config": {
-            "@type": f"{TYPES}.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-            "max_active_downstream_connections": most,
-        },
     }
 
 

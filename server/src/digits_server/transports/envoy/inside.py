@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +19,7 @@ from digits_server.reloading import Reloading
 from digits_server.rpcs import StreamRpc, UnaryRpc
 from digits_server.signals import blocked_stop_signal, unblock_and_raise
 from digits_server.tls import Identity
+from digits_server.transports import Refused
 from digits_server.transports.envoy.launch import ADMIN, FOLDER, HELD_SOCKET
 from digits_server.transports.envoy.secrets import Secrets
 from digits_server.transports.envoy.transport import EnvoyTransport
@@ -54,7 +55,7 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _connect(
-        self, rpcs: Iterable[UnaryRpc | StreamRpc], own: Reloading[Identity] | None, refused: Callable[[int], None]
+        self, rpcs: Iterable[UnaryRpc | StreamRpc], own: Reloading[Identity] | None, refused: Refused
     ) -> EnvoyTransport:
         folder = Path(os.environ[FOLDER])
         secrets = None

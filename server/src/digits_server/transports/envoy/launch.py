@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from digits_server import flags, logs
+from digits_server import flags, logs, memory
 from digits_server.errors import OperatorError
 from digits_server.ports import hold_port
 from digits_server.settings import Settings
@@ -54,6 +54,7 @@ def become_envoy(settings: Settings, role: Role) -> NoReturn:
         admin=str(folder / ADMIN),
         shared=role.shares_ports,
         limits=limits(settings),
+        memory_bytes=settings.max_memory or memory.allowed() // settings.workers,
         tls=tls,
     )
     arguments = [

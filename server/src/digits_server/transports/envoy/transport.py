@@ -2,14 +2,15 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 from digits_server.errors import InvalidRequest, ServingError, Unimplemented
 from digits_server.rpcs import StreamRpc, UnaryRpc
-from digits_server.transports import grpc_wire
+from digits_server.transports import Refused, grpc_wire
 from digits_server.transports.envoy.admin import Admin
 from digits_server.transports.envoy.calls import Call, Calls
 from digits_server.transports.envoy.reads import Receive
@@ -50,7 +51,7 @@ class EnvoyTransport:
 
     held     the socket that holds the port for Envoy until it listens there
     admin    path of Envoy's admin socket
-    refused  is told, now and then, of how many more calls Envoy has refused by itself
+    refused  is told, now and then, what Envoy has refused
     secrets  what Envoy knows of TLS; None without
     """
 
@@ -61,7 +62,7 @@ class EnvoyTransport:
         admin: Path,
         *,
         limits: Limits,
-        refused: Callable[[int], None],
+        refused: Refused,
         secrets: Secrets | None = None,
     ) -> None:
         self.port = held.getsockname()[1]
@@ -146,19 +147,16 @@ class EnvoyTransport:
         return data
 
     async def _stream(self, rpc: StreamRpc, call: Call, replies: "Replies") -> None:
-        messages: AsyncIterator[memoryview]
-        if rpc.takes_stream:
-            messages = self._messages(call, await call.reader.next())
-        else:
-            messages = _once(await self._only_message(call))
+        messages = self._messages(call) if rpc.takes_stream else _once(await self._only_message(call))
         async with aclosing(rpc.answers(messages, call)) as answers:
             async for reply in answers:
                 await replies.add(reply)
         await replies.end()
 
-    async def _messages(self, call: Call, event: dict[str, Any]) -> AsyncGenerator[memoryview]:
-        """The messages of a body of which `event` is the first piece. Ends the call when its caller leaves."""
+    async def _messages(self, call: Call, event: dict[str, Any] | None = None) -> AsyncGenerator[memoryview]:
+        """The messages of a body, of which `event` may be the first piece. Ends the call when its caller leaves."""
         deframer = Deframer(self._limit)
+        event = event or await call.reader.next()
         while event["type"] == "http.request":
             for message in deframer.feed(event["body"]):
                 yield message
@@ -172,11 +170,12 @@ class EnvoyTransport:
         await asyncio.get_running_loop().create_future()  # until the cancellation arrives
 
     async def _count_refusals(self) -> None:
-        told = 0
+        told: Counter[str] = Counter()
         while True:
             await asyncio.sleep(COUNT_SECONDS)
-            refused = await self._admin.refused()
-            self._refused(refused - told)
+            refused = Counter(await self._admin.refused())
+            for reason, calls in (refused - told).items():
+                self._refused(reason, calls)
             told = refused
 
     async def _quiet(self, seconds: float) -> None:
