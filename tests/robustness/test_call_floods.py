@@ -16,9 +16,9 @@ from digits.v1.prediction_pb2 import PredictRequest
 
 pytestmark = OVER_BOTH_TRANSPORTS
 
-CALLS, CALLS_IN_FULL = 10_000, 100_000
+CALLS, CALLS_IN_FULL = 20_000, 100_000
 MOST_MEMORY, MOST_MEMORY_IN_FULL = 288, 512
-"""MiB of the process; so few calls take more than the less of it, were there no bound over Envoy."""
+"""MiB of the process; over Envoy so many calls would take more, were there no bound."""
 
 LOOKS = 100
 

@@ -13,7 +13,7 @@ BESIDE_HEAP_BYTES = 192 * 1024 * 1024
 """Of the process's memory what is not on Envoy's heap: code, and Python's own objects."""
 
 LEAST_HEAP_BYTES = 96 * 1024 * 1024
-"""With less nothing could be answered; the heap has half of it when the server starts."""
+"""With less nothing could be answered; the heap has a third of it when the server starts."""
 
 LOOK_SECONDS = 0.05
 """Between two looks at the heap."""
