@@ -23,8 +23,8 @@ MOST_MEMORY = 100.0
 """MiB that the server may grow."""
 
 MORE_MEMORY = {("continuations", "grpcio"): 200.0, ("unfinished_calls", "envoy"): 150.0}
-"""What a transport cannot keep: docs/security.md says which to take where it matters. Unfinished calls are as many as
---max-calls allows, whoever holds them."""
+"""What a transport cannot keep: docs/security.md says which to take where it matters. Of unfinished calls Envoy holds
+all it has read until it comes to refuse them; how many depends on who is faster."""
 
 REFUSALS = {("unfinished_calls", "grpcio"): "StatusCode.CANCELLED"}
 """What a transport may tell a good caller all the same: grpcio's core, while a burst of more calls than --max-calls has

@@ -97,7 +97,7 @@ class Settings:
     max_connections: int = setting(256, COUNT, "HTTP connections at once.")
     max_grpc_connections: int = setting(1024, COUNT, "gRPC connections at once; further ones are closed.")
     max_memory: int | None = setting(
-        None, BYTES, "Of one process, beyond which it takes no call (envoy); else all that its container may have."
+        None, BYTES, "Memory with which a process takes no further calls (envoy); unset: what its container may have."
     )
     max_connection_idle: float = setting(300.0, SECONDS, "A gRPC connection without a call is closed then; 0: never.")
     max_connection_age: float = setting(
