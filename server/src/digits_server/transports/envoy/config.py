@@ -12,6 +12,10 @@ from digits_server.transports.envoy.typed import typed
 from digits_server.transports.grpc_wire import PREFIX_BYTES
 from digits_server.transports.limits import PING_SECONDS, PONG_SECONDS, Limits
 
+MAX_CONCURRENT_STREAMS = 100
+"""The most calls of one connection at once: as few as RFC 9113 (6.5.2) recommends, for each takes some 13 KiB before it
+is known whether there is room for it."""
+
 STREAM_WINDOW_BYTES = 1024 * 1024
 CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
 """What a caller may send ahead of what Envoy has read."""
@@ -105,7 +109,7 @@ def _http(application: str, limits: Limits) -> dict[str, Any]:
         },
         "drain_timeout": f"{DRAIN_SECONDS}s",
         "http2_protocol_options": {
-            "max_concurrent_streams": limits.streams,
+            "max_concurrent_streams": min(limits.streams, MAX_CONCURRENT_STREAMS),
             "initial_stream_window_size": STREAM_WINDOW_BYTES,
             "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
             "connection_keepalive": {"interval": f"{PING_SECONDS}s", "timeout": f"{PONG_SECONDS}s"},
