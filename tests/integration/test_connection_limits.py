@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import hpack
 import pytest
-from support.http2 import GRPC, Http2, framed
+from support.http2 import GRPC, Http2, framed, is_served
 from support.rpc import DEADLINE
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
@@ -56,15 +56,6 @@ def framed_request() -> bytes:
     return framed(REQUEST.SerializeToString())
 
 
-def is_served(server: ServerProcess) -> bool:
-    """Whether a new connection is."""
-    try:
-        with Http2(server.target) as one:
-            return one.call(PREDICT, [framed_request()]).status == 0
-    except (OSError, AssertionError):
-        return False
-
-
 def types(received: bytes) -> list[int]:
     """The types of the whole frames in `received`."""
     found = []
@@ -96,7 +87,7 @@ def test_one_connection_too_many_is_closed_and_the_others_are_served(repository:
         for one in taken:
             assert one.call(PREDICT, [framed_request()]).status == 0
         taken.pop().__exit__(None, None, None)
-        until(lambda: is_served(server), "there is room for one again")
+        until(lambda: is_served(server.target), "there is room for one again")
         for one in taken:
             one.__exit__(None, None, None)
 

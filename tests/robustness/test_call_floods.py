@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 from support.attack import Attack
-from support.http2 import Http2, framed
+from support.http2 import is_served
 from support.records import Record
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.usage import Usage
 from support.waiting import until
-
-from digits.v1.prediction_pb2 import PredictRequest
 
 pytestmark = OVER_BOTH_TRANSPORTS
 
@@ -21,18 +19,6 @@ MOST_MEMORY, MOST_MEMORY_IN_FULL = 288, 512
 """MiB of the process; over Envoy so many calls would take more, were there no bound."""
 
 LOOKS = 100
-
-PREDICT = "/digits.v1.PredictionService/Predict"
-REQUEST = framed(PredictRequest(images=bytes(784)).SerializeToString())
-
-
-def is_answered(server: ServerProcess) -> bool:
-    """Whether a newcomer is."""
-    try:
-        with Http2(server.target) as wire:
-            return wire.call(PREDICT, [REQUEST]).status == 0
-    except (OSError, AssertionError):
-        return False
 
 
 def unchanged(figure: Callable[[], float]) -> Callable[[], bool]:
@@ -55,7 +41,7 @@ def test_a_flood_takes_bounded_memory(repository: Path, name: str, record: Recor
         with Attack(name, server.target, count) as attack:
             sent = attack.done()["sent"]
             until(unchanged(lambda: usage.peak), "it has had its effect")
-        until(lambda: is_answered(server), "others are answered when it is over")
+        until(lambda: is_served(server.target), "others are answered when it is over")
         peak = usage.peak
     record(
         f"{name.replace('_', ' ')}, {count:,}, of a process that may have {most} MiB: memory",

@@ -39,7 +39,7 @@ IMAGE = b"\x0a\x90\x06" + bytes(784)
 CALL = b"\0" + len(IMAGE).to_bytes(4, "big") + IMAGE
 CANCEL = (8).to_bytes(4, "big")
 STREAMS = 100
-"""Calls that an attacker begins on one connection: about as many as it may have at once."""
+"""Calls that an attacker begins on one connection: as many as it may have at once over either transport."""
 MOST_CONNECTIONS = 2_000
 """An attacker who is sent away connects anew, at most so often."""
 
@@ -78,6 +78,15 @@ class Attacker:
             except OSError:
                 self.cut += 1
                 connection.close()
+
+    def hold(self, call: Callable[[int], bytes], count: int, begin: bytes = PREFACE) -> None:
+        """Sends call(0), call(1), … on each connection, as many as it may have at once, `count` in all."""
+        while self.sent < count:
+            connection = self.connect(begin)
+            for number in range(min(STREAMS, count - self.sent)):
+                with suppress(OSError):
+                    connection.sendall(call(number))
+                self.sent += 1
 
 
 def _read_all(connection: socket.socket) -> None:
@@ -194,35 +203,29 @@ def closed_windows(attacker: Attacker, count: int) -> None:
     """Calls whose replies may never be sent, for the caller lets nothing in."""
     nothing = frame(SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2, "big") + bytes(4))
     headers = call_headers(PREDICT)
-    while attacker.sent < count:
-        connection = attacker.connect(PREFACE + nothing)
-        for at in map(stream, range(min(STREAMS, count - attacker.sent))):
-            with suppress(OSError):
-                connection.sendall(frame(HEADERS, END_HEADERS, at, headers) + frame(DATA, END_STREAM, at, CALL))
-            attacker.sent += 1
+
+    def call(number: int) -> bytes:
+        at = stream(number)
+        return frame(HEADERS, END_HEADERS, at, headers) + frame(DATA, END_STREAM, at, CALL)
+
+    attacker.hold(call, count, PREFACE + nothing)
 
 
 def unfinished_calls(attacker: Attacker, count: int) -> None:
-    """Calls whose message never comes, as many as there may be on each connection; half have sent its beginning."""
+    """Calls whose message never comes; half have sent its beginning."""
     headers = call_headers(PREDICT)
-    while attacker.sent < count:
-        connection = attacker.connect()
-        for number in range(min(STREAMS, count - attacker.sent)):
-            with suppress(OSError):
-                begun = frame(DATA, 0, stream(number), CALL[:400]) if number % 2 else b""
-                connection.sendall(frame(HEADERS, END_HEADERS, stream(number), headers) + begun)
-            attacker.sent += 1
+
+    def begun(number: int) -> bytes:
+        at = stream(number)
+        return frame(HEADERS, END_HEADERS, at, headers) + (frame(DATA, 0, at, CALL[:400]) if number % 2 else b"")
+
+    attacker.hold(begun, count)
 
 
 def open_streams(attacker: Attacker, count: int) -> None:
-    """Streams on which nothing is sent, as many as there may be on each connection."""
+    """Streams on which nothing is sent."""
     headers = call_headers(PREDICT_STREAM)
-    while attacker.sent < count:
-        connection = attacker.connect()
-        for number in range(min(STREAMS, count - attacker.sent)):
-            with suppress(OSError):
-                connection.sendall(frame(HEADERS, END_HEADERS, stream(number), headers))
-            attacker.sent += 1
+    attacker.hold(lambda number: frame(HEADERS, END_HEADERS, stream(number), headers), count)
 
 
 def garbage(attacker: Attacker, count: int) -> None:

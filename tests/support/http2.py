@@ -10,10 +10,13 @@ import h2.config
 import h2.connection
 import h2.events
 
+from digits.v1.prediction_pb2 import PredictRequest
+
 DEADLINE = 30.0
 """Seconds any reply may take."""
 
 GRPC = {"content-type": "application/grpc", "te": "trailers"}
+PREDICT = "/digits.v1.PredictionService/Predict"
 
 
 def framed(message: bytes, compressed: int = 0) -> bytes:
@@ -139,6 +142,15 @@ class Http2:
 
     def _flush(self) -> None:
         self._socket.sendall(self._connection.data_to_send())
+
+
+def is_served(target: str) -> bool:
+    """Whether a newcomer's prediction is answered."""
+    try:
+        with Http2(target) as wire:
+            return wire.call(PREDICT, [framed(PredictRequest(images=bytes(784)).SerializeToString())]).status == 0
+    except (OSError, AssertionError):
+        return False
 
 
 def _texts(headers: Iterable[tuple[object, object]]) -> dict[str, str]:
