@@ -15,7 +15,7 @@ from digits_server.transports.envoy.folder import PREFIX, own_folder
 
 @pytest.fixture
 def tls(tmp_path: Path) -> Folder:
-    """With TLS, a server has files as long as it lives."""
+    """With TLS, a server has more files than the one that tells Envoy whom to let in."""
     folder = Folder(tmp_path / "tls")
     folder.put(Authority().sign())
     return folder
@@ -66,13 +66,6 @@ def test_the_files_of_a_killed_worker_are_gone_once_it_is_replaced(
         server.wait_for_log("worker ready")
         until(lambda: len(set(temporary.iterdir())) == 2, "two workers have a folder each")
         assert len(before & set(temporary.iterdir())) == 1
-
-
-def test_without_tls_nothing_is_left_even_of_a_killed_server(repository: Path, temporary: Path) -> None:
-    flags = ("--repository", repository, "--transport", "envoy")
-    with ServerProcess(*flags, environment={"TMPDIR": str(temporary)}) as server:
-        server.wait_ready()
-        assert list(temporary.iterdir()) == []
 
 
 def test_a_start_that_fails_leaves_nothing(temporary: Path) -> None:

@@ -2,14 +2,18 @@
 
 The frames of HTTP/2 are written and read here by hand, as cheaply as Python can: no gRPC library for it offers a server
 several times what it can do. Like any gRPC client a call is given up, and reset, when its deadline passes, and as many
-are under way on a connection as the server allows; the others are held, the oldest first.
+are under way on a connection as the server allows; the others are held, the oldest first. A connection that ends is
+made anew at once. Where that fails, because it ends before the server has said anything, all calls fail until it
+succeeds, with pauses between the attempts.
 """
 
 import socket
 import struct
 from collections import deque
 from contextlib import suppress
+from errno import ENOTCONN
 from math import nan
+from random import Random
 
 import numpy as np
 from hpack import Decoder
@@ -18,6 +22,7 @@ from support.frames import (
     DATA,
     END_HEADERS,
     END_STREAM,
+    GOAWAY,
     HEADERS,
     INITIAL_WINDOW_SIZE,
     PING,
@@ -47,7 +52,9 @@ READ_BYTES, FRAME_BYTES = 262_144, 16_384
 FRAME_HEAD = struct.Struct(">BHBBL")
 """Length, in two parts, kind, flags and stream."""
 
-CONNECT_SECONDS = 30.0
+FIRST_PAUSE_SECONDS, PAUSE_GROWTH, PAUSE_JITTER, MOST_PAUSE_SECONDS = 1.0, 1.6, 0.2, 120.0
+"""Between the attempts to connect: grpc/doc/connection-backoff.md."""
+
 NEVER = "99999999u"
 """A deadline as gRPC writes it, in microseconds; what is left to a call takes its place."""
 
@@ -73,9 +80,12 @@ def message(images: int) -> bytes:
 
 
 class Connection:
-    """Makes calls of `body` at "host:port", each with `deadline` seconds from when it was due."""
+    """Makes calls of `body` at "host:port", each with `deadline` seconds from when it was due.
 
-    def __init__(self, target: str, body: bytes, deadline: float, ledger: Ledger) -> None:
+    `socket` is None between two attempts to connect.
+    """
+
+    def __init__(self, target: str, body: bytes, deadline: float, ledger: Ledger, seed: int) -> None:
         headers = frame(
             HEADERS, END_HEADERS, 0, call_headers("/digits.v1.PredictionService/Predict", grpc_timeout=NEVER)
         )
@@ -90,13 +100,20 @@ class Connection:
         self._ledger = ledger
         self._held: deque[int] = deque()
         self._calls: dict[int, int] = {}
+        self._random = Random(seed)
+        self._failing = False
+        self._pause = FIRST_PAUSE_SECONDS
+        self._connect_at = 0.0
+        self.socket: socket.socket | None = None
         self._connect()
 
     def _connect(self) -> None:
         host, _, port = self._target.rpartition(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS)
+        self.socket = socket.socket()
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.connect_ex((host, int(port)))
+        self._ready = False
         self._window = WINDOW
         self._most = STREAMS
         self._stream = 1
@@ -119,9 +136,13 @@ class Connection:
     def write(self, now: float) -> None:
         """Sends what may be sent, and gives up what is too late."""
         self._give_up(now)
-        while self._held and len(self._calls) < self._most and self._size <= self._window:
+        if not self.socket and now >= self._connect_at:
+            self._connect()
+        while self._failing and self._held:
+            self._end(self._held.popleft(), now, UNAVAILABLE)
+        while self._ready and self._held and len(self._calls) < self._most and self._size <= self._window:
             self._begin(self._held.popleft(), now)
-        if self._out:
+        if self._out and self.socket:
             with suppress(OSError):  # it is full, or `read` will find it lost
                 del self._out[: self.socket.send(self._out)]
 
@@ -151,12 +172,9 @@ class Connection:
 
     def read(self, now: float) -> None:
         """Takes in what has arrived."""
-        try:
-            data = self.socket.recv(READ_BYTES)
-        except BlockingIOError:
+        data = self._received()
+        if data is None:
             return
-        except OSError:
-            data = b""
         if not data:
             self._lost(now)
             return
@@ -173,10 +191,24 @@ class Connection:
                     self._answered(stream, data[payload:after], now)
                 else:
                     self._decoded(data[payload:after])
+            elif kind == GOAWAY:
+                self._lost(now)
+                return
             elif kind != DATA:
                 self._control(kind, flags, stream, data[payload:after], now)
             place = after
         self._read = data[place:]
+
+    def _received(self) -> bytes | None:
+        """None: nothing yet; b"": the connection has ended."""
+        if not self.socket:
+            return None
+        try:
+            return self.socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return None if error.errno == ENOTCONN else b""
 
     def _answered(self, stream: int, block: bytes, now: float) -> None:
         number = self._calls.pop(stream, None)
@@ -204,16 +236,27 @@ class Connection:
                 self._end(number, now, OF_RESET.get(int.from_bytes(payload, "big"), INTERNAL))
         elif kind in (PING, SETTINGS) and not flags & ACK:
             if kind == SETTINGS:
+                self._ready, self._failing, self._pause = True, False, FIRST_PAUSE_SECONDS
                 self._most = dict(struct.iter_unpack(">HL", payload)).get(MAX_STREAMS, self._most)
             self._out += frame(kind, ACK, 0, payload if kind == PING else b"")
 
     def _lost(self, now: float) -> None:
-        """Ends what was under way, and connects anew, as gRPC does."""
+        """Ends what was under way, and connects anew: at once, or after a pause if this was in vain."""
         for number in self._calls.values():
             self._end(number, now, UNAVAILABLE)
         self._calls.clear()
-        self.socket.close()
-        self._connect()
+        self.close()
+        if self._ready:
+            self._connect()
+            return
+        self._failing = True
+        self._connect_at = now + self._pause * self._random.uniform(1 - PAUSE_JITTER, 1 + PAUSE_JITTER)
+        self._pause = min(self._pause * PAUSE_GROWTH, MOST_PAUSE_SECONDS)
+
+    def close(self) -> None:
+        if self.socket:
+            self.socket.close()
+            self.socket = None
 
     def _end(self, number: int, now: float, status: int) -> None:
         self._ledger.ended[number] = now

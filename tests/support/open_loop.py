@@ -19,8 +19,10 @@ from io import BytesIO
 from itertools import accumulate, count, takewhile
 from pathlib import Path
 from random import Random
+from socket import socket
 from time import perf_counter, sleep
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,16 +107,38 @@ def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
     return list(takewhile(lambda at: at < seconds, accumulate(random.expovariate(rate) for _ in count())))
 
 
+class Watch:
+    """Over connections whose sockets come and go: which of them have something to read."""
+
+    def __init__(self, connections: list[Connection]) -> None:
+        self._sockets: dict[Connection, socket | None] = dict.fromkeys(connections)
+        self._selector = selectors.DefaultSelector()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._selector.close()
+
+    def heard(self) -> list[Connection]:
+        changed = [connection for connection, known in self._sockets.items() if connection.socket is not known]
+        for connection in changed:
+            if known := self._sockets[connection]:
+                self._selector.unregister(known)
+        for connection in changed:
+            if connection.socket:
+                self._selector.register(connection.socket, selectors.EVENT_READ, connection)
+            self._sockets[connection] = connection.socket
+        return [key.data for key, _ in self._selector.select(0)]
+
+
 def run(offer: Offer) -> NDArray[np.float64]:
     """The rows of `Outcomes`, a call each."""
     ledger = Ledger(arrivals(offer.rate, offer.seconds, offer.seed))
     due, sent, calls = ledger.due, 0, len(ledger.due)
     body = message(offer.images)
-    connections = [Connection(offer.target, body, offer.deadline, ledger) for _ in range(offer.connections)]
-    with selectors.DefaultSelector() as selector:
-        for connection in connections:
-            selector.register(connection.socket, selectors.EVENT_READ, connection)
-            connection.write(0.0)
+    connections = [Connection(offer.target, body, offer.deadline, ledger, seed) for seed in range(offer.connections)]
+    with Watch(connections) as watch:
         begin = perf_counter()
         while sent < calls or any(connections):
             now = perf_counter() - begin
@@ -123,15 +147,12 @@ def run(offer: Offer) -> NDArray[np.float64]:
                 sent += 1
             for connection in connections:
                 connection.write(now)
-            for key, _ in selector.select(0):
-                key.data.read(perf_counter() - begin)
-                if key.data.socket is not key.fileobj:
-                    selector.unregister(key.fileobj)
-                    selector.register(key.data.socket, selectors.EVENT_READ, key.data)
+            for connection in watch.heard():
+                connection.read(perf_counter() - begin)
             if sent < calls and due[sent] > now + SPIN_SECONDS:
                 sleep(SPIN_SECONDS / 4)
     for connection in connections:
-        connection.socket.close()
+        connection.close()
     return ledger.rows()
 
 

@@ -24,7 +24,7 @@ from digits_server.settings import Settings
 from digits_server.shadow import Shadow
 from digits_server.sources import ModelSource, model_source
 from digits_server.tls import Identity, http_context, identity
-from digits_server.transports import Refused, Transport
+from digits_server.transports import Counts, Transport
 from digits_server.transports.limits import limits
 from digits_server.watching import watched
 from digits_server.web import playground, report
@@ -36,7 +36,7 @@ from digits_server.web.server import WebServer
 from digits_server.web.watched import watched as watched_web
 from digits_server.workers.role import Alone, Role
 
-Connect = Callable[[list[UnaryRpc | StreamRpc], Reloading[Identity] | None, Refused], Transport]
+Connect = Callable[[list[UnaryRpc | StreamRpc], Reloading[Identity] | None, Counts], Transport]
 """Puts RPCs behind a transport, in TLS where there is an identity."""
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class App:
             admit=admit,
         )
         self._transport = (connect or self._grpcio)(
-            watched(rpcs, self._observation.watchers), self._identity, metrics.rejections.refused_by_transport
+            watched(rpcs, self._observation.watchers), self._identity, metrics.transport
         )
         self._in_flight = InFlight()
         predictions = OpenInferenceRoutes(
@@ -163,9 +163,7 @@ class App:
             *report.routes(self._models, source, self._metrics.http),
         ]
 
-    def _grpcio(
-        self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None, _refused: Refused
-    ) -> Transport:
+    def _grpcio(self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None, _counts: Counts) -> Transport:
         from digits_server.transports.grpcio import GrpcioTransport  # here, so that Envoy's process goes without grpcio
 
         return GrpcioTransport(

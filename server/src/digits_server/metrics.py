@@ -189,9 +189,24 @@ class Rejections:
         elif isinstance(error, asyncio.CancelledError):
             self._counts["cancelled"].inc()
 
-    def refused_by_transport(self, reason: str, calls: int) -> None:
-        """So many calls never came here: the transport refused them, for a reason it has itself."""
+    def add(self, reason: str, calls: int) -> None:
+        """There are so many predictions fewer, for this reason."""
         self._counts[reason].value += calls
+
+
+class TransportCounts:
+    """What a transport does by itself: `transports.Counts`."""
+
+    def __init__(self, registry: CollectorRegistry, rejections: Rejections) -> None:
+        self._rejections = rejections
+        text = "gRPC connections closed because the calls of all cannot be answered."
+        self._closed = Counter(registry, "digits_connections_shed", text).labels()
+
+    def refused(self, reason: str, calls: int) -> None:
+        self._rejections.add(reason, calls)
+
+    def closed_for_load(self, connections: int) -> None:
+        self._closed.value += connections
 
 
 class Metrics:
@@ -222,6 +237,7 @@ class Metrics:
         )
         rejected = Counter(registry, "digits_rejected", "Requests not answered, by reason.", ("reason",))
         self.rejections = Rejections({reason: rejected.labels(reason) for reason in REJECTIONS})
+        self.transport = TransportCounts(registry, self.rejections)
         self._model_info = Gauge(
             "digits_model_info",
             "1 for the version that serves.",

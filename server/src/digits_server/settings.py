@@ -134,6 +134,9 @@ class Settings:
     max_calls: int = setting(
         2048, COUNT, "Predictions under way (envoy), calls that wait to be taken (grpcio); one connection: half of it."
     )
+    shed_connections: bool = setting(
+        True, bool, "Close the connections that send most when most calls are in vain (envoy)."
+    )
     max_waiting_files: int = setting(256, COUNT, "Image files that may wait to be decoded; more is refused.")
     shutdown_grace: float = setting(25.0, SECONDS, "What requests in flight have to finish after SIGTERM.")
 

@@ -1,10 +1,18 @@
 """How RPCs arrive. A transport carries bytes between callers and `digits_server.rpcs`, and knows no model."""
 
-from collections.abc import Callable
 from typing import Protocol
 
-Refused = Callable[[str, int], None]
-"""Is told for which reason a transport has refused how many more calls by itself."""
+
+class Counts(Protocol):
+    """Is told what a transport does by itself, of which the RPCs hear nothing."""
+
+    def refused(self, reason: str, calls: int) -> None:
+        """So many more calls never came here, for a reason of the transport."""
+        ...
+
+    def closed_for_load(self, connections: int) -> None:
+        """So many more connections were closed, because the calls of all cannot be answered."""
+        ...
 
 
 class Transport(Protocol):

@@ -5,7 +5,6 @@ import http.client
 import json
 import socket
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ TIMEOUT_SECONDS = 10.0
 """For one order; Envoy answers within a millisecond or not at all."""
 
 PREFIX = "http.grpc."
+CALLS, CONNECTIONS = "downstream_rq_total", "downstream_cx_total"
 REFUSED = {
     "adaptive_concurrency.gradient_controller.rq_blocked": "max_calls",
     "downstream_rq_overload_close": "max_memory",
@@ -31,8 +31,6 @@ class Admin:
         self._connection.sock.settimeout(TIMEOUT_SECONDS)
         self._connection.sock.connect(str(path))
         path.unlink()
-        with suppress(OSError):  # secrets may be there
-            path.parent.rmdir()
 
     async def serves(self) -> bool:
         """Whether Envoy has started and takes calls."""
@@ -52,6 +50,11 @@ class Admin:
         """Calls that Envoy has refused by itself so far, by reason."""
         values = await self._values("|".join(REFUSED))
         return {reason: values[statistic] for statistic, reason in REFUSED.items()}
+
+    async def arrived(self) -> tuple[int, int]:
+        """Calls and connections that have come to Envoy so far."""
+        values = await self._values(f"{CALLS}|{CONNECTIONS}")
+        return values[CALLS], values[CONNECTIONS]
 
     async def _values(self, statistics: str) -> dict[str, int]:
         """Those whose names match the regular expression."""

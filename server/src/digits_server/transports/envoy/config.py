@@ -2,6 +2,7 @@
 
 import json
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from digits_server.tls import HANDSHAKE_SECONDS
@@ -36,6 +37,10 @@ DRAIN_SECONDS = 0.2
 CALLS_IN_TURN = 32
 """Of one connection, before the others have their turn: what a caller has sent ahead holds up his own calls alone."""
 
+RESETS = 100_000
+"""Calls of one connection from which on it is closed when it has given up most of them within a second: an attack, but
+also what callers do whose deadlines pass, so that it is no sooner."""
+
 RELEASED_BYTES = 8 * 1024 * 1024
 """Of freed memory, given back to the system each second at most. Envoy's allocator, which is Python's too there, would
 keep all of it. What is used again at once costs a page fault for each 4 KiB."""
@@ -50,6 +55,7 @@ def configuration(
     admin: str,
     limits: Limits,
     memory_bytes: int,
+    door: Path,
     tls: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Envoy's bootstrap: one listener for HTTP/2 on address:port, whose calls `application` answers.
@@ -58,6 +64,7 @@ def configuration(
     shared        whether other processes of the same server listen there too
     admin         path of the socket on which Envoy takes orders; nothing of it is on the network
     memory_bytes  of the process, beyond which no further call is taken
+    door          the file that says whether new connections are taken
     tls           the transport socket of `secrets`, in TLS
     """
     return {
@@ -65,9 +72,17 @@ def configuration(
         "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}, "ignore_global_conn_limit": True},
         "memory_allocator_manager": {"bytes_to_release": RELEASED_BYTES, "memory_release_interval": "1s"},
         "layered_runtime": {
-            "layers": [{"name": "fixed", "static_layer": {"http.max_requests_per_io_cycle": CALLS_IN_TURN}}]
+            "layers": [
+                {
+                    "name": "fixed",
+                    "static_layer": {
+                        "http.max_requests_per_io_cycle": CALLS_IN_TURN,
+                        "overload.premature_reset_total_stream_count": RESETS,
+                    },
+                }
+            ]
         },
-        "overload_manager": overload_manager(connections=limits.connections, memory_bytes=memory_bytes),
+        "overload_manager": overload_manager(connections=limits.connections, memory_bytes=memory_bytes, door=door),
         "static_resources": {"listeners": [_listener(application, address, port, limits, tls, shared=shared)]},
     }
 
@@ -113,6 +128,8 @@ def _http(application: str, limits: Limits) -> dict[str, Any]:
             "initial_stream_window_size": STREAM_WINDOW_BYTES,
             "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
             "connection_keepalive": {"interval": f"{PING_SECONDS}s", "timeout": f"{PONG_SECONDS}s"},
+            # The other codec ends a connection for a thousand calls given up, which then waits a second to be closed.
+            "use_oghttp2_codec": True,
             "override_stream_error_on_invalid_http_message": True,  # a bad call is its own fault, not its neighbours'
         },
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"]}]},

