@@ -16,6 +16,7 @@ from digits_server.transports.envoy.shedding import (
     MOST_PATIENCE_TICKS,
     NOBODY_TICKS,
     PATIENCE_TICKS,
+    QUIET_TICKS,
     Load,
     Shedding,
     Useful,
@@ -38,10 +39,14 @@ def shedding() -> Shedding:
 
 @pytest.fixture
 def besieged(shedding: Shedding) -> Shedding:
+    besiege(shedding)
+    return shedding
+
+
+def besiege(shedding: Shedding) -> None:
     closing = [shedding.tick(TOO_MUCH) < 1 for _ in range(BEHIND_TICKS)]
     assert closing == [False] * (BEHIND_TICKS - 1) + [True]
     assert shedding.turning_away
-    return shedding
 
 
 def ticks_until_it_lets_in(shedding: Shedding) -> int:
@@ -99,9 +104,23 @@ def test_patience_grows_each_time_it_was_one_too_many_and_ends_when_nobody_comes
     assert ticks_until_it_lets_in(besieged) == PATIENCE_TICKS
 
 
-def test_everybody_is_let_in_when_there_is_little_to_do(besieged: Shedding) -> None:
-    besieged.tick(NOTHING)
-    assert not besieged.turning_away
+def test_everybody_is_let_in_when_there_is_little_to_do(shedding: Shedding) -> None:
+    shedding.tick(FULL)
+    for _ in range(MOST_PATIENCE_TICKS):
+        besiege(shedding)
+        ticks_until_it_lets_in(shedding)
+    besiege(shedding)
+    for _ in range(QUIET_TICKS):
+        assert shedding.turning_away
+        shedding.tick(NOTHING)
+    assert not bool(shedding.turning_away)
+
+
+def test_it_insists_where_what_was_closed_was_not_enough(besieged: Shedding) -> None:
+    assert not besieged.insisting
+    staying = [besieged.tick(TOO_MUCH) for _ in range(BEHIND_TICKS)]
+    assert [each < 1 for each in staying] == [False] * (BEHIND_TICKS - 1) + [True]
+    assert besieged.insisting
 
 
 def test_who_sends_most_in_vain_is_closed_and_who_is_answered_is_not() -> None:
@@ -110,10 +129,11 @@ def test_who_sends_most_in_vain_is_closed_and_who_is_answered_is_not() -> None:
     assert greediest(0.1, received, useful) == ["attacker"]
     useful["greedy"] = 0
     assert greediest(0.1, received, useful) == ["greedy", "attacker"]
-    assert greediest(0.9, received, useful) == ["greedy"]
+    assert greediest(0.9, received, useful) == []
+    assert greediest(0.9, received, useful, least=1) == ["greedy"]
 
 
-@pytest.mark.parametrize(("staying", "closed"), [(0.99, 1), (0.5, 4), (0.25, 6), (0.01, 6)])
+@pytest.mark.parametrize(("staying", "closed"), [(0.99, 0), (0.5, 4), (0.25, 6), (0.01, 6)])
 def test_of_equals_so_many_are_closed(staying: float, closed: int) -> None:
     assert len(greediest(staying, dict.fromkeys(range(8), 1000), {})) == closed
 
@@ -122,12 +142,10 @@ def test_of_equals_so_many_are_closed(staying: float, closed: int) -> None:
     st.floats(0, 1, exclude_max=True),
     st.dictionaries(st.integers(0, 9), st.tuples(st.integers(0, 10**9), st.integers(0, 10**9))),
 )
-def test_never_all_are_closed_and_never_who_is_answered(
-    staying: float, connections: dict[int, tuple[int, int]]
-) -> None:
-    received = {peer: sent for peer, (sent, _) in connections.items()}
-    useful = {peer: of_use for peer, (_, of_use) in connections.items()}
-    closed = greediest(staying, received, useful)
+def test_never_all_are_closed_and_never_who_is_answered(staying: float, bytes_of: dict[int, tuple[int, int]]) -> None:
+    received = {peer: sent for peer, (sent, _) in bytes_of.items()}
+    useful = {peer: of_use for peer, (_, of_use) in bytes_of.items()}
+    closed = greediest(staying, received, useful, least=1)
     assert len(closed) < max(1, len(received))
     assert all(useful[peer] < received[peer] for peer in closed)
 

@@ -16,8 +16,8 @@ BESIDE_HEAP_BYTES = 192 * 1024 * 1024
 LEAST_HEAP_BYTES = 96 * 1024 * 1024
 """With less nothing could be answered; the heap has a third of it when the server starts."""
 
-LOOK_SECONDS = 0.05
-"""Between two looks at the heap."""
+LOOK_SECONDS = 0.02
+"""Between two looks at the heap, and at the orders of this process."""
 
 REFUSE_AT, CLOSE_AT = 0.8, 0.85
 """Of the heap, from which on calls are refused, and connections closed."""

@@ -33,11 +33,11 @@ async def relieve(admin: Admin, door: Door, port: int, useful: Useful, shed: She
             door.set_open(may_enter=not shedding.turning_away)
             if staying < 1:
                 lately = {peer: size - received.get(peer, 0) for peer, size in connections.received(port).items()}
-                shed(connections.close(greediest(staying, lately, useful.bytes), port))
-            elif shedding.behind == 1:
+                culprits = greediest(staying, lately, useful.bytes, least=int(shedding.insisting))
+                shed(connections.close(culprits, port))
+            if staying < 1 or shedding.behind == 1:
                 received = connections.received(port)
-                useful.bytes.clear()
-            elif not shedding.behind:
+            if staying < 1 or shedding.behind <= 1:
                 useful.bytes.clear()
     finally:
         door.set_open(may_enter=True)

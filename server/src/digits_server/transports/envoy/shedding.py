@@ -18,8 +18,8 @@ TICK_SECONDS = 0.1
 IN_VAIN_SHARE, LEAST_IN_VAIN = 0.3, 200
 """Calls of a tick that were not answered, of all and at all, beyond which the server is behind: fewer cost little."""
 
-LEAST_CALLS = 50
-"""In a tick; with fewer it has nothing to do."""
+LEAST_CALLS, QUIET_TICKS = 50, 5
+"""In a tick; with fewer for so long it has nothing to do."""
 
 NOBODY_TICKS = 30
 """Without a new connection, after which nobody is believed to wait for one: callers ask again within seconds."""
@@ -39,7 +39,7 @@ SPARE_LOAD = 0.8
 PATIENCE_TICKS, MOST_PATIENCE_TICKS = 3, 12
 """How long there has to be room before one more is let in: twice as long each time it was one too many."""
 
-CAPACITY_KEPT = 0.99
+CAPACITY_KEPT = 0.998
 """What is left after a tick of the most calls ever answered in one: the machine may have become slower."""
 
 LEAST_SENT = 1 / 32
@@ -88,8 +88,14 @@ class Shedding:
         """Ticks in a row in which too much was in vain."""
         self._capacity = 0.0
         self._besieged = False
+        self._quiet = 0
         self._room = 0
         self._patience = PATIENCE_TICKS
+
+    @property
+    def insisting(self) -> bool:
+        """Whether it is not enough that so many connections stay as can be answered."""
+        return self.behind > BEHIND_TICKS
 
     def tick(self, load: Load) -> float:
         """Returns the share of the connections that can stay: 1, unless some have to be closed now."""
@@ -97,7 +103,8 @@ class Shedding:
         if load.in_vain > max(LEAST_IN_VAIN, IN_VAIN_SHARE * load.calls):
             return self._fall_behind(load)
         self.behind = 0
-        if load.calls < LEAST_CALLS:
+        self._quiet = self._quiet + 1 if load.calls < LEAST_CALLS else 0
+        if self._quiet >= QUIET_TICKS:
             self._be_normal()
         elif self.turning_away:
             self._room = self._room + 1 if load.calls < SPARE_LOAD * self._capacity else 0
@@ -110,9 +117,8 @@ class Shedding:
     def _fall_behind(self, load: Load) -> float:
         self._room = 0
         self.behind += 1
-        if self.behind < BEHIND_TICKS:
+        if self.behind % BEHIND_TICKS:
             return 1
-        self.behind = 0
         if self._besieged and not self.turning_away:
             self._patience = min(2 * self._patience, MOST_PATIENCE_TICKS)
         self._besieged = self.turning_away = True
@@ -134,9 +140,10 @@ class Shedding:
 Peer = TypeVar("Peer", bound=Hashable)
 
 
-def greediest(staying: float, received: Mapping[Peer, int], useful: Mapping[Peer, int]) -> list[Peer]:
-    """Whom to close so that a share of the connections stays: who sent most in vain, at least one and never all.
+def greediest(staying: float, received: Mapping[Peer, int], useful: Mapping[Peer, int], least: int = 0) -> list[Peer]:
+    """Whom to close so that a share of the connections stays: who sent most in vain, and never all.
 
+    least     to close if there is anybody to blame, however many can stay
     received  bytes that came lately, by connection
     useful    bytes of the calls that were answered
     """
@@ -148,4 +155,4 @@ def greediest(staying: float, received: Mapping[Peer, int], useful: Mapping[Peer
     ]
     others = LEAST_SENT * sum(received.values())
     sending = len(culprits) + sum(sent > others for peer, sent in received.items() if peer not in culprits)
-    return culprits[: min(int(MOST_CLOSED * sending), max(1, sending - round(staying * sending)))]
+    return culprits[: min(int(MOST_CLOSED * sending), max(least, sending - round(staying * sending)))]
