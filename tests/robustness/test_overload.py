@@ -45,7 +45,7 @@ GREEDY_RATE, MODEST_RATE = 15_000.0, 20.0
 BURST, BURST_RATE = 1_900, 30_000.0
 """Calls, and calls a second: about all that may be under way unless told otherwise, faster than any are answered."""
 
-SINGLE = Calls("one image a call", 1, 1_000, 2_500, {2: 0.2})
+SINGLE = Calls("one image a call", 1, 1_000, 2_500, {2: 0.5, 5: 0.3})
 HEAVY = Calls("32 images of a slow network a call", 32, 20, 200, {2: 0.9, 5: 0.8})
 
 

@@ -29,7 +29,7 @@ STEP = 1.1
 PROMISED = {2: 0.9, 5: 0.8}  # of the capacity that is answered in time, at each multiple of it
 REFUSED = {RESOURCE_EXHAUSTED, CANCELLED, UNAVAILABLE}
 """How callers are told no. CANCELLED is what grpcio's core says where Python is not asked. UNAVAILABLE is a stream
-opened before the server had seen the reset of another (grpcio), or a connection closed for its many resets (Envoy)."""
+opened before the server had seen the reset of another (grpcio), or a connection closed or turned away (Envoy)."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import pytest
 from support.kustomize import Resource, containers, only, pod_spec, render
 
 from benchmarks.scaling.capacity import UTILISATION
-from digits_server.rpcs import PREDICTION_SERVICE
 from digits_server.settings import Settings
 from digits_training.cli import commands
 
@@ -83,7 +82,7 @@ def test_the_ports_are_those_the_server_listens_on(resources: list[Resource], se
     (container,) = containers(server)
     ours = {"grpc": DEFAULTS.grpc_port, "http": DEFAULTS.http_port}
     assert {each["name"]: each["containerPort"] for each in container["ports"]} == ours
-    assert container["readinessProbe"]["grpc"] == {"port": DEFAULTS.grpc_port, "service": PREDICTION_SERVICE}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
     service = only(resources, "Service", "digits-server")["spec"]
     assert service["clusterIP"] == "None"  # headless: the client balances

@@ -23,11 +23,13 @@ from digits_server.transports.envoy.shedding import (
     greediest,
 )
 
-FULL = Load(1000, 1000, 0)
-TOO_MUCH = Load(4000, 1000, 0)
-HALF = Load(500, 500, 0)
-SOMEBODY_NEW = Load(500, 500, 1)
-NOTHING = Load(0, 0, 0)
+FULL = Load(calls=1000, arrived=1000, answered=1000)
+TOO_MUCH = Load(calls=4000, refused=1000, arrived=1500, answered=1000)
+GIVEN_UP = Load(calls=4000, arrived=50, answered=0)
+HALF = Load(calls=500, arrived=500, answered=500)
+SOMEBODY_NEW = Load(calls=500, arrived=500, answered=500, connections=1)
+RESETS = Load(calls=9000, arrived=500, answered=500)
+NOTHING = Load()
 
 
 @pytest.fixture
@@ -62,10 +64,17 @@ def test_as_many_stay_as_can_be_answered_and_a_little_more(shedding: Shedding) -
     assert 0.25 < staying < 0.3
 
 
-@pytest.mark.parametrize("load", [FULL, HALF, Load(1300, 1000, 0), Load(150, 0, 0), NOTHING])
-def test_nobody_is_closed_while_most_is_answered_or_little_comes(shedding: Shedding, load: Load) -> None:
+@pytest.mark.parametrize(
+    "load",
+    [FULL, HALF, RESETS, Load(calls=1300, refused=300, arrived=1000, answered=1000), Load(150, 150), NOTHING],
+)
+def test_nobody_is_closed_while_what_is_waited_for_is_answered_or_little_comes(shedding: Shedding, load: Load) -> None:
     assert all(shedding.tick(load) == 1 for _ in range(100))
     assert not shedding.turning_away
+
+
+def test_connections_are_closed_when_all_callers_give_up_before_anybody_knows_of_them(shedding: Shedding) -> None:
+    assert [shedding.tick(GIVEN_UP) < 1 for _ in range(BEHIND_TICKS)][-1]
 
 
 def test_a_stall_closes_nobody(shedding: Shedding) -> None:

@@ -51,10 +51,10 @@ class Admin:
         values = await self._values("|".join(REFUSED))
         return {reason: values[statistic] for statistic, reason in REFUSED.items()}
 
-    async def arrived(self) -> tuple[int, int]:
-        """Calls and connections that have come to Envoy so far."""
-        values = await self._values(f"{CALLS}|{CONNECTIONS}")
-        return values[CALLS], values[CONNECTIONS]
+    async def arrived(self) -> tuple[int, int, int]:
+        """Calls that have come to Envoy so far, those it refused by itself, and connections."""
+        values = await self._values("|".join((CALLS, *REFUSED, CONNECTIONS)))
+        return values[CALLS], sum(values[each] for each in REFUSED), values[CONNECTIONS]
 
     async def _values(self, statistics: str) -> dict[str, int]:
         """Those whose names match the regular expression."""

@@ -12,8 +12,6 @@ from digits_server.transports.envoy.shedding import TICK_SECONDS, Load, Shedding
 BUSY_SHARE = 0.5
 """Of a core's time, below which there is no need to look: nothing is in vain there for want of time."""
 
-IDLE = Load(0, 0, 0)
-
 Shed = Callable[[int], None]
 """Is told of how many connections were closed."""
 
@@ -27,8 +25,12 @@ async def relieve(admin: Admin, door: Door, port: int, useful: Useful, shed: She
             await asyncio.sleep(TICK_SECONDS)
             used, idle_from = process_time(), used + BUSY_SHARE * TICK_SECONDS
             now = await admin.arrived() if used > idle_from else None
-            load = Load(now[0] - before[0], useful.calls, now[1] - before[1]) if now and before else IDLE
-            before, useful.calls = now, 0
+            load = Load()
+            if now and before:
+                calls, refused, made = (new - old for new, old in zip(now, before, strict=True))
+                load = Load(calls, refused, useful.arrived, useful.calls, made)
+            before = now
+            useful.arrived = useful.calls = 0
             staying = shedding.tick(load)
             door.set_open(may_enter=not shedding.turning_away)
             if staying < 1:

@@ -18,6 +18,9 @@ TICK_SECONDS = 0.1
 IN_VAIN_SHARE, LEAST_IN_VAIN = 0.3, 200
 """Calls of a tick that were not answered, of all and at all, beyond which the server is behind: fewer cost little."""
 
+LOST_SHARE = 0.5
+"""Of what can be answered: with less it is behind too, though its callers give up before anybody knows of them."""
+
 LEAST_CALLS, QUIET_TICKS = 50, 5
 """In a tick; with fewer for so long it has nothing to do."""
 
@@ -50,9 +53,10 @@ CALL_BYTES = 200
 
 
 class Useful:
-    """What was of use of all that came: calls answered, and the bytes of them by connection."""
+    """What was of use of all that came to Python: calls answered, and the bytes of them by connection."""
 
     def __init__(self) -> None:
+        self.arrived = 0
         self.calls = 0
         self.bytes = Counter[Hashable]()
 
@@ -68,15 +72,25 @@ class Useful:
 
 @dataclass(frozen=True)
 class Load:
-    """Of a tick: calls that came, how many were answered, and connections that were made."""
+    """Of a tick.
 
-    calls: int
-    answered: int
-    connections: int
+    calls        that came to Envoy
+    refused      of them by Envoy
+    arrived      of them in Python; the others were given up first
+    answered     of these
+    connections  that were made
+    """
+
+    calls: int = 0
+    refused: int = 0
+    arrived: int = 0
+    answered: int = 0
+    connections: int = 0
 
     @property
     def in_vain(self) -> int:
-        return self.calls - self.answered
+        """Calls that somebody waited for."""
+        return self.refused + self.arrived - self.answered
 
 
 class Shedding:
@@ -100,7 +114,7 @@ class Shedding:
     def tick(self, load: Load) -> float:
         """Returns the share of the connections that can stay: 1, unless some have to be closed now."""
         self._capacity = max(load.answered, self._capacity * CAPACITY_KEPT)
-        if load.in_vain > max(LEAST_IN_VAIN, IN_VAIN_SHARE * load.calls):
+        if self._is_behind(load):
             return self._fall_behind(load)
         self.behind = 0
         self._quiet = self._quiet + 1 if load.calls < LEAST_CALLS else 0
@@ -113,6 +127,11 @@ class Shedding:
         elif self._besieged:
             self._let_in(load)
         return 1
+
+    def _is_behind(self, load: Load) -> bool:
+        waited_for = load.in_vain + load.answered
+        at_a_loss = load.calls > self._capacity > LEAST_IN_VAIN and load.answered < LOST_SHARE * self._capacity
+        return at_a_loss or load.in_vain > max(LEAST_IN_VAIN, IN_VAIN_SHARE * waited_for)
 
     def _fall_behind(self, load: Load) -> float:
         self._room = 0

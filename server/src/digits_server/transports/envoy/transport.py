@@ -114,6 +114,7 @@ class EnvoyTransport:
             return
         replies = Replies(send)
         peer = scope.get("client")
+        self._useful.arrived += 1
         try:
             rpc, seconds = self._called(scope, headers)
         except ServingError as error:
