@@ -68,6 +68,11 @@ class Outcomes(NamedTuple):
     status: NDArray[np.float64]
     pushback: NDArray[np.float64]
 
+    def since_left(self) -> NDArray[np.float64]:
+        """Seconds from when a call left until its status arrived; of those that left."""
+        seconds: NDArray[np.float64] = self.latency - self.late
+        return seconds[~np.isnan(seconds)]
+
     def having(self, status: int) -> "Outcomes":
         """Those of the calls that ended in `status`."""
         return self.among({status})

@@ -159,6 +159,8 @@ def record_overload(record: Record, calls: Calls, times: int, rounds: list[Overl
         f"p99 of what is answered (at most {DEADLINE * 1000:.0f} ms)", f"{accepted:.0f} ms", accepted <= DEADLINE * 1000
     )
     row("p99 of refusals (at most 20 ms)", f"{refused:.0f} ms", refused <= 20)
+    since_left = median(percentile(each.refused().since_left(), 99) for each in rounds)
+    row("the same without what their callers held back", f"{since_left:.0f} ms", since_left <= 20)
     told = Counter(status for each in rounds for status in each.outcomes.status.tolist())
     row("what they say", ", ".join(f"{told[status]:,} {name}" for status, name in NAMES.items() if told[status]))
     unanswered = told[DEADLINE_EXCEEDED]

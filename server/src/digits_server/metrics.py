@@ -3,10 +3,8 @@
 Labels come from fixed sets, so that callers cannot grow the series.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +12,9 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from digits_server.collectors import Count, Counter, Histogram
-from digits_server.errors import ServingError, Status
+from digits_server.collectors import Counter, Histogram
+from digits_server.errors import Status
+from digits_server.rejections import Rejections, TransportCounts
 
 RPC_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STEP_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
@@ -25,10 +24,6 @@ CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 DIFFERENCES = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
-REJECTIONS = (
-    *("invalid", "too_large", "not_found", "deadline", "overloaded", "unavailable"),
-    *("unauthenticated", "cancelled", "inference_failed", "internal", "max_calls", "max_memory"),
-)
 REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
 """The words of ModelRejected."""
 
@@ -167,48 +162,6 @@ class ShadowCounts:
         self._failed.value += images
 
 
-class Rejections:
-    """A context in which predictions are made: counts why there are none. May be entered again and again."""
-
-    def __init__(self, counts: dict[str, Count]) -> None:
-        self._counts = counts
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self.count(error)
-
-    def count(self, error: BaseException) -> None:
-        """There is no prediction, for this reason."""
-        if isinstance(error, ServingError):
-            self._counts[error.reason].inc()
-        elif isinstance(error, asyncio.CancelledError):
-            self._counts["cancelled"].inc()
-
-    def add(self, reason: str, calls: int) -> None:
-        """There are so many predictions fewer, for this reason."""
-        self._counts[reason].value += calls
-
-
-class TransportCounts:
-    """What a transport does by itself: `transports.Counts`."""
-
-    def __init__(self, registry: CollectorRegistry, rejections: Rejections) -> None:
-        self._rejections = rejections
-        text = "gRPC connections closed because the calls of all cannot be answered."
-        self._closed = Counter(registry, "digits_connections_shed", text).labels()
-
-    def refused(self, reason: str, calls: int) -> None:
-        self._rejections.add(reason, calls)
-
-    def closed_for_load(self, connections: int) -> None:
-        self._closed.value += connections
-
-
 class Metrics:
     """All of them, on a registry of their own. Also the observer of the batchers."""
 
@@ -235,8 +188,7 @@ class Metrics:
         self._queue_images = Gauge(
             "digits_queue_images", "Images that wait for a model, in the longest queue.", registry=registry
         )
-        rejected = Counter(registry, "digits_rejected", "Requests not answered, by reason.", ("reason",))
-        self.rejections = Rejections({reason: rejected.labels(reason) for reason in REJECTIONS})
+        self.rejections = Rejections(registry)
         self.transport = TransportCounts(registry, self.rejections)
         self._model_info = Gauge(
             "digits_model_info",

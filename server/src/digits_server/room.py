@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from digits_server.errors import Overloaded
-from digits_server.metrics import Rejections
+from digits_server.rejections import Rejections
 
 RETRY_AFTER_MS = 1000
 """Milliseconds after which a refused caller may try again. Streams last."""

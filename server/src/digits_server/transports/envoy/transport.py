@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import socket
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,11 @@ from digits_server.transports.envoy.connections import Door
 from digits_server.transports.envoy.launch import ADMIN
 from digits_server.transports.envoy.reads import Receive
 from digits_server.transports.envoy.relief import relieve
+from digits_server.transports.envoy.replies import END_OF_BODY, Replies, Send
 from digits_server.transports.envoy.shedding import Useful
 from digits_server.transports.envoy.threads import answer_before_reading
-from digits_server.transports.grpc_wire import CONTENT_TYPE, Deframer, framed, only_message
+from digits_server.transports.grpc_wire import CONTENT_TYPE, Deframer, only_message
 from digits_server.transports.limits import Limits
-
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 READY_SECONDS = 0.005
 """Between two questions whether Envoy listens."""
@@ -40,9 +39,6 @@ LOOK_SECONDS = 0.01
 COUNT_SECONDS = 1.0
 """Between two questions how many calls Envoy has refused by itself."""
 
-REPLY = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", CONTENT_TYPE)], "trailers": True}
-END_OF_BODY = {"type": "http.response.body", "body": b""}
-OK = {"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")]}
 NOT_GRPC = {
     "type": "http.response.start",
     "status": 415,
@@ -167,7 +163,7 @@ class EnvoyTransport:
         call.reading = call.unfinished = False
         return data
 
-    async def _stream(self, rpc: StreamRpc, call: Call, replies: "Replies") -> None:
+    async def _stream(self, rpc: StreamRpc, call: Call, replies: Replies) -> None:
         messages = self._messages(call, of_use=True) if rpc.takes_stream else _once(await self._only_message(call))
         async with aclosing(rpc.answers(messages, call)) as answers:
             async for reply in answers:
@@ -222,45 +218,6 @@ class EnvoyTransport:
             if not await self._admin.unsent():
                 return
             await asyncio.sleep(LOOK_SECONDS)
-
-
-class Replies:
-    """What goes back to one caller: headers with the first message, or with the status when there is none."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.begun = False
-
-    async def only(self, message: bytes) -> None:
-        """The one reply of a call that has one, and its end. Envoy's module takes it at once."""
-        self.begun = True
-        await self._send(REPLY)
-        await self._send({"type": "http.response.body", "body": framed(message)})
-        await self._send(OK)
-
-    async def add(self, message: bytes) -> None:
-        await self._begin()
-        await self._send({"type": "http.response.body", "body": framed(message), "more_body": True})
-
-    async def end(self) -> None:
-        await self._begin()
-        await self._send(END_OF_BODY)
-        await self._send(OK)
-
-    async def fail(self, error: ServingError) -> None:
-        fields = grpc_wire.trailers(error)
-        if self.begun:
-            await self._send(END_OF_BODY)
-            await self._send({"type": "http.response.trailers", "headers": fields})
-        else:
-            headers = [(b"content-type", CONTENT_TYPE), *fields]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-            await self._send(END_OF_BODY)
-
-    async def _begin(self) -> None:
-        if not self.begun:
-            self.begun = True
-            await self._send(REPLY)
 
 
 async def _once(message: memoryview) -> AsyncGenerator[memoryview]:
