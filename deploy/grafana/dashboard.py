@@ -64,7 +64,7 @@ def rows() -> Rows:
                 "Requests refused, by reason, and connections closed",
                 {
                     "{{reason}}": f"sum by (reason) (rate(digits_rejected_total{{{ON}}}{OVER})) > 0",
-                    "connections closed": f"sum(rate(digits_connections_shed_total{{{ON}}}{OVER})) > 0",
+                    "connections closed": f"sum(rate(digits_connections_shed_total{{{ON}}}{OVER}))",
                 },
                 unit="reqps",
             ),
