@@ -167,6 +167,14 @@ def test_a_call_answered_is_of_use_with_its_headers_and_a_message_of_a_stream_is
     assert useful.bytes["a"] == useful.bytes["b"] > 784
 
 
+def test_nothing_is_kept_of_connections_that_nobody_looks_at() -> None:
+    useful = Useful(by_connection=False)
+    useful.answered("a", 784)
+    useful.took("b", 784)
+    assert useful.calls == 1
+    assert not useful.bytes
+
+
 @pytest.fixture
 def pair() -> Iterator[tuple[int, list[socket.socket], list[socket.socket]]]:
     """A port of this process, its ends of two connections to there, and the callers'."""

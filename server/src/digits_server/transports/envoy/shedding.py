@@ -53,9 +53,13 @@ CALL_BYTES = 200
 
 
 class Useful:
-    """What was of use of all that came to Python: calls answered, and the bytes of them by connection."""
+    """What was of use of all that came to Python: calls answered, and the bytes of them by connection.
 
-    def __init__(self) -> None:
+    by_connection  whether anybody looks at those, and clears them
+    """
+
+    def __init__(self, *, by_connection: bool = True) -> None:
+        self._by_connection = by_connection
         self.arrived = 0
         self.calls = 0
         self.bytes = Counter[Hashable]()
@@ -63,11 +67,12 @@ class Useful:
     def answered(self, peer: Hashable, size: int) -> None:
         """One call, whose message has `size` bytes."""
         self.calls += 1
-        self.bytes[peer] += CALL_BYTES + size
+        self.took(peer, size)
 
     def took(self, peer: Hashable, size: int) -> None:
         """One message of `size` bytes of a stream."""
-        self.bytes[peer] += CALL_BYTES + size
+        if self._by_connection:
+            self.bytes[peer] += CALL_BYTES + size
 
 
 @dataclass(frozen=True)
@@ -173,5 +178,6 @@ def greediest(staying: float, received: Mapping[Peer, int], useful: Mapping[Peer
         if sent > max(LEAST_SENT * in_vain.total(), IN_VAIN_SHARE * received[peer])
     ]
     others = LEAST_SENT * sum(received.values())
-    sending = len(culprits) + sum(sent > others for peer, sent in received.items() if peer not in culprits)
+    blamed = set(culprits)
+    sending = sum(sent > others or peer in blamed for peer, sent in received.items())
     return culprits[: min(int(MOST_CLOSED * sending), max(least, sending - round(staying * sending)))]

@@ -72,7 +72,7 @@ class EnvoyTransport:
         self._rpcs = {f"/{rpc.service}/{rpc.method}": rpc for rpc in rpcs}
         self._limit = limits.message_bytes
         self._calls = Calls(limits)
-        self._useful = Useful()
+        self._useful = Useful(by_connection=shed)
         self._folder = folder
         self._counts = counts
         self._shed = shed
@@ -101,16 +101,16 @@ class EnvoyTransport:
 
     async def answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """One call, from its headers to its trailers."""
+        peer = scope.get("client")
+        self._useful.arrived += 1
         headers = dict(scope["headers"])
         kind = headers.get(b"content-type", b"")
         if kind != CONTENT_TYPE and not kind.startswith((CONTENT_TYPE + b"+", CONTENT_TYPE + b";")):
-            self._useful.answered(scope.get("client"), 0)
+            self._useful.answered(peer, 0)
             await send(NOT_GRPC)
             await send(END_OF_BODY)
             return
         replies = Replies(send)
-        peer = scope.get("client")
-        self._useful.arrived += 1
         try:
             rpc, seconds = self._called(scope, headers)
         except ServingError as error:
