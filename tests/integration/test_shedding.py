@@ -1,6 +1,5 @@
 """Over Envoy, connections whose calls are in vain are closed, and new ones turned away; nobody else minds."""
 
-import threading
 from pathlib import Path
 
 import grpc
@@ -9,10 +8,11 @@ from support.open_loop import Offer, offered
 from support.rpc import DEADLINE
 from support.servers import ServerProcess
 from support.waiting import until
+from support.witness import GrpcWitness
 
 from digits.v1 import prediction_pb2 as pb
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
-from digits_server.transports.envoy.connections import DOOR, OPEN, SHUT
+from digits_server.transports.envoy.connections import Door
 
 REQUEST = pb.PredictRequest(images=bytes(784))
 FLOOD_RATE, FLOOD_SECONDS, FLOOD_DEADLINE = 40_000.0, 2.0, 0.1
@@ -37,30 +37,15 @@ def envoy(repository: Path, *flags: str, **environment: str) -> ServerProcess:
 
 
 def test_connections_of_a_flood_are_closed_and_a_modest_one_is_not(repository: Path) -> None:
-    failures: list[grpc.RpcError] = []
-    with envoy(repository) as server, grpc.insecure_channel(server.wait_ready().target) as channel:
-        stub, ended = PredictionServiceStub(channel), threading.Event()
-
-        def call() -> None:
-            while not ended.is_set():
-                try:
-                    stub.Predict(REQUEST, timeout=DEADLINE)
-                except grpc.RpcError as error:
-                    failures.append(error)
-
-        stub.Predict(REQUEST, timeout=DEADLINE)
-        modest = threading.Thread(target=call)
-        modest.start()
-        try:
+    with envoy(repository) as server:
+        with GrpcWitness(server.wait_ready().target) as modest:
+            modest.wait_for_more(1)
             for _ in range(FLOODS):
                 flood(server)
                 if server.metric(CLOSED):
                     break
-        finally:
-            ended.set()
-            modest.join(timeout=DEADLINE)
         assert server.metric(CLOSED) > 0
-        assert not failures
+        assert not modest.failures
         until(lambda: _is_let_in(server), "somebody new is let in afterwards")
 
 
@@ -79,12 +64,8 @@ def test_who_is_turned_away_is_told_at_once_and_who_is_there_stays(repository: P
         stays = PredictionServiceStub(there)
         stays.Predict(REQUEST, timeout=DEADLINE)
         (folder,) = tmp_path.iterdir()
-
-        def put(state: str) -> None:
-            (folder / "new").write_text(state)
-            (folder / "new").replace(folder / DOOR)
-
-        put(SHUT)
+        door = Door(folder)
+        door.set_open(may_enter=False)
         until(lambda: not _is_let_in(server), "nobody new is let in")
         stays.Predict(REQUEST, timeout=DEADLINE)
         with new_connection(server) as channel:
@@ -92,7 +73,7 @@ def test_who_is_turned_away_is_told_at_once_and_who_is_there_stays(repository: P
             with pytest.raises(grpc.RpcError) as told:
                 turned_away.Predict(REQUEST, timeout=DEADLINE)
             assert told.value.code() is grpc.StatusCode.UNAVAILABLE
-            put(OPEN)
+            door.set_open(may_enter=True)
             turned_away.Predict(REQUEST, timeout=DEADLINE, wait_for_ready=True)
 
 
