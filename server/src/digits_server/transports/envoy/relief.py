@@ -35,7 +35,7 @@ async def relieve(admin: Admin, door: Door, port: int, useful: Useful, shed: She
             door.set_open(may_enter=not shedding.turning_away)
             if staying < 1:
                 lately = {peer: size - received.get(peer, 0) for peer, size in connections.received(port).items()}
-                culprits = greediest(staying, lately, useful.bytes, least=int(shedding.insisting))
+                culprits = greediest(staying, lately, useful.bytes)
                 shed(connections.close(culprits, port))
             if staying < 1 or shedding.behind == 1:
                 received = connections.received(port)

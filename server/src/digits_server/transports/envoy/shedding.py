@@ -27,7 +27,7 @@ LEAST_CALLS, QUIET_TICKS = 50, 5
 NOBODY_TICKS = 30
 """Without a new connection, after which nobody is believed to wait for one: callers ask again within seconds."""
 
-BEHIND_TICKS = 3
+BEHIND_TICKS = 2
 """In a row, before a connection is closed: a machine that stalls for a moment is no overload."""
 
 MOST_CLOSED = 0.75
@@ -35,6 +35,10 @@ MOST_CLOSED = 0.75
 
 KEPT_LOAD = 1.1
 """What the connections that stay may send, of what can be answered; a little too much is what refusals are for."""
+
+FEWER = 0.99
+"""Of the connections, what stays at most when some have to be closed, so that one goes however much could be answered:
+calls that callers held back come too late, though they be few, and the machine may have become slower."""
 
 SPARE_LOAD = 0.8
 """Of what can be answered, below which there is room for one connection more."""
@@ -111,11 +115,6 @@ class Shedding:
         self._room = 0
         self._patience = PATIENCE_TICKS
 
-    @property
-    def insisting(self) -> bool:
-        """Whether it is not enough that so many connections stay as can be answered."""
-        return self.behind > BEHIND_TICKS
-
     def tick(self, load: Load) -> float:
         """Returns the share of the connections that can stay: 1, unless some have to be closed now."""
         self._capacity = max(load.answered, self._capacity * CAPACITY_KEPT)
@@ -146,7 +145,7 @@ class Shedding:
         if self._besieged and not self.turning_away:
             self._patience = min(2 * self._patience, MOST_PATIENCE_TICKS)
         self._besieged = self.turning_away = True
-        return KEPT_LOAD * self._capacity / load.calls
+        return min(KEPT_LOAD * self._capacity / load.calls, FEWER)
 
     def _let_in(self, load: Load) -> None:
         """One connection after another, until nobody comes."""
@@ -164,10 +163,9 @@ class Shedding:
 Peer = TypeVar("Peer", bound=Hashable)
 
 
-def greediest(staying: float, received: Mapping[Peer, int], useful: Mapping[Peer, int], least: int = 0) -> list[Peer]:
-    """Whom to close so that a share of the connections stays: who sent most in vain, and never all.
+def greediest(staying: float, received: Mapping[Peer, int], useful: Mapping[Peer, int]) -> list[Peer]:
+    """Whom to close so that a share of the connections stays: who sent most in vain, at least one, and never all.
 
-    least     to close if there is anybody to blame, however many can stay
     received  bytes that came lately, by connection
     useful    bytes of the calls that were answered
     """
@@ -180,4 +178,4 @@ def greediest(staying: float, received: Mapping[Peer, int], useful: Mapping[Peer
     others = LEAST_SENT * sum(received.values())
     blamed = set(culprits)
     sending = sum(sent > others or peer in blamed for peer, sent in received.items())
-    return culprits[: min(int(MOST_CLOSED * sending), max(least, sending - round(staying * sending)))]
+    return culprits[: min(int(MOST_CLOSED * sending), max(1, sending - round(staying * sending)))]
