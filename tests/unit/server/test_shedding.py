@@ -28,6 +28,7 @@ TOO_MUCH = Load(calls=4000, refused=1000, arrived=1500, answered=1000)
 GIVEN_UP = Load(calls=4000, arrived=50, answered=0)
 HALF = Load(calls=500, arrived=500, answered=500)
 SOMEBODY_NEW = Load(calls=500, arrived=500, answered=500, connections=1)
+HARDLY_TOO_MUCH = Load(calls=1050, refused=350, arrived=700, answered=700)
 HELD_BACK = Load(calls=600, arrived=600, answered=100)
 RESETS = Load(calls=9000, arrived=500, answered=500)
 NOTHING = Load()
@@ -124,6 +125,15 @@ def test_everybody_is_let_in_when_there_is_little_to_do(shedding: Shedding) -> N
         assert shedding.turning_away
         shedding.tick(NOTHING)
     assert not bool(shedding.turning_away)
+
+
+def test_refusals_of_what_is_hardly_too_much_close_nobody_at_first(shedding: Shedding) -> None:
+    staying = [shedding.tick(HARDLY_TOO_MUCH) for _ in range(2 * BEHIND_TICKS)]
+    assert [each < 1 for each in staying] == [False] * (2 * BEHIND_TICKS - 1) + [True]
+
+
+def test_calls_come_to_python_in_a_later_tick_than_to_envoy(shedding: Shedding) -> None:
+    assert [shedding.tick(Load(arrived=600)) < 1 for _ in range(BEHIND_TICKS)][-1]
 
 
 def test_some_are_closed_for_calls_that_come_too_late_though_so_many_could_be_answered(shedding: Shedding) -> None:

@@ -36,9 +36,9 @@ MOST_CLOSED = 0.75
 KEPT_LOAD = 1.1
 """What the connections that stay may send, of what can be answered; a little too much is what refusals are for."""
 
-FEWER = 0.99
-"""Of the connections, what stays at most when some have to be closed, so that one goes however much could be answered:
-calls that callers held back come too late, though they be few, and the machine may have become slower."""
+MOST_KEPT = 0.99
+"""Of the connections, at once, where calls come too late to be answered, few as they are, or where it was not enough to
+keep what can be answered: then one goes, however much that is."""
 
 SPARE_LOAD = 0.8
 """Of what can be answered, below which there is room for one connection more."""
@@ -97,9 +97,14 @@ class Load:
     connections: int = 0
 
     @property
+    def late(self) -> int:
+        """Calls that Python had and could not answer, for the most part because their callers had held them back."""
+        return self.arrived - self.answered
+
+    @property
     def in_vain(self) -> int:
         """Calls that somebody waited for."""
-        return self.refused + self.arrived - self.answered
+        return self.refused + self.late
 
 
 class Shedding:
@@ -145,7 +150,9 @@ class Shedding:
         if self._besieged and not self.turning_away:
             self._patience = min(2 * self._patience, MOST_PATIENCE_TICKS)
         self._besieged = self.turning_away = True
-        return min(KEPT_LOAD * self._capacity / load.calls, FEWER)
+        share = KEPT_LOAD * self._capacity / max(1, load.calls)
+        is_enough = self.behind == BEHIND_TICKS and load.late < load.refused
+        return share if is_enough else min(share, MOST_KEPT)
 
     def _let_in(self, load: Load) -> None:
         """One connection after another, until nobody comes."""
