@@ -65,6 +65,7 @@ class Witness:
 
     def p99(self, since: int = 0) -> float:
         """Seconds, of the answers from the one with this number on."""
+        assert len(self.seconds) > since, f"no call was answered: {self.failures[-1:]}"
         return float(np.quantile(self.seconds[since:], 0.99))
 
     def _run(self) -> None:

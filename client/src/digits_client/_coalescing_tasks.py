@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -85,7 +86,7 @@ class TaskCoalescer:
                 _fail(call, self._error(error))
         else:
             for call, answer in zip(group.calls, answers, strict=True):
-                if not call.waker.done():
+                with suppress(asyncio.InvalidStateError):  # cancelled, be it by a signal at this very moment
                     call.waker.set_result(answer)
         finally:
             self._returned(group)
@@ -130,6 +131,6 @@ def _request(group: Group) -> Any:
 
 
 def _fail(call: Call, error: DigitsError) -> None:
-    if not call.waker.done():
+    with suppress(asyncio.InvalidStateError):  # cancelled, be it by a signal at this very moment
         call.waker.set_exception(error)
         call.waker.exception()  # seen: a caller cancelled at this very moment will not look

@@ -27,7 +27,7 @@ LEAST_CALLS, QUIET_TICKS = 50, 5
 NOBODY_TICKS = 30
 """Without a new connection, after which nobody is believed to wait for one: callers ask again within seconds."""
 
-BEHIND_TICKS = 2
+BEHIND_TICKS = 3
 """In a row, before a connection is closed: a machine that stalls for a moment is no overload."""
 
 MOST_CLOSED = 0.75
