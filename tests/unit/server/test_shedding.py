@@ -86,6 +86,12 @@ def test_a_stall_closes_nobody(shedding: Shedding) -> None:
     assert not shedding.turning_away
 
 
+def test_a_thousand_calls_whose_answers_take_two_tenths_of_a_second_turn_nobody_away(shedding: Shedding) -> None:
+    for load in (Load(500, 0, 500, 100), Load(500, 0, 500, 100), Load(answered=800)):
+        assert shedding.tick(load) == 1
+    assert not shedding.turning_away
+
+
 def test_one_is_let_in_once_there_has_been_room_and_the_next_after_him(besieged: Shedding) -> None:
     assert ticks_until_it_lets_in(besieged) == PATIENCE_TICKS
     besieged.tick(HALF)
