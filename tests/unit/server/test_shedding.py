@@ -13,6 +13,7 @@ from digits_server.transports.envoy import connections
 from digits_server.transports.envoy.connections import DOOR, Door
 from digits_server.transports.envoy.shedding import (
     BEHIND_TICKS,
+    CALM_TICKS,
     MOST_PATIENCE_TICKS,
     NOBODY_TICKS,
     PATIENCE_TICKS,
@@ -104,6 +105,14 @@ def test_nobody_is_let_in_as_long_as_there_is_no_room(besieged: Shedding) -> Non
     for _ in range(10):
         besieged.tick(FULL)
         assert besieged.turning_away
+
+
+def test_one_is_let_in_where_all_goes_well_though_there_was_never_more_to_do(besieged: Shedding) -> None:
+    for _ in range(CALM_TICKS - 1):
+        besieged.tick(FULL)
+        assert besieged.turning_away
+    besieged.tick(FULL)
+    assert not bool(besieged.turning_away)
 
 
 def test_patience_grows_each_time_it_was_one_too_many_and_ends_when_nobody_comes(besieged: Shedding) -> None:

@@ -46,6 +46,9 @@ SPARE_LOAD = 0.8
 PATIENCE_TICKS, MOST_PATIENCE_TICKS = 3, 12
 """How long there has to be room before one more is let in: twice as long each time it was one too many."""
 
+CALM_TICKS = 30
+"""Without a refusal, after which one more is let in all the same: the most ever answered need not be what can be."""
+
 CAPACITY_KEPT = 0.998
 """What is left after a tick of the most calls ever answered in one: the machine may have become slower."""
 
@@ -118,6 +121,7 @@ class Shedding:
         self._besieged = False
         self._quiet = 0
         self._room = 0
+        self._calm = 0
         self._patience = PATIENCE_TICKS
 
     def tick(self, load: Load) -> float:
@@ -131,8 +135,9 @@ class Shedding:
             self._be_normal()
         elif self.turning_away:
             self._room = self._room + 1 if load.calls < SPARE_LOAD * self._capacity else 0
-            if self._room >= self._patience:
-                self.turning_away, self._room = False, 0
+            self._calm = self._calm + 1 if not load.refused else 0
+            if self._room >= self._patience or self._calm >= CALM_TICKS:
+                self.turning_away, self._room, self._calm = False, 0, 0
         elif self._besieged:
             self._let_in(load)
         return 1
@@ -143,7 +148,7 @@ class Shedding:
         return at_a_loss or load.in_vain > max(LEAST_IN_VAIN, IN_VAIN_SHARE * waited_for)
 
     def _fall_behind(self, load: Load) -> float:
-        self._room = 0
+        self._room = self._calm = 0
         self.behind += 1
         if self.behind % BEHIND_TICKS:
             return 1
