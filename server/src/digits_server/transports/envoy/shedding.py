@@ -135,7 +135,7 @@ class Shedding:
             self._be_normal()
         elif self.turning_away:
             self._room = self._room + 1 if load.calls < SPARE_LOAD * self._capacity else 0
-            self._calm = self._calm + 1 if not load.refused else 0
+            self._calm = 0 if load.refused else self._calm + 1
             if self._room >= self._patience or self._calm >= CALM_TICKS:
                 self.turning_away, self._room, self._calm = False, 0, 0
         elif self._besieged:
