@@ -48,10 +48,6 @@ def main(context: click.Context, /, *, print_config: bool, **values: Any) -> Non
             from digits_server.workers.supervisor import supervise
 
             supervise(chosen)
-        elif chosen.transport == "envoy":
-            from digits_server.transports.envoy.launch import become_envoy
-
-            become_envoy(chosen, role)
         else:
             import uvloop
 

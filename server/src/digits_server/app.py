@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from starlette.applications import Starlette
@@ -17,14 +16,14 @@ from digits_server.observation import observation
 from digits_server.open_inference.grpc import INFERENCE_SERVICE
 from digits_server.open_inference.protocol import OpenInference
 from digits_server.registry import ModelRegistry
-from digits_server.reloading import Reloading
-from digits_server.rpcs import PREDICTION_SERVICE, StreamRpc, UnaryRpc, all_rpcs
+from digits_server.rpcs import PREDICTION_SERVICE, all_rpcs
 from digits_server.service import PredictionService
 from digits_server.settings import Settings
 from digits_server.shadow import Shadow
 from digits_server.sources import ModelSource, model_source
-from digits_server.tls import Identity, http_context, identity
-from digits_server.transports import Counts, Transport
+from digits_server.tls import http_context, identity
+from digits_server.transports import Transport
+from digits_server.transports.grpcio import GrpcioTransport
 from digits_server.transports.limits import limits
 from digits_server.watching import watched
 from digits_server.web import playground, report
@@ -36,17 +35,14 @@ from digits_server.web.server import WebServer
 from digits_server.web.watched import watched as watched_web
 from digits_server.workers.role import Alone, Role
 
-Connect = Callable[[list[UnaryRpc | StreamRpc], Reloading[Identity] | None, Counts], Transport]
-"""Puts RPCs behind a transport, in TLS where there is an identity."""
-
 log = logging.getLogger(__name__)
 
 
 class App:
     """One server process. Make it inside the event loop it will run on."""
 
-    def __init__(self, settings: Settings, connect: Connect | None = None, role: Role | None = None) -> None:
-        """Puts the parts together; nothing listens yet. Unless given, `connect` is grpcio's and `role` all of it.
+    def __init__(self, settings: Settings, role: Role | None = None) -> None:
+        """Puts the parts together; nothing listens yet. Without a `role` this process is the whole server.
 
         Raises OperatorError.
         """
@@ -96,8 +92,13 @@ class App:
             max_streams=settings.max_streams,
             admit=admit,
         )
-        self._transport = (connect or self._grpcio)(
-            watched(rpcs, self._observation.watchers), self._identity, metrics.transport
+        self._transport: Transport = GrpcioTransport(
+            watched(rpcs, self._observation.watchers),
+            settings.host,
+            settings.grpc_port,
+            limits(settings),
+            shared=self._role.shares_ports,
+            identity=self._identity,
         )
         self._in_flight = InFlight()
         predictions = OpenInferenceRoutes(
@@ -162,15 +163,3 @@ class App:
             ),
             *report.routes(self._models, source, self._metrics.http),
         ]
-
-    def _grpcio(self, rpcs: list[UnaryRpc | StreamRpc], own: Reloading[Identity] | None, _counts: Counts) -> Transport:
-        from digits_server.transports.grpcio import GrpcioTransport  # here, so that Envoy's process goes without grpcio
-
-        return GrpcioTransport(
-            rpcs,
-            self._settings.host,
-            self._settings.grpc_port,
-            limits(self._settings),
-            shared=self._role.shares_ports,
-            identity=own,
-        )

@@ -15,12 +15,6 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
-def envoy_json(fields: Mapping[str, object]) -> str:
-    """The format of JSON lines that Envoy itself writes, in its own words; `fields` as in `configure`."""
-    more = "".join(f', "{name}": {json.dumps(value)}' for name, value in fields.items())
-    return f'{{"time": "%Y-%m-%dT%T.%e%z", "level": "%l", "logger": "envoy.%n", "message": "%j"{more}}}'
-
-
 class JsonFormatter(logging.Formatter):
     """One JSON object a record: time (UTC, ISO 8601), level, logger, message, and the record's own fields."""
 

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from digits_server.collectors import Counter, Histogram
 from digits_server.errors import Status
-from digits_server.rejections import Rejections, TransportCounts
+from digits_server.rejections import Rejections
 
 RPC_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STEP_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
@@ -189,7 +189,6 @@ class Metrics:
             "digits_queue_images", "Images that wait for a model, in the longest queue.", registry=registry
         )
         self.rejections = Rejections(registry)
-        self.transport = TransportCounts(registry, self.rejections)
         self._model_info = Gauge(
             "digits_model_info",
             "1 for the version that serves.",

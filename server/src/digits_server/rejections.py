@@ -10,7 +10,7 @@ from digits_server.errors import ServingError
 
 REASONS = (
     *("invalid", "too_large", "not_found", "deadline", "overloaded", "unavailable"),
-    *("unauthenticated", "cancelled", "inference_failed", "internal", "max_calls", "max_memory"),
+    *("unauthenticated", "cancelled", "inference_failed", "internal", "max_calls"),
 )
 
 
@@ -40,18 +40,3 @@ class Rejections:
     def add(self, reason: str, calls: int) -> None:
         """There are so many predictions fewer, for this reason."""
         self._counts[reason].value += calls
-
-
-class TransportCounts:
-    """What a transport does by itself: `transports.Counts`."""
-
-    def __init__(self, registry: CollectorRegistry, rejections: Rejections) -> None:
-        self._rejections = rejections
-        text = "gRPC connections closed because the calls of all cannot be answered."
-        self._closed = Counter(registry, "digits_connections_shed", text).labels()
-
-    def refused(self, reason: str, calls: int) -> None:
-        self._rejections.add(reason, calls)
-
-    def closed_for_load(self, connections: int) -> None:
-        self._closed.value += connections

@@ -89,16 +89,13 @@ class Settings:
     host: str = setting("127.0.0.1", HOST, "Address to listen on, for gRPC and HTTP.", section="Network")
     grpc_port: int = setting(50051, PORT, "Port for gRPC; 0 takes a free one.")
     http_port: int = setting(8080, PORT, "Port for metrics and health over HTTP; 0 takes a free one.")
-    transport: str = setting("grpcio", click.Choice(["grpcio", "envoy"]), "What carries the RPCs.")
+    transport: str = setting("grpcio", click.Choice(["grpcio"]), "What carries the RPCs.")
     workers: int = setting(1, WORKERS, "Processes that share the ports; each has the limits below to itself.")
     worker_timeout: float = setting(10.0, SECONDS, "What one of several workers has to answer before it is replaced.")
     reflection: bool = setting(True, bool, "Answer gRPC server reflection.")
     page: bool = setting(True, bool, "Answer / over HTTP with a page to draw digits on.")
     max_connections: int = setting(256, COUNT, "HTTP connections at once.")
     max_grpc_connections: int = setting(1024, COUNT, "gRPC connections at once; further ones are closed.")
-    max_memory: int | None = setting(
-        None, BYTES, "Memory with which a process takes no further calls (envoy); unset: what its container may have."
-    )
     max_connection_idle: float = setting(300.0, SECONDS, "A gRPC connection without a call is closed then; 0: never.")
     max_connection_age: float = setting(
         0.0, SECONDS, "A gRPC connection takes no further call then, so that callers spread anew; 0: never."
@@ -131,12 +128,7 @@ class Settings:
     max_queue_size: int = setting(
         65536, COUNT, "Images that may wait for the model; one connection's at most what it leaves free."
     )
-    max_calls: int = setting(
-        2048, COUNT, "Predictions under way (envoy), calls that wait to be taken (grpcio); one connection: half of it."
-    )
-    shed_connections: bool = setting(
-        True, bool, "Close the connections that send most when most calls are in vain (envoy)."
-    )
+    max_calls: int = setting(2048, COUNT, "Calls that may wait to be taken; one connection may have half of it.")
     max_waiting_files: int = setting(256, COUNT, "Image files that may wait to be decoded; more is refused.")
     shutdown_grace: float = setting(25.0, SECONDS, "What requests in flight have to finish after SIGTERM.")
 

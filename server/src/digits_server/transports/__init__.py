@@ -3,18 +3,6 @@
 from typing import Protocol
 
 
-class Counts(Protocol):
-    """Is told what a transport does by itself, of which the RPCs hear nothing."""
-
-    def refused(self, reason: str, calls: int) -> None:
-        """So many more calls never came here, for a reason of the transport."""
-        ...
-
-    def closed_for_load(self, connections: int) -> None:
-        """So many more connections were closed, because the calls of all cannot be answered."""
-        ...
-
-
 class Transport(Protocol):
     """A listening server."""
 

@@ -11,10 +11,6 @@ and then refuses, as UNAVAILABLE, a call that takes the place of one just ended,
 MAX_METADATA_BYTES = 16 * 1024
 """Metadata of one call, counted as HTTP/2 does: name, value and 32 bytes for each."""
 
-UNFINISHED_MESSAGES = 32
-"""What may have arrived of messages that are not whole yet, all calls together, in messages of the greatest size. Of
-more, those are given up that began first: who sends what he begins is not among them."""
-
 PING_SECONDS, PONG_SECONDS = 60, 20
 """A connection is asked this often whether anybody is there, and closed when no answer comes."""
 
@@ -24,7 +20,7 @@ class Limits:
     """What the operator chooses.
 
     message_bytes  bytes of one request message
-    calls          predictions under way at once (Envoy), calls that wait to be taken (grpcio); one more is refused
+    calls          calls that wait to be taken; one more is refused
     connections    connections at once; one more is closed
     idle_seconds   a connection without a call is closed after so long; 0: never
     age_seconds    a connection takes no further calls after so long, and ends with the last; 0: never
@@ -40,16 +36,6 @@ class Limits:
     def streams(self) -> int:
         """Calls of one connection at once: it leaves room for others; its further ones wait on the caller's side."""
         return max(1, min(MAX_CONCURRENT_STREAMS, self.calls // 2))
-
-    @property
-    def unfinished_bytes(self) -> int:
-        """Bytes of messages that are not whole yet."""
-        return UNFINISHED_MESSAGES * self.message_bytes
-
-    @property
-    def unfinished_calls(self) -> int:
-        """Calls whose only message is not whole yet: they leave room for those that are."""
-        return max(1, self.calls // 2)
 
 
 def limits(settings: Settings) -> Limits:
