@@ -45,7 +45,7 @@ def test_labels() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module", autouse=True)
 def transport(request: pytest.FixtureRequest) -> Iterator[str]:
-    """How the calls of the servers under test arrive: grpcio, and Envoy too where a module is marked so."""
+    """How the calls of the servers under test arrive: grpcio, or what a module is marked with."""
     name = str(getattr(request, "param", "grpcio"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIGITS_TRANSPORT", name)

@@ -19,7 +19,7 @@ from benchmarks.images import gallery
 from benchmarks.images.ink import as_pixels, pen, retraced
 from benchmarks.images.kinds import CHUNK, Kind, all_kinds
 from digits_server.errors import ServingError
-from digits_server.images import from_file
+from digits_server.pictures.images import from_file
 from digits_server.runtimes.litert import LiteRTRuntime
 from digits_training.data import read
 

@@ -21,7 +21,7 @@ def run(*command: str | Path, **environment: str) -> str:
 
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    [("--max-b", "--max-batch-size"), ("--transport en", "envoy"), ("mod", "models"), ("--no-ref", "--no-reflection")],
+    [("--max-b", "--max-batch-size"), ("--transport gr", "grpcio"), ("mod", "models"), ("--no-ref", "--no-reflection")],
 )
 def test_bash_completes_what_is_typed(typed: str, offered: str) -> None:
     line = 'eval "$(_DIGITS_SERVER_COMPLETE=bash_source digits-server)"'

@@ -8,7 +8,6 @@ worth keeping goes into the folder CORPUS; an input that fails is written beside
 
 import sys
 from contextlib import suppress
-from itertools import pairwise
 
 import atheris
 from google.protobuf.message import DecodeError
@@ -17,23 +16,20 @@ from digits.inference.inference_pb2 import ModelInferRequest
 from digits.v1.prediction_pb2 import PredictRequest
 
 ARRAYS = [
-    "digits_server.images",
+    "digits_server.pictures.images",
     *(f"digits_server.pictures.{name}" for name in ("components", "digit", "ink", "margin", "strokes")),
 ]
 """Modules that compare arrays, whose results atheris 3 never frees where it watches; they see pixels, not files."""
 
 with atheris.instrument_imports(include=["digits_server"], exclude=ARRAYS):
     from digits_server.errors import ModelRejected, ServingError, Status
-    from digits_server.images import from_file
-    from digits_server.messages import Request, parse_request
     from digits_server.open_inference import grpc, rest
     from digits_server.open_inference.protocol import InferRequest
     from digits_server.open_inference.tensors import images_or_files, requested
+    from digits_server.pictures.images import from_file
     from digits_server.runtimes.tflite_model import check
-    from digits_server.transports.grpc_wire import PREFIX_BYTES, Deframer, only_message
+    from digits_server.service.messages import Request, parse_request
 
-MOST_BYTES = 4096
-"""Of a message in a stream; small, so that inputs pass it."""
 MOST_PIXELS = 1_000_000
 MOST_IMAGES = 256
 
@@ -56,30 +52,6 @@ def _refused(data: bytes) -> None:
     with suppress(DecodeError):
         read = parse_request(data)
         raise AssertionError(f"protobuf refuses what was read as {read}")
-
-
-def _messages(pieces: list[bytes]) -> tuple[list[bytes], Status]:
-    """The messages in a body that comes in these pieces, and how it ends."""
-    deframer = Deframer(MOST_BYTES)
-    found: list[bytes] = []
-    try:
-        for piece in pieces:
-            found.extend(bytes(each) for each in deframer.feed(piece))
-            assert deframer.unfinished <= MOST_BYTES + PREFIX_BYTES
-        deframer.close()
-    except ServingError as error:
-        return found, error.status
-    return found, Status.OK
-
-
-def stream(data: bytes) -> None:
-    """A body of messages, in pieces whose size the first byte gives: the same as in one piece."""
-    size, body = 1 + (data[0] if data else 0), data[1:]
-    cuts = [*range(0, len(body), size), len(body)]
-    whole = _messages([body])
-    assert _messages([body[begin:end] for begin, end in pairwise(cuts)]) == whole
-    only = only_message(body, MOST_BYTES)
-    assert only is None or whole == ([bytes(only)], Status.OK)
 
 
 def picture(data: bytes) -> None:
@@ -125,7 +97,7 @@ def model(data: bytes) -> None:
         check(data, MOST_IMAGES)
 
 
-READERS = {reader.__name__: reader for reader in (message, stream, picture, inference_message, inference_json, model)}
+READERS = {reader.__name__: reader for reader in (message, picture, inference_message, inference_json, model)}
 
 
 def main() -> None:

@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
-from digits_server import descriptors, flags, logs
+from digits_server import flags
 from digits_server.errors import OperatorError
-from digits_server.models_command import models
-from digits_server.scheduling import work_in_batches
+from digits_server.models.command import models
+from digits_server.observability import logs
 from digits_server.settings import Settings
-from digits_server.workers.role import Role, own_role
+from digits_server.system import open_files as descriptors
+from digits_server.system.scheduling import work_in_batches
+from digits_server.workers.process_role import Role, own_role
 
 
 @click.group(
@@ -62,7 +64,7 @@ main.add_command(models)
 
 async def _serve(chosen: Settings, role: Role) -> None:
     from digits_server.app import App  # here, so that --help and a wrong flag answer at once
-    from digits_server.signals import stop_signal
+    from digits_server.system.signals import stop_signal
 
     await App(chosen, role=role).run(stop_signal())
 

@@ -7,33 +7,33 @@ from contextlib import AsyncExitStack
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from digits_server.authentication import guard, ports_in_plaintext
-from digits_server.decoding import FileDecoder
-from digits_server.health import Health
-from digits_server.lifecycle import Lifecycle
-from digits_server.metrics import Metrics
-from digits_server.observation import observation
+from digits_server.models.source import ModelSource, model_source
+from digits_server.observability.metrics import Metrics
+from digits_server.observability.setup import observation
 from digits_server.open_inference.grpc import INFERENCE_SERVICE
 from digits_server.open_inference.protocol import OpenInference
-from digits_server.registry import ModelRegistry
-from digits_server.rpcs import PREDICTION_SERVICE, all_rpcs
-from digits_server.service import PredictionService
+from digits_server.rpcs.health import Health
+from digits_server.rpcs.interceptors import watched
+from digits_server.rpcs.table import PREDICTION_SERVICE, all_rpcs
+from digits_server.security.authentication import guard, ports_in_plaintext
+from digits_server.security.tls import http_context, identity
+from digits_server.service.file_decoder import FileDecoder
+from digits_server.service.prediction_service import PredictionService
+from digits_server.serving.lifecycle import Lifecycle
+from digits_server.serving.registry import ModelRegistry
+from digits_server.serving.shadow import Shadow
 from digits_server.settings import Settings
-from digits_server.shadow import Shadow
-from digits_server.sources import ModelSource, model_source
-from digits_server.tls import http_context, identity
 from digits_server.transports import Transport
 from digits_server.transports.grpcio import GrpcioTransport
 from digits_server.transports.limits import limits
-from digits_server.watching import watched
 from digits_server.web import playground, report
 from digits_server.web.guarded import guarded
 from digits_server.web.in_flight import InFlight
+from digits_server.web.interceptors import watched as watched_web
 from digits_server.web.open_inference import OpenInferenceRoutes
 from digits_server.web.pages import operations
 from digits_server.web.server import WebServer
-from digits_server.web.watched import watched as watched_web
-from digits_server.workers.role import Alone, Role
+from digits_server.workers.process_role import Alone, Role
 
 log = logging.getLogger(__name__)
 

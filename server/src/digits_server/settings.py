@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from digits_server.canary import Canary, CanaryType
+from digits_server.serving.canary import Canary, CanaryType
 
 MODEL_NAME = "digits"
 """The model's folder below the repository, and its name in every protocol."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from digits_server.rpcs import Rpc
+from digits_server.rpcs.rpc import Rpc
 
 _kept: list[bytes] = []
 _parse = Rpc.parse

@@ -2,7 +2,7 @@
 
 from benchmarks.serving.layers import ELSEWHERE, layer, shares
 
-MODEL = "run (uvloop/__init__.py:1);predict (digits_server/service.py:9);_run (digits_server/runtimes/litert.py:4)"
+MODEL = "run (uvloop/a.py:1);predict (digits_server/service/calls.py:9);_run (digits_server/runtimes/litert.py:4)"
 LOOP = "main (digits_server/__main__.py:2);run (uvloop/__init__.py:3)"
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits_server.admission import HEADROOM, Admission
-from digits_server.costs import BatchCosts
+from digits_server.batching.admission import HEADROOM, Admission
+from digits_server.batching.batch_costs import BatchCosts
+from digits_server.batching.fair_queue import FairQueue, Submission
 from digits_server.errors import Overloaded
-from digits_server.queueing import FairQueue, Submission
 
 SECONDS_AN_IMAGE = 0.01
 

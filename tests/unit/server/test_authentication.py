@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_server.authentication import MAX_FILE_BYTES, Guard, guard, ports_in_plaintext
-from digits_server.calls import PlainCall
 from digits_server.errors import OperatorError, Unauthenticated
-from digits_server.metrics import Metrics
+from digits_server.observability.metrics import Metrics
+from digits_server.security.authentication import MAX_FILE_BYTES, Guard, guard, ports_in_plaintext
+from digits_server.service.calls import PlainCall
 from digits_server.settings import Settings
 
 NOT_COUNTED: nullcontext[None] = nullcontext()

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from digits_server.batching import SMALL_IMAGES, Batcher
-from digits_server.costs import BatchCosts
+from digits_server.batching.batch_costs import BatchCosts
+from digits_server.batching.batcher import SMALL_IMAGES, Batcher
 from digits_server.errors import (
     DeadlineExceeded,
     InferenceFailed,

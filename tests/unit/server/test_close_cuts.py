@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from digits_server.images import normalise
+from digits_server.pictures.images import normalise
 from digits_server.pictures.margin import with_margin
 
 Picture = NDArray[np.uint8]

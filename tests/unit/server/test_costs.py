@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_server.costs import LEAST_CORRECTION, MOST_CORRECTION, BatchCosts
+from digits_server.batching.batch_costs import LEAST_CORRECTION, MOST_CORRECTION, BatchCosts
 
 
 def per_image(seconds: float, fixed: float = 0.0) -> BatchCosts:

@@ -5,7 +5,7 @@ import sys
 
 CODE = """
 import logging, resource, sys
-from digits_server.descriptors import allow
+from digits_server.system.open_files import allow
 logging.basicConfig(format="%(message)s")
 soft, hard, connections = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from digits_server.errors import InvalidRequest, RequestTooLarge
-from digits_server.images import from_file
 from digits_server.pictures.files import MOST_SCANS, START_OF_SCAN
+from digits_server.pictures.images import from_file
 
 MAX_PIXELS = 1_000_000
 KINDS = ["PNG", "JPEG", "WEBP", "GIF"]
@@ -219,7 +219,7 @@ def test_texts_that_inflate_do_not_swell_the_decoder() -> None:
 PEAK = """
 import sys
 from pathlib import Path
-from digits_server.images import from_file
+from digits_server.pictures.images import from_file
 
 def peak():  # not ru_maxrss, which begins with that of the parent
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024

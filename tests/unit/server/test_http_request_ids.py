@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from digits_server.metrics import HttpMetrics
+from digits_server.observability.metrics import HttpMetrics
 from digits_server.open_inference.protocol import OpenInference
 from digits_server.web.answers import answering_errors
 from digits_server.web.in_flight import InFlight
+from digits_server.web.interceptors import WatchedRequest, watched
 from digits_server.web.open_inference import OpenInferenceRoutes
 from digits_server.web.routes import counted
-from digits_server.web.watched import WatchedRequest, watched
 
 
 class Notes:

@@ -8,8 +8,8 @@ import pytest
 from support.certificates import Authority, Folder
 
 from digits_server.errors import OperatorError
+from digits_server.security.tls import Identity, identity
 from digits_server.settings import Settings
-from digits_server.tls import Identity, identity
 
 
 @pytest.fixture(scope="module")

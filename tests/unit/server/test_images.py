@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digits_server.errors import InvalidRequest
-from digits_server.images import from_file, from_pixels, normalise
+from digits_server.pictures.images import from_file, from_pixels, normalise
 
 MAX_PIXELS = 1_000_000
 

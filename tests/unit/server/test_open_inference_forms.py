@@ -17,7 +17,7 @@ from digits_server.errors import InvalidRequest
 from digits_server.open_inference import grpc, rest
 from digits_server.open_inference.protocol import InferReply
 from digits_server.open_inference.tensors import OUTPUTS, images_or_files, outputs
-from digits_server.service import Classified
+from digits_server.service.prediction_service import Classified
 
 Images = NDArray[np.uint8]
 

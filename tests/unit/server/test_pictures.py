@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from digits_server.images import from_file, normalise
 from digits_server.pictures.components import label
 from digits_server.pictures.digit import digit_in, threshold
+from digits_server.pictures.images import from_file, normalise
 from digits_server.pictures.ink import ink_on
 from digits_server.pictures.strokes import as_penned, stroke_width
 

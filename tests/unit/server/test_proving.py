@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_server.proving import warm_up
+from digits_server.models.verification import warm_up
 
 
 class Pieces:

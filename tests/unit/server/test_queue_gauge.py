@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.v1.manifest_pb2 import Manifest
-from digits_server.costs import BatchCosts
-from digits_server.metrics import Metrics
-from digits_server.proving import ProvenModel
-from digits_server.registry import ModelRegistry
-from digits_server.sources import LoadedModel
+from digits_server.batching.batch_costs import BatchCosts
+from digits_server.models.source import LoadedModel
+from digits_server.models.verification import ProvenModel
+from digits_server.observability.metrics import Metrics
+from digits_server.serving.registry import ModelRegistry
 
 LIMIT = 100
 SLOW = BatchCosts({1: 1.0, 2: 1.0})

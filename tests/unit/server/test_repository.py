@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.repositories import copy_version, edit_manifest
 
 from digits_server.errors import ModelRejected, RepositoryError
-from digits_server.repository import ModelRepository
+from digits_server.models.repository import ModelRepository
 
 MAX_BYTES = 10_000_000
 

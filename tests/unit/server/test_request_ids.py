@@ -5,11 +5,12 @@ import sys
 
 import pytest
 
-from digits_server.calls import REQUEST_ID, PlainCall, request_id
 from digits_server.errors import ServingError, Status
-from digits_server.metrics import Metrics
-from digits_server.rpcs import Data, Rpc, UnaryRpc, protobuf
-from digits_server.watching import WatchedCall, watched
+from digits_server.observability.metrics import Metrics
+from digits_server.rpcs.interceptors import WatchedCall, watched
+from digits_server.rpcs.rpc import Data, Rpc, UnaryRpc
+from digits_server.rpcs.table import protobuf
+from digits_server.service.calls import REQUEST_ID, PlainCall, request_id
 
 
 class Told(PlainCall):

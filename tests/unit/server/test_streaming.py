@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from digits_server.errors import InvalidRequest, Unavailable
-from digits_server.streaming import in_order
+from digits_server.service.streaming import in_order
 
 
 async def numbers(count: int) -> AsyncIterator[int]:

@@ -5,8 +5,8 @@ Python imports a module of this name before anything else, inside Envoy too.
 
 from typing import Any
 
-from digits_server.collectors import Buckets, Count
-from digits_server.metrics import PredictionCounts, RpcMetrics
+from digits_server.observability.collectors import Buckets, Count
+from digits_server.observability.metrics import PredictionCounts, RpcMetrics
 
 
 def nothing(*_values: Any) -> None:

@@ -3,7 +3,7 @@
 Python imports a module of this name before anything else.
 """
 
-from digits_server import scheduling
+from digits_server.system import scheduling
 
 
 def nothing() -> None:

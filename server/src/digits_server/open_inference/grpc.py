@@ -23,7 +23,6 @@ from digits.inference.inference_pb2 import (
     ServerReadyRequest,
     ServerReadyResponse,
 )
-from digits_server.calls import Call
 from digits_server.errors import InvalidRequest
 from digits_server.open_inference.protocol import (
     EXTENSIONS,
@@ -44,6 +43,7 @@ from digits_server.open_inference.tensors import (
     TensorKind,
     refuse_unsupported,
 )
+from digits_server.service.calls import Call
 from digits_server.settings import MODEL_NAME
 
 INFERENCE_SERVICE = DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name

@@ -6,7 +6,6 @@ from functools import cache
 from importlib.metadata import version
 
 from digits.v1.prediction_pb2 import ModelVersionStatus
-from digits_server.calls import Call
 from digits_server.errors import NotFound
 from digits_server.open_inference.tensors import (
     FILE_INPUT,
@@ -19,7 +18,8 @@ from digits_server.open_inference.tensors import (
     outputs,
     requested,
 )
-from digits_server.service import PredictionService
+from digits_server.service.calls import Call
+from digits_server.service.prediction_service import PredictionService
 from digits_server.settings import MODEL_NAME
 
 SERVER_NAME = "digits-server"

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_server.errors import InvalidRequest
-from digits_server.images import PIXELS, SIDE
+from digits_server.pictures.images import PIXELS, SIDE
 from digits_server.runtimes import Images
-from digits_server.service import Classified
+from digits_server.service.prediction_service import Classified
 
 UINT8, INT64, FP32, BYTES = "UINT8", "INT64", "FP32", "BYTES"
 

@@ -1,4 +1,4 @@
-"""How RPCs arrive. A transport carries bytes between callers and `digits_server.rpcs`, and knows no model."""
+"""How RPCs arrive. A transport carries bytes between callers and `digits_server.rpcs.table`, and knows no model."""
 
 from typing import Protocol
 

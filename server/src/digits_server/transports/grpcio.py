@@ -9,9 +9,9 @@ import grpc
 from grpc import aio
 
 from digits_server.errors import AddressUnavailable, Overloaded, ServingError
-from digits_server.reloading import Reloading
-from digits_server.rpcs import StreamRpc, UnaryRpc
-from digits_server.tls import HANDSHAKE_SECONDS, Identity
+from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
+from digits_server.security.reloading import Reloading
+from digits_server.security.tls import HANDSHAKE_SECONDS, Identity
 from digits_server.transports.limits import (
     MAX_METADATA_BYTES,
     PING_SECONDS,

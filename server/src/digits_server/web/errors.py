@@ -6,7 +6,6 @@ from math import ceil
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from digits_server.calls import REQUEST_ID, sane_id
 from digits_server.errors import (
     DeadlineExceeded,
     InvalidRequest,
@@ -18,6 +17,7 @@ from digits_server.errors import (
     Unavailable,
     Unimplemented,
 )
+from digits_server.service.calls import REQUEST_ID, sane_id
 from digits_server.web.routes import ROUTE
 
 log = logging.getLogger(__name__)

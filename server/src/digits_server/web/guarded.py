@@ -3,8 +3,8 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from digits_server.authentication import Guard
 from digits_server.errors import Unauthenticated
+from digits_server.security.authentication import Guard
 from digits_server.web.errors import error_response
 
 MISSING = "Bearer"

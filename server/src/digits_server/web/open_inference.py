@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from digits_server.errors import NotFound, ServingError
-from digits_server.metrics import HttpMetrics
+from digits_server.observability.metrics import HttpMetrics
 from digits_server.open_inference import rest
 from digits_server.open_inference.protocol import InferReply, OpenInference
 from digits_server.settings import MODEL_NAME

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from digits_server.workers.role import Role
+from digits_server.workers.process_role import Role
 
 
 def operations(role: Role) -> list[Route]:

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from digits_server.calls import Call
 from digits_server.errors import InvalidRequest, Unimplemented
 from digits_server.runtimes import Images
-from digits_server.service import Classified, PredictionService
+from digits_server.service.calls import Call
+from digits_server.service.prediction_service import Classified, PredictionService
 from digits_server.web.answers import HEADERS, UNCACHED, answering_errors, cached
 from digits_server.web.calls import HttpCall, read_body, while_connected
 from digits_server.web.in_flight import InFlight

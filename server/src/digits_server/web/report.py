@@ -10,9 +10,9 @@ from starlette.routing import Route
 
 from digits.v1.manifest_pb2 import Manifest
 from digits_server.errors import ModelRejected, NotFound
-from digits_server.metrics import HttpMetrics
-from digits_server.registry import ModelRegistry
-from digits_server.sources import ModelSource
+from digits_server.models.source import ModelSource
+from digits_server.observability.metrics import HttpMetrics
+from digits_server.serving.registry import ModelRegistry
 from digits_server.web.answers import HEADERS, answering_errors, cached
 from digits_server.web.routes import counted
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from digits_server.metrics import HttpMetrics
+from digits_server.observability.metrics import HttpMetrics
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from digits_server.ports import taken
+from digits_server.system.ports import taken
 from digits_server.web.connections import HEADERS_SECONDS, Connection
 
 MAX_REQUEST_BYTES = 16 * 1024

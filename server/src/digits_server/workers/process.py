@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from digits_server.workers import role
+from digits_server.workers import process_role
 from digits_server.workers.children import CONTROL_FD, Children
 from digits_server.workers.control import Answer, Channel, ChannelClosed
-from digits_server.workers.lines import Lines
+from digits_server.workers.log_relay import Lines
 from digits_server.workers.merging import Family, vanished
 
 BEAT_SECONDS = 1.0
@@ -64,7 +64,11 @@ class WorkerProcess:
         self._patience = patience
         self._channel = Channel(answer)
         self._leave = leave
-        told = {role.CONTROL_FD: str(CONTROL_FD), role.NUMBER: str(number), role.SUPERVISOR_PID: str(os.getpid())}
+        told = {
+            process_role.CONTROL_FD: str(CONTROL_FD),
+            process_role.NUMBER: str(number),
+            process_role.SUPERVISOR_PID: str(os.getpid()),
+        }
         self._control, theirs = socket.socketpair()
         log, its_log = os.pipe()
         self._log = os.fdopen(log, "rb", buffering=0)

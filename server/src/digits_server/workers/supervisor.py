@@ -11,11 +11,12 @@ import signal
 import sys
 from typing import Any
 
-from digits_server import flags, logs
+from digits_server import flags
 from digits_server.errors import OperatorError
-from digits_server.ports import claim_port, hold_port
+from digits_server.observability import logs
 from digits_server.settings import Settings
-from digits_server.signals import stop_signal
+from digits_server.system.ports import claim_port, hold_port
+from digits_server.system.signals import stop_signal
 from digits_server.workers.children import Children
 from digits_server.workers.merging import Family, lasting, merge, pruned, rounded
 from digits_server.workers.process import REPORT_SECONDS, WorkerProcess

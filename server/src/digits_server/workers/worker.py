@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from digits_server.workers.control import Channel, ChannelClosed
-from digits_server.workers.families import Families, to_families
+from digits_server.workers.metric_families import Families, to_families
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,259 @@
+"""Natural micro-batching: whatever has queued while the last batch ran is the next batch. No timer, no added delay.
+
+The batcher knows images, probabilities, deadlines and one function that turns the first into the second. It lives on
+one event loop, and `submit` is called there. Small submissions are computed there too, as long as that takes less than
+handing them over would; large ones by a thread beside it, slice by slice. So nobody small waits for anybody large.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+
+from digits_server.batching.admission import Admission
+from digits_server.batching.batch_costs import BatchCosts
+from digits_server.batching.fair_queue import FairQueue, Piece, Submission
+from digits_server.errors import DeadlineExceeded, InferenceFailed, ServingError, Unavailable
+from digits_server.runtimes import Images, Probabilities
+
+log = logging.getLogger(__name__)
+
+INLINE_SECONDS = 0.0003
+"""A batch that takes at most this long may run on the event loop itself: handing it to a thread and back would cost
+nearly as much, and nobody else there waits noticeably."""
+
+SLICE_SECONDS = 0.002
+"""How long the thread may run one batch for a larger one's sake: others that are large, or slow to compute, wait."""
+
+TURN_SECONDS = 0.02
+"""How long batches are of one submission before those of other connections have their turn. Where turns changed with
+every batch all would be through late, and each that comes would delay all those that wait."""
+
+SMALL_IMAGES = 32
+"""Images of the largest submission that counts as small."""
+
+THREAD_NICENESS = 5
+"""By how much the thread of large batches gives way to the event loop where both want the same core."""
+
+
+class BatchObserver(Protocol):
+    """Is told what happens; seconds and images."""
+
+    def waited(self, seconds: float) -> None:
+        """The first images of one submission left the queue."""
+        ...
+
+    def ran(self, images: int, seconds: float) -> None:
+        """One batch went through the model."""
+        ...
+
+
+class Batcher:
+    """A bounded queue of images in front of one model.
+
+    predict         uint8[N, 28, 28] → float32[N, 10]; called from the event loop and from one thread, perhaps at once
+    costs           what a batch of each size takes
+    max_batch_size  images the model sees at once, at most; fewer where more would only delay others. A larger
+                    submission is split
+    max_queue_size  images that may wait; a submission that does not fit is refused
+    """
+
+    def __init__(
+        self,
+        predict: Callable[[Images], Probabilities],
+        observer: BatchObserver,
+        costs: BatchCosts,
+        *,
+        max_batch_size: int,
+        max_queue_size: int,
+    ) -> None:
+        self._predict = predict
+        self._observer = observer
+        self._costs = costs
+        self._thread_size = min(max_batch_size, max(costs.efficient_size, costs.largest_within(SLICE_SECONDS)))
+        self._loop_size = min(max_batch_size, max_queue_size // 2, costs.largest_within(INLINE_SECONDS))
+        self._small_size = min(SMALL_IMAGES, self._loop_size)
+        turn = max(self._thread_size, costs.largest_within(TURN_SECONDS))
+        self._queue = FairQueue(max_queue_size, self._small_size or SMALL_IMAGES, turn)
+        self._admission = Admission(self._queue, costs, max_queue_size)
+        self._take_in_thread = self._queue.take_large if self._loop_size else self._queue.take
+        self._loop_busy = self._thread_busy = self._closed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._joined_in_loop = np.empty((self._loop_size, 28, 28), np.uint8)
+        self._joined_in_thread = np.empty((self._thread_size, 28, 28), np.uint8)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch", initializer=_give_way)
+
+    @property
+    def waiting(self) -> int:
+        """Images in the queue now."""
+        return self._queue.waiting
+
+    async def submit(self, images: Images, deadline: float | None = None, peer: Hashable = None) -> Probabilities:
+        """The probabilities of `images`: uint8[N, 28, 28] → float32[N, 10].
+
+        `deadline` is a time of the event loop's clock, seconds; `peer` is whose turn it costs. Cancelling the caller
+        takes its images off the queue.
+        Raises RequestTooLarge, Overloaded, Unavailable, DeadlineExceeded or InferenceFailed.
+        """
+        loop = asyncio.get_running_loop()
+        count = len(images)
+        if not self._loop_busy and count <= (self._small_size if self._thread_busy else self._loop_size):
+            return self._at_once(loop, images, deadline)
+        self._check(loop, deadline)
+        expected = self._admission.admit(count, peer, None if deadline is None else deadline - loop.time())
+        submission = Submission(images, deadline, peer, loop.create_future(), expected)
+        self._queue.add(submission)
+        if count > self._small_size and not self._thread_busy:
+            self._thread_busy = True
+            self._idle.clear()
+            loop.call_soon(self._next_in_thread, loop)
+        try:
+            return await submission.future
+        except asyncio.CancelledError:
+            self._queue.remove(submission)
+            raise
+
+    async def close(self) -> None:
+        """Refuses new submissions and returns when the last batch is done."""
+        self._closed = True
+        await self._idle.wait()
+        self._thread.shutdown()
+
+    def _at_once(self, loop: asyncio.AbstractEventLoop, images: Images, deadline: float | None) -> Probabilities:
+        """Runs a batch of one submission on the spot: nobody waits for company. What arrives meanwhile is the next."""
+        self._check(loop, deadline)
+        self._loop_busy = True
+        self._idle.clear()
+        loop.call_soon(self._next_in_loop, loop)
+        self._observer.waited(0.0)
+        probabilities, seconds = self._timed(images, None)
+        self._ran(len(images), seconds)
+        if probabilities is None:
+            raise _failed()
+        return probabilities
+
+    def _check(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
+        if self._closed:
+            raise Unavailable("the server is draining")
+        if deadline is not None and deadline <= loop.time():
+            raise DeadlineExceeded("the deadline passed before the images came to the model")
+
+    def _next_in_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Runs the small submissions that wait, up to the bound, or rests."""
+        pieces = self._queue.take_small(self._loop_size, self._usable(loop.time()))
+        if pieces:
+            images = _join(pieces, self._joined_in_loop)
+            self._finish(pieces, self._timed(images, pieces))
+            loop.call_soon(self._next_in_loop, loop)
+        else:
+            self._loop_busy = False
+            self._rest()
+
+    def _next_in_thread(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Has the thread run the next slice of the others, or lets it rest."""
+        pieces = self._take_in_thread(self._thread_size, self._usable(loop.time()))
+        if pieces:
+            images = _join(pieces, self._joined_in_thread)
+            running = loop.run_in_executor(self._thread, self._timed, images, pieces)
+            running.add_done_callback(lambda done: self._finish(pieces, done.result()))
+            running.add_done_callback(lambda _done: self._next_in_thread(loop))
+        else:
+            self._thread_busy = False
+            self._rest()
+
+    def _rest(self) -> None:
+        if not (self._loop_busy or self._thread_busy):
+            self._admission.empty()
+            self._idle.set()
+
+    def _usable(self, now: float) -> Callable[[Submission], bool]:
+        """What tells the submissions of the next batch from those that have expired or were cancelled."""
+        left = perf_counter()
+
+        def usable(submission: Submission) -> bool:
+            if submission.future.done():  # cancelled; its caller has not run yet to take it out
+                return False
+            if submission.deadline is not None and (error := self._error(submission, submission.deadline - now)):
+                submission.future.set_exception(error)
+                return False
+            if not submission.taken:
+                self._observer.waited(left - submission.submitted)
+            return True
+
+        return usable
+
+    def _error(self, submission: Submission, left: float) -> ServingError | None:
+        """Why there is no use in computing `submission`, which has so many seconds `left`, if there is none."""
+        if left <= 0:
+            return DeadlineExceeded("the deadline passed while the images waited for the model")
+        return self._admission.too_late(submission, left)
+
+    def _timed(self, images: Images, _pieces: list[Piece] | None) -> tuple[Probabilities | None, float]:
+        """The probabilities, or None when the model failed, and the seconds it took. Never raises.
+
+        `_pieces` are what the images are of; None: they are a submission of their own.
+        """
+        begin = perf_counter()
+        try:
+            probabilities = self._predict(images)
+        except Exception:
+            log.exception("the model failed on a batch of %d images", len(images))
+            return None, perf_counter() - begin
+        return probabilities, perf_counter() - begin
+
+    def _finish(self, pieces: list[Piece], outcome: tuple[Probabilities | None, float]) -> None:
+        """Hands each caller its own rows."""
+        probabilities, seconds = outcome
+        first = 0
+        for submission, start, stop in pieces:
+            rows = None if probabilities is None else probabilities[first : first + stop - start]
+            first += stop - start
+            self._deliver(submission, start, stop, rows)
+        self._ran(first, seconds)
+
+    def _ran(self, images: int, seconds: float) -> None:
+        self._observer.ran(images, seconds)
+        self._costs.ran(images, seconds)
+
+    def _deliver(self, submission: Submission, start: int, stop: int, rows: Probabilities | None) -> None:
+        if submission.future.done():  # cancelled while its batch ran
+            return
+        if rows is None:
+            self._queue.remove(submission)
+            submission.future.set_exception(_failed())
+        elif len(rows) == len(submission.images):
+            self._admission.through(submission)
+            submission.future.set_result(rows)
+        else:
+            if submission.answer is None:
+                submission.answer = np.empty((len(submission.images), rows.shape[1]), np.float32)
+            submission.answer[start:stop] = rows
+            if stop == len(submission.images):
+                self._admission.through(submission)
+                submission.future.set_result(submission.answer)
+
+
+def _join(pieces: list[Piece], joined: Images) -> Images:
+    """One array of all of them, in `joined`; a piece alone is not copied."""
+    parts = [piece.submission.images[piece.start : piece.stop] for piece in pieces]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts, out=joined[: sum(map(len, parts))])
+
+
+def _give_way() -> None:
+    """Lowers the priority of the current thread; only Linux knows one of a single thread."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + THREAD_NICENESS)
+
+
+def _failed() -> InferenceFailed:
+    return InferenceFailed("the model failed on these images")

@@ -1,0 +1,60 @@
+"""One bare Keras file, served as if it were a published version."""
+
+import hashlib
+from pathlib import Path
+
+from digits.v1.manifest_pb2 import Manifest, ModelFile, ModelInput, Training
+from digits_server.errors import ModelRejected, OperatorError
+from digits_server.models.change_detection import Fingerprint, fingerprint
+from digits_server.models.source import LoadedModel
+from digits_server.settings import MODEL_NAME
+
+BARE_FILE_VERSION = 1
+"""The version a bare Keras file answers as."""
+
+
+class BareFile:
+    """A source of one version made of a `.keras` or `.h5` file, with a manifest that claims no more than is known.
+
+    scale  factor of the raw 0…255 pixels before the model
+    """
+
+    def __init__(self, path: Path, scale: float) -> None:
+        """Raises OperatorError when there is no such file."""
+        if path.suffix not in (".keras", ".h5"):
+            raise OperatorError(f"--model: expected a .keras or .h5 file, got {path.name}")
+        if not path.is_file():
+            raise OperatorError(f"--model: there is no file {path}")
+        self._path = path
+        self._scale = scale
+
+    def versions(self) -> list[int]:
+        return [BARE_FILE_VERSION]
+
+    def fingerprint(self, _version: int) -> Fingerprint:
+        return fingerprint(self._path)
+
+    def pinned(self) -> int:
+        return 0
+
+    def load(self, version: int) -> LoadedModel:
+        from digits_server.runtimes.keras import KerasRuntime
+
+        try:
+            content = self._path.read_bytes()
+        except OSError as error:
+            raise ModelRejected("read", f"{self._path.name} cannot be read") from error
+        sha256 = hashlib.sha256(content).hexdigest()
+        manifest = Manifest(
+            schema_version=1,
+            model_name=MODEL_NAME,
+            model_version=version,
+            files=[ModelFile(path=self._path.name, sha256=sha256, size_bytes=len(content))],
+            input=ModelInput(dtype="uint8", shape=[28, 28], background=0, ink=255),
+            labels=[str(digit) for digit in range(10)],
+            training=Training(network="unknown"),
+        )
+        return LoadedModel(manifest=manifest, runtime=KerasRuntime(self._path, scale=self._scale), sha256=sha256)
+
+    def read(self, _version: int, file: ModelFile) -> bytes:
+        raise ModelRejected("missing", f"{file.path} is not sent: a bare file has no report")

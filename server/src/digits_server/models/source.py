@@ -1,0 +1,54 @@
+"""Where models come from: the repository, or one bare Keras file."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from digits.v1.manifest_pb2 import Manifest, ModelFile
+from digits_server.models.change_detection import Fingerprint
+from digits_server.runtimes import Runtime
+from digits_server.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadedModel:
+    """What a source yields: a runtime with the manifest that vouches for it."""
+
+    manifest: Manifest
+    runtime: Runtime
+    sha256: str
+    """Of the model file loaded."""
+
+
+class ModelSource(Protocol):
+    """Versions of one model. Every method does I/O and is called off the event loop, one at a time."""
+
+    def versions(self) -> list[int]:
+        """The versions there are, ascending. Raises RepositoryError when that cannot be told."""
+        ...
+
+    def fingerprint(self, version: int) -> Fingerprint:
+        """What changes whenever a file of `version` does. Never raises: what is not there has no files."""
+        ...
+
+    def pinned(self) -> int:
+        """The version that must answer; 0: whichever is best. Raises RepositoryError when that cannot be told."""
+        ...
+
+    def load(self, version: int) -> LoadedModel:
+        """Verifies and loads a version, or raises ModelRejected."""
+        ...
+
+    def read(self, version: int, file: ModelFile) -> bytes:
+        """A file of a version by its entry in the verified manifest. ModelRejected when it is no longer that file."""
+        ...
+
+
+def model_source(settings: Settings) -> ModelSource:
+    """What the settings say to serve. Raises OperatorError when it cannot be."""
+    if settings.model is None:
+        from digits_server.models.published import PublishedVersions
+
+        return PublishedVersions(settings)
+    from digits_server.models.bare_file import BareFile
+
+    return BareFile(settings.model, scale=1 / 255 if settings.model_pixels == "unit" else 1.0)

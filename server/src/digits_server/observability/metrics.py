@@ -1,0 +1,253 @@
+"""Every Prometheus object of the server.
+
+Labels come from fixed sets, so that callers cannot grow the series.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from digits_server.errors import Status
+from digits_server.observability.collectors import Counter, Histogram
+from digits_server.observability.rejection_counts import Rejections
+
+RPC_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+STEP_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+BATCH_IMAGES = tuple(2**power for power in range(13))
+CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+DIFFERENCES = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
+REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
+"""The words of ModelRejected."""
+
+DEPARTED_VERSIONS = 8
+"""Versions that have left and are still on the page: the last ones to have begun to answer."""
+
+
+class DigitCounts:
+    """How often each digit was answered: single ones in a list, many at once in an array, as each is fastest."""
+
+    __slots__ = ("many", "one_by_one")
+
+    def __init__(self) -> None:
+        self.one_by_one = [0] * 10
+        self.many = np.zeros(10, np.int64)
+
+    def totals(self) -> list[int]:
+        return [one + many for one, many in zip(self.one_by_one, self.many.tolist(), strict=True)]
+
+
+class PredictionCounts(Collector):
+    """Predictions by model version and digit, and the histogram of their confidence."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._digits: defaultdict[int, DigitCounts] = defaultdict(DigitCounts)
+        registry.register(self)
+        self._confidences = Histogram(
+            registry,
+            "digits_prediction_confidence",
+            "Probability of the predicted digit, an observation an image.",
+            CONFIDENCES,
+        ).labels()
+
+    def add(self, version: int, digits: NDArray[np.uint8], confidences: NDArray[np.float32]) -> None:
+        """Counts the answers of one reply: N digits from 0 to 9, N confidences from 0 to 1."""
+        self._digits[version].many += np.bincount(digits, minlength=10)
+        self._confidences.observe_all(confidences)
+
+    def add_one(self, version: int, digit: int, confidence: float) -> None:
+        """Counts the answer to a single image."""
+        self._digits[version].one_by_one[digit] += 1
+        self._confidences.observe(confidence)
+
+    def keep(self, versions: Collection[int]) -> None:
+        """Takes all others off the page but the last few: to Prometheus as if what counted them had ended."""
+        departed = [version for version in self._digits if version not in versions]
+        for version in departed[:-DEPARTED_VERSIONS]:
+            del self._digits[version]
+
+    def collect(self) -> Iterable[Metric]:
+        predictions = CounterMetricFamily("digits_predictions", "Images answered.", labels=("model_version", "digit"))
+        for version, counts in list(self._digits.items()):
+            for digit, count in enumerate(counts.totals()):
+                predictions.add_metric((str(version), str(digit)), count)
+        yield predictions
+
+
+class RpcMetrics:
+    """The counters of one method, with the names and labels of the gRPC ecosystem's own middleware."""
+
+    def __init__(self, metrics: "Metrics", kind: str, service: str, method: str) -> None:
+        labels = (kind, service, method)
+        self.started = metrics.rpc_started.labels(*labels)
+        self._ok = metrics.rpc_handled.labels(*labels, Status.OK.name)
+        self._seconds = metrics.rpc_seconds.labels(*labels)
+        self._handled = {int(status): metrics.rpc_handled.labels(*labels, status.name) for status in Status}
+        self._other = metrics.rpc_handled.labels(*labels, "UNKNOWN")
+
+    def succeeded(self, seconds: float) -> None:
+        """One call has been answered after `seconds`."""
+        self._ok.value += 1
+        self._seconds.observe(seconds)
+
+    def handled(self, code: int, seconds: float) -> None:
+        """One call has ended with the gRPC status `code` after `seconds`."""
+        self._handled.get(code, self._other).inc()
+        self._seconds.observe(seconds)
+
+    def exemplify(self, seconds: float, trace_id: str) -> None:
+        """Names a trace for the bucket of calls that took about `seconds`."""
+        self._seconds.exemplify(seconds, {"trace_id": trace_id})
+
+
+class HttpMetrics:
+    """Requests answered over HTTP by route, which is a pattern of paths and never a path itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            registry, "digits_http_requests", "HTTP requests answered, by route and status.", ("route", "status")
+        )
+        self._seconds = Histogram(
+            registry,
+            "digits_http_request_seconds",
+            "Seconds from a request's headers to its answer.",
+            RPC_SECONDS,
+            ("route",),
+        )
+
+    def answered(self, route: str, status: int, seconds: float, trace_id: str | None = None) -> None:
+        """One request was answered; its trace, if it has one that is kept, is an example of its latency."""
+        self._requests.labels(route, str(status)).inc()
+        buckets = self._seconds.labels(route)
+        buckets.observe(seconds)
+        if trace_id:
+            buckets.exemplify(seconds, {"trace_id": trace_id})
+
+
+class ShadowCounts:
+    """How often the shadow agrees with what was answered, and by how much its confidence differs, an image each."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        agreement = Counter(
+            registry, "digits_shadow_agreement", "Images the shadow sees as it was answered, or not.", ("agrees",)
+        )
+        self._agree, self._differ = agreement.labels("true"), agreement.labels("false")
+        self._difference = Histogram(
+            registry,
+            "digits_shadow_confidence_difference",
+            "Absolute difference of the confidences of the shadow and of the answer.",
+            DIFFERENCES,
+        ).labels()
+        self._shed = Counter(registry, "digits_shadow_shed", "Images the shadow was spared, for want of time.").labels()
+        self._failed = Counter(registry, "digits_shadow_failures", "Images the shadow failed on.").labels()
+
+    def compared(self, agrees: NDArray[np.bool_], differences: NDArray[np.float32]) -> None:
+        """N images were scored."""
+        count = int(agrees.sum())
+        self._agree.value += count
+        self._differ.value += len(agrees) - count
+        self._difference.observe_all(differences)
+
+    def shed(self, images: int) -> None:
+        self._shed.value += images
+
+    def failed(self, images: int) -> None:
+        self._failed.value += images
+
+
+class Metrics:
+    """All of them, on a registry of their own. Also the observer of the batchers."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        ProcessCollector(registry=registry)
+        self.rpc_started = Counter(registry, "grpc_server_started", "RPCs started.", RPC_LABELS)
+        self.rpc_handled = Counter(
+            registry, "grpc_server_handled", "RPCs ended, by status.", (*RPC_LABELS, "grpc_code")
+        )
+        self.rpc_seconds = Histogram(
+            registry, "grpc_server_handling_seconds", "Seconds from start to end.", RPC_SECONDS, RPC_LABELS
+        )
+        self.http = HttpMetrics(registry)
+        self.predictions = PredictionCounts(registry)
+        self._batch_size = Histogram(registry, "digits_batch_size", "Images of a batch.", BATCH_IMAGES).labels()
+        self._queue_seconds = Histogram(
+            registry, "digits_queue_seconds", "Seconds a request waited for the model.", STEP_SECONDS
+        ).labels()
+        self._inference_seconds = Histogram(
+            registry, "digits_inference_seconds", "Seconds of a batch in the model.", STEP_SECONDS
+        ).labels()
+        self._queue_images = Gauge(
+            "digits_queue_images", "Images that wait for a model, in the longest queue.", registry=registry
+        )
+        self.rejections = Rejections(registry)
+        self._model_info = Gauge(
+            "digits_model_info",
+            "1 for the version that serves.",
+            ("model_version", "runtime", "network", "sha256"),
+            registry=registry,
+        )
+        self.model_pinned = Gauge("digits_model_pinned_version", "The version pinned; 0: none.", registry=registry)
+        self.model_load_seconds = Gauge(
+            "digits_model_load_seconds",
+            "Seconds to verify, load and warm up the version that serves.",
+            registry=registry,
+        )
+        self.model_load_failures = Counter(
+            registry, "digits_model_load_failures", "Versions rejected, by reason.", ("reason",)
+        )
+        for cause in REJECTION_CAUSES:
+            self.model_load_failures.labels(cause)  # from 0 on, so that the first one is seen as an increase
+        self._queue_limit = Gauge(
+            "digits_queue_limit_images", "Images that may wait in one queue; more is refused.", registry=registry
+        )
+        self._training_shares = Gauge(
+            "digits_training_label_share",
+            "Share of a digit in what the version that serves was trained on, if it says so.",
+            ("digit",),
+            registry=registry,
+        )
+
+    def rpc(self, kind: str, service: str, method: str) -> RpcMetrics:
+        """The counters of one method; `kind` is "unary", "client_stream", "server_stream" or "bidi_stream"."""
+        return RpcMetrics(self, kind, service, method)
+
+    def serving(self, version: int, runtime: str, network: str, sha256: str) -> None:
+        """Says which version serves: the one series of `digits_model_info`."""
+        self._model_info.clear()
+        self._model_info.labels(str(version), runtime, network, sha256).set(1)
+
+    def trained_on(self, label_counts: Sequence[int]) -> None:
+        """Says how many training images of each digit the version that serves has seen: ten counts, or none."""
+        self._training_shares.clear()
+        for digit, count in enumerate(label_counts):
+            self._training_shares.labels(str(digit)).set(count / max(1, sum(label_counts)))
+
+    def shadow(self) -> ShadowCounts:
+        """The counts of a shadow, from now on on the page."""
+        return ShadowCounts(self.registry)
+
+    def watch_queue(self, waiting: Callable[[], int], limit: int) -> None:
+        """Has `waiting` asked for the images in the longest queue at each scrape; `limit` may wait."""
+        self._queue_images.set_function(waiting)
+        self._queue_limit.set(limit)
+
+    def watch_certificate(self, expires: Callable[[], float]) -> None:
+        """Has `expires`, Unix time in seconds, asked for whenever the metrics are scraped."""
+        name, text = "digits_tls_certificate_expiry_seconds", "Unix time at which the server's certificate expires."
+        Gauge(name, text, registry=self.registry).set_function(expires)
+
+    def waited(self, seconds: float) -> None:
+        self._queue_seconds.observe(seconds)
+
+    def ran(self, images: int, seconds: float) -> None:
+        self._batch_size.observe(images)
+        self._inference_seconds.observe(seconds)

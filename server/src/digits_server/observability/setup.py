@@ -1,0 +1,42 @@
+"""What watches the calls of this server: nothing, unless the settings say so."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from digits_server.batching.batcher import Batcher
+from digits_server.errors import OperatorError
+from digits_server.rpcs.interceptors import Watcher
+from digits_server.settings import Settings
+from digits_server.web.interceptors import WebWatcher
+
+
+class Observer(Watcher, WebWatcher, Protocol):
+    """Watches what comes over gRPC and over HTTP."""
+
+
+@dataclass(slots=True)
+class Observation:
+    """Watchers of all calls, what makes batchers, and what is to be done at the end (it may take seconds)."""
+
+    watchers: list[Observer] = field(default_factory=list)
+    batcher: Callable[..., Batcher] = Batcher
+    close: Callable[[], None] = lambda: None
+
+
+def observation(settings: Settings) -> Observation:
+    """What the settings ask for. Raises OperatorError when tracing is not installed."""
+    chosen = Observation()
+    if settings.tracing_endpoint:
+        try:
+            from digits_server.observability.tracing import TracedBatcher, Tracing
+        except ImportError as error:
+            raise OperatorError("--tracing-endpoint needs the extra digits-server[tracing]") from error
+        tracing = Tracing(settings.tracing_endpoint)
+        chosen = Observation([tracing], partial(TracedBatcher, tracer=tracing.tracer), tracing.close)
+    if settings.access_log:
+        from digits_server.observability.access_log import AccessLog
+
+        chosen.watchers.append(AccessLog())
+    return chosen

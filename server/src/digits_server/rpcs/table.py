@@ -1,0 +1,78 @@
+"""The RPCs this server answers: what every transport carries, and none defines."""
+
+from operator import methodcaller
+from typing import Any
+
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2
+
+from digits.v1 import prediction_pb2
+from digits_server.observability.metrics import Metrics
+from digits_server.open_inference.grpc import INFERENCE_SERVICE, inference_rpcs
+from digits_server.open_inference.protocol import OpenInference
+from digits_server.rpcs.health import Health
+from digits_server.rpcs.rpc import Admit, Format, StreamRpc, UnaryRpc
+from digits_server.rpcs.stream_limit import Room
+from digits_server.service import messages
+from digits_server.service.prediction_service import PredictionService
+
+PREDICTION_SERVICE = prediction_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
+HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+INFERENCE_HEALTH = {(INFERENCE_SERVICE, "ServerLive"), (INFERENCE_SERVICE, "ServerReady")}
+
+
+def protobuf(request_type: type[Message]) -> Format:
+    """Requests and replies are protobuf's own objects."""
+    parse: Any = request_type.FromString  # it takes a view as well; its types do not say so
+    return Format(parse, methodcaller("SerializeToString"), request_type.DESCRIPTOR.full_name)
+
+
+PREDICTIONS = Format(
+    messages.parse_request, messages.serialise_reply, prediction_pb2.PredictRequest.DESCRIPTOR.full_name
+)
+
+
+def all_rpcs(
+    service: PredictionService,
+    inference: OpenInference,
+    health: Health,
+    metrics: Metrics,
+    *,
+    reflection: bool,
+    max_streams: int,
+    admit: Admit | None = None,
+) -> list[UnaryRpc | StreamRpc]:
+    """Every RPC of the server. All but those of health ask `admit`: whoever balances load knows no token.
+
+    max_streams  streams of one RPC open at once
+    """
+
+    def guard(name: str, method: str) -> Admit | None:
+        return None if name == HEALTH_SERVICE or (name, method) in INFERENCE_HEALTH else admit
+
+    def unary(name: str, method: str, form: Format, behaviour: Any) -> UnaryRpc:
+        return UnaryRpc(name, method, form, metrics.rpc("unary", name, method), guard(name, method), behaviour)
+
+    def stream(name: str, method: str, form: Format, behaviour: Any, *, takes_stream: bool) -> StreamRpc:
+        counters = metrics.rpc("bidi_stream" if takes_stream else "server_stream", name, method)
+        room = Room(max_streams, metrics.rejections)
+        return StreamRpc(name, method, form, counters, guard(name, method), behaviour, takes_stream, room)
+
+    health_check = protobuf(health_pb2.HealthCheckRequest)
+    rpcs: list[UnaryRpc | StreamRpc] = [
+        unary(PREDICTION_SERVICE, "Predict", PREDICTIONS, service.predict),
+        stream(PREDICTION_SERVICE, "PredictStream", PREDICTIONS, service.predict_stream, takes_stream=True),
+        unary(PREDICTION_SERVICE, "GetModel", protobuf(prediction_pb2.GetModelRequest), service.get_model),
+        unary(HEALTH_SERVICE, "Check", health_check, health.check),
+        unary(HEALTH_SERVICE, "List", protobuf(health_pb2.HealthListRequest), health.list_all),
+        stream(HEALTH_SERVICE, "Watch", health_check, health.watch, takes_stream=False),
+        *(unary(INFERENCE_SERVICE, name, protobuf(kind), answer) for name, kind, answer in inference_rpcs(inference)),
+    ]
+    if reflection:
+        from digits_server.rpcs.reflection import SERVICE_NAME, ServerReflectionRequest, reflect
+
+        info = reflect({rpc.service for rpc in rpcs}, service.models.draining)
+        form = protobuf(ServerReflectionRequest)
+        rpcs.append(stream(SERVICE_NAME, "ServerReflectionInfo", form, info, takes_stream=True))
+    return rpcs

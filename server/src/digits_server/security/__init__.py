@@ -1,0 +1,1 @@
+"""TLS certificates and bearer tokens, read again when their files change."""

@@ -1,0 +1,145 @@
+"""Who may call: bearer tokens (RFC 6750), one a line of a file that is read again when it changes.
+
+Tokens are kept as keyed hashes. The key is new with each process, so how long a comparison takes tells nobody anything
+about a token, however many there are, and memory holds none of them.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from hashlib import blake2b
+from ipaddress import ip_address
+from pathlib import Path
+
+from digits_server.errors import OperatorError, Unauthenticated
+from digits_server.security.reloading import Reloading
+from digits_server.service.calls import Call
+from digits_server.settings import Settings
+
+METRICS_PATH = "/metrics"
+
+MAX_FILE_BYTES = 1024 * 1024
+"""Bytes of a file of tokens: some ten thousand of them."""
+
+TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]{16,512}=*")
+"""RFC 6750's characters, and enough of them that nobody guesses one."""
+
+_KEY = secrets.token_bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of one file."""
+
+    digests: frozenset[bytes]
+
+    def __contains__(self, token: str) -> bool:
+        return _digest(token) in self.digests
+
+
+class Guard:
+    """Asks callers for a token.
+
+    callers     whose tokens open RPCs and HTTP; None opens both to everybody
+    scrapers    whose tokens open METRICS_PATH, instead of those of callers
+    open_paths  paths that need no token over HTTP; one that ends in * stands for all that begin so
+    rejections  a context that counts who is not let in
+    """
+
+    def __init__(
+        self,
+        callers: Reloading[Tokens] | None,
+        scrapers: Reloading[Tokens] | None,
+        *,
+        open_paths: Iterable[str],
+        rejections: AbstractContextManager[None],
+    ) -> None:
+        self._callers = callers
+        self._scrapers = scrapers
+        paths = list(open_paths)
+        self._open = frozenset(paths)
+        self._open_prefixes = tuple(path[:-1] for path in paths if path.endswith("*"))
+        self._rejections = rejections
+
+    @property
+    def files(self) -> list[Reloading[Tokens]]:
+        """What is to be watched."""
+        return [tokens for tokens in (self._callers, self._scrapers) if tokens]
+
+    def admit(self, call: Call) -> None:
+        """Lets an RPC pass. Raises Unauthenticated."""
+        if self._callers:
+            self._check(self._callers.value, call.metadata("authorization"))
+
+    def admit_to(self, path: str, authorization: str | None) -> None:
+        """Lets an HTTP request for `path` pass. Raises Unauthenticated."""
+        if path == METRICS_PATH and self._scrapers:
+            self._check(self._scrapers.value, authorization)
+        elif self._callers and path not in self._open and not path.startswith(self._open_prefixes):
+            self._check(self._callers.value, authorization)
+
+    def _check(self, known: Tokens, authorization: str | None) -> None:
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() == "bearer" and token in known:
+            return
+        with self._rejections:
+            raise Unauthenticated("authorization: expected a bearer token that is known here")
+
+
+def guard(settings: Settings, rejections: AbstractContextManager[None]) -> Guard:
+    """What the settings ask of callers. Raises OperatorError when a file cannot be used."""
+
+    def read(flag: str, path: Path | None) -> Reloading[Tokens] | None:
+        return Reloading(flag, [path], lambda: Tokens(_read(flag, path))) if path else None
+
+    return Guard(
+        read("--tokens", settings.tokens),
+        read("--metrics-tokens", settings.metrics_tokens),
+        open_paths=[path for path in settings.http_open.split(",") if path],
+        rejections=rejections,
+    )
+
+
+def ports_in_plaintext(settings: Settings) -> list[str]:
+    """The ports to which tokens travel over a network for everybody to read: "gRPC", "HTTP"."""
+    if not (settings.tokens or settings.metrics_tokens) or _is_loopback(settings.host):
+        return []
+    grpc = ["gRPC"] if settings.tokens and not settings.tls_certificate else []
+    return grpc if settings.http_tls else [*grpc, "HTTP"]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read(flag: str, path: Path) -> frozenset[bytes]:
+    """The digests of the tokens in a file. Messages name the line, and never what stands in it."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise OperatorError(f"{flag}: cannot read {path}: {error.strerror}") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise OperatorError(f"{flag}: {path} has more than {MAX_FILE_BYTES} bytes")
+    digests = set()
+    for number, line in enumerate(content.decode("ascii", "replace").splitlines(), 1):
+        token = line.strip()
+        if not token or token.startswith("#"):
+            continue
+        if not TOKEN.fullmatch(token):
+            raise OperatorError(
+                f"{flag}: line {number} of {path} is no token: expected 16 to 512 letters, digits or -._~+/"
+            )
+        digests.add(_digest(token))
+    if not digests:
+        raise OperatorError(f"{flag}: there is no token in {path}")
+    return frozenset(digests)
+
+
+def _digest(token: str) -> bytes:
+    return blake2b(token.encode(errors="replace"), key=_KEY).digest()

@@ -1,0 +1,136 @@
+"""The service itself: requests in, predictions out. It validates, and knows no transport and no wire format."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse
+from digits_server.errors import InvalidRequest
+from digits_server.observability.metrics import Metrics
+from digits_server.pictures.images import from_pixels
+from digits_server.runtimes import Images, Probabilities
+from digits_server.service.calls import Call
+from digits_server.service.file_decoder import FileDecoder
+from digits_server.service.messages import OneReply, Reply, Request
+from digits_server.service.streaming import in_order
+from digits_server.serving.registry import ModelRegistry
+
+
+class Classified(NamedTuple):
+    """N images answered by one version: digits uint8[N], confidences float32[N], probabilities float32[N, 10]."""
+
+    version: int
+    digits: NDArray[np.uint8]
+    confidences: NDArray[np.float32]
+    probabilities: Probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionService:
+    """What every protocol asks. Errors are ServingError; each carries its status.
+
+    stream_window  requests of one stream that may be in work at once
+    """
+
+    models: ModelRegistry
+    decoder: FileDecoder
+    metrics: Metrics
+    stream_window: int
+
+    async def classify(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> Classified:
+        """The digits of N images by one version; 0 is the current one.
+
+        `inputs` are pixels, uint8[N, 28, 28], or N encoded image files. Counts the predictions, or why there are none.
+        """
+        with self.metrics.rejections:
+            answered_by, probabilities = await self._scored(inputs, version, call)
+        digits, confidences = best(probabilities)
+        self.metrics.predictions.add(answered_by, digits, confidences)
+        return Classified(answered_by, digits, confidences, probabilities)
+
+    async def decode(self, files: Sequence[bytes]) -> Images:
+        """The pixels that N encoded image files show the model, uint8[N, 28, 28]. Counts why there are none."""
+        with self.metrics.rejections:
+            return await self.decoder.decode(files)
+
+    async def predict(self, request: Request, call: Call) -> Reply | OneReply:
+        """Answers one digits.v1.PredictRequest."""
+        try:
+            version, probabilities = await self._scored(_inputs(request), request.model_version, call)
+        except BaseException as error:
+            self.metrics.rejections.count(error)
+            raise
+        if len(probabilities) == 1 and not request.include_probabilities:
+            digit, confidence = best_of_one(probabilities)
+            self.metrics.predictions.add_one(version, digit, confidence)
+            return OneReply(digit, confidence, version)
+        digits, confidences = best(probabilities)
+        self.metrics.predictions.add(version, digits, confidences)
+        return Reply(digits, confidences, version, probabilities if request.include_probabilities else None)
+
+    async def predict_stream(self, requests: AsyncIterator[Request], call: Call) -> AsyncIterator[Reply | OneReply]:
+        """Answers request after request, in order, with up to a window of them in work at once.
+
+        The first error ends the stream, after the replies before it.
+        """
+        async with aclosing(
+            in_order(
+                requests,
+                lambda request: self.predict(request, call),
+                window=self.stream_window,
+                draining=self.models.draining,
+            )
+        ) as replies:
+            async for reply in replies:
+                yield reply
+
+    async def get_model(self, _request: GetModelRequest, _call: Call) -> GetModelResponse:
+        """What is served, and the state of every version seen. Raises Unavailable while nothing is."""
+        current = self.models.current
+        return GetModelResponse(
+            manifest=current.manifest,
+            runtime=current.runtime.name,
+            versions=self.models.statuses(),
+            pinned_version=self.models.pinned,
+            canary_version=self.models.canary_version,
+            canary_share=self.models.canary_share,
+            shadow_version=self.models.shadow_version,
+        )
+
+    async def _scored(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> tuple[int, Probabilities]:
+        """The version that answered, and what."""
+        if isinstance(inputs, np.ndarray):
+            images = inputs
+        else:
+            self.models.check(version)
+            images = await self.decoder.decode(inputs)
+        model = self.models.get(version)  # not before: it may have been retired meanwhile
+        return model.version, await model.batcher.submit(images, call.deadline, call.peer)
+
+
+def _inputs(request: Request) -> Images | Sequence[bytes]:
+    """The pixels of a request, uint8[N, 28, 28], or its files."""
+    if request.images:
+        if request.image_files:
+            raise InvalidRequest("images, image_files: expected exactly one of the two, got both")
+        return from_pixels(request.images)
+    if not request.image_files:
+        raise InvalidRequest("images, image_files: expected exactly one of the two, got neither")
+    return list(request.image_files)
+
+
+def best(probabilities: Probabilities) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The digit of each row, the first where several are equal, and its probability: uint8[N], float32[N]."""
+    digits = probabilities.argmax(axis=1)
+    return digits.astype(np.uint8), probabilities[np.arange(len(digits)), digits]
+
+
+def best_of_one(probabilities: Probabilities) -> tuple[int, float]:
+    """The same of a single row. Most requests have one: ten floats are compared before NumPy has begun."""
+    row: list[float] = probabilities[0].tolist()
+    confidence = max(row)
+    return row.index(confidence), confidence

@@ -1,0 +1,196 @@
+"""Follows the source of models: new versions are brought to the registry once proved, old ones are retired."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from digits_server.errors import ModelRejected, RepositoryError
+from digits_server.models.change_detection import Fingerprint
+from digits_server.models.source import ModelSource
+from digits_server.models.verification import REST_SECONDS, ProvenModel, prove
+from digits_server.serving.registry import ModelRegistry
+from digits_server.system.background_thread import background_thread, release_memory
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a source shows at one moment.
+
+    versions      the versions there are, ascending
+    pinned        the one that must answer, 0 if none
+    fingerprints  of those tried before
+    """
+
+    versions: list[int]
+    pinned: int
+    fingerprints: dict[int, Fingerprint]
+
+
+class Lifecycle:
+    """Keeps the registry up to date. Lives on the event loop; files and models are handled in one thread beside it.
+
+    poll_interval    seconds between two looks at the source; 0: none after the start
+    served_versions  how many of the newest good versions answer those who name them
+    canary           version that a share of the requests goes to, 0 if none
+    shadow           version that is only compared, 0 if none
+    max_batch_size   images of the largest batch to prove a model with
+    """
+
+    def __init__(
+        self,
+        source: ModelSource,
+        registry: ModelRegistry,
+        *,
+        poll_interval: float,
+        served_versions: int,
+        canary: int,
+        shadow: int,
+        max_batch_size: int,
+    ) -> None:
+        self._source = source
+        self._registry = registry
+        self._poll_interval = poll_interval
+        self._served_versions = served_versions
+        self._canary = canary
+        self._shadow = shadow
+        self._max_batch_size = max_batch_size
+        self._tried: dict[int, Fingerprint] = {}
+        """The files of each version as they were when it was last loaded, with whatever result."""
+        self._thread = background_thread("lifecycle")
+        self._lost = False
+
+    async def start(self) -> None:
+        """Brings the best version live. Raises RepositoryError, with every reason, when there is none."""
+        await self._choose_current(await self._look())
+        if not self._registry.versions:
+            failed = reversed(self._registry.statuses())
+            reasons = "; ".join(f"version {status.version}: {status.reason}" for status in failed)
+            raise RepositoryError(f"no model to serve: {reasons or 'no version is published'}")
+
+    async def follow(self) -> None:
+        """Loads what else is to be served, then follows the source until cancelled."""
+        await self._round()
+        while self._poll_interval:
+            await asyncio.sleep(self._poll_interval)
+            await self._round()
+
+    def close(self) -> None:
+        """Ends the thread once it is done with what it is at."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _round(self) -> None:
+        """One look, and what follows from it. Whatever goes wrong, what serves goes on."""
+        try:
+            look = await self._look()
+            await self._choose_current(look)
+            await self._choose_named(look)
+            await self._choose_shadow(look)
+        except RepositoryError as error:
+            if not self._lost:
+                log.error("%s; what serves goes on", error.message)
+            self._lost = True
+        except Exception:
+            log.exception("looking for new versions failed; what serves goes on")
+        else:
+            self._lost = False
+
+    async def _look(self) -> Look:
+        registry = self._registry
+        watched = {*registry.versions, *registry.rejected, registry.shadow_version} & set(self._tried)
+        have_left, registry.have_left = registry.have_left, False
+
+        def look() -> Look:
+            if have_left:
+                release_memory()
+            versions = self._source.versions()
+            tried = [version for version in versions if version in watched]
+            fingerprints = {version: self._source.fingerprint(version) for version in tried}
+            return Look(versions, self._source.pinned(), fingerprints)
+
+        seen: Look = await asyncio.get_running_loop().run_in_executor(self._thread, look)
+        self._tried = {version: self._tried[version] for version in seen.fingerprints}
+        self._registry.saw(seen.versions)
+        self._registry.pinned = seen.pinned
+        return seen
+
+    async def _choose_current(self, look: Look) -> None:
+        """The version pinned, or else the highest good one, answers everyone who names none."""
+        for version in self._for_current(look):
+            if await self._has(version, look):
+                self._registry.make_current(version)
+                return
+
+    def _for_current(self, look: Look) -> list[int]:
+        """The versions that may become the current one, best first.
+
+        A version that is tried out becomes it by a pin only. A pin that cannot be followed changes nothing; at the
+        start a version before it stands in, never one after it: somebody did not want those.
+        """
+        if look.pinned:
+            stand_ins = [version for version in reversed(look.versions) if version < look.pinned]
+            return [*({look.pinned} & set(look.versions)), *([] if self._registry.versions else stand_ins)]
+        return [version for version in reversed(look.versions) if version not in (self._canary, self._shadow)]
+
+    async def _choose_named(self, look: Look) -> None:
+        """The newest good versions answer those who name them, and the canary its share."""
+        named: set[int] = set()
+        for version in reversed(look.versions):
+            if len(named) == self._served_versions:
+                break
+            if self._may_answer(version, look) and await self._has(version, look):
+                named.add(version)
+        if (
+            self._canary in look.versions
+            and self._may_answer(self._canary, look)
+            and await self._has(self._canary, look)
+        ):
+            named.add(self._canary)
+        if named:  # an empty source is more likely a volume that went missing than a wish
+            self._registry.keep(named)
+
+    def _may_answer(self, version: int, look: Look) -> bool:
+        """A shadow answers nobody, unless it is pinned."""
+        return version != self._shadow or version == look.pinned
+
+    async def _choose_shadow(self, look: Look) -> None:
+        """The shadow is compared as long as it is there, good and does not answer."""
+        registry = self._registry
+        if self._shadow not in look.versions or self._may_answer(self._shadow, look):
+            if registry.shadow_version:
+                registry.compare(0, None)
+        elif self._changed(self._shadow, look, known=registry.shadow_version == self._shadow):
+            await self._load(self._shadow, partial(registry.compare, self._shadow))
+
+    def _changed(self, version: int, look: Look, *, known: bool) -> bool:
+        """Whether the files of `version` are to be tried: it is not `known` nor rejected, or they are others now."""
+        if not known and version not in self._registry.rejected:
+            return True
+        return version not in look.fingerprints or look.fingerprints[version] != self._tried[version]
+
+    async def _has(self, version: int, look: Look) -> bool:
+        """Whether `version` answers, after loading it unless that was done, or failed, with the files it has now."""
+        if self._changed(version, look, known=version in self._registry.versions):
+            await self._load(version, self._registry.add)
+            look.fingerprints[version] = self._tried[version]
+        return version in self._registry.versions
+
+    async def _load(self, version: int, deliver: Callable[[ProvenModel], None]) -> None:
+        def fingerprint_and_prove() -> ProvenModel:
+            self._tried[version] = self._source.fingerprint(version)  # first: what changes from here on is tried again
+            return prove(self._source, version, self._max_batch_size, rest=REST_SECONDS if live else 0.0)
+
+        live = bool(self._registry.versions)
+        self._registry.loading(version)
+        try:
+            model = await asyncio.get_running_loop().run_in_executor(self._thread, fingerprint_and_prove)
+        except ModelRejected as rejection:
+            self._registry.reject(version, rejection.cause, rejection.message)
+        except Exception:
+            log.exception("loading model version %d failed", version)
+            self._registry.reject(version, "internal", "the server failed on it; its log says why")
+        else:
+            deliver(model)

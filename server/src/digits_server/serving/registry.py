@@ -1,0 +1,257 @@
+"""Which models answer, and the state of every version seen."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from digits.v1.manifest_pb2 import Manifest
+from digits.v1.prediction_pb2 import ModelVersionStatus
+from digits_server.batching.batcher import Batcher
+from digits_server.errors import NotFound, Unavailable
+from digits_server.models.source import LoadedModel
+from digits_server.models.verification import ProvenModel
+from digits_server.observability.metrics import Metrics
+from digits_server.runtimes import Runtime
+from digits_server.serving.canary import Canary, Split
+from digits_server.serving.shadow import Predict, Shadow
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ServedModel:
+    """A model that answers: every submission to its batcher is answered by this version."""
+
+    version: int
+    manifest: Manifest
+    runtime: Runtime
+    batcher: Batcher
+    sha256: str
+    load_seconds: float
+
+
+class ModelRegistry:
+    """Hands the model that answers to whoever asks. Lives on the event loop, where every change takes effect at once.
+
+    A model that is replaced or retired answers what was submitted to it, then its memory is released.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        max_batch_size: int,
+        max_queue_size: int,
+        canary: Canary | None = None,
+        shadow: Shadow | None = None,
+        batcher: Callable[..., Batcher] = Batcher,
+    ) -> None:
+        self._metrics = metrics
+        self._max_batch_size = max_batch_size
+        self._max_queue_size = max_queue_size
+        self._make_batcher = batcher
+        self._current: ServedModel | None = None
+        self._served: dict[int, ServedModel] = {}
+        self._retiring: dict[ServedModel, asyncio.Task[None]] = {}
+        self._seen: set[int] = set()
+        self._loading: int | None = None
+        self._rejected: dict[int, str] = {}
+        self._canary = canary
+        self._split = Split(canary.share) if canary else None
+        self._shadow = shadow
+        self._pinned = 0
+        self.shadow_version = 0
+        """The version that scores copies of live batches; 0: none."""
+        self.have_left = False
+        """Whether models have left since the memory of such was last released."""
+        self.draining = asyncio.Event()
+        """Set once the server drains."""
+        metrics.watch_queue(self._waiting, max_queue_size)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request would be answered now."""
+        return self._current is not None and not self.draining.is_set()
+
+    @property
+    def versions(self) -> set[int]:
+        """The versions that answer."""
+        return set(self._served)
+
+    @property
+    def pinned(self) -> int:
+        """The version that is pinned, 0 if none."""
+        return self._pinned
+
+    @pinned.setter
+    def pinned(self, version: int) -> None:
+        if version != self._pinned:
+            log.info(
+                "model version %d is pinned" if version else "model version %d is pinned no more",
+                version or self._pinned,
+            )
+        self._pinned = version
+        self._metrics.model_pinned.set(version)
+
+    @property
+    def canary_version(self) -> int:
+        """The version that takes its share of the requests that name none, 0 if none does. A pin ends it."""
+        canary = self._canary
+        return canary.version if canary and not self._pinned and canary.version in self._served else 0
+
+    @property
+    def canary_share(self) -> float:
+        """Its share, from 0 to 1."""
+        return self._canary.share if self._canary and self.canary_version else 0.0
+
+    @property
+    def rejected(self) -> set[int]:
+        """The versions whose files failed when they were last tried."""
+        return set(self._rejected)
+
+    def get(self, version: int = 0) -> ServedModel:
+        """The model that answers for `version`; 0 is the current one. Raises Unavailable or NotFound.
+
+        It takes submissions until the event loop runs again; then it may have been retired.
+        """
+        if version:
+            self.check(version)
+            return self._served[version]
+        if self._split is not None and (canary := self.canary_version) and self._split.takes():
+            return self._served[canary]
+        return self.current
+
+    def check(self, version: int) -> None:
+        """Raises Unavailable or NotFound when no model answers for `version`."""
+        if self._current is None:
+            raise Unavailable("no model is serving yet")
+        if version and version not in self._served:
+            served = ", ".join(map(str, sorted(self._served, reverse=True)))
+            raise NotFound(f"model_version: {version} is not served; expected 0 (the current one) or one of: {served}")
+
+    @property
+    def current(self) -> ServedModel:
+        """The model that answers who names none. Raises Unavailable."""
+        if self._current is None:
+            raise Unavailable("no model is serving yet")
+        return self._current
+
+    def statuses(self) -> list[ModelVersionStatus]:
+        """The state of every version seen, in ascending order."""
+        return [
+            ModelVersionStatus(version=version, state=self._state(version), reason=self._rejected.get(version, ""))
+            for version in sorted(self._seen | set(self._served))
+        ]
+
+    def saw(self, versions: Iterable[int]) -> None:
+        """These are the versions there are now."""
+        self._seen = set(versions)
+        self._rejected = {version: reason for version, reason in self._rejected.items() if version in self._seen}
+
+    def loading(self, version: int) -> None:
+        """`version` is being loaded, until it is added or rejected."""
+        self._loading = version
+        self._rejected.pop(version, None)
+
+    def reject(self, version: int, cause: str, reason: str) -> None:
+        """`version` failed. If it serves already, from files that have changed since, it goes on."""
+        self._loading = None
+        self._rejected[version] = reason
+        self._metrics.model_load_failures.labels(cause).inc()
+        log.error("model version %d rejected: %s", version, reason)
+
+    def add(self, model: ProvenModel) -> None:
+        """From now on the model's version answers those who name it."""
+        loaded = model.loaded
+        added = ServedModel(
+            version=loaded.manifest.model_version,
+            manifest=loaded.manifest,
+            runtime=loaded.runtime,
+            batcher=self._make_batcher(
+                self._watched(loaded),
+                self._metrics,
+                model.costs,
+                max_batch_size=self._max_batch_size,
+                max_queue_size=self._max_queue_size,
+            ),
+            sha256=loaded.sha256,
+            load_seconds=model.seconds,
+        )
+        self._loading = None
+        before = self._served.get(added.version)
+        self._served[added.version] = added
+        if before is not None:
+            if before is self._current:
+                self.make_current(added.version)
+            self._retire(before)
+        log.info(
+            "model version %d is loaded",
+            added.version,
+            extra={"runtime": added.runtime.name, "load_seconds": round(added.load_seconds, 3)},
+        )
+
+    def compare(self, version: int, model: ProvenModel | None) -> None:
+        """From now on `model` scores copies of what the current version answers, and answers nobody; None: no model."""
+        self._loading = None
+        self.shadow_version = version
+        if self._shadow:
+            self._shadow.follow(model.loaded.runtime if model else None)
+        log.info("model version %d is the shadow" if version else "there is no shadow now", *[version] * bool(version))
+
+    def make_current(self, version: int) -> None:
+        """From now on a version that was added answers everyone who names none."""
+        model = self._served[version]
+        if model is self._current:
+            return
+        self._current = model
+        self._metrics.model_load_seconds.set(model.load_seconds)
+        self._metrics.serving(version, model.runtime.name, model.manifest.training.network, model.sha256)
+        self._metrics.trained_on(model.manifest.training.label_counts)
+        log.info("model version %d serves", version)
+
+    def keep(self, versions: set[int]) -> None:
+        """Retires every other version but the current one."""
+        for version in self.versions - versions:
+            model = self._served[version]
+            if model is not self._current:
+                del self._served[version]
+                self._retire(model)
+
+    def drain(self) -> None:
+        """Not ready from now on: callers should go elsewhere. Who comes all the same is answered."""
+        self.draining.set()
+
+    async def close(self) -> None:
+        """Returns when the last batch is done."""
+        self.drain()
+        if self._shadow:
+            self._shadow.close()
+        await asyncio.gather(*(model.batcher.close() for model in self._served.values()), *self._retiring.values())
+
+    def _watched(self, loaded: LoadedModel) -> Predict:
+        """What computes the answers of a model; the shadow sees them while it is the current one."""
+        if self._shadow is None:
+            return loaded.runtime.predict
+        return self._shadow.watch(loaded.runtime.predict, lambda: self.current.runtime is loaded.runtime)
+
+    def _waiting(self) -> int:
+        """Images in the longest queue: every model has one, and refuses when that is full, whatever the others do."""
+        return max((model.batcher.waiting for model in (*self._served.values(), *self._retiring)), default=0)
+
+    def _retire(self, model: ServedModel) -> None:
+        self._retiring[model] = asyncio.create_task(self._retired(model))
+
+    async def _retired(self, model: ServedModel) -> None:
+        await model.batcher.close()
+        del self._retiring[model]
+        self.have_left = True
+        self._metrics.predictions.keep(self.versions)
+        log.info("model version %d has left", model.version)
+
+    def _state(self, version: int) -> "ModelVersionStatus.State.ValueType":
+        if version in self._served:
+            return ModelVersionStatus.SERVING
+        if version == self._loading:
+            return ModelVersionStatus.LOADING
+        return ModelVersionStatus.REJECTED if version in self._rejected else ModelVersionStatus.AVAILABLE

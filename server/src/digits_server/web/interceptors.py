@@ -1,0 +1,82 @@
+"""Requests over HTTP that somebody watches: the access log, tracing. Without any, the application goes untouched."""
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, Protocol
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from digits_server.service.calls import REQUEST_ID, TRACEPARENT, sane_id, trace_of
+from digits_server.web.routes import ROUTE, TRACE_ID
+
+LONGEST_PATH = 200
+"""Characters of a path that are kept."""
+
+
+class WatchedRequest:
+    """One request, with what its watchers keep about it."""
+
+    __slots__ = ("_scope", "headers", "request_id", "span", "status", "trace_id")
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self.headers = Headers(scope=scope)
+        self.request_id = scope[REQUEST_ID] = sane_id(self.headers.get(REQUEST_ID))
+        self.span: Any = None
+        self.trace_id = trace_of(self.headers.get(TRACEPARENT))
+        self.status = 0
+        """Of the answer; 0 before there is one."""
+
+    @property
+    def method(self) -> str:
+        return str(self._scope["method"])
+
+    @property
+    def path(self) -> str:
+        """As it was sent, percent-encoded: no character in it can break a line."""
+        return str(self._scope["raw_path"].decode("ascii", "replace")[:LONGEST_PATH])
+
+    @property
+    def route(self) -> str | None:
+        """The pattern of paths it was answered under, if there is one."""
+        return self._scope.get(ROUTE)
+
+    def exemplify(self) -> None:
+        """Has its latency name its trace for an example."""
+        self._scope[TRACE_ID] = self.trace_id
+
+
+class WebWatcher(Protocol):
+    """Is told of every request, on the event loop, in the task that answers it."""
+
+    def arrived(self, request: WatchedRequest) -> None: ...
+
+    def answered(self, request: WatchedRequest, seconds: float) -> None: ...
+
+
+def watched(application: ASGIApp, watchers: Sequence[WebWatcher]) -> ASGIApp:
+    """`application` with `watchers` around it, the first told first; each answer says its request's id."""
+    if not watchers:
+        return application
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        request = WatchedRequest(scope)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                request.status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = request.request_id
+            await send(message)
+
+        begin = perf_counter()
+        for watcher in watchers:
+            watcher.arrived(request)
+        try:
+            await application(scope, receive, send_with_id)
+        finally:
+            seconds = perf_counter() - begin
+            for watcher in watchers:
+                watcher.answered(request, seconds)
+
+    return answer
