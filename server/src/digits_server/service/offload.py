@@ -28,8 +28,9 @@ class _Job:
 
 
 class Offload:
-    """Runs functions in one thread, one after another. Connections take turns, so that a caller with much to do delays
-    itself and nobody else. Lives on the event loop.
+    """Runs functions in one thread, one after another. Lives on the event loop.
+
+    Connections take turns, so that a caller with much to do delays itself and nobody else.
 
     name       of the thread
     max_bytes  bytes of the messages that wait or are worked on. One connection may hold no more than it leaves free.
