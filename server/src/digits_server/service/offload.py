@@ -83,6 +83,8 @@ class Offload:
             if running.done() and not running.cancelled() and running.exception() is error:
                 raise  # by the work itself
             raise DeadlineExceeded("the request was not read before its deadline") from error
+        finally:
+            del running, work  # an error's traceback has this frame: the message would stay until the next collection
 
     def close(self) -> None:
         """Takes no more work. What waits is rejected as Unavailable; what runs ends."""
