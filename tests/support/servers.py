@@ -23,7 +23,7 @@ START_SECONDS = 60.0
 """Deadline for a server to listen and get ready; TensorFlow needs a dozen on a busy machine."""
 STOP_SECONDS = 40.0
 
-OVER_BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["grpcio"], indirect=True, scope="module")
+OVER_BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["grpcio", "native"], indirect=True, scope="module")
 """Marks a module whose promises hold however calls arrive."""
 
 

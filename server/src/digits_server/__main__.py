@@ -12,8 +12,9 @@ from digits_server.errors import OperatorError
 from digits_server.models.command import models
 from digits_server.observability import logs
 from digits_server.settings import Settings
-from digits_server.system import open_files as descriptors
+from digits_server.system import open_files
 from digits_server.system.scheduling import work_in_batches
+from digits_server.transports.choice import choose
 from digits_server.workers.process_role import Role, own_role
 
 
@@ -36,14 +37,13 @@ def main(context: click.Context, /, *, print_config: bool, **values: Any) -> Non
     """
     if context.invoked_subcommand:
         return
-    if print_config:
-        for line in flags.effective(context):
-            click.echo(line)
-        return
     chosen = Settings(**values)
+    if print_config:
+        _print_config(context, chosen)
+        return
     role = own_role()
     logs.configure(chosen.log_level, chosen.log_format, role.log_fields)
-    descriptors.allow(chosen.max_grpc_connections + chosen.max_connections)
+    open_files.allow(chosen.max_grpc_connections + chosen.max_connections)
     work_in_batches()
     try:
         if chosen.workers > 1:
@@ -60,6 +60,15 @@ def main(context: click.Context, /, *, print_config: bool, **values: Any) -> Non
 
 
 main.add_command(models)
+
+
+def _print_config(context: click.Context, chosen: Settings) -> None:
+    for line in flags.effective(context):
+        click.echo(line)
+    try:
+        click.echo("The transport is {}: {}.".format(*choose(chosen)))
+    except OperatorError as error:
+        raise click.ClickException(error.message) from error
 
 
 async def _serve(chosen: Settings, role: Role) -> None:

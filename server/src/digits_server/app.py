@@ -8,15 +8,18 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from digits_server.models.source import ModelSource, model_source
+from digits_server.observability.direct_counts import DirectCounts
 from digits_server.observability.metrics import Metrics
 from digits_server.observability.setup import observation
 from digits_server.open_inference.grpc import INFERENCE_SERVICE
 from digits_server.open_inference.protocol import OpenInference
 from digits_server.rpcs.health import Health
 from digits_server.rpcs.interceptors import watched
+from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
 from digits_server.rpcs.table import PREDICTION_SERVICE, all_rpcs
 from digits_server.security.authentication import guard, ports_in_plaintext
 from digits_server.security.tls import http_context, identity
+from digits_server.service.direct_predictions import DirectPredictions
 from digits_server.service.file_decoder import FileDecoder
 from digits_server.service.prediction_service import PredictionService
 from digits_server.serving.lifecycle import Lifecycle
@@ -24,6 +27,7 @@ from digits_server.serving.registry import ModelRegistry
 from digits_server.serving.shadow import Shadow
 from digits_server.settings import Settings
 from digits_server.transports import Transport
+from digits_server.transports.choice import choose
 from digits_server.transports.grpcio import GrpcioTransport
 from digits_server.transports.limits import limits
 from digits_server.web import playground, report
@@ -92,14 +96,7 @@ class App:
             max_streams=settings.max_streams,
             admit=admit,
         )
-        self._transport: Transport = GrpcioTransport(
-            watched(rpcs, self._observation.watchers),
-            settings.host,
-            settings.grpc_port,
-            limits(settings),
-            shared=self._role.shares_ports,
-            identity=self._identity,
-        )
+        self._transport = self._listener(watched(rpcs, self._observation.watchers))
         self._in_flight = InFlight()
         predictions = OpenInferenceRoutes(
             inference, self._in_flight, metrics.http, settings.max_message_bytes, settings.http_timeout
@@ -124,7 +121,7 @@ class App:
             closing.push_async_callback(self._web.stop)
             await self._transport.start()
             closing.push_async_callback(self._drain)
-            await self._role.listening(self._settings.host, self._transport.port, self._web.port)
+            await self._role.listening(self._settings.host, self._transport.port, self._web.port, self._choice)
             for files in (self._identity, *self._guard.files):
                 if files:
                     closing.callback(asyncio.create_task(files.watch()).cancel)
@@ -151,6 +148,23 @@ class App:
         self._decoder.close()
         await asyncio.to_thread(self._observation.close)
         self._role.stopped()
+
+    def _listener(self, rpcs: list[UnaryRpc | StreamRpc]) -> Transport:
+        """The transport that the settings ask for, in front of `rpcs`."""
+        settings, models = self._settings, self._models
+        where = settings.host, settings.grpc_port, limits(settings)
+        shared = self._role.shares_ports
+        self._choice = choose(settings)
+        if self._choice.name == "grpcio":
+            return GrpcioTransport(rpcs, *where, shared=shared, identity=self._identity)
+        from digits_server.transports.native import NativeTransport  # here: not every platform has its library
+
+        direct = None
+        if not self._observation.watchers:  # they are told of every call, on the event loop
+            direct = DirectPredictions(models.only, DirectCounts(self._metrics), settings.max_calls)
+            models.also_waiting(lambda: direct.waiting)
+        knows = self._guard.knows if settings.tokens else None
+        return NativeTransport(rpcs, direct, *where, knows=knows, shared=shared)
 
     def _page(self, service: PredictionService, source: ModelSource) -> list[Route]:
         settings = self._settings

@@ -89,7 +89,11 @@ class Settings:
     host: str = setting("127.0.0.1", HOST, "Address to listen on, for gRPC and HTTP.", section="Network")
     grpc_port: int = setting(50051, PORT, "Port for gRPC; 0 takes a free one.")
     http_port: int = setting(8080, PORT, "Port for metrics and health over HTTP; 0 takes a free one.")
-    transport: str = setting("grpcio", click.Choice(["grpcio"]), "What carries the RPCs.")
+    transport: str = setting(
+        "auto",
+        click.Choice(["auto", "native", "grpcio"]),
+        "What carries the RPCs; auto: native for this machine alone.",
+    )
     workers: int = setting(1, WORKERS, "Processes that share the ports; each has the limits below to itself.")
     worker_timeout: float = setting(10.0, SECONDS, "What one of several workers has to answer before it is replaced.")
     reflection: bool = setting(True, bool, "Answer gRPC server reflection.")

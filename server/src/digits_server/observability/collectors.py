@@ -1,7 +1,8 @@
 """Counters and histograms that cost next to nothing to count with.
 
-They are plain numbers and lists, turned into samples when the page is scraped: the event loop counts thousands of times
-for each time somebody looks. Only the event loop may count; the page may be read in any thread.
+They are plain numbers and lists, turned into samples when the page is scraped: the server counts thousands of times for
+each scrape. No lock protects them, so each `Count` and each `Buckets` belongs to one thread. `labels` gives those of
+the event loop; `part` gives another thread its own, and the page shows the sum. The page may be read in any thread.
 """
 
 from bisect import bisect_left
@@ -53,10 +54,21 @@ class Buckets:
         self._one_by_one[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
+    def observe_times(self, value: float, times: int) -> None:
+        """The same value so many times."""
+        self._one_by_one[bisect_left(self._bounds, value)] += times
+        self.sum += value * times
+
     def observe_all(self, values: NDArray[np.floating]) -> None:
         """The same for each of `values`."""
         self._many += np.bincount(self._bounds_array.searchsorted(values), minlength=len(self._many))
         self.sum += float(values.sum(dtype=np.float64))
+
+    def add(self, other: "Buckets") -> None:
+        """Adds the observations and examples of `other`, which has the same bounds."""
+        self._many += np.array(other.counts)
+        self.sum += other.sum
+        self.exemplars.update(other.exemplars)
 
     def exemplify(self, value: float, labels: dict[str, str]) -> None:
         """Keeps `labels` as the latest example of the bucket of `value`, which was observed already."""
@@ -75,17 +87,24 @@ class Counter(Collector):
 
     def __init__(self, registry: CollectorRegistry, name: str, text: str, labels: LabelValues = ()) -> None:
         self._name, self._text, self._label_names = name, text, labels
-        self._counts: dict[LabelValues, Count] = {}
+        self._counts: dict[LabelValues, list[Count]] = {}
         registry.register(self)
 
     def labels(self, *values: str) -> Count:
         """The count for these label values, from now on on the page. Keep it: looking it up is what costs."""
-        return self._counts.setdefault(values, Count())
+        return self._counts.setdefault(values, [Count()])[0]
+
+    def part(self, *values: str) -> Count:
+        """A further count for these label values, for a thread of its own."""
+        self.labels(*values)
+        count = Count()
+        self._counts[values].append(count)
+        return count
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(self._name, self._text, labels=self._label_names)
-        for values, count in list(self._counts.items()):
-            family.add_metric(values, count.value)
+        for values, counts in list(self._counts.items()):
+            family.add_metric(values, sum(count.value for count in counts))
         yield family
 
 
@@ -97,15 +116,25 @@ class Histogram(Collector):
     ) -> None:
         self._name, self._text, self._label_names = name, text, labels
         self._bounds = [float(bound) for bound in bounds]
-        self._buckets: dict[LabelValues, Buckets] = {}
+        self._buckets: dict[LabelValues, list[Buckets]] = {}
         registry.register(self)
 
     def labels(self, *values: str) -> Buckets:
         """The buckets for these label values, from now on on the page."""
-        return self._buckets.setdefault(values, Buckets(self._bounds))
+        return self._buckets.setdefault(values, [Buckets(self._bounds)])[0]
+
+    def part(self, *values: str) -> Buckets:
+        """Further buckets for these label values, for a thread of its own."""
+        self.labels(*values)
+        buckets = Buckets(self._bounds)
+        self._buckets[values].append(buckets)
+        return buckets
 
     def collect(self) -> Iterable[Metric]:
         family = HistogramMetricFamily(self._name, self._text, labels=self._label_names)
-        for values, buckets in list(self._buckets.items()):
-            family.add_metric(values, list(buckets.samples()), buckets.sum)
+        for values, parts in list(self._buckets.items()):
+            total = Buckets(self._bounds)
+            for part in parts:
+                total.add(part)
+            family.add_metric(values, list(total.samples()), total.sum)
         yield family

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from digits_server.errors import Status
-from digits_server.observability.collectors import Counter, Histogram
+from digits_server.observability.collectors import Buckets, Counter, Histogram
 from digits_server.observability.rejection_counts import Rejections
 
 RPC_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -22,6 +22,9 @@ BATCH_IMAGES = tuple(2**power for power in range(13))
 CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 DIFFERENCES = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+FEW = 48
+"""Images that are counted faster one by one than as an array, at most."""
 
 RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
@@ -44,41 +47,70 @@ class DigitCounts:
         return [one + many for one, many in zip(self.one_by_one, self.many.tolist(), strict=True)]
 
 
-class PredictionCounts(Collector):
-    """Predictions by model version and digit, and the histogram of their confidence."""
+class PredictionPart:
+    """Predictions by model version and digit, and their confidences, as one thread counts them."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._digits: defaultdict[int, DigitCounts] = defaultdict(DigitCounts)
-        registry.register(self)
-        self._confidences = Histogram(
-            registry,
-            "digits_prediction_confidence",
-            "Probability of the predicted digit, an observation an image.",
-            CONFIDENCES,
-        ).labels()
+    def __init__(self, confidences: Buckets) -> None:
+        self.digits: defaultdict[int, DigitCounts] = defaultdict(DigitCounts)
+        self._confidences = confidences
 
     def add(self, version: int, digits: NDArray[np.uint8], confidences: NDArray[np.float32]) -> None:
-        """Counts the answers of one reply: N digits from 0 to 9, N confidences from 0 to 1."""
-        self._digits[version].many += np.bincount(digits, minlength=10)
+        """Counts N answers: digits from 0 to 9, confidences from 0 to 1."""
+        if len(digits) <= FEW:
+            for digit, confidence in zip(digits.tolist(), confidences.tolist(), strict=True):
+                self.add_one(version, digit, confidence)
+            return
+        self.digits[version].many += np.bincount(digits, minlength=10)
         self._confidences.observe_all(confidences)
 
     def add_one(self, version: int, digit: int, confidence: float) -> None:
         """Counts the answer to a single image."""
-        self._digits[version].one_by_one[digit] += 1
+        self.digits[version].one_by_one[digit] += 1
         self._confidences.observe(confidence)
+
+
+class PredictionCounts(PredictionPart, Collector):
+    """What all threads count, as the page shows it. Itself, it is the part of the event loop."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._histogram = Histogram(
+            registry,
+            "digits_prediction_confidence",
+            "Probability of the predicted digit, an observation an image.",
+            CONFIDENCES,
+        )
+        self._parts: list[PredictionPart] = [self]
+        super().__init__(self._histogram.labels())
+        registry.register(self)
+
+    def part(self) -> PredictionPart:
+        """A part for another thread."""
+        part = PredictionPart(self._histogram.part())
+        self._parts.append(part)
+        return part
 
     def keep(self, versions: Collection[int]) -> None:
         """Takes all others off the page but the last few: to Prometheus as if what counted them had ended."""
-        departed = [version for version in self._digits if version not in versions]
+        departed = [version for version in self._totals() if version not in versions]
         for version in departed[:-DEPARTED_VERSIONS]:
-            del self._digits[version]
+            for part in self._parts:
+                part.digits.pop(version, None)
 
     def collect(self) -> Iterable[Metric]:
         predictions = CounterMetricFamily("digits_predictions", "Images answered.", labels=("model_version", "digit"))
-        for version, counts in list(self._digits.items()):
-            for digit, count in enumerate(counts.totals()):
+        for version, totals in self._totals().items():
+            for digit, count in enumerate(totals):
                 predictions.add_metric((str(version), str(digit)), count)
         yield predictions
+
+    def _totals(self) -> dict[int, list[int]]:
+        """Counts of each digit by version, in the order in which versions began to answer."""
+        totals: dict[int, list[int]] = {}
+        for part in self._parts:
+            for version, counts in list(part.digits.items()):
+                before = totals.get(version, [0] * 10)
+                totals[version] = [one + other for one, other in zip(before, counts.totals(), strict=True)]
+        return totals
 
 
 class RpcMetrics:
@@ -91,6 +123,7 @@ class RpcMetrics:
         self._seconds = metrics.rpc_seconds.labels(*labels)
         self._handled = {int(status): metrics.rpc_handled.labels(*labels, status.name) for status in Status}
         self._other = metrics.rpc_handled.labels(*labels, "UNKNOWN")
+        self.rejections = metrics.rejections
 
     def succeeded(self, seconds: float) -> None:
         """One call has been answered after `seconds`."""
@@ -178,13 +211,16 @@ class Metrics:
         )
         self.http = HttpMetrics(registry)
         self.predictions = PredictionCounts(registry)
-        self._batch_size = Histogram(registry, "digits_batch_size", "Images of a batch.", BATCH_IMAGES).labels()
-        self._queue_seconds = Histogram(
+        self.batch_size = Histogram(registry, "digits_batch_size", "Images of a batch.", BATCH_IMAGES)
+        self.queue_seconds = Histogram(
             registry, "digits_queue_seconds", "Seconds a request waited for the model.", STEP_SECONDS
-        ).labels()
-        self._inference_seconds = Histogram(
+        )
+        self.inference_seconds = Histogram(
             registry, "digits_inference_seconds", "Seconds of a batch in the model.", STEP_SECONDS
-        ).labels()
+        )
+        self._batch_size = self.batch_size.labels()
+        self._queue_seconds = self.queue_seconds.labels()
+        self._inference_seconds = self.inference_seconds.labels()
         self._queue_images = Gauge(
             "digits_queue_images", "Images that wait for a model, in the longest queue.", registry=registry
         )

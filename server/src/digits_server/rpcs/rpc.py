@@ -56,6 +56,12 @@ class Rpc:
             name = self.format.name
             raise InvalidRequest(f"the message cannot be parsed: expected {name} in protobuf wire format") from error
 
+    def refused(self, error: ServingError) -> None:
+        """Counts a call that a transport ended with `error` before it was answered."""
+        self.metrics.started.value += 1
+        self.metrics.handled(error.status, 0.0)
+        self.metrics.rejections.count(error)
+
     def failed(self, error: BaseException, call: Call, seconds: float) -> None:
         """Counts a call that `error` ended. Raises ServingError for an error that is not one; its cause is logged."""
         self.metrics.handled(status_of(error, call), seconds)

@@ -80,12 +80,14 @@ class Guard:
         elif self._callers and path not in self._open and not path.startswith(self._open_prefixes):
             self._check(self._callers.value, authorization)
 
+    def knows(self, authorization: str | None) -> bool:
+        """Whether this value of `authorization` lets an RPC pass. Counts nothing; may be asked in any thread."""
+        return self._callers is None or _is_known(self._callers.value, authorization)
+
     def _check(self, known: Tokens, authorization: str | None) -> None:
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() == "bearer" and token in known:
-            return
-        with self._rejections:
-            raise Unauthenticated("authorization: expected a bearer token that is known here")
+        if not _is_known(known, authorization):
+            with self._rejections:
+                raise Unauthenticated("authorization: expected a bearer token that is known here")
 
 
 def guard(settings: Settings, rejections: AbstractContextManager[None]) -> Guard:
@@ -102,15 +104,21 @@ def guard(settings: Settings, rejections: AbstractContextManager[None]) -> Guard
     )
 
 
+def _is_known(known: Tokens, authorization: str | None) -> bool:
+    scheme, _, token = (authorization or "").partition(" ")
+    return scheme.lower() == "bearer" and token in known
+
+
 def ports_in_plaintext(settings: Settings) -> list[str]:
     """The ports to which tokens travel over a network for everybody to read: "gRPC", "HTTP"."""
-    if not (settings.tokens or settings.metrics_tokens) or _is_loopback(settings.host):
+    if not (settings.tokens or settings.metrics_tokens) or is_loopback(settings.host):
         return []
     grpc = ["gRPC"] if settings.tokens and not settings.tls_certificate else []
     return grpc if settings.http_tls else [*grpc, "HTTP"]
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -77,13 +77,22 @@ def parse_request(data: bytes | memoryview) -> Request:
     return request
 
 
+def pixels_header(images: int) -> bytes:
+    """How a request begins that is so many images of pixels, 784 bytes each, and nothing else."""
+    return IMAGES.to_bytes() + _varint(784 * images)
+
+
+def reply_to_one(digit: int, confidence: float, version: int) -> bytes:
+    """The PredictResponse to a request of one image."""
+    if version < 0x80:
+        return _ONE_ANSWER.pack(b"\x0a\x01", digit, b"\x12\x04", confidence, REPLY_MODEL_VERSION, version)
+    return serialise_reply(Reply(np.array([digit], np.uint8), np.array([confidence], np.float32), version))
+
+
 def serialise_reply(reply: Reply | OneReply) -> bytes:
     """`reply` as a PredictResponse."""
     if isinstance(reply, OneReply):
-        digit, confidence, version = reply
-        if version < 0x80:
-            return _ONE_ANSWER.pack(b"\x0a\x01", digit, b"\x12\x04", confidence, REPLY_MODEL_VERSION, version)
-        reply = Reply(np.array([digit], np.uint8), np.array([confidence], np.float32), version)
+        return reply_to_one(*reply)
     parts = [
         DIGITS,
         _varint(len(reply.digits)),

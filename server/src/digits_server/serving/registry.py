@@ -67,6 +67,7 @@ class ModelRegistry:
         """Whether models have left since the memory of such was last released."""
         self.draining = asyncio.Event()
         """Set once the server drains."""
+        self._others_waiting: Callable[[], int] = lambda: 0
         metrics.watch_queue(self._waiting, max_queue_size)
 
     @property
@@ -109,6 +110,17 @@ class ModelRegistry:
     def rejected(self) -> set[int]:
         """The versions whose files failed when they were last tried."""
         return set(self._rejected)
+
+    def also_waiting(self, images: Callable[[], int]) -> None:
+        """Has `images` asked for what waits for the current model in a queue of somebody else."""
+        self._others_waiting = images
+
+    def only(self) -> ServedModel | None:
+        """The model that answers every request that names no version, as long as no other takes part. In any thread.
+
+        None while there is a canary or a shadow, or no model.
+        """
+        return None if self.canary_version or self.shadow_version else self._current
 
     def get(self, version: int = 0) -> ServedModel:
         """The model that answers for `version`; 0 is the current one. Raises Unavailable or NotFound.
@@ -237,7 +249,8 @@ class ModelRegistry:
 
     def _waiting(self) -> int:
         """Images in the longest queue: every model has one, and refuses when that is full, whatever the others do."""
-        return max((model.batcher.waiting for model in (*self._served.values(), *self._retiring)), default=0)
+        models = (*self._served.values(), *self._retiring)
+        return max(self._others_waiting(), *(model.batcher.waiting for model in models), 0)
 
     def _retire(self, model: ServedModel) -> None:
         self._retiring[model] = asyncio.create_task(self._retired(model))

@@ -1,8 +1,9 @@
-"""The default transport: grpcio's asyncio server."""
+"""The reference transport: grpcio's asyncio server. It takes TLS, and streams for `native` over a Unix socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,19 +17,18 @@ from digits_server.transports.limits import (
     MAX_METADATA_BYTES,
     PING_SECONDS,
     PONG_SECONDS,
+    QUIET_SECONDS,
+    SETTLE_SECONDS,
     Limits,
 )
 
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
+UNIX_PEER = "unix:"
+"""What grpcio calls the other end of a Unix socket."""
+
 MIN_PING_SECONDS, PING_STRIKES = 10, 2
 """A caller that pings more often than this, so many times, is sent away."""
-
-SETTLE_SECONDS = 1.0
-"""What callers have, at a stop, for the calls under way to arrive, at most."""
-
-QUIET_SECONDS = 0.1
-"""A pause this long between two arrivals means that what was under way has arrived."""
 
 LOOK_SECONDS = 0.02
 """Between two looks at whether anybody came; a busy machine may miss a few."""
@@ -41,7 +41,8 @@ memory; pixels are small already."""
 class GrpcioTransport:
     """Serves `rpcs` on host:port, in TLS where there is an `identity`. Port 0 takes a free one.
 
-    shared  whether other processes of the same server listen there too
+    shared       whether other processes of the same server listen there too
+    unix_socket  listens at this path instead of host:port, for calls that another transport passes on
     """
 
     def __init__(
@@ -51,14 +52,16 @@ class GrpcioTransport:
         port: int,
         limits: Limits,
         *,
-        shared: bool,
+        shared: bool = False,
         identity: Reloading[Identity] | None = None,
+        unix_socket: Path | None = None,
     ) -> None:
         self._rpcs = list(rpcs)
         self._identity = identity
         self._gate = _Gate()
         self._host = host
         self.port = port
+        self._unix_socket = unix_socket
         self._options = _options(limits, shared=shared)
 
     async def start(self) -> None:
@@ -69,17 +72,22 @@ class GrpcioTransport:
         self._server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(service, handlers) for service, handlers in services.items()]
         )
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        try:
-            self.port = self._listen(f"{host}:{self.port}")
-        except RuntimeError as error:
-            raise AddressUnavailable(f"cannot listen for gRPC on {host}:{self.port}: is the port taken?") from error
+        if self._unix_socket:
+            self._server.add_insecure_port(f"unix:{self._unix_socket}")
+        else:
+            self._listen()
         await self._server.start()
 
-    def _listen(self, address: str) -> int:
-        if self._identity is None:
-            return self._server.add_insecure_port(address)
-        return self._server.add_secure_port(address, _credentials(self._identity))
+    def _listen(self) -> None:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        address = f"{host}:{self.port}"
+        try:
+            if self._identity is None:
+                self.port = self._server.add_insecure_port(address)
+            else:
+                self.port = self._server.add_secure_port(address, _credentials(self._identity))
+        except RuntimeError as error:
+            raise AddressUnavailable(f"cannot listen for gRPC on {address}: is the port taken?") from error
 
     async def stop(self, grace: float) -> None:
         """Stops as `Transport.stop` says, cutting nobody off.
@@ -171,16 +179,15 @@ class _Gate:
 class GrpcioCall:
     """What grpcio knows of one call."""
 
-    __slots__ = ("_context", "deadline")
+    __slots__ = ("_context", "deadline", "peer")
 
     def __init__(self, context: Any) -> None:
         self._context = context
+        peer = str(context.peer())
+        # Calls passed on by another transport all have one connection. Each of them has turns and bounds of its own.
+        self.peer: Hashable = context if peer == UNIX_PEER else peer
         remaining = context.time_remaining()
         self.deadline = None if remaining is None else asyncio.get_running_loop().time() + remaining
-
-    @property
-    def peer(self) -> str:
-        return str(self._context.peer())
 
     def metadata(self, name: str) -> str | None:
         values = [value for key, value in self._context.invocation_metadata() if key == name]

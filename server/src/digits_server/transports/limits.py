@@ -14,6 +14,15 @@ MAX_METADATA_BYTES = 16 * 1024
 PING_SECONDS, PONG_SECONDS = 60, 20
 """A connection is asked this often whether anybody is there, and closed when no answer comes."""
 
+HELD_MESSAGES = 32
+"""Messages of the greatest size that the calls under way may hold together, where a transport reads them whole."""
+
+SETTLE_SECONDS = 1.0
+"""How long calls are still answered at a stop while their callers find out, at most."""
+
+QUIET_SECONDS = 0.1
+"""A pause this long between two arrivals, at a stop, means that no more will come."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
@@ -36,6 +45,11 @@ class Limits:
     def streams(self) -> int:
         """Calls of one connection at once: it leaves room for others; its further ones wait on the caller's side."""
         return max(1, min(MAX_CONCURRENT_STREAMS, self.calls // 2))
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the messages of all calls under way."""
+        return HELD_MESSAGES * self.message_bytes
 
 
 def limits(settings: Settings) -> Limits:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import click
 
+from digits_server.transports.choice import Choice
+
 log = logging.getLogger(__name__)
 
 CONTROL_FD = "DIGITS_WORKER_CONTROL_FD"
@@ -30,8 +32,8 @@ class Role(Protocol):
         """The server is put together: its metrics, as a Prometheus registry, and whether it would answer now."""
         ...
 
-    async def listening(self, host: str, grpc_port: int, http_port: int) -> None:
-        """Both ports are open."""
+    async def listening(self, host: str, grpc_port: int, http_port: int, transport: Choice) -> None:
+        """Both ports are open, that for gRPC with this transport."""
         ...
 
     async def serving(self) -> None:
@@ -69,8 +71,8 @@ class Alone:
         self._metrics = metrics
         self._ready = ready
 
-    async def listening(self, host: str, grpc_port: int, http_port: int) -> None:
-        log.info("listening", extra={"host": host, "grpc": grpc_port, "http": http_port})
+    async def listening(self, host: str, grpc_port: int, http_port: int, transport: Choice) -> None:
+        log.info("listening", extra={"host": host, "grpc": grpc_port, "http": http_port, **transport.fields})
 
     async def serving(self) -> None:
         log.info("ready")

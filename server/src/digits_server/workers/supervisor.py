@@ -17,6 +17,7 @@ from digits_server.observability import logs
 from digits_server.settings import Settings
 from digits_server.system.ports import claim_port, hold_port
 from digits_server.system.signals import stop_signal
+from digits_server.transports.choice import choose
 from digits_server.workers.children import Children
 from digits_server.workers.merging import Family, lasting, merge, pruned, rounded
 from digits_server.workers.process import REPORT_SECONDS, WorkerProcess
@@ -153,7 +154,8 @@ class Supervisor:
         if listening == self._settings.workers and not self._has_listened:
             self._has_listened = True
             ports = {"grpc": self._grpc_port, "http": self._http_port}
-            log.info("listening", extra={"host": self._settings.host, **ports, "workers": self._settings.workers})
+            more = {"workers": self._settings.workers, **choose(self._settings).fields}
+            log.info("listening", extra={"host": self._settings.host, **ports, **more})
 
     def _say_ready(self) -> None:
         if self._ready and not self._has_been_ready:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from digits_server.transports.choice import Choice
 from digits_server.workers.control import Channel, ChannelClosed
 from digits_server.workers.metric_families import Families, to_families
 
@@ -43,8 +44,9 @@ class Worker:
         await self._channel.open(self._control.dup())
         self._reading = asyncio.create_task(self._channel.run())
 
-    async def listening(self, host: str, grpc_port: int, http_port: int) -> None:
-        log.debug("this worker listens", extra={"host": host, "grpc": grpc_port, "http": http_port})
+    async def listening(self, host: str, grpc_port: int, http_port: int, transport: Choice) -> None:
+        ports = {"grpc": grpc_port, "http": http_port}
+        log.debug("this worker listens", extra={"host": host, **ports, "transport": transport.name})
         await self._tell("listening")
 
     async def serving(self) -> None:

@@ -1,0 +1,114 @@
+"""Small calls that wait for the thread that receives them: a bounded queue in which connections take turns."""
+
+from collections import deque
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from digits_server.errors import Overloaded
+
+LARGEST_CALL = 32
+"""Images of the largest call that may wait here. A larger one would delay the others of its batch noticeably."""
+
+BATCH_IMAGES = 256
+"""Images of one batch, at most: the largest shape for which a model is compiled."""
+
+LEAST_RETRY_MS = 20
+"""Milliseconds after which a rejected caller may try again, at least."""
+
+HEADROOM = 0.8
+"""The share of a caller's remaining time that its wait may be expected to take."""
+
+MEMORY = 0.9
+"""Weight of the known seconds for each image, against those of one more batch."""
+
+
+class Waiting(NamedTuple):
+    """One call. Times are in seconds, of `time.perf_counter`.
+
+    pixels  784 bytes for each of its images
+    """
+
+    call: int
+    pixels: bytes
+    images: int
+    arrived: float
+    deadline: float | None
+
+
+class Batch(NamedTuple):
+    """What leaves the queue at once: calls to compute, calls that are too late, calls whose callers have left."""
+
+    calls: list[Waiting]
+    late: list[Waiting]
+    left: list[Waiting]
+
+
+class CallQueue:
+    """Holds at most `most_calls` calls; one connection may hold no more than it leaves free for the others."""
+
+    def __init__(self, most_calls: int) -> None:
+        self._most_calls = most_calls
+        self._queues: dict[Hashable, deque[Waiting]] = {}
+        self._left: set[int] = set()
+        self._calls = 0
+        self._seconds_per_image = 0.0
+        self.images = 0
+        """Images that wait."""
+
+    def __bool__(self) -> bool:
+        return self._calls > 0
+
+    def add(self, waiting: Waiting, peer: Hashable) -> None:
+        """Takes one more call of the connection `peer`. Raises Overloaded when it does not fit or would be too late."""
+        queue = self._queues.get(peer)
+        held = len(queue) if queue else 0
+        if held + 1 > self._most_calls - self._calls - 1:
+            raise self._overloaded(
+                f"{self._calls} calls wait; at most {self._most_calls} may (max_calls), "
+                "and one connection may have no more than it leaves free"
+            )
+        if waiting.deadline is not None:
+            expected = self._seconds_per_image * (self.images + waiting.images)
+            if expected > HEADROOM * (waiting.deadline - waiting.arrived):
+                raise self._overloaded("the calls that wait would not be answered before the deadline")
+        if queue is None:
+            queue = self._queues[peer] = deque()
+        queue.append(waiting)
+        self._calls += 1
+        self.images += waiting.images
+
+    def cancel(self, call: int) -> None:
+        """The caller of `call` has left. Without effect when that call does not wait."""
+        if self._calls:
+            self._left.add(call)
+
+    def take(self, now: float) -> Batch:
+        """The next batch, of at most BATCH_IMAGES images. Each connection has its turn for one call, then the next."""
+        batch = Batch([], [], [])
+        room = BATCH_IMAGES
+        while self._queues and room >= LARGEST_CALL:
+            for peer, queue in list(self._queues.items()):
+                waiting = queue.popleft()
+                if not queue:
+                    del self._queues[peer]
+                self._calls -= 1
+                self.images -= waiting.images
+                if waiting.call in self._left:
+                    batch.left.append(waiting)
+                elif waiting.deadline is not None and waiting.deadline <= now:
+                    batch.late.append(waiting)
+                else:
+                    batch.calls.append(waiting)
+                    room -= waiting.images
+                    if room < LARGEST_CALL:
+                        break
+        if not self._calls:
+            self._left.clear()
+        return batch
+
+    def took(self, images: int, seconds: float) -> None:
+        """Calls waited while a batch of so many images took so many seconds, until the next one began."""
+        self._seconds_per_image = MEMORY * self._seconds_per_image + (1 - MEMORY) * seconds / images
+
+    def _overloaded(self, message: str) -> Overloaded:
+        return Overloaded(message, max(LEAST_RETRY_MS, round(1000 * self._seconds_per_image * self.images)))

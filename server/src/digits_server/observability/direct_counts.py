@@ -1,0 +1,55 @@
+"""What the thread that receives calls counts of the predictions it makes itself."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_server.errors import Status
+from digits_server.observability.metrics import Metrics
+
+LABELS = ("unary", "digits.v1.PredictionService", "Predict")
+
+Arrivals = Mapping[float, int]
+"""Calls by the time at which they arrived: those that are handed over together have one time."""
+
+
+class DirectCounts:
+    """Parts of the server's metrics that belong to one thread. Times are in seconds, all of one clock."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.rejections = metrics.rejections.part()
+        self._started = metrics.rpc_started.part(*LABELS)
+        self._handled = {status: metrics.rpc_handled.part(*LABELS, status.name) for status in Status}
+        self._seconds = metrics.rpc_seconds.part(*LABELS)
+        self._predictions = metrics.predictions.part()
+        self._batch_size = metrics.batch_size.part()
+        self._queue_seconds = metrics.queue_seconds.part()
+        self._inference_seconds = metrics.inference_seconds.part()
+
+    def ran(self, images: int, arrivals: Arrivals, began: float, ended: float) -> None:
+        """One batch went through the model."""
+        self._batch_size.observe(images)
+        self._inference_seconds.observe(ended - began)
+        for arrived, calls in arrivals.items():
+            self._queue_seconds.observe_times(began - arrived, calls)
+
+    def predicted(self, version: int, digits: NDArray[np.uint8], confidences: NDArray[np.float32]) -> None:
+        """The answers to N images: uint8[N], float32[N]."""
+        self._predictions.add(version, digits, confidences)
+
+    def predicted_one(self, version: int, digit: int, confidence: float) -> None:
+        """The answer to a single image."""
+        self._predictions.add_one(version, digit, confidence)
+
+    def ended(self, status: Status, arrivals: Arrivals, now: float) -> None:
+        """Calls have ended so."""
+        for arrived, calls in arrivals.items():
+            self._started.value += calls
+            self._handled[status].value += calls
+            self._seconds.observe_times(now - arrived, calls)
+
+    def rejected(self, status: Status, reason: str, arrivals: Arrivals, now: float) -> None:
+        """Calls have ended without an answer, for this reason."""
+        self.ended(status, arrivals, now)
+        self.rejections.add(reason, sum(arrivals.values()))

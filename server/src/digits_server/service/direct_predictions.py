@@ -1,0 +1,155 @@
+"""Predict calls that carry pixels and nothing else, answered in the thread that receives them, batch by batch.
+
+Nearly all calls are of this kind. The calls that wait when a batch has been answered are the next batch: no task,
+future or callback exists for a single call. Everything here belongs to the receiving thread, except that the event loop
+decides which model answers.
+"""
+
+import logging
+from collections.abc import Callable, Hashable
+from itertools import accumulate, repeat
+from time import perf_counter
+
+import numpy as np
+
+from digits_server.batching.call_queue import LARGEST_CALL, CallQueue, Waiting
+from digits_server.errors import DeadlineExceeded, InferenceFailed, Overloaded, ServingError, Status
+from digits_server.observability.direct_counts import Arrivals, DirectCounts
+from digits_server.runtimes import Probabilities
+from digits_server.service.messages import Reply, pixels_header, reply_to_one, serialise_reply
+from digits_server.service.prediction_service import best, best_of_one
+from digits_server.serving.registry import ServedModel
+
+log = logging.getLogger(__name__)
+
+FORMS = {len(header) + 784 * n: (header, n) for n in range(1, LARGEST_CALL + 1) for header in [pixels_header(n)]}
+"""By the length of a message: how it begins if it is so many images and nothing else."""
+
+Respond = Callable[[int, bytes], object]
+"""Sends the reply of a call, by its id."""
+
+Fail = Callable[[int, ServingError], object]
+"""Ends a call with an error, by its id."""
+
+
+class DirectPredictions:
+    """Answers such calls. Made on the event loop, then used by one thread.
+
+    model       which model answers them now; None: none may, and the calls go another way
+    most_calls  calls that may wait
+    """
+
+    def __init__(self, model: Callable[[], ServedModel | None], counts: DirectCounts, most_calls: int) -> None:
+        self._current = model
+        self._model = model()
+        self._counts = counts
+        self._queue = CallQueue(most_calls)
+        self._last_batch = (0, 0.0)
+        """Images of the batch before, if calls have waited ever since, and when it began, in seconds."""
+
+    def __bool__(self) -> bool:
+        """Whether calls wait."""
+        return bool(self._queue)
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait."""
+        return self._queue.images
+
+    def rest(self) -> None:
+        """No call waits: what comes next will not have waited for a batch."""
+        self._last_batch = (0, 0.0)
+
+    def may_take(self) -> bool:
+        """Whether calls may be taken now. To be asked once for each set of calls that has arrived."""
+        current = self._current()
+        self._model = current or self._model  # calls that wait already are answered by the model before
+        return current is not None
+
+    def take(self, call: int, message: bytes, peer: Hashable, left: float | None, now: float) -> bool:
+        """Takes a call that arrived `now` from a caller who waits `left` more seconds; False if it is of another kind.
+
+        Raises Overloaded.
+        """
+        form = FORMS.get(len(message))
+        if form is None or not message.startswith(form[0]):
+            return False
+        header, images = form
+        deadline = None if left is None else now + left
+        try:
+            self._queue.add(Waiting(call, message[len(header) :], images, now, deadline), peer)
+        except Overloaded as error:
+            self._counts.rejected(error.status, error.reason, {now: 1}, now)
+            raise
+        return True
+
+    def cancel(self, call: int) -> None:
+        """The caller has left, or its deadline has passed. Without effect on a call that does not wait."""
+        self._queue.cancel(call)
+
+    def answer(self, respond: Respond, fail: Fail) -> None:
+        """Computes one batch of the calls that wait, and answers them."""
+        begin = perf_counter()
+        images, began = self._last_batch
+        if images:
+            self._queue.took(images, begin - began)
+        batch = self._queue.take(begin)
+        if batch.late:
+            self._fail(batch.late, DeadlineExceeded("the deadline passed while the images waited for the model"), fail)
+        for waiting in batch.left:
+            self._count_left(waiting, begin)
+        images = 0
+        if batch.calls and self._model:
+            images = self._compute(self._model, batch.calls, begin, respond, fail)
+        self._last_batch = (images, begin)
+
+    def _compute(self, model: ServedModel, calls: list[Waiting], begin: float, respond: Respond, fail: Fail) -> int:
+        """Answers `calls`; returns how many images they had."""
+        images = np.frombuffer(b"".join([waiting.pixels for waiting in calls]), np.uint8).reshape(-1, 28, 28)
+        try:
+            probabilities = model.runtime.predict(images)
+        except Exception:
+            log.exception("the model failed on a batch of %d images", len(images))
+            self._fail(calls, InferenceFailed("the model failed on these images"), fail)
+            return len(images)
+        arrivals = _arrivals(calls)
+        now = perf_counter()
+        self._counts.ran(len(images), arrivals, begin, now)
+        replies = self._replies(calls, model.version, probabilities)
+        self._counts.ended(Status.OK, arrivals, now)  # first: a caller that has its answer finds it in the metrics
+        for waiting, reply in zip(calls, replies, strict=True):
+            respond(waiting.call, reply)
+        return len(images)
+
+    def _replies(self, calls: list[Waiting], version: int, probabilities: Probabilities) -> list[bytes]:
+        """The reply to each call: those to single images, which most are, without an object for each."""
+        if len(probabilities) == 1:
+            digit, confidence = best_of_one(probabilities)
+            self._counts.predicted_one(version, digit, confidence)
+            return [reply_to_one(digit, confidence, version)]
+        digits, confidences = best(probabilities)
+        self._counts.predicted(version, digits, confidences)
+        if len(calls) == len(digits):
+            return list(map(reply_to_one, digits.tolist(), confidences.tolist(), repeat(version)))
+        ends = list(accumulate(waiting.images for waiting in calls))
+        parts = [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
+        return [serialise_reply(Reply(digits[part], confidences[part], version)) for part in parts]
+
+    def _fail(self, calls: list[Waiting], error: ServingError, fail: Fail) -> None:
+        self._counts.rejected(error.status, error.reason, _arrivals(calls), perf_counter())
+        for waiting in calls:
+            fail(waiting.call, error)
+
+    def _count_left(self, waiting: Waiting, now: float) -> None:
+        """Counts a call that the transport has ended already: its caller left, or its deadline passed."""
+        late = waiting.deadline is not None and waiting.deadline <= now
+        status, reason = (Status.DEADLINE_EXCEEDED, "deadline") if late else (Status.CANCELLED, "cancelled")
+        self._counts.rejected(status, reason, {waiting.arrived: 1}, now)
+
+
+def _arrivals(calls: list[Waiting]) -> Arrivals:
+    """How many of `calls` arrived at which time; those that arrived together have one time."""
+    arrivals: dict[float, int] = {}
+    for waiting in calls:
+        arrivals[waiting.arrived] = arrivals.get(waiting.arrived, 0) + 1
+    return arrivals

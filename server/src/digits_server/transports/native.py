@@ -1,0 +1,258 @@
+"""The fast transport: HTTP/2 and gRPC framing in Rust, outside Python's lock; calls arrive in batches.
+
+It is the only file that knows the library, pygrpc-native. One thread receives: Predict calls of pixels it answers
+itself, batch by batch; all other calls it passes to the event loop, a set at a time. Streams and reflection, which the
+library cannot carry, reach grpcio through a Unix socket.
+
+The library reads a message of any size as a whole before it hands it over, and limits no connections. So this transport
+is for callers on this machine, or behind a proxy that bounds both.
+"""
+
+import asyncio
+import logging
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from pygrpc_native import EVENT_CALL, NativeGrpcFront
+
+from digits_server.errors import AddressUnavailable, Overloaded, RequestTooLarge, ServingError, Unavailable
+from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
+from digits_server.service.direct_predictions import DirectPredictions
+from digits_server.transports.grpcio import GrpcioTransport
+from digits_server.transports.limits import (
+    MAX_METADATA_BYTES,
+    PING_SECONDS,
+    PONG_SECONDS,
+    QUIET_SECONDS,
+    SETTLE_SECONDS,
+    Limits,
+)
+
+IO_THREADS = 1
+"""Threads of the library. One carries some 30,000 calls a second; a second one would compete with Python for a core."""
+
+EVENTS = 256
+"""Calls and cancellations received at once, at most."""
+
+MOST_EVENTS = 4096
+"""Events taken from the library's own queue before the next batch is computed, at most."""
+
+LOOK_SECONDS = 0.01
+"""Between two looks, at a stop, whether calls still arrive."""
+
+RETRY_AFTER_MS = 100
+"""Milliseconds after which a caller may try again that was rejected because too many calls are under way."""
+
+log = logging.getLogger(__name__)
+
+Metadata = Sequence[tuple[str, str | bytes]]
+Event = tuple[int, int, int, Any, Any, Any]
+"""As the library says: kind, call, method, message, key of the client, (metadata, peer, seconds left)."""
+
+Receive = Callable[..., list[Event] | None]
+
+
+class NativeCall:
+    """What the library knows of one call."""
+
+    __slots__ = ("_metadata", "deadline", "peer")
+
+    def __init__(self, details: tuple[Metadata, str, float | None]) -> None:
+        self._metadata, self.peer, left = details
+        self.deadline = None if left is None else asyncio.get_running_loop().time() + left
+
+    def metadata(self, name: str) -> str | None:
+        return _value(self._metadata, name)
+
+
+class NativeTransport:
+    """Serves `rpcs` on host:port, in plaintext. Port 0 takes a free one.
+
+    direct  answers Predict calls of pixels; None: they go to the event loop like all others
+    knows   whether the metadata `authorization` of a call lets it pass; None: every call may. The event loop asks again
+            for those that go there
+    shared  whether other processes of the same server listen there too
+    """
+
+    def __init__(
+        self,
+        rpcs: Iterable[UnaryRpc | StreamRpc],
+        direct: DirectPredictions | None,
+        host: str,
+        port: int,
+        limits: Limits,
+        *,
+        knows: Callable[[str | None], bool] | None,
+        shared: bool,
+    ) -> None:
+        every = list(rpcs)
+        self._unary = [rpc for rpc in every if isinstance(rpc, UnaryRpc)]
+        self._predict = next(n for n, rpc in enumerate(self._unary) if rpc.method == "Predict") if direct else -1
+        self._direct = direct
+        self._knows = knows
+        self._host = host
+        self.port = port
+        self._limits = limits
+        self._shared = shared
+        self._folder = Path(tempfile.mkdtemp(prefix="digits-"))
+        self._streams = GrpcioTransport(
+            [rpc for rpc in every if isinstance(rpc, StreamRpc)], "", 0, limits, unix_socket=self._folder / "streams"
+        )
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        """The calls under way on the event loop."""
+        self._held_bytes = 0
+        """Bytes of the messages of those calls."""
+        self._arrived = 0
+        """Calls that have arrived so far."""
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._front = self._listen()
+        except OSError as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise AddressUnavailable(f"cannot listen for gRPC on {self._host}:{self.port}: {error}") from error
+        self.port = self._front.bound_port
+        await self._streams.start()
+        self._front.set_fallback(str(self._folder / "streams"))
+        self._front.start()
+        self._thread = threading.Thread(target=self._receive, name="receive", daemon=True)
+        self._thread.start()
+
+    async def stop(self, grace: float) -> None:
+        """Stops as `Transport.stop` says. The library ends every call that it still has when it is closed.
+
+        So calls are answered until none has come for a while, and those under way until they have ended.
+        """
+        end = self._loop.time() + grace
+        await self._quiet(min(SETTLE_SECONDS, grace))
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=max(0.0, end - self._loop.time()))
+        await self._streams.stop(max(0.0, end - self._loop.time()))
+        for task in list(self._tasks.values()):
+            task.cancel()
+        self._front.close()
+        await asyncio.to_thread(self._thread.join)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _listen(self) -> NativeGrpcFront:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return NativeGrpcFront(
+            f"{host}:{self.port}",
+            [(f"/{rpc.service}/{rpc.method}", False) for rpc in self._unary],
+            io_threads=IO_THREADS,
+            call_details=True,
+            keepalive_time_ms=PING_SECONDS * 1000,
+            keepalive_timeout_ms=PONG_SECONDS * 1000,
+            max_concurrent_streams=self._limits.streams,
+            max_metadata_size=MAX_METADATA_BYTES,
+            reuse_port=self._shared,
+        )
+
+    def _receive(self) -> None:
+        """The receiving thread, until the library is closed."""
+        direct = self._direct
+        while (events := self._next_events()) is not None:
+            others = events if direct is None else self._take(direct, events)
+            if others:
+                self._loop.call_soon_threadsafe(self._dispatch, others)
+            if direct:  # calls wait
+                direct.answer(self._front.respond, self._fail)
+
+    def _next_events(self) -> list[Event] | None:
+        """What has arrived, all of it up to MOST_EVENTS. Waits for it if no call waits for the model."""
+        receive: Receive = self._front.recv_batch_details
+        if self._direct:  # calls wait
+            events = receive(EVENTS, 0)
+        else:
+            if self._direct is not None:
+                self._direct.rest()
+            events = receive(EVENTS)
+        more = events
+        while events and more and len(more) == EVENTS and len(events) < MOST_EVENTS:
+            more = receive(EVENTS, 0)
+            events += more or []
+        return events
+
+    def _take(self, direct: DirectPredictions, events: list[Event]) -> list[Event]:
+        """Gives `direct` the calls it takes; returns the other events."""
+        others = []
+        predict = self._predict if direct.may_take() else -1
+        knows = self._knows
+        now = perf_counter()
+        for event in events:
+            kind, call, method, message, _, details = event
+            if kind == EVENT_CALL and method == predict and (not knows or knows(_value(details[0], "authorization"))):
+                try:
+                    taken = direct.take(call, message, details[1], details[2], now)
+                except ServingError as error:
+                    self._fail(call, error)
+                    taken = True
+                if taken:
+                    self._arrived += 1
+                    continue
+            elif kind != EVENT_CALL:
+                direct.cancel(call)
+            others.append(event)
+        return others
+
+    def _dispatch(self, events: list[Event]) -> None:
+        """On the event loop: a task for each call, an end to each task whose caller has left."""
+        for kind, call, method, message, _, details in events:
+            if kind == EVENT_CALL:
+                self._arrived += 1
+                answering = self._answer(call, self._unary[method], message, NativeCall(details))
+                self._tasks[call] = self._loop.create_task(answering)
+                self._held_bytes += len(message)
+            elif task := self._tasks.get(call):
+                task.cancel()
+
+    async def _answer(self, call: int, rpc: UnaryRpc, message: bytes, known: NativeCall) -> None:
+        try:
+            if error := self._too_much(message):
+                rpc.refused(error)
+                raise error
+            self._front.respond(call, await rpc.answer(message, known))
+        except ServingError as error:
+            self._fail(call, error)
+        except asyncio.CancelledError:
+            self._fail(call, Unavailable("the server has stopped"))  # without effect if the caller has left
+        finally:
+            del self._tasks[call]
+            self._held_bytes -= len(message)
+
+    def _too_much(self, message: bytes) -> ServingError | None:
+        """Why a call that has arrived is refused, if it is."""
+        limits = self._limits
+        if len(message) > limits.message_bytes:
+            most = f"at most {limits.message_bytes} are taken (max_message_bytes)"
+            return RequestTooLarge(f"the message has {len(message)} bytes; {most}")
+        if len(self._tasks) > limits.calls:
+            return Overloaded(f"{limits.calls} calls are under way, as many as may be (max_calls)", RETRY_AFTER_MS)
+        if self._held_bytes > limits.held_bytes:
+            return Overloaded("the messages of the calls under way take as many bytes as they may", RETRY_AFTER_MS)
+        return None
+
+    def _fail(self, call: int, error: ServingError) -> None:
+        trailers = [("grpc-retry-pushback-ms", str(error.retry_after_ms))] if isinstance(error, Overloaded) else []
+        self._front.fail(call, int(error.status), error.message, trailers)
+
+    async def _quiet(self, seconds: float) -> None:
+        """Returns when no call has arrived for QUIET_SECONDS, after `seconds` at the latest."""
+        begin = since = self._loop.time()
+        arrived = self._arrived
+        while (now := self._loop.time()) - begin < seconds and now - since < QUIET_SECONDS:
+            await asyncio.sleep(LOOK_SECONDS)
+            if arrived != self._arrived:
+                arrived, since = self._arrived, self._loop.time()
+
+
+def _value(metadata: Metadata, name: str) -> str | None:
+    """The value under `name`, the last of several; None when there is none."""
+    values = [value for key, value in metadata if key == name]
+    return str(values[-1]) if values else None
