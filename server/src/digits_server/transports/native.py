@@ -9,6 +9,7 @@ is for callers on this machine, or behind a proxy that bounds both.
 """
 
 import asyncio
+import errno
 import logging
 import shutil
 import tempfile
@@ -116,7 +117,8 @@ class NativeTransport:
             self._front = self._listen()
         except OSError as error:
             shutil.rmtree(self._folder, ignore_errors=True)
-            raise AddressUnavailable(f"cannot listen for gRPC on {self._host}:{self.port}: {error}") from error
+            reason = "is the port taken?" if error.errno == errno.EADDRINUSE else error
+            raise AddressUnavailable(f"cannot listen for gRPC on {self._host}:{self.port}: {reason}") from error
         self.port = self._front.bound_port
         await self._streams.start()
         self._front.set_fallback(str(self._folder / "streams"))
