@@ -30,6 +30,10 @@ UNIX_PEER = "unix:"
 MIN_PING_SECONDS, PING_STRIKES = 10, 2
 """A caller that pings more often than this, so many times, is sent away."""
 
+COUNT_FINISHED_CALLS = 0
+"""grpcio would count a call against the stream limit until its memory is freed, which is after the client has the reply.
+A client with more calls than the limit then sends the next one too early and is refused (RST_STREAM, REFUSED_STREAM)."""
+
 LOOK_SECONDS = 0.02
 """Between two looks at whether anybody came; a busy machine may miss a few."""
 
@@ -113,6 +117,7 @@ def _options(limits: Limits, *, shared: bool) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_concurrent_streams", limits.streams),
+        ("grpc.http.overload_protection", COUNT_FINISHED_CALLS),
         # Refusing a call in Python costs most of what answering does, so grpcio's core is to refuse what is too much.
         ("grpc.server.max_pending_requests", limits.calls),
         ("grpc.server.max_pending_requests_hard_limit", limits.calls),

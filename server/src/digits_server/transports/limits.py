@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from digits_server.settings import Settings
 
 MAX_CONCURRENT_STREAMS = 256
-"""The most calls of one connection at once: with the largest metadata there may be they take some 40 MiB. grpcio now
-and then refuses, as UNAVAILABLE, a call that takes the place of one just ended, so that few should have to."""
+"""The most calls of one connection at once: with the largest metadata there may be they take some 40 MiB."""
 
 MAX_METADATA_BYTES = 16 * 1024
 """Metadata of one call, counted as HTTP/2 does: name, value and 32 bytes for each."""
