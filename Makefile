@@ -60,7 +60,7 @@ test-bulk: install  ## the bulk example on Ray, in an environment of its own
 bench: install  ## our server beside its floors and Triton; rewrites the figures in docs/performance.md
 	$(BIN)/python -m benchmarks.serving --repository $(REPOSITORY)
 
-bench-peers: install  ## what bench compares with: h2load, C++ gRPC, Triton, pyvoy
+bench-peers: install  ## what bench compares with: h2load, C++ gRPC, Triton
 	$(BIN)/python -m benchmarks.serving.peers
 
 check: install  ## format, lint, security, types, stubs, known vulnerabilities

@@ -31,8 +31,8 @@ MIN_PING_SECONDS, PING_STRIKES = 10, 2
 """A caller that pings more often than this, so many times, is sent away."""
 
 COUNT_FINISHED_CALLS = 0
-"""grpcio would count a call against the stream limit until its memory is freed, which is after the client has the reply.
-A client with more calls than the limit then sends the next one too early and is refused (RST_STREAM, REFUSED_STREAM)."""
+"""With 1, grpcio counts a call against the stream limit until its memory is freed, some time after the client has the
+reply. A client that has more calls than the limit then sends its next one too early: it is refused (REFUSED_STREAM)."""
 
 LOOK_SECONDS = 0.02
 """Between two looks at whether anybody came; a busy machine may miss a few."""
