@@ -1,6 +1,6 @@
-"""Envoy as the compose file configures it, in front of two real servers: no caller notices that one of them goes.
+"""Envoy as it is shipped, in front of two real servers: no caller notices that one of them goes.
 
-The callers here never try again: what they do not see, the proxy has mended.
+The callers here never try again: the proxy does.
 """
 
 import urllib.error
@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support.front_proxy import FrontProxy, front_proxy
+from support.front_proxy import STOP_SECONDS, FrontProxy, front_proxy, ports_of
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.steady_load import SteadyLoad
+from support.steady_load import STOCK, SteadyLoad
 from support.waiting import until
 
 pytestmark = OVER_BOTH_TRANSPORTS
@@ -28,12 +28,8 @@ def servers(repository: Path) -> Iterator[list[ServerProcess]]:
 
 @pytest.fixture
 def proxy(servers: list[ServerProcess], tmp_path: Path) -> Iterator[FrontProxy]:
-    with front_proxy(tmp_path, [(port_of(each.target), port_of(each.http)) for each in servers]) as running:
+    with front_proxy(tmp_path, [ports_of(each) for each in servers]) as running:
         yield running
-
-
-def port_of(address: str) -> int:
-    return int(address.rpartition(":")[2])
 
 
 def test_a_server_killed_under_load_is_not_missed(proxy: FrontProxy, servers: list[ServerProcess]) -> None:
@@ -51,6 +47,19 @@ def test_a_server_stopped_under_load_is_not_missed(proxy: FrontProxy, servers: l
         assert servers[0].wait() == 0
         load.wait_for_more(200)
     assert load.outcomes().keys() == {"OK"}
+
+
+def test_a_proxy_that_drains_is_not_missed_where_there_is_another(
+    proxy: FrontProxy, servers: list[ServerProcess], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with front_proxy(tmp_path_factory.mktemp("second"), [ports_of(each) for each in servers]) as second:
+        with SteadyLoad(f"ipv4:{proxy.target},{second.target}", CALLERS, STOCK) as load:
+            load.wait_for_more(200)
+            proxy.drain()
+            proxy.process.terminate()
+            proxy.process.wait(STOP_SECONDS)
+            load.wait_for_more(200)
+        assert load.outcomes().keys() == {"OK"}
 
 
 def test_with_all_servers_gone_callers_are_told_unavailable(proxy: FrontProxy, servers: list[ServerProcess]) -> None:
