@@ -30,8 +30,8 @@ LOCAL = "127.0.0.1"
 PORTS = {"grpc": 50052, "web": 8081, "metrics": 9902, "admin": 9901}
 """Beside those of one server of this machine."""
 TLS_PORTS = {"grpc_tls": 50443, "grpc_mutual_tls": 50444, "web_tls": 8443}
-IN_CONTAINERS = "/etc/envoy"
-"""Where containers have the files of this folder."""
+CONFIGURATION, CERTIFICATES = "/etc/envoy", "/etc/digits-tls"
+"""Where containers have the files of this folder, and the certificates."""
 
 DRAIN_SECONDS = 2
 """How long Envoy tells connections that it will take no further calls, before it closes its ports."""
@@ -50,7 +50,7 @@ def configuration(
     host     address of the listeners with TLS
     folder   where certificate.yaml and callers.yaml are
     """
-    changed: dict[str, Any] = yaml.safe_load((SHIPPED / "envoy.yaml").read_text().replace(IN_CONTAINERS, str(folder)))
+    changed: dict[str, Any] = yaml.safe_load((SHIPPED / "envoy.yaml").read_text().replace(CONFIGURATION, str(folder)))
     resources = changed["static_resources"]
     changed["admin"]["address"] = _address(ports["admin"])
     resources["listeners"] = [each for each in resources["listeners"] if each["name"] in ports]
@@ -77,7 +77,7 @@ def written(
     """Writes everything Envoy reads into `folder`; the path of its configuration. `tls` is a folder, as --tls is."""
     for name in ("certificate.yaml", "callers.yaml"):
         content = (SHIPPED / name).read_text()
-        (folder / name).write_text(content.replace(f"{IN_CONTAINERS}/tls", str(tls)) if tls else content)
+        (folder / name).write_text(content.replace(CERTIFICATES, str(tls)) if tls else content)
     path = folder / "envoy.json"
     path.write_text(json.dumps(configuration(servers, ports, host=host, folder=folder), indent=1))
     return path

@@ -3,6 +3,8 @@
 The callers here never try again: the proxy does.
 """
 
+import socket
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from support.front_proxy import STOP_SECONDS, FrontProxy, front_proxy, ports_of
+from support.http2 import DEADLINE
+from support.kustomize import containers, only, render
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.steady_load import STOCK, SteadyLoad
 from support.waiting import until
@@ -18,6 +22,7 @@ from support.waiting import until
 pytestmark = OVER_BOTH_TRANSPORTS
 
 CALLERS = 16
+BEHIND_ENVOY = Path(__file__).parents[2] / "deploy" / "kubernetes" / "overlays" / "behind-envoy"
 
 
 @pytest.fixture
@@ -60,6 +65,24 @@ def test_a_proxy_that_drains_is_not_missed_where_there_is_another(
             proxy.process.wait(STOP_SECONDS)
             load.wait_for_more(200)
         assert load.outcomes().keys() == {"OK"}
+
+
+def test_kubernetes_has_a_proxy_drain_before_it_stops_it(proxy: FrontProxy) -> None:
+    (container,) = containers(only(render(BEHIND_ENVOY), "Deployment", "digits-envoy"))
+    *bash, script = container["lifecycle"]["preStop"]["exec"]["command"]
+    script = script.replace("/9901", f"/{proxy.admin}").partition("&& sleep")[0]
+    done = subprocess.run([*bash, script], capture_output=True, text=True, timeout=DEADLINE, check=True)
+    assert done.stdout.startswith("HTTP/1.1 200 OK")
+    until(lambda: not listens(proxy.target), "it has closed its ports")
+
+
+def listens(target: str) -> bool:
+    host, _, port = target.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=DEADLINE).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_with_all_servers_gone_callers_are_told_unavailable(proxy: FrontProxy, servers: list[ServerProcess]) -> None:

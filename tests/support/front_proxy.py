@@ -27,17 +27,17 @@ class FrontProxy:
         self.metrics = f"http://{LOCAL}:{ports['metrics']}"
         self.tls_target = f"{LOCAL}:{ports.get('grpc_tls')}"
         self.mutual_tls_target = f"{LOCAL}:{ports.get('grpc_mutual_tls')}"
-        self._admin = ports["admin"]
+        self.admin = ports["admin"]
 
     def counter(self, name: str) -> int:
         """One of Envoy's statistics; 0 when it does not have it."""
-        url = f"http://127.0.0.1:{self._admin}/stats?format=json&filter=^{name}$"
+        url = f"http://127.0.0.1:{self.admin}/stats?format=json&filter=^{name}$"
         with urllib.request.urlopen(url, timeout=10) as page:
             return sum(int(each["value"]) for each in json.load(page)["stats"] if each.get("name") == name)
 
     def drain(self) -> None:
         """Has callers go elsewhere; returns when no call is in flight."""
-        drain(self._admin)
+        drain(self.admin)
 
 
 @contextmanager
