@@ -12,19 +12,20 @@ import grpc
 import numpy as np
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
+from support.arrangements import OVER_EACH_ARRANGEMENT, transport_of
 from support.http2 import GRPC, Http2, framed
 from support.mutations import mutated
 from support.open_inference import grpc_request
 from support.oracle import CHECK, GET_MODEL, MODEL_INFER, MODEL_METADATA, PREDICT, statuses
 from support.records import Record
 from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers import ServerProcess
 
 from digits.inference.inference_pb2 import ModelMetadataRequest
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
-pytestmark = OVER_BOTH_TRANSPORTS
+pytestmark = OVER_EACH_ARRANGEMENT
 
 STREAM = "/digits.v1.PredictionService/PredictStream"
 MESSAGES, MESSAGES_IN_FULL = 3_000, 90_000
@@ -176,7 +177,7 @@ def test_every_mutated_frame_ends_in_a_status(
                 wire.send(stream, body, end=True)
             for reply, body in zip(map(wire.reply, streams), bodies, strict=True):
                 found[reply.status] += 1
-                if reply.status not in frame_statuses(body, transport) or LEAKS.search(reply.message):
+                if reply.status not in frame_statuses(body, transport_of(transport)) or LEAKS.search(reply.message):
                     wrong.append(f"{reply.status} {reply.message!r} for {body[:10]!r}… of {len(body)}")
     told = ", ".join(f"{status}: {number:,}" for status, number in found.most_common())
     record(f"{count:,} mutated frames: wrong statuses", f"{len(wrong)} ({told})", met=not wrong)
