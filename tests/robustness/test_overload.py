@@ -41,7 +41,7 @@ from support.waiting import until
 pytestmark = OVER_EACH_ARRANGEMENT
 
 SERVER_CORE = min(os.sched_getaffinity(0))
-MAX_CALLS = 20  # of which all connections may have half each: gone through in the time a refusal may take
+MAX_CALLS = 20  # of which each connection may have a quarter: gone through in the time a refusal may take
 AGAIN = 0.6  # of the last capacity found, at which the next search begins
 GREEDY_RATE, MODEST_RATE = 15_000.0, 20.0
 BURST, BURST_RATE = 1_900, 30_000.0

@@ -30,10 +30,6 @@ UNIX_PEER = "unix:"
 MIN_PING_SECONDS, PING_STRIKES = 10, 2
 """A caller that pings more often than this, so many times, is sent away."""
 
-COUNT_FINISHED_CALLS = 0
-"""With 1, grpcio counts a call against the stream limit until its memory is freed, some time after the client has the
-reply. A client that has more calls than the limit then sends its next one too early: it is refused (REFUSED_STREAM)."""
-
 LOOK_SECONDS = 0.02
 """Between two looks at whether anybody came; a busy machine may miss a few."""
 
@@ -117,7 +113,10 @@ def _options(limits: Limits, *, shared: bool) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_concurrent_streams", limits.streams),
-        ("grpc.http.overload_protection", COUNT_FINISHED_CALLS),
+        # A call counts against the stream limit until its memory is freed, some time after the client has the reply. A
+        # client that has more calls than the limit sends its next one at once, so calls that have ended need a limit of
+        # their own: else that one is refused (REFUSED_STREAM). Calls that their callers took back count the same way.
+        ("grpc.http2.max_deallocating_streams", limits.streams),
         # Refusing a call in Python costs most of what answering does, so grpcio's core is to refuse what is too much.
         ("grpc.server.max_pending_requests", limits.calls),
         ("grpc.server.max_pending_requests_hard_limit", limits.calls),

@@ -42,8 +42,11 @@ class Limits:
 
     @property
     def streams(self) -> int:
-        """Calls of one connection at once: it leaves room for others; its further ones wait on the caller's side."""
-        return max(1, min(MAX_CONCURRENT_STREAMS, self.calls // 2))
+        """Calls of one connection at once; its further ones wait on the caller's side.
+
+        A quarter of all: as many again may have ended and still be in memory, and others find room beside both.
+        """
+        return max(1, min(MAX_CONCURRENT_STREAMS, self.calls // 4))
 
     @property
     def held_bytes(self) -> int:
