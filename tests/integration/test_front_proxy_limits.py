@@ -13,6 +13,7 @@ from support.front_proxy import STOP_SECONDS, FrontProxy, front_proxy, ports_of
 from support.http2 import GRPC, Http2, framed
 from support.ports import free_port
 from support.rpc import DEADLINE, refusal
+from support.scripted import ScriptedServer
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
@@ -67,6 +68,16 @@ def test_no_byte_of_a_message_reaches_the_server_before_the_last(proxy: FrontPro
         wire.send(stream, body[-1:], end=True)
         assert wire.reply(stream).status == 0
     assert before == 0
+
+
+@pytest.mark.parametrize(("given", "most"), [(20.0, 20.0), (None, 300.0), (10_000.0, 300.0)])
+def test_the_deadline_of_a_caller_reaches_the_server(tmp_path: Path, given: float | None, most: float) -> None:
+    with ScriptedServer() as server, front_proxy(tmp_path, [(server.port, server.port)]) as proxy:
+        with grpc.insecure_channel(proxy.target) as channel:
+            PredictionServiceStub(channel).Predict(REQUEST, timeout=given)
+        (seen,) = server.deadlines
+    assert seen is not None
+    assert most / 2 < seen <= most + 0.1
 
 
 def test_streams_pass_as_they_come(proxy: FrontProxy) -> None:

@@ -52,7 +52,7 @@ def front_proxy(folder: Path, servers: Sequence[tuple[int, int]], *, tls: Path |
         process = subprocess.Popen(command(path), stdout=log, stderr=log)
         try:
             proxy = FrontProxy(process, ports)
-            until(lambda: _healthy(proxy) == len(servers), "Envoy finds every server healthy")
+            until(lambda: _listens(proxy) and _healthy(proxy) == len(servers), "Envoy finds every server healthy")
             yield proxy
         finally:
             process.kill()
@@ -64,8 +64,12 @@ def ports_of(server: ServerProcess) -> tuple[int, int]:
     return int(server.target.rpartition(":")[2]), int(server.http.rpartition(":")[2])
 
 
-def _healthy(proxy: FrontProxy) -> int:
+def _listens(proxy: FrontProxy) -> bool:
     try:
-        return proxy.counter("cluster.digits.membership_healthy")
+        return bool(proxy.counter("listener_manager.workers_started"))
     except (urllib.error.URLError, ConnectionError):
-        return 0
+        return False
+
+
+def _healthy(proxy: FrontProxy) -> int:
+    return proxy.counter("cluster.digits.membership_healthy")
