@@ -47,10 +47,9 @@ def train(repository: Path) -> None:
 
 
 @contextmanager
-def serving(repository: Path, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
+def serving(repository: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A server on the two ports; stopped by SIGTERM at the end."""
     command: list[str | Path] = [SCRIPTS / "digits-server", "--repository", repository, "--host", HOST]
-    command += flags
     with running([*command, "--grpc-port", str(GRPC_PORT), "--http-port", str(HTTP_PORT)]) as server:
         yield server
 
@@ -134,9 +133,8 @@ or on the command line: {SCRIPTS / "digits"} predict digit.png --target {target}
 
 def run(repository: Path, *, keep_serving: bool, behind_envoy: bool) -> None:
     train(repository)
-    transport = ["--transport", "native"] if behind_envoy else []
     with (
-        serving(repository, *transport) as server,
+        serving(repository) as server,
         in_front(behind_envoy=behind_envoy) as target,
         Client(target) as client,
     ):

@@ -96,12 +96,26 @@ def test_a_stream_may_carry_more_than_the_largest_message(stub: PredictionServic
     assert sum(len(reply.digits) for reply in stub.PredictStream(iter([large] * 12), timeout=DEADLINE)) == 12 * 1024
 
 
+def test_metadata_within_the_limit_is_passed_on(stub: PredictionServiceStub) -> None:
+    metadata = tuple((f"x-note-{number}", "a" * 110) for number in range(90))
+    assert len(stub.Predict(REQUEST, metadata=metadata, timeout=DEADLINE).digits) == 1
+
+
 @pytest.mark.parametrize("size", [20_000, 50_000])
-def test_too_much_metadata_is_refused_and_the_connection_goes_on(stub: PredictionServiceStub, size: int) -> None:
+def test_too_much_metadata_is_refused_here_and_the_connections_go_on(
+    proxy: FrontProxy, stub: PredictionServiceStub, size: int
+) -> None:
+    """A connection to a server carries the calls of many callers: no caller may have it ended."""
     assert len(stub.Predict(REQUEST, timeout=DEADLINE).digits) == 1
+
+    def passed_on() -> int:
+        return proxy.counter("cluster.digits.upstream_rq_total")
+
+    before = passed_on(), proxy.counter("cluster.digits.upstream_cx_destroy")
     status, _ = refusal(lambda: stub.Predict(REQUEST, metadata=(("x-note", "a" * size),), timeout=DEADLINE))
-    assert status == "RESOURCE_EXHAUSTED"
+    assert status == "INTERNAL"
     assert len(stub.Predict(REQUEST, timeout=DEADLINE).digits) == 1
+    assert (passed_on(), proxy.counter("cluster.digits.upstream_cx_destroy")) == (before[0] + 1, before[1])
 
 
 def test_a_caller_may_name_its_request_and_is_told_nothing_of_the_proxy(stub: PredictionServiceStub) -> None:

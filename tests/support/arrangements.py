@@ -9,16 +9,22 @@ import pytest
 from support.front_proxy import front_proxy, ports_of
 from support.servers import ServerProcess
 
-BEHIND_ENVOY = " behind Envoy"
-ARRANGEMENTS = ("grpcio", "grpcio" + BEHIND_ENVOY)
+from digits_server.settings import setting_of
 
-OVER_EACH_ARRANGEMENT = pytest.mark.parametrize("transport", ARRANGEMENTS, indirect=True, scope="module")
-"""Marks a module whose promises meet the transport or the proxy in front of it."""
+BEHIND_ENVOY = " behind Envoy"
+ARRANGEMENTS = ("grpcio", "native", "native" + BEHIND_ENVOY)
 
 
 def transport_of(arrangement: str) -> str:
     """The server's own transport."""
     return arrangement.removesuffix(BEHIND_ENVOY)
+
+
+OFFERED = [each for each in ARRANGEMENTS if transport_of(each) in setting_of("transport").metadata["kind"].choices]
+"""Those that this server has the transport for."""
+
+OVER_EACH_ARRANGEMENT = pytest.mark.parametrize("transport", OFFERED, indirect=True, scope="module")
+"""Marks a module whose promises meet the transport or the proxy in front of it."""
 
 
 def server_process(arrangement: str, *flags: str | Path) -> ServerProcess:
