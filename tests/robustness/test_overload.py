@@ -16,7 +16,7 @@ from statistics import median
 from time import monotonic
 
 import pytest
-from support.arrangements import OVER_EACH_ARRANGEMENT, server_process
+from support.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT, server_process
 from support.open_connection import CANCELLED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
 from support.open_loop import Offer, Outcomes, begin, collect, offered
 from support.overload import (
@@ -138,7 +138,8 @@ def test_a_greedy_connection_does_not_starve_a_modest_one(
         f"beside a connection that offers {GREEDY_RATE:,.0f}/s: another's {MODEST_RATE:.0f}/s answered in time",
         f"{answered:.1%}",
     )
-    assert not set(modest.status) & {RESOURCE_EXHAUSTED, CANCELLED, UNAVAILABLE}
+    if not transport.endswith(BEHIND_ENVOY):  # there both share the connections between Envoy and the server
+        assert not set(modest.status) & {RESOURCE_EXHAUSTED, CANCELLED, UNAVAILABLE}
     assert (modest.status == OK).any()
 
 
