@@ -12,10 +12,10 @@ INFERENCE_CLIENTS := $(VENV)/inference_clients
 SOURCES := proto/generate.py requirements/audit.py training server client tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients tools run demo test robust test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
+.PHONY: help install inference-clients tools run run-behind-envoy demo test robust test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
 
 install: $(VENV)/installed  ## the four packages and the tools of development, into .venv
 
@@ -37,6 +37,9 @@ tools: install  ## what the tests run beside Python, from Debian: Prometheus, Ch
 
 run: install  ## train if no model is published, serve it, classify the test set, keep serving
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY)
+
+run-behind-envoy: install  ## the same behind Envoy, with the limits for a network that is not yours
+	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) --behind-envoy
 
 demo: install  ## the same, then exit
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) --exit
@@ -60,7 +63,7 @@ test-bulk: install  ## the bulk example on Ray, in an environment of its own
 bench: install  ## our server beside its floors and Triton; rewrites the figures in docs/performance.md
 	$(BIN)/python -m benchmarks.serving --repository $(REPOSITORY)
 
-bench-peers: install  ## what bench compares with: h2load, C++ gRPC, Triton, pyvoy
+bench-peers: install  ## what bench compares with: h2load, C++ gRPC, Triton
 	$(BIN)/python -m benchmarks.serving.peers
 
 check: install  ## format, lint, security, types, stubs, known vulnerabilities

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
+from support.arrangements import server_process, transport_of
 from support.servers import SCRIPTS, ServerProcess
 
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
@@ -45,17 +46,17 @@ def test_labels() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module", autouse=True)
 def transport(request: pytest.FixtureRequest) -> Iterator[str]:
-    """How the calls of the servers under test arrive: grpcio, or what a module is marked with."""
+    """How the calls of the servers under test arrive: grpcio, or what a module is marked with, also through Envoy."""
     name = str(getattr(request, "param", "grpcio"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DIGITS_TRANSPORT", name)
+        patch.setenv("DIGITS_TRANSPORT", transport_of(name))
         yield name
 
 
 @pytest.fixture(scope="module")
-def server(repository: Path, transport: str) -> Iterator[ServerProcess]:  # noqa: ARG001 - it is told by environment
+def server(repository: Path, transport: str) -> Iterator[ServerProcess]:
     """A ready server of version 1, one for each test module and transport."""
-    with ServerProcess("--repository", repository) as running:
+    with server_process(transport, "--repository", repository) as running:
         yield running.wait_ready()
 
 

@@ -3,10 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 packages=()
-# The Envoy transport runs Python inside Envoy and needs Python's shared library, which Debian packages apart.
-if ! .venv/bin/python -c 'import sys, find_libpython as f; sys.exit(f.find_libpython() is None)'; then
-  packages+=("$(.venv/bin/python -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])')")
-fi
 # A real Prometheus scrapes the server, and promtool checks the rules.
 { command -v prometheus && command -v promtool; } >/dev/null || packages+=(prometheus)
 # An example of the documentation calls the server with curl.

@@ -16,7 +16,7 @@ sys.path.append(str(ROOT / "tests"))  # the versions that can be told apart by t
 
 from benchmarks.lifecycle import page, shadowing, swaps
 
-TRANSPORTS = ("grpcio", "envoy")
+TRANSPORTS = ("grpcio", "native")
 
 
 def main() -> None:

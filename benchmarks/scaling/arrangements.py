@@ -33,7 +33,7 @@ class Arrangement:
         return len(set(self.callers))
 
 
-TRANSPORTS = ("grpcio", "envoy")
+TRANSPORTS = ("grpcio", "native")
 
 
 def arrangements(*, workers: bool = True) -> dict[str, Arrangement]:

@@ -2,7 +2,7 @@
 
     make bench          about ten minutes; rewrites the figures in docs/performance.md
     make bench-peers    installs what the comparison needs and the project does not: Debian's h2load and libgrpc++,
-                        Triton and pyvoy from PyPI
+                        Triton from PyPI
 
 `servers.py` lists what is measured, `scenarios.py` how, `targets.py` against what.
 """

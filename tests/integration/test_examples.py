@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
+from support.examples import EXAMPLES, ROOT, SECONDS, bash, built_as_documented, node_program
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
@@ -15,21 +16,13 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
 pytestmark = OVER_BOTH_TRANSPORTS
 
-ROOT = Path(__file__).parents[2]
-EXAMPLES = ROOT / "docs" / "examples"
 DIGIT = ROOT / "docs" / "digit.png"
-SECONDS = 120
 
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Node example with what its package.json names."""
-    folder = tmp_path_factory.mktemp("node")
-    for file in ("package.json", "predict.js"):
-        folder.joinpath(file).write_bytes((EXAMPLES / "node" / file).read_bytes())
-    install = ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
-    subprocess.run(install, cwd=folder, check=True, capture_output=True, timeout=SECONDS)
-    return folder / "predict.js"
+    return node_program(EXAMPLES / "node" / "predict.js", tmp_path_factory.mktemp("node"))
 
 
 def run(*command: str | Path, path: str = "") -> subprocess.CompletedProcess[str]:
@@ -58,21 +51,7 @@ def test_node_pins_what_it_needs_exactly() -> None:
 
 @pytest.fixture(scope="session", params=["Go", "Java"])
 def documented(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, str]]:
-    """The last command of the documentation for a language, and the environment that those before it left."""
-    section = (EXAMPLES / "README.md").read_text().partition(f"## {request.param}\n")[2].partition("\n## ")[0]
-    *building, call = [line.removeprefix("    ") for line in section.splitlines() if line.startswith("    ")]
-    script = "\n".join(["set -aeu", *building, "env --null"])
-    environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp(request.param))}
-    built = bash(script, environment)
-    assert built.returncode == 0, built.stderr
-    return call, dict(line.split("=", 1) for line in built.stdout.rstrip("\0").split("\0"))
-
-
-def bash(script: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = ["bash", "-c", script]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
-    )
+    return built_as_documented(request.param, tmp_path_factory.mktemp(request.param))
 
 
 def test_the_documented_commands_build_a_caller_that_prints_the_digits(

@@ -1,8 +1,10 @@
-"""Envoy as the compose file configures it, in front of two real servers: no caller notices that one of them goes.
+"""Envoy as it is shipped, in front of two real servers: no caller notices that one of them goes.
 
-The callers here never try again: what they do not see, the proxy has mended.
+The callers here never try again: the proxy does.
 """
 
+import socket
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -10,14 +12,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support.front_proxy import FrontProxy, front_proxy
+from support.front_proxy import STOP_SECONDS, FrontProxy, front_proxy, ports_of
+from support.http2 import DEADLINE
+from support.kustomize import containers, only, render
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.steady_load import SteadyLoad
+from support.steady_load import STOCK, SteadyLoad
 from support.waiting import until
 
 pytestmark = OVER_BOTH_TRANSPORTS
 
 CALLERS = 16
+BEHIND_ENVOY = Path(__file__).parents[2] / "deploy" / "kubernetes" / "overlays" / "behind-envoy"
 
 
 @pytest.fixture
@@ -28,12 +33,8 @@ def servers(repository: Path) -> Iterator[list[ServerProcess]]:
 
 @pytest.fixture
 def proxy(servers: list[ServerProcess], tmp_path: Path) -> Iterator[FrontProxy]:
-    with front_proxy(tmp_path, [(port_of(each.target), port_of(each.http)) for each in servers]) as running:
+    with front_proxy(tmp_path, [ports_of(each) for each in servers]) as running:
         yield running
-
-
-def port_of(address: str) -> int:
-    return int(address.rpartition(":")[2])
 
 
 def test_a_server_killed_under_load_is_not_missed(proxy: FrontProxy, servers: list[ServerProcess]) -> None:
@@ -51,6 +52,37 @@ def test_a_server_stopped_under_load_is_not_missed(proxy: FrontProxy, servers: l
         assert servers[0].wait() == 0
         load.wait_for_more(200)
     assert load.outcomes().keys() == {"OK"}
+
+
+def test_a_proxy_that_drains_is_not_missed_where_there_is_another(
+    proxy: FrontProxy, servers: list[ServerProcess], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with front_proxy(tmp_path_factory.mktemp("second"), [ports_of(each) for each in servers]) as second:
+        with SteadyLoad(f"ipv4:{proxy.target},{second.target}", CALLERS, STOCK) as load:
+            load.wait_for_more(200)
+            proxy.drain()
+            proxy.process.terminate()
+            proxy.process.wait(STOP_SECONDS)
+            load.wait_for_more(200)
+        assert load.outcomes().keys() == {"OK"}
+
+
+def test_kubernetes_has_a_proxy_drain_before_it_stops_it(proxy: FrontProxy) -> None:
+    (container,) = containers(only(render(BEHIND_ENVOY), "Deployment", "digits-envoy"))
+    *bash, script = container["lifecycle"]["preStop"]["exec"]["command"]
+    script = script.replace("/9901", f"/{proxy.admin}").partition("&& sleep")[0]
+    done = subprocess.run([*bash, script], capture_output=True, text=True, timeout=DEADLINE, check=True)
+    assert done.stdout.startswith("HTTP/1.1 200 OK")
+    until(lambda: not listens(proxy.target), "it has closed its ports")
+
+
+def listens(target: str) -> bool:
+    host, _, port = target.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=DEADLINE).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_with_all_servers_gone_callers_are_told_unavailable(proxy: FrontProxy, servers: list[ServerProcess]) -> None:

@@ -3,7 +3,7 @@
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
 from random import Random
@@ -12,19 +12,20 @@ import grpc
 import numpy as np
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
+from support.arrangements import OVER_EACH_ARRANGEMENT, transport_of
 from support.http2 import GRPC, Http2, framed
 from support.mutations import mutated
 from support.open_inference import grpc_request
 from support.oracle import CHECK, GET_MODEL, MODEL_INFER, MODEL_METADATA, PREDICT, statuses
 from support.records import Record
 from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers import ServerProcess
 
 from digits.inference.inference_pb2 import ModelMetadataRequest
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
-pytestmark = OVER_BOTH_TRANSPORTS
+pytestmark = OVER_EACH_ARRANGEMENT
 
 STREAM = "/digits.v1.PredictionService/PredictStream"
 MESSAGES, MESSAGES_IN_FULL = 3_000, 90_000
@@ -141,24 +142,35 @@ def test_a_mutated_message_ends_its_stream_after_the_replies_before_it(
 
 OK, INVALID, LATE, NOT_FOUND, EXHAUSTED, INTERNAL = 0, 3, 4, 5, 8, 13
 BY_NAME = {"OK": OK, "INVALID_ARGUMENT": INVALID, "NOT_FOUND": NOT_FOUND, "RESOURCE_EXHAUSTED": EXHAUSTED}
-UNFINISHED = {"grpcio": LATE, "envoy": INVALID}
-"""A call that ends within its message: grpcio waits for its deadline, or for its caller to leave."""
 
 
-def frame_statuses(body: bytes, transport: str) -> set[int]:
-    """What is right for `body` as the body of a Predict call."""
+def by_grpcio(body: bytes) -> set[int]:
+    """What grpcio may say to `body`. It keeps a call that ends within its message until its deadline."""
     mark, length = body[:1], int.from_bytes(body[1:5], "big")
-    if transport == "grpcio" and mark > b"\1":  # no such mark: it takes the message for empty, or waits
+    if mark > b"\1":  # no such mark: it takes the message for empty, or waits
         return {INVALID, LATE}
     if len(body) < 5:
-        return {UNFINISHED[transport]}
-    if mark > b"\0" and (transport == "envoy" or (length <= MOST_BYTES and len(body) - 5 >= length)):
+        return {LATE}
+    if mark > b"\0" and length <= MOST_BYTES and len(body) - 5 >= length:
         return {INTERNAL}  # so the rules of gRPC have it: compressed, and nobody said how
     if length > MOST_BYTES:
         return {EXHAUSTED}
     if len(body) - 5 < length:
-        return {UNFINISHED[transport]}
+        return {LATE}
     return {BY_NAME[name] for name in statuses(PREDICT, body[5 : 5 + length])}
+
+
+def by_tonic(body: bytes) -> set[int]:
+    """What `native` may say to `body`: INTERNAL to all that is not a whole message, or has a part of one behind it."""
+    mark, length = body[:1], int.from_bytes(body[1:5], "big")
+    if len(body) < 5 or mark > b"\0" or len(body) - 5 < length:
+        return {INTERNAL}
+    right = {BY_NAME[name] for name in statuses(PREDICT, body[5 : 5 + length])}
+    return right | {INTERNAL} if len(body) - 5 > length else right
+
+
+RIGHT: dict[str, Callable[[bytes], set[int]]] = {"grpcio": by_grpcio, "native": by_tonic}
+"""By transport, the statuses that are right for the body of a Predict call."""
 
 
 def test_every_mutated_frame_ends_in_a_status(
@@ -176,7 +188,7 @@ def test_every_mutated_frame_ends_in_a_status(
                 wire.send(stream, body, end=True)
             for reply, body in zip(map(wire.reply, streams), bodies, strict=True):
                 found[reply.status] += 1
-                if reply.status not in frame_statuses(body, transport) or LEAKS.search(reply.message):
+                if reply.status not in RIGHT[transport_of(transport)](body) or LEAKS.search(reply.message):
                     wrong.append(f"{reply.status} {reply.message!r} for {body[:10]!r}… of {len(body)}")
     told = ", ".join(f"{status}: {number:,}" for status, number in found.most_common())
     record(f"{count:,} mutated frames: wrong statuses", f"{len(wrong)} ({told})", met=not wrong)

@@ -62,7 +62,7 @@ class Length:
 SHORT = Length(rounds=5, settling=2, rate=800, seconds=0.8, images=16)
 FULL = {
     "grpcio": Length(rounds=24, settling=6, rate=1_400, seconds=30, backlog=1_500),
-    "envoy": Length(rounds=24, settling=6, rate=3_000, seconds=14, backlog=1_500),
+    "native": Length(rounds=24, settling=6, rate=3_000, seconds=14, backlog=1_500),
 }
 
 

@@ -39,7 +39,7 @@ IMAGE = b"\x0a\x90\x06" + bytes(784)
 CALL = b"\0" + len(IMAGE).to_bytes(4, "big") + IMAGE
 CANCEL = (8).to_bytes(4, "big")
 STREAMS = 100
-"""Calls that an attacker begins on one connection: as many as it may have at once over either transport."""
+"""Calls that an attacker begins on one connection: as many as it may have at once, whatever carries them."""
 MOST_CONNECTIONS = 2_000
 """An attacker who is sent away connects anew, at most so often."""
 

@@ -16,6 +16,10 @@ from support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 FILES = ("docker-compose.yml", "tests/compose/local-images.yml")
+PORTS = (
+    *("DIGITS_GRPC_PORT", "DIGITS_GRPC_TLS_PORT", "DIGITS_MUTUAL_TLS_PORT"),
+    *("DIGITS_HTTP_PORT", "DIGITS_HTTP_TLS_PORT", "PROMETHEUS_PORT"),
+)
 BUILD_SECONDS = 1800.0
 """Deadline for a clean engine on a busy machine to build every image."""
 UP_SECONDS = 300.0
@@ -36,7 +40,7 @@ class Stack:
 
     def __init__(self) -> None:
         self.project = f"digits-test-{os.getpid()}"
-        self.ports = {name: free_port() for name in ("DIGITS_GRPC_PORT", "DIGITS_HTTP_PORT", "PROMETHEUS_PORT")}
+        self.ports = {name: free_port() for name in PORTS}
         self.target = f"127.0.0.1:{self.ports['DIGITS_GRPC_PORT']}"
         self.http = f"http://127.0.0.1:{self.ports['DIGITS_HTTP_PORT']}"
         self._command = [*compose_command(), *(part for file in FILES for part in ("--file", file))]

@@ -1,8 +1,7 @@
-"""The Envoy of deploy/envoy/envoy.yaml in front of servers of this machine."""
+"""The Envoy of deploy/envoy in front of servers of this machine."""
 
 import json
 import subprocess
-import sysconfig
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,49 +9,67 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support.ports import free_port
+from support.servers import ServerProcess
 from support.waiting import until
 
-from deploy.envoy.on_this_machine import PORTS, configuration
+from deploy.envoy.on_this_machine import LOCAL, PORTS, TLS_PORTS, command, drain, written
 
-ENVOY = Path(sysconfig.get_path("scripts")) / "envoy"
+STOP_SECONDS = 30
 
 
 class FrontProxy:
-    """Where a proxy that runs takes calls, and what it knows."""
+    """A proxy that runs: where it takes calls, and what it knows. Addresses are "host:port"."""
 
-    def __init__(self, ports: Mapping[str, int]) -> None:
-        self.target = f"127.0.0.1:{ports['grpc']}"
-        self.web = f"http://127.0.0.1:{ports['web']}"
-        self._admin = ports["admin"]
+    def __init__(self, process: subprocess.Popen[bytes], ports: Mapping[str, int]) -> None:
+        self.process = process
+        self.target = f"{LOCAL}:{ports['grpc']}"
+        self.web = f"http://{LOCAL}:{ports['web']}"
+        self.metrics = f"http://{LOCAL}:{ports['metrics']}"
+        self.tls_target = f"{LOCAL}:{ports.get('grpc_tls')}"
+        self.mutual_tls_target = f"{LOCAL}:{ports.get('grpc_mutual_tls')}"
+        self.admin = ports["admin"]
 
     def counter(self, name: str) -> int:
         """One of Envoy's statistics; 0 when it does not have it."""
-        url = f"http://127.0.0.1:{self._admin}/stats?format=json&filter=^{name}$"
+        url = f"http://127.0.0.1:{self.admin}/stats?format=json&filter=^{name}$"
         with urllib.request.urlopen(url, timeout=10) as page:
             return sum(int(each["value"]) for each in json.load(page)["stats"] if each.get("name") == name)
 
+    def drain(self) -> None:
+        """Has callers go elsewhere; returns when no call is in flight."""
+        drain(self.admin)
+
 
 @contextmanager
-def front_proxy(folder: Path, servers: Sequence[tuple[int, int]]) -> Iterator[FrontProxy]:
-    """The shipped configuration with these (gRPC port, HTTP port) behind it, once all of them are found healthy."""
-    ports = {name: free_port() for name in PORTS}
-    path = folder / "envoy.json"
-    path.write_text(json.dumps(configuration(servers, ports)))
+def front_proxy(folder: Path, servers: Sequence[tuple[int, int]], *, tls: Path | None = None) -> Iterator[FrontProxy]:
+    """The shipped configuration with these (gRPC port, HTTP port) behind it, once all of them are found healthy.
+
+    tls  a folder with tls.crt, tls.key and ca.crt; None: no port has TLS
+    """
+    ports = {name: free_port() for name in (PORTS | TLS_PORTS if tls else PORTS)}
+    path = written(folder, servers, ports, host=LOCAL, tls=tls)
     with (folder / "envoy.log").open("w") as log:
-        process = subprocess.Popen(
-            [ENVOY, "--config-path", path, "--disable-hot-restart", "--concurrency", "1"], stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command(path), stdout=log, stderr=log)
         try:
-            proxy = FrontProxy(ports)
-            until(lambda: _healthy(proxy) == len(servers), "Envoy finds every server healthy")
+            proxy = FrontProxy(process, ports)
+            until(lambda: _listens(proxy) and _healthy(proxy) == len(servers), "Envoy finds every server healthy")
             yield proxy
         finally:
             process.kill()
-            process.wait(30)
+            process.wait(STOP_SECONDS)
+
+
+def ports_of(server: ServerProcess) -> tuple[int, int]:
+    """The gRPC port and the HTTP port of a server."""
+    return int(server.target.rpartition(":")[2]), int(server.http.rpartition(":")[2])
+
+
+def _listens(proxy: FrontProxy) -> bool:
+    try:
+        return bool(proxy.counter("listener_manager.workers_started"))
+    except (urllib.error.URLError, ConnectionError):
+        return False
 
 
 def _healthy(proxy: FrontProxy) -> int:
-    try:
-        return proxy.counter("cluster.digits.membership_healthy")
-    except (urllib.error.URLError, ConnectionError):
-        return 0
+    return proxy.counter("cluster.digits.membership_healthy")

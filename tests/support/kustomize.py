@@ -9,17 +9,28 @@ from typing import Any
 import jsonpatch
 import yaml
 
-KNOWN = {"apiVersion", "kind", "namespace", "labels", "resources", "images", "patches"}
+KNOWN = {
+    *("apiVersion", "kind", "namespace", "labels", "resources", "components"),
+    *("images", "patches", "configMapGenerator"),
+}
 CLUSTER_WIDE = {"Namespace"}
 
 Resource = dict[str, Any]
 
 
 def render(folder: Path) -> list[Resource]:
-    """Every resource that `kubectl kustomize folder` prints."""
+    """Every resource that `kubectl kustomize folder` prints, but for the hashes after the names of ConfigMaps."""
+    return _rendered(folder, [])
+
+
+def _rendered(folder: Path, before: list[Resource]) -> list[Resource]:
+    """The same for a kustomization or a component; the latter changes the resources there were before it, too."""
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
     assert kustomization.keys() <= KNOWN, f"not rendered here: {kustomization.keys() - KNOWN}"
-    resources = [each for name in kustomization["resources"] for each in _read((folder / name).resolve())]
+    resources = [*before, *(each for name in kustomization.get("resources", []) for each in _read(folder / name))]
+    resources += [_config_map(folder, each) for each in kustomization.get("configMapGenerator", [])]
+    for name in kustomization.get("components", []):
+        resources = _rendered((folder / name).resolve(), resources)
     for patch in kustomization.get("patches", []):
         resources = _patched(resources, patch)
     for each in resources:
@@ -54,7 +65,13 @@ def only(resources: list[Resource], kind: str, name: str) -> Resource:
 
 
 def _read(path: Path) -> list[Resource]:
-    return render(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
+    return render(path.resolve()) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
+
+
+def _config_map(folder: Path, generator: dict[str, Any]) -> Resource:
+    assert generator.keys() == {"name", "files"}
+    data = {name: (folder / name).read_text() for name in generator["files"]}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": generator["name"]}, "data": data}
 
 
 def _patched(resources: list[Resource], patch: dict[str, Any]) -> list[Resource]:

@@ -1,19 +1,20 @@
-"""The table of tests/robustness/README.md: what was measured of each promise, over each transport."""
+"""The table of tests/robustness/README.md: what was measured of each promise, in each arrangement."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from support.arrangements import ARRANGEMENTS
+
 README = Path(__file__).parents[1] / "robustness" / "README.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
-TRANSPORTS = ("grpcio", "envoy")
 NONE_YET = "–"
 MISSED = " (**missed**)"
 
 
 @dataclass
 class Row:
-    """One promise: the test file that holds it, and a figure for each transport on which it was measured."""
+    """One promise: the test file that holds it, and a figure for each arrangement in which it was measured."""
 
     promise: str
     test: str
@@ -22,23 +23,23 @@ class Row:
     @classmethod
     def parse(cls, line: str) -> Self:
         promise, test, *figures = (cell.strip() for cell in line.strip("|").split(" | "))
-        known = {name: figure for name, figure in zip(TRANSPORTS, figures, strict=True) if figure != NONE_YET}
+        known = {name: figure for name, figure in zip(ARRANGEMENTS, figures, strict=True) if figure != NONE_YET}
         return cls(promise, test.strip("`"), known)
 
     def __str__(self) -> str:
-        figures = [self.figures.get(name, NONE_YET) for name in TRANSPORTS]
+        figures = [self.figures.get(name, NONE_YET) for name in ARRANGEMENTS]
         return "| " + " | ".join([self.promise, f"`{self.test}`", *figures]) + " |"
 
 
 @dataclass(frozen=True)
 class Record:
-    """Takes down the figures of one test file over one transport.
+    """Takes down the figures of one test file in one arrangement.
 
     page  the file with the table; None: figures are not kept, as those of a short run should not be
     """
 
     test: str
-    transport: str
+    arrangement: str
     page: Path | None
 
     def __call__(self, promise: str, figure: str, *, met: bool = True) -> None:
@@ -53,6 +54,6 @@ class Record:
             row = Row(promise, self.test)
             rows.append(row)
             rows.sort(key=lambda each: each.test)
-        row.figures[self.transport] = figure + ("" if met else MISSED)
+        row.figures[self.arrangement] = figure + ("" if met else MISSED)
         lines = [BEGIN, *head, *map(str, rows), END]
         self.page.write_text(before + "\n".join(lines) + after, encoding="utf-8")

@@ -38,6 +38,8 @@ class ServerProcess:
             text=True,
             env={**os.environ, **(environment or {})},
         )
+        self.pids = {"server": self.process.pid}
+        """What serves: the process, and any that stands in front of it."""
         self.log: list[dict[str, Any]] = []
         self.stderr: list[str] = []
         self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
@@ -52,6 +54,8 @@ class ServerProcess:
             raise
         self.target = f"127.0.0.1:{listening['grpc']}"
         self.http = f"http://127.0.0.1:{listening['http']}"
+        self.web = self.http
+        """Where callers find HTTP; metrics are at `http`."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

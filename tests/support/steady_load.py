@@ -1,7 +1,8 @@
-"""Callers that never stop calling, and never try again."""
+"""Callers that never stop calling."""
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -13,13 +14,16 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
 CALL_SECONDS = 20.0
 WITHOUT_RETRIES = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
+STOCK = [("grpc.use_local_subchannel_pool", 1)]
+"""A stock channel sends a call again that never left, as when its connection was just told to go."""
 
 
 class SteadyLoad:
     """`callers` threads, each with one call in flight at a time. Counts what every call came to."""
 
-    def __init__(self, target: str, callers: int) -> None:
+    def __init__(self, target: str, callers: int, options: Sequence[tuple[str, int]] = WITHOUT_RETRIES) -> None:
         self._target = target
+        self._options = options
         self._stopping = threading.Event()
         self._outcomes: Counter[str] = Counter()
         self._counting = threading.Lock()
@@ -46,7 +50,7 @@ class SteadyLoad:
         until(lambda: sum(self.outcomes().values()) >= enough, f"{calls} more calls under load", 120)
 
     def _call(self) -> None:
-        with grpc.insecure_channel(self._target, WITHOUT_RETRIES) as channel:
+        with grpc.insecure_channel(self._target, self._options) as channel:
             predict = PredictionServiceStub(channel).Predict
             while not self._stopping.is_set():
                 outcome = "OK"

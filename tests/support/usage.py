@@ -1,6 +1,7 @@
-"""What the kernel says one process takes: memory, descriptors, threads (proc(5))."""
+"""What the kernel says processes take: memory, descriptors, threads (proc(5))."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,3 +48,40 @@ class Usage:
 
     def _file(self, name: str) -> Path:
         return Path(f"/proc/{self.pid}", name)
+
+
+class Usages:
+    """The resources of several processes that serve together, by name. All figures are sums."""
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._each = {name: Usage(pid) for name, pid in pids.items()}
+        self._before = dict.fromkeys(pids, 0.0)
+
+    @property
+    def descriptors(self) -> int:
+        return sum(each.descriptors for each in self._each.values())
+
+    @property
+    def peak(self) -> float:
+        """MiB, the most of each since `remember`."""
+        return sum(each.peak for each in self._each.values())
+
+    def pin(self, core: int) -> None:
+        for each in self._each.values():
+            each.pin(core)
+
+    def remember(self) -> None:
+        """What `growth` is counted from."""
+        for each in self._each.values():
+            each.forget_peak()
+        self._before = {name: each.resident for name, each in self._each.items()}
+
+    def growth(self) -> dict[str, float]:
+        """MiB that each process has grown by at most since `remember`."""
+        return {name: max(0.0, each.peak - self._before[name]) for name, each in self._each.items()}
+
+
+def as_text(growth: Mapping[str, float]) -> str:
+    """Such as "+ 8 MiB", or "+ 8 MiB, Envoy + 3" where there is more than the server."""
+    server, *others = growth.items()
+    return f"+ {server[1]:.0f} MiB" + "".join(f", {name} + {grown:.0f}" for name, grown in others)

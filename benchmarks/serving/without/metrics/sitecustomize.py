@@ -1,6 +1,6 @@
 """Takes the counting out of a server that has this folder on its PYTHONPATH: the difference is what metrics cost.
 
-Python imports a module of this name before anything else, inside Envoy too.
+Python imports a module of this name before anything else.
 """
 
 from typing import Any

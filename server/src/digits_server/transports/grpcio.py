@@ -113,6 +113,10 @@ def _options(limits: Limits, *, shared: bool) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_concurrent_streams", limits.streams),
+        # A call counts against the stream limit until its memory is freed, some time after the client has the reply. A
+        # client that has more calls than the limit sends its next one at once, so calls that have ended need a limit of
+        # their own: else that one is refused (REFUSED_STREAM). Calls that their callers took back count the same way.
+        ("grpc.http2.max_deallocating_streams", limits.streams),
         # Refusing a call in Python costs most of what answering does, so grpcio's core is to refuse what is too much.
         ("grpc.server.max_pending_requests", limits.calls),
         ("grpc.server.max_pending_requests_hard_limit", limits.calls),

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from digits_server.settings import Settings
 
 MAX_CONCURRENT_STREAMS = 256
-"""The most calls of one connection at once: with the largest metadata there may be they take some 40 MiB. grpcio now
-and then refuses, as UNAVAILABLE, a call that takes the place of one just ended, so that few should have to."""
+"""The most calls of one connection at once: with the largest metadata there may be they take some 40 MiB."""
 
 MAX_METADATA_BYTES = 16 * 1024
 """Metadata of one call, counted as HTTP/2 does: name, value and 32 bytes for each."""
@@ -43,8 +42,11 @@ class Limits:
 
     @property
     def streams(self) -> int:
-        """Calls of one connection at once: it leaves room for others; its further ones wait on the caller's side."""
-        return max(1, min(MAX_CONCURRENT_STREAMS, self.calls // 2))
+        """Calls of one connection at once; its further ones wait on the caller's side.
+
+        A quarter of all: as many again may have ended and still be in memory, and others find room beside both.
+        """
+        return max(1, min(MAX_CONCURRENT_STREAMS, self.calls // 4))
 
     @property
     def held_bytes(self) -> int:

@@ -1,0 +1,41 @@
+"""Clients in other languages, built the way docs/examples says."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
+SECONDS = 120
+
+
+def bash(script: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs `script` from the root of the repository."""
+    command = ["bash", "-c", script]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+
+
+def built_as_documented(language: str, folder: Path, source: Path | None = None) -> tuple[str, dict[str, str]]:
+    """The last command of the documentation for a language, and the environment that the commands before it left.
+
+    source  a program to build in the place of the documented one; Go only
+    """
+    section = (EXAMPLES / "README.md").read_text().partition(f"## {language}\n")[2].partition("\n## ")[0]
+    *building, call = [line.removeprefix("    ") for line in section.splitlines() if line.startswith("    ")]
+    script = "\n".join(["set -aeu", *building, "env --null"])
+    if source is not None:
+        script = script.replace("docs/examples/go/main.go", str(source))
+    built = bash(script, {**os.environ, "TMPDIR": str(folder)})
+    assert built.returncode == 0, built.stderr
+    return call, dict(line.split("=", 1) for line in built.stdout.rstrip("\0").split("\0"))
+
+
+def node_program(source: Path, folder: Path) -> Path:
+    """A copy of `source` in `folder`, beside the packages that the Node example names."""
+    shutil.copy(EXAMPLES / "node" / "package.json", folder)
+    install = ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
+    subprocess.run(install, cwd=folder, check=True, capture_output=True, timeout=SECONDS)
+    return Path(shutil.copy(source, folder))
