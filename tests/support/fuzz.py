@@ -2,8 +2,8 @@
 
     python -m support.fuzz DOOR MODEL [--count N] [--seconds S] [--first SEED]
 
-makes the input of each seed in a process of its own, which goes on to the next as long as it lives. A process that dies,
-or hangs, is reported with its seed, and another goes on behind it. Exits with 1 if any did.
+makes the input of each seed in a process of its own, which goes on to the next as long as it lives. A process that
+dies or hangs is reported with its seed, and another goes on behind it. Exits with 1 if there was one.
 """
 
 import argparse
@@ -122,11 +122,11 @@ def main() -> int:
         work(chosen.door, chosen.model, chosen.first)
     begin = time.monotonic()
     outcomes, deaths = fuzz(chosen.door, chosen.model, count=chosen.count, seconds=chosen.seconds, first=chosen.first)
-    print(
+    sys.stdout.write(
         f"{chosen.door}: {outcomes.total() + len(deaths):,} inputs in {time.monotonic() - begin:.0f} s; "
-        f"{dict(outcomes)}; {len(deaths)} deaths"
+        f"{dict(outcomes)}; {len(deaths)} deaths\n"
     )
-    print(*deaths, sep="\n", end="")
+    sys.stdout.writelines(f"{death}\n" for death in deaths)
     return 1 if deaths else 0
 
 

@@ -18,6 +18,16 @@ ARRAYS = {"f": np.float32, "i": np.int32, "u": np.uint8, "b": np.bool_}
 SIDES = (1, 1, 2, 3, 4, 5, 7, 10, 28)
 ATTEMPTS, MOST_OPERATORS = 60, 8
 ODD = (-(2**31), -77, -2, -1, 0, 1, 2, 3, 40, 1000, 2**31 - 1)
+USUAL: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("strideW", "strideH", "filterWidth", "filterHeight", "depthMultiplier"), (1, 1, 2, 3)),
+    **dict.fromkeys(("dilationWFactor", "dilationHFactor"), (1, 1, 1, 2)),
+    **dict.fromkeys(("fusedActivationFunction", "axis", "beginMask", "endMask"), (0, 1, 2, 3)),
+    **dict.fromkeys(("padding", "shrinkAxisMask"), (0, 1)),
+    "keepDims": (False, True),
+    "outType": (2,),
+}
+"""Values that an option has in a sound graph."""
+
 STRANGE_TYPES, STRANGE_RANKS, STRANGE_OPTIONS, STRANGE_SIDES = 0.02, 0.01, 0.02, 0.002
 """Shares of operators that get something which the check must refuse, or which nobody has thought of."""
 
@@ -65,7 +75,7 @@ class Graph:
         if strange:
             place = self._chance.randrange(len(letters))
             letters = letters[:place] + self._chance.choice("fFiIub") + letters[place + 1 :]
-        options = self._options(operator)
+        options = self._options(operator, len(letters) - 1)
         try:
             inputs = [self._input(letter, operator) for letter in letters[:-1]]
         except Refused:
@@ -106,7 +116,7 @@ class Graph:
             shape = shape[:1]
         if self._chance.random() < STRANGE_SIDES:
             shape = (*shape, 0)
-        array = np.asarray(np.zeros(shape), ARRAYS[letter])
+        array: Any = np.zeros(shape, ARRAYS[letter])
         flat = array.reshape(-1)
         for place in range(min(len(flat), 64)):
             flat[place] = self._number() if letter == "i" else self._chance.choice((0, 1))
@@ -120,33 +130,19 @@ class Graph:
     def _number(self) -> int:
         return self._chance.choice(ODD) if self._chance.random() < 0.1 else self._chance.choice((-1, 0, 1, 1, 2, 3, 28))
 
-    def _options(self, operator: Operator) -> Any:
+    def _options(self, operator: Operator, count: int) -> Any:
         if not operator.options:
             return None
         name = next(name for name, number in vars(Options).items() if number == operator.options)
         options = getattr(schema, f"{name}T")()
         for field, value in vars(options).items():
             if self._chance.random() < STRANGE_OPTIONS:
-                continue
-            match field:
-                case "strideW" | "strideH" | "filterWidth" | "filterHeight" | "depthMultiplier":
-                    setattr(options, field, self._chance.choice((1, 1, 2, 3)))
-                case "dilationWFactor" | "dilationHFactor":
-                    setattr(options, field, self._chance.choice((1, 1, 1, 2)))
-                case "keepDims":
-                    options.keepDims = self._chance.choice((False, True))
-                case "padding" | "shrinkAxisMask":
-                    setattr(options, field, self._chance.choice((0, 1)))
-                case "fusedActivationFunction" | "axis" | "beginMask" | "endMask" if name != "PackOptions":
-                    setattr(options, field, self._chance.choice((0, 1, 2, 3)))
-                case "outType":
-                    options.outType = 2
-                case "valuesCount":
-                    options.valuesCount = self._chance.randint(1, 4)
-                case _ if isinstance(value, bool):
-                    setattr(options, field, self._chance.random() < STRANGE_OPTIONS)
-                case _ if isinstance(value, int) and self._chance.random() < STRANGE_OPTIONS:
-                    setattr(options, field, self._chance.choice((-1, 1, 2, 77)))
+                if isinstance(value, int):
+                    setattr(options, field, True if isinstance(value, bool) else self._chance.choice((-1, 1, 2, 77)))
+            elif name != "PackOptions" and field in USUAL:
+                setattr(options, field, self._chance.choice(USUAL[field]))
+            elif field == "valuesCount":
+                options.valuesCount = count
         return options
 
 
