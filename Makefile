@@ -12,7 +12,7 @@ INFERENCE_CLIENTS := $(VENV)/inference_clients
 SOURCES := proto/generate.py requirements/audit.py training server client tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients tools run demo test robust test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
+.PHONY: help install inference-clients tools run demo test robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -46,6 +46,14 @@ test: install inference-clients tools  ## every test
 
 robust: install  ## the tests of robustness in full length; rewrites the figures in tests/robustness/README.md
 	$(BIN)/python -m pytest tests/robustness --full --timeout 1800
+
+FUZZ_SECONDS ?= 3600
+FUZZ_VERSION ?= 1
+fuzz: install  ## random model files through the doors of server and import, FUZZ_SECONDS each
+	for door in graphs:tflite keras:keras saved_models:keras; do \
+		PYTHONPATH=tests $(BIN)/python -m support.fuzz $${door%:*} \
+			$(REPOSITORY)/digits/$(FUZZ_VERSION)/model.$${door#*:} --seconds $(FUZZ_SECONDS) || exit 1; \
+	done
 
 test-compose: install  ## the whole stack in containers; needs an engine
 	$(BIN)/python -m pytest tests/compose/images.py tests/compose/stack.py

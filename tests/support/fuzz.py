@@ -9,15 +9,18 @@ dies or hangs is reported with its seed, and another goes on behind it. Exits wi
 import argparse
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from support.graphs import random_model
+from support.keras_files import random_keras_file, random_saved_model
 
 HANG_SECONDS = 120.0
 """What one input may take, on a machine that is busy with other work."""
@@ -47,7 +50,49 @@ def graphs(model: bytes) -> Callable[[int], str]:
     return one
 
 
-DOORS = {"graphs": graphs}
+def _imported(path: Path) -> str:
+    from digits_training import importing
+    from digits_training.errors import ModelFileError
+
+    try:
+        importing.load(path)
+    except ModelFileError:
+        return "refused"
+    except MemoryError:
+        return "failed"
+    return "ran"
+
+
+def keras(model: bytes) -> Callable[[int], str]:
+    """The door of `digits-train import` for `.keras` files."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+
+    def one(seed: int) -> str:
+        path = folder / "model.keras"
+        path.write_bytes(random_keras_file(model, seed))
+        return _imported(path)
+
+    return one
+
+
+def saved_models(model: bytes) -> Callable[[int], str]:
+    """The door of `digits-train import` for SavedModels; `model` is a `.keras` file, exported first."""
+    import keras
+
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    (folder / "model.keras").write_bytes(model)
+    keras.models.load_model(folder / "model.keras", compile=False).export(folder / "good", verbose=False)
+
+    def one(seed: int) -> str:
+        path = folder / "saved"
+        shutil.rmtree(path, ignore_errors=True)
+        random_saved_model(folder / "good", path, seed)
+        return _imported(path)
+
+    return one
+
+
+DOORS = {"graphs": graphs, "keras": keras, "saved_models": saved_models}
 
 
 def work(door: str, model: Path, first: int) -> None:
@@ -112,7 +157,9 @@ def fuzz(door: str, model: Path, *, count: int, seconds: float, first: int = 0) 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("door", choices=DOORS)
-    parser.add_argument("model", type=Path, help="a good model.tflite, .keras file or SavedModel to start from")
+    parser.add_argument(
+        "model", type=Path, help="a good model.tflite for graphs, a good .keras file for the other doors"
+    )
     parser.add_argument("--count", type=int, default=sys.maxsize, help="inputs")
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--first", type=int, default=0, help="first seed")

@@ -78,15 +78,19 @@ def limit(memory: int, seconds: int) -> None:
     signal.alarm(seconds)
 
 
+def supported() -> bool:
+    """Whether the filter knows this system."""
+    return sys.platform == "linux" and platform.machine() in REFUSED and sys.maxsize > 2**32
+
+
 def filter_calls() -> bool:
     """Refuses what a model does not need: network, programs, other processes. False where that cannot be had.
 
     To be called once everything is imported and while there is one thread: later ones inherit it.
     """
-    machine = platform.machine()
-    if sys.platform != "linux" or machine not in REFUSED or sys.maxsize < 2**32:
+    if not supported():
         return False
-    program = _program(machine)
+    program = _program(platform.machine())
     code = ctypes.create_string_buffer(b"".join(program))
     head = struct.pack("@HP", len(program), ctypes.addressof(code))  # struct sock_fprog
     libc = ctypes.CDLL(None)
