@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from typing import IO, cast
 
 from digits_server.errors import ModelRejected
 from digits_server.models.golden_images import GoldenImages
@@ -78,6 +79,8 @@ class Child:
         """Kills the process if it is still there."""
         self._process.kill()
         self._process.wait()
+        with suppress(BrokenPipeError):
+            cast("IO[bytes]", self._process.stdin).close()
 
     def _judge(self, content: ModelContent) -> None:
         code = self._process.returncode
