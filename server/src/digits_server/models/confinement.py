@@ -106,8 +106,8 @@ def _program(machine: str) -> list[bytes]:
     count = len(refused)
     return [
         _instruction(_LOAD, _NUMBER),
-        _instruction(_AT_LEAST, _X32, then=count + 4),
-        *(_instruction(_EQUAL, number, then=count + 3 - place) for place, number in enumerate(refused)),
+        _instruction(_AT_LEAST, _X32, then=count + 3),
+        *(_instruction(_EQUAL, number, then=count + 2 - place) for place, number in enumerate(refused)),
         _instruction(_EQUAL, TGKILL[machine], otherwise=3),
         _instruction(_LOAD, _FIRST_ARGUMENT),
         _instruction(_EQUAL, os.getpid(), then=1),

@@ -15,7 +15,7 @@ class ModelContent:
     """A model file in memory.
 
     runtime  "litert" or "keras"
-    name     of the file; its ending tells Keras the format
+    name     of the file, without a folder; its ending tells Keras the format
     data     the bytes
     scale    factor of the raw 0…255 pixels before the model; Keras only
     """
@@ -41,7 +41,7 @@ def load(content: ModelContent) -> Runtime:
 
     # Keras loads from a path only: the bytes go where nobody else writes, so that they are what it loads.
     with tempfile.TemporaryDirectory(prefix="digits-") as folder:
-        copy = Path(folder, f"model{Path(content.name).suffix}")
+        copy = Path(folder, content.name)
         copy.write_bytes(content.data)
         return KerasRuntime(copy, scale=content.scale)
 
