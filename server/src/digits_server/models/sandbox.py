@@ -75,8 +75,12 @@ class Child:
             self.end()
         self._judge(content)
 
+    def kill(self) -> None:
+        """Has `prove`, if it waits in another thread, see the process die."""
+        self._process.kill()
+
     def end(self) -> None:
-        """Kills the process if it is still there."""
+        """Kills the process if it is still there, and lets go of what it had."""
         self._process.kill()
         self._process.wait()
         with suppress(BrokenPipeError):
@@ -127,15 +131,16 @@ class Sandbox:
         except OSError as error:
             raise ModelRejected("internal", "the process in which a model is proved cannot be started") from error
         if self._closed:
-            self._child.end()
+            self._child.kill()
         self._child.prove(content, golden, largest)
 
     def close(self) -> None:
         """Ends what is being proved."""
         self._closed = True
-        for child in (self._early, self._child):
-            if child:
-                child.end()
+        if self._early:
+            self._early.end()
+        if self._child:
+            self._child.kill()  # the thread that waits for it sees the rest
 
 
 SANDBOX = Sandbox()
