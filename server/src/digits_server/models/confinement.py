@@ -64,7 +64,7 @@ def die_with_parent() -> None:
 
 
 def limit(memory: int, seconds: int) -> None:
-    """Bounds the address space, in bytes, and both the processor's and the clock's time."""
+    """Bounds the address space, in bytes, and the processor's time."""
     for kind, most in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, seconds),
@@ -75,7 +75,6 @@ def limit(memory: int, seconds: int) -> None:
         bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
         with suppress(ValueError, OSError):  # macOS has no limit of the address space
             resource.setrlimit(kind, (bound, bound))
-    signal.alarm(seconds)
 
 
 def supported() -> bool:

@@ -49,8 +49,12 @@ class Child:
                 env=_environment(),
             )
         except BaseException:
-            os.close(self._answer)
+            self._answer.close()
             raise
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -69,11 +73,11 @@ class Child:
         seconds = PROOF_LIMITS[content.runtime].seconds
         try:
             self._process.communicate(b"".join((json.dumps(head).encode(), b"\n", *parts)), timeout=seconds)
+            self._judge(content)
         except subprocess.TimeoutExpired:
             raise ModelRejected("time", f"{content.name} was not proved within {seconds} s") from None
         finally:
             self.end()
-        self._judge(content)
 
     def kill(self) -> None:
         """Has `prove`, if it waits in another thread, see the process die."""
@@ -85,6 +89,7 @@ class Child:
         self._process.wait()
         with suppress(BrokenPipeError):
             cast("IO[bytes]", self._process.stdin).close()
+        self._answer.close()
 
     def _judge(self, content: ModelContent) -> None:
         code = self._process.returncode
@@ -95,7 +100,7 @@ class Child:
         if code < 0:
             raise ModelRejected("crash", f"{content.name} ended with signal {-code} while it was proved")
         try:
-            answer = json.loads(os.pread(self._answer, MAX_ANSWER_BYTES, 0))
+            answer = json.loads(os.pread(self._answer.fileno(), MAX_ANSWER_BYTES, 0))
             cause, message = answer["cause"], answer["message"]
         except (ValueError, KeyError, TypeError) as error:
             raise ModelRejected("crash", f"{content.name} ended with exit code {code} while it was proved") from error
@@ -104,9 +109,6 @@ class Child:
             known = cause if cause in CAUSES else "internal"
             words = "".join(letter for letter in str(message) if letter.isprintable())
             raise ModelRejected(known, words[:MAX_REASON_CHARACTERS])
-
-    def __del__(self) -> None:
-        os.close(self._answer)
 
 
 class Sandbox:
@@ -127,7 +129,8 @@ class Sandbox:
     def prove(self, content: ModelContent, golden: GoldenImages, largest: int) -> None:
         """Loads and runs a model in a process of its own. Raises ModelRejected."""
         try:
-            self._child, self._early = self._early or Child(content.runtime), None
+            early, self._early = self._early, None
+            self._child = early if early and early.alive else Child(content.runtime)
         except OSError as error:
             raise ModelRejected("internal", "the process in which a model is proved cannot be started") from error
         if self._closed:
@@ -152,8 +155,7 @@ def _environment() -> dict[str, str]:
     return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-def _file_in_memory() -> int:
+def _file_in_memory() -> IO[bytes]:
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("proof")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+        return os.fdopen(os.memfd_create("proof"), "rb")
+    return cast("IO[bytes]", tempfile.TemporaryFile())

@@ -8,6 +8,7 @@ imports what a model needs and nothing of the server around it. BYTES of address
 
 import json
 import os
+import signal
 import sys
 
 from digits_server.errors import ModelRejected
@@ -26,6 +27,7 @@ def main(runtime: str, memory: int, seconds: int) -> None:
     loading.prepare(runtime)
     head = json.loads(sys.stdin.buffer.readline())
     pixels, scores, data = (sys.stdin.buffer.read(length) for length in head["lengths"])
+    signal.alarm(seconds)  # from here on nothing is waited for
     confinement.filter_calls()
     cause = message = ""
     try:
