@@ -34,7 +34,7 @@ def main(runtime: str, memory: int, seconds: int) -> None:
         content = loading.ModelContent(runtime=runtime, name=head["name"], data=data, scale=head["scale"])
         model = loading.load(content)
         GoldenImages.read(pixels, scores, head["tolerance"]).check(model)
-        loading.run_every_size(model, head["largest"])
+        loading.run_sizes(model, head["largest"])
     except ModelRejected as rejection:
         cause, message = rejection.cause, rejection.message
     except MemoryError:
