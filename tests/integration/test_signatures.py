@@ -1,5 +1,6 @@
 """With --require-signature only what a trusted key signed is served."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -117,6 +118,19 @@ def test_a_key_that_is_none_is_said_at_the_start(root: Path, keys: Path) -> None
         assert ended.returncode == 1
         assert "--require-signature" in ended.stderr.splitlines()[-1]
         assert "Traceback" not in ended.stderr
+
+
+def test_the_training_job_makes_the_key_pair_that_it_was_not_given(root: Path, tmp_path: Path) -> None:
+    private, public = tmp_path / "publisher.pem", tmp_path / "publisher.pub"
+    command: list[str | Path] = [SCRIPTS / "digits-train", "sign", "1", "--repository", root]
+    places = {"DIGITS_SIGN_KEY": str(private), "DIGITS_PUBLIC_KEY": str(public)}
+    subprocess.run(command, env=os.environ | places, check=True, capture_output=True, timeout=60)
+    assert private.stat().st_mode & 0o777 == 0o600
+    made = private.read_bytes()
+    with following(root, "--require-signature", str(public)) as follower:
+        assert follower.answer() == (1, 1)
+    subprocess.run(command, env=os.environ | places, check=True, capture_output=True, timeout=60)
+    assert private.read_bytes() == made
 
 
 def test_only_an_ed25519_key_signs(root: Path, keys: Path) -> None:

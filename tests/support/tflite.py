@@ -12,6 +12,13 @@ Options = schema.BuiltinOptions
 SCALED = 12
 """The tensor of the reference network that has the scaled pixels, float32[N, 28, 28]; two operators make it."""
 
+_TYPES = {
+    "float32": schema.TensorType.FLOAT32,
+    "int32": schema.TensorType.INT32,
+    "uint8": schema.TensorType.UINT8,
+    "bool": schema.TensorType.BOOL,
+}
+
 ADD_AFTER = 2
 """Operators before those that are added."""
 
@@ -25,14 +32,23 @@ class Editor:
         self._added: list[Any] = []
 
     def constant(self, values: Any) -> int:
-        """A tensor of these int32 or float32 values; returns its number."""
+        """A tensor of these values; returns its number."""
         array = np.asarray(values)
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(array.tobytes(), np.uint8)
-        return self._tensor(list(array.shape), buffer, schema.TensorType.INT32 if array.dtype.kind == "i" else 0)
+        return self._tensor(list(array.shape), buffer, _TYPES[array.dtype.name])
 
-    def apply(self, operator: int, inputs: list[int], options: Any = None, custom: bytes | None = None) -> int:
-        """Adds an operator; returns the number of its output, which claims to have one element."""
+    def apply(
+        self,
+        operator: int,
+        inputs: list[int],
+        options: Any = None,
+        *,
+        rank: int = 3,
+        kind: int = 0,
+        custom: bytes | None = None,
+    ) -> int:
+        """Adds an operator; returns the number of its output, of `rank` axes whose lengths the file leaves open."""
         code = schema.OperatorCodeT()
         code.deprecatedBuiltinCode, code.builtinCode, code.version = min(operator, 127), operator, 1
         code.customCode = custom
@@ -40,7 +56,8 @@ class Editor:
         call = schema.OperatorT()
         call.opcodeIndex = len(self.model.operatorCodes) - 1
         call.inputs = inputs
-        call.outputs = [self._tensor([1], schema.BufferT())]
+        call.outputs = [self._tensor([1] * rank, schema.BufferT(), kind)]
+        self.graph.tensors[call.outputs[0]].shapeSignature = [-1] * rank or None
         if options is not None:
             call.builtinOptions = options
             call.builtinOptionsType = getattr(Options, type(options).__name__[:-1])
@@ -49,15 +66,14 @@ class Editor:
 
     def total(self, tensor: int, rank: int) -> int:
         """Adds the sum over every axis of `tensor`."""
-        return self.apply(
-            Operators.SUM, [tensor, self.constant(np.arange(rank, dtype=np.int32))], schema.ReducerOptionsT()
-        )
+        axes = self.constant(np.arange(rank, dtype=np.int32))
+        return self.apply(Operators.SUM, [tensor, axes], schema.ReducerOptionsT(), rank=0)
 
     def finished(self, tensor: int) -> bytes:
         """The model, with `tensor`, of one element, added to its output."""
         self.graph.operators[ADD_AFTER:ADD_AFTER] = self._added
         self._added = []
-        output = self.apply(Operators.ADD, [self.graph.outputs[0], tensor], schema.AddOptionsT())
+        output = self.apply(Operators.ADD, [self.graph.outputs[0], tensor], schema.AddOptionsT(), rank=2)
         self.graph.tensors[output].shape = [1, 10]
         self.graph.tensors[output].shapeSignature = [-1, 10]
         self.graph.operators += self._added
@@ -108,34 +124,34 @@ def with_outer_product(model: bytes) -> bytes:
     """A model that adds a long row to a long column."""
     editor = Editor(model)
     row, column = (editor.constant(np.ones(shape, np.float32)) for shape in ((1, 30_000), (30_000, 1)))
-    return editor.finished(editor.total(editor.apply(Operators.ADD, [row, column], schema.AddOptionsT()), 2))
+    return editor.finished(editor.total(editor.apply(Operators.ADD, [row, column], schema.AddOptionsT(), rank=2), 2))
 
 
 def with_hidden_outer_product(model: bytes) -> bytes:
     """A model that sets the images of a batch against each other, again and again: harmless in a batch of one."""
     editor = Editor(model)
-    first = editor.apply(Operators.SUM, [SCALED, editor.constant(np.array([1, 2], np.int32))], schema.ReducerOptionsT())
-    tensor = first
-    for rank in range(1, 5):
-        at_end = editor.constant(np.array([rank], np.int32))
-        tensor = editor.apply(Operators.EXPAND_DIMS, [tensor, at_end], schema.ExpandDimsOptionsT())
-        tensor = editor.apply(Operators.ADD, [tensor, first], schema.AddOptionsT())
-    return editor.finished(editor.total(tensor, 5))
+    sides = editor.constant(np.array([1, 2], np.int32))
+    first = tensor = editor.apply(Operators.SUM, [SCALED, sides], schema.ReducerOptionsT(), rank=1)
+    for rank in range(1, 4):
+        at_end = editor.constant(np.array(rank, np.int32))
+        tensor = editor.apply(Operators.EXPAND_DIMS, [tensor, at_end], schema.ExpandDimsOptionsT(), rank=rank + 1)
+        tensor = editor.apply(Operators.ADD, [tensor, first], schema.AddOptionsT(), rank=rank + 1)
+    return editor.finished(editor.total(tensor, 4))
 
 
 def with_convolution(model: bytes, change: Callable[[Any], None] = lambda _: None) -> bytes:
     """A good model with a convolution, a pooling and a sum; `change` gets the options of the convolution."""
     editor = Editor(model)
     shape = editor.constant(np.array([-1, 28, 28, 1], np.int32))
-    images = editor.apply(Operators.RESHAPE, [SCALED, shape], schema.ReshapeOptionsT())
+    images = editor.apply(Operators.RESHAPE, [SCALED, shape], schema.ReshapeOptionsT(), rank=4)
     convolution = schema.Conv2DOptionsT()
     convolution.strideW = convolution.strideH = convolution.dilationWFactor = convolution.dilationHFactor = 1
     change(convolution)
     weights, bias = (editor.constant(np.zeros(shape, np.float32)) for shape in ((4, 3, 3, 1), (4,)))
-    features = editor.apply(Operators.CONV_2D, [images, weights, bias], convolution)
+    features = editor.apply(Operators.CONV_2D, [images, weights, bias], convolution, rank=4)
     window = schema.Pool2DOptionsT()
     window.strideW = window.strideH = window.filterWidth = window.filterHeight = 2
-    pooled = editor.apply(Operators.MAX_POOL_2D, [features], window)
+    pooled = editor.apply(Operators.MAX_POOL_2D, [features], window, rank=4)
     return editor.finished(editor.total(pooled, 4))
 
 
@@ -163,12 +179,102 @@ def with_work(model: bytes, channels: int = 16) -> bytes:
     """A good model that takes about as long as the `cnn` network: two convolutions, whose sum of nothing is added."""
     editor = Editor(model)
     shape = editor.constant(np.array([-1, 28, 28, 1], np.int32))
-    tensor = editor.apply(Operators.RESHAPE, [SCALED, shape], schema.ReshapeOptionsT())
+    tensor = editor.apply(Operators.RESHAPE, [SCALED, shape], schema.ReshapeOptionsT(), rank=4)
     for inputs in (1, channels):
         options = schema.Conv2DOptionsT()
         options.strideW = options.strideH = options.dilationWFactor = options.dilationHFactor = 1
         weights, bias = (
             editor.constant(np.zeros(each, np.float32)) for each in ((channels, 3, 3, inputs), (channels,))
         )
-        tensor = editor.apply(Operators.CONV_2D, [tensor, weights, bias], options)
+        tensor = editor.apply(Operators.CONV_2D, [tensor, weights, bias], options, rank=4)
     return editor.finished(editor.total(tensor, 4))
+
+
+def with_bytes_for_floats(model: bytes) -> bytes:
+    """A model that reshapes float32[n] "to" uint8[n]: LiteRT copies 4n bytes into n."""
+    editor = Editor(model)
+    shape = editor.constant(np.array([-1, 28, 28], np.int32))
+    images = editor.apply(Operators.RESHAPE, [SCALED, shape], schema.ReshapeOptionsT(), kind=schema.TensorType.UINT8)
+    return editor.finished(editor.total(editor.apply(Operators.CAST, [images], schema.CastOptionsT()), 3))
+
+
+def with_bytes_compared(model: bytes) -> bytes:
+    """A model that compares bytes, for which LiteRT wants a quantisation that is not there, and aborts."""
+    editor = Editor(model)
+    left, right = (editor.constant(np.ones(3, np.uint8)) for _ in range(2))
+    less = editor.apply(Operators.LESS, [left, right], schema.LessOptionsT(), rank=1, kind=schema.TensorType.BOOL)
+    return editor.finished(editor.total(editor.apply(Operators.CAST, [less], schema.CastOptionsT(), rank=1), 1))
+
+
+def with_bytes_added(model: bytes) -> bytes:
+    editor = Editor(model)
+    left, right = (editor.constant(np.ones(3, np.uint8)) for _ in range(2))
+    added = editor.apply(Operators.ADD, [left, right], schema.AddOptionsT(), rank=1, kind=schema.TensorType.UINT8)
+    return editor.finished(editor.total(editor.apply(Operators.CAST, [added], schema.CastOptionsT(), rank=1), 1))
+
+
+def with_softmax_of_nothing(model: bytes) -> bytes:
+    """A model that takes the softmax of a tensor without elements."""
+    editor = Editor(model)
+    bounds = [editor.constant(np.array(values, np.int32)) for values in ([0, 0, 0], [1, 0, 28], [1, 1, 1])]
+    empty = editor.apply(Operators.STRIDED_SLICE, [SCALED, *bounds], schema.StridedSliceOptionsT())
+    return editor.finished(editor.total(editor.apply(Operators.SOFTMAX, [empty], schema.SoftmaxOptionsT()), 3))
+
+
+def with_an_element_beyond_the_end(model: bytes) -> bytes:
+    """A model that takes the hundredth number of a shape of three."""
+    editor = Editor(model)
+    options = schema.ShapeOptionsT()
+    options.outType = schema.TensorType.INT32
+    shape = editor.apply(Operators.SHAPE, [SCALED], options, rank=1, kind=schema.TensorType.INT32)
+    place = editor.constant(np.array([100], np.int32))
+    number = editor.apply(
+        Operators.GATHER, [shape, place], schema.GatherOptionsT(), rank=1, kind=schema.TensorType.INT32
+    )
+    images = editor.apply(Operators.RESHAPE, [SCALED, number], schema.ReshapeOptionsT(), rank=1)
+    return editor.finished(editor.total(images, 1))
+
+
+def with_a_bias_for_other_channels(model: bytes) -> bytes:
+    """A convolution of four channels with a bias for one."""
+    editor = Editor(model)
+    shape = editor.constant(np.array([-1, 28, 28, 1], np.int32))
+    images = editor.apply(Operators.RESHAPE, [SCALED, shape], schema.ReshapeOptionsT(), rank=4)
+    options = schema.Conv2DOptionsT()
+    options.strideW = options.strideH = options.dilationWFactor = options.dilationHFactor = 1
+    weights, bias = (editor.constant(np.zeros(shape, np.float32)) for shape in ((4, 3, 3, 1), (1,)))
+    return editor.finished(editor.total(editor.apply(Operators.CONV_2D, [images, weights, bias], options, rank=4), 4))
+
+
+def with_quantisation(model: bytes) -> bytes:
+    """A model whose weights claim to be quantised."""
+    editor = Editor(model)
+    quantisation = schema.QuantizationParametersT()
+    quantisation.scale, quantisation.zeroPoint = np.array([0.5], np.float32), np.array([3], np.int64)
+    editor.graph.tensors[editor.graph.operators[-1].inputs[0]].quantization = quantisation
+    return editor.packed()
+
+
+def with_an_unknown_activation(model: bytes) -> bytes:
+    return with_convolution(model, lambda options: setattr(options, "fusedActivationFunction", 77))
+
+
+def with_metadata_beyond_the_end(model: bytes) -> bytes:
+    """A model whose metadata is in a buffer that is not there; LiteRT reads it without a look."""
+    editor = Editor(model)
+    editor.model.metadata[0].buffer = 1_000_000
+    return editor.packed()
+
+
+CORRUPTING = (
+    with_bytes_for_floats,
+    with_bytes_compared,
+    with_bytes_added,
+    with_softmax_of_nothing,
+    with_an_element_beyond_the_end,
+    with_a_bias_for_other_channels,
+    with_quantisation,
+    with_an_unknown_activation,
+    with_metadata_beyond_the_end,
+)
+"""Changes that keep a file well-formed and its memory bounded, and that LiteRT must still not be given."""

@@ -17,6 +17,22 @@ from digits_server.serving.canary import Canary, CanaryType
 MODEL_NAME = "digits"
 """The model's folder below the repository, and its name in every protocol."""
 
+
+@dataclass(frozen=True, slots=True)
+class ProofLimits:
+    """What the process in which a model is proved may take.
+
+    memory   bytes of address space, its programs among them
+    seconds  of the clock, and of the processor
+    """
+
+    memory: int
+    seconds: int
+
+
+PROOF_LIMITS = {"litert": ProofLimits(3 * 1024**3, 120), "keras": ProofLimits(16 * 1024**3, 300)}
+"""By runtime."""
+
 Kind = TypeVar("Kind", bound="click.ParamType[Any]")
 
 

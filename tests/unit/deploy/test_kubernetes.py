@@ -7,6 +7,7 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 from support.kustomize import Resource, containers, only, pod_spec, render
 
 from benchmarks.scaling.capacity import UTILISATION
@@ -116,13 +117,40 @@ def test_the_job_writes_where_the_servers_read(resources: list[Resource], server
     job = only(resources, "Job", "digits-training")
     claims = {each["metadata"]["name"]: each for each in resources if each["kind"] == "PersistentVolumeClaim"}
     for workload, reads_only in ((job, False), (server, True)):
-        (volume,) = pod_spec(workload)["volumes"]
+        (volume,) = (each for each in pod_spec(workload)["volumes"] if "persistentVolumeClaim" in each)
         assert volume["persistentVolumeClaim"]["claimName"] in claims
         (container,) = containers(workload)
-        assert container["volumeMounts"] == [
+        assert container["volumeMounts"][0] == (
             {"name": volume["name"], "mountPath": "/models"} | ({"readOnly": True} if reads_only else {})
-        ]
+        )
     assert all(each["spec"]["accessModes"] == ["ReadWriteMany"] for each in claims.values())
+
+
+def test_in_production_the_job_signs_and_the_servers_ask_for_the_signature() -> None:
+    resources = render(KUBERNETES / "overlays/production")
+    job, server = only(resources, "Job", "digits-training"), only(resources, "Deployment", "digits-server")
+    for workload, variable, kind in (
+        (job, "DIGITS_SIGN_KEY", "secret"),
+        (server, "DIGITS_REQUIRE_SIGNATURE", "configMap"),
+    ):
+        (container,) = containers(workload)
+        file = Path({each["name"]: each["value"] for each in container["env"]}[variable])
+        (mount,) = (each for each in container["volumeMounts"] if each["mountPath"] == str(file.parent))
+        (volume,) = (each for each in pod_spec(workload)["volumes"] if each["name"] == mount["name"])
+        assert mount["readOnly"]
+        assert volume.keys() == {"name", kind}
+
+
+def test_the_compose_file_gives_the_private_key_to_the_training_job_alone() -> None:
+    services = yaml.safe_load((KUBERNETES.parents[1] / "docker-compose.yml").read_text())["services"]
+    signing = services["train"]["environment"]
+    assert services["server"]["environment"]["DIGITS_REQUIRE_SIGNATURE"] == signing["DIGITS_PUBLIC_KEY"]
+    assert signing["DIGITS_SIGN_KEY"] == "/signing/publisher.pem"
+    holders = {
+        name for name, each in services.items() if any("signing:" in volume for volume in each.get("volumes", []))
+    }
+    assert holders == {"train"}
+    assert "signers:/signers:ro" in services["server"]["volumes"]
 
 
 def test_the_job_is_called_as_its_command_line_wants_it(resources: list[Resource]) -> None:

@@ -18,7 +18,8 @@ from digits_server.errors import ModelRejected
 from digits_server.runtimes import flatbuffer
 from digits_server.runtimes.flatbuffer import Malformed, Scalar, Table, Vector
 from digits_server.runtimes.tflite_model import MAX_TENSOR_BYTES, check
-from digits_server.runtimes.tflite_schema import OPERATORS, OPTIONS
+from digits_server.runtimes.tflite_operators import OPERATORS
+from digits_server.runtimes.tflite_schema import OPTIONS
 
 BATCH = 256
 MUTANTS = 300
@@ -81,15 +82,22 @@ def test_strides_and_dilations_are_bounded(model: bytes, field: str, value: int)
     assert refusal(tflite.with_convolution(model, lambda options: setattr(options, field, value)))[0] == "load"
 
 
-def test_a_tensor_that_claims_to_be_larger_than_it_is_is_refused(model: bytes) -> None:
+def test_a_tensor_that_claims_another_shape_than_it_has_is_refused(model: bytes) -> None:
     cause, message = refusal(tflite.with_huge_claim(model))
     assert cause == "load"
-    assert "claims to be larger" in message
+    assert "another shape than it claims" in message
 
 
 @pytest.mark.parametrize("change", [tflite.with_second_graph, tflite.with_text])
 def test_what_a_classifier_does_not_need_is_refused(model: bytes, change: Callable[[bytes], bytes]) -> None:
     assert refusal(change(model))[0] == "load"
+
+
+@pytest.mark.parametrize("change", tflite.CORRUPTING, ids=lambda change: change.__name__)
+def test_what_corrupts_the_interpreter_is_refused(model: bytes, change: Callable[[bytes], bytes]) -> None:
+    cause, message = refusal(change(model))
+    assert cause == "load"
+    assert message.startswith("model.tflite is not a LiteRT model: ")
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

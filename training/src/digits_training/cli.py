@@ -166,6 +166,7 @@ def train(*, unless_published: bool, **options: Any) -> None:
         "force",
         "labels",
         "sign_key",
+        "public_key",
     )
 )
 def import_model(file: Path, **options: Any) -> None:
@@ -192,7 +193,7 @@ def evaluate(version: int, **options: Any) -> None:
 
 @commands.command()
 @click.argument("version", type=click.IntRange(min=1))
-@settings_options("repository", "sign_key")
+@settings_options("repository", "sign_key", "public_key")
 def sign(version: int, **options: Any) -> None:
     """Sign a published version with the key of --sign-key."""
     settings = _settings(options)
@@ -200,5 +201,5 @@ def sign(version: int, **options: Any) -> None:
         raise click.UsageError("--sign-key is needed.")
     from digits_training import signing
 
-    signing.sign(settings.model_folder / str(version), settings.sign_key)
+    signing.sign(settings.model_folder / str(version), settings.sign_key, settings.public_key)
     _say(f"signed version {version}")

@@ -116,7 +116,7 @@ def release(network: Any, made: Training, history: History, dataset: DataSet, *,
             described.created_at.CopyFrom(_now())
             manifest.write(described, folder)
             if settings.sign_key:
-                signing.sign(folder, settings.sign_key)
+                signing.sign(folder, settings.sign_key, settings.public_key)
 
         version = publish.publish(folder, write_manifest)
     for objection in objections:

@@ -84,6 +84,9 @@ class Settings:
     sign_key: Path | None = setting(
         None, "Ed25519 private key (PEM) that signs what is published; unsigned if not given.", Kind.PLACE
     )
+    public_key: Path | None = setting(
+        None, "Where the public half of --sign-key goes (PEM); makes the key, too, if there is none.", Kind.PLACE
+    )
     save: Path | None = setting(None, "Also write the Keras model to this .keras or .h5 file.", Kind.PLACE)
 
     network: str = setting("mlp", "The network to train.", choices=NETWORKS)

@@ -5,6 +5,7 @@ Needs `digits-training[signing]`. The signature is the plain 64 bytes, as `opens
 
 import os
 from pathlib import Path
+from typing import Any
 
 from digits_training.errors import SettingsError
 
@@ -12,26 +13,45 @@ FILE_NAME = "manifest.json.sig"
 _MANIFEST = "manifest.json"
 
 
-def sign(folder: Path, key_file: Path) -> None:
+def sign(folder: Path, key_file: Path, public_file: Path | None = None) -> None:
     """Writes the signature of the manifest in `folder`, whole or not at all.
 
-    `key_file` holds the private key in PEM (PKCS #8), without a password. Raises SettingsError or OSError.
+    key_file     the private key in PEM (PKCS #8), without a password
+    public_file  where its public half goes; the key is made first if it does not exist
+
+    Raises SettingsError or OSError.
     """
     try:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
     except ImportError as error:
         raise SettingsError("signing needs the extra digits-training[signing]") from error
+    if public_file and not key_file.exists():
+        _write(key_file, _private_pem(Ed25519PrivateKey.generate()), 0o600)
     try:
         key = load_pem_private_key(key_file.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
         raise SettingsError(f"{key_file} is no private key in PEM without a password") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise SettingsError(f"{key_file} is no Ed25519 key")
-    signature = key.sign((folder / _MANIFEST).read_bytes())
-    incoming = folder / f".{FILE_NAME}"
-    with incoming.open("wb") as file:
-        file.write(signature)
+    if public_file:
+        _write(public_file, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
+    _write(folder / FILE_NAME, key.sign((folder / _MANIFEST).read_bytes()), 0o644)
+
+
+def _private_pem(key: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    pem: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """Writes a file whole or not at all, readable as `mode` says from its first byte on."""
+    incoming = path.with_name(f".{path.name}")
+    incoming.unlink(missing_ok=True)
+    with os.fdopen(os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    incoming.rename(folder / FILE_NAME)
+    incoming.rename(path)

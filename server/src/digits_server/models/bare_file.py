@@ -6,7 +6,8 @@ from pathlib import Path
 from digits.v1.manifest_pb2 import Manifest, ModelFile, ModelInput, Training
 from digits_server.errors import ModelRejected, OperatorError
 from digits_server.models.change_detection import Fingerprint, fingerprint
-from digits_server.models.source import LoadedModel
+from digits_server.models.source import FoundModel
+from digits_server.runtimes.loading import ModelContent
 from digits_server.settings import MODEL_NAME
 
 BARE_FILE_VERSION = 1
@@ -37,9 +38,7 @@ class BareFile:
     def pinned(self) -> int:
         return 0
 
-    def load(self, version: int) -> LoadedModel:
-        from digits_server.runtimes.keras import KerasRuntime
-
+    def load(self, version: int) -> FoundModel:
         try:
             content = self._path.read_bytes()
         except OSError as error:
@@ -54,7 +53,8 @@ class BareFile:
             labels=[str(digit) for digit in range(10)],
             training=Training(network="unknown"),
         )
-        return LoadedModel(manifest=manifest, runtime=KerasRuntime(self._path, scale=self._scale), sha256=sha256)
+        model = ModelContent(runtime="keras", name=self._path.name, data=content, scale=self._scale)
+        return FoundModel(manifest=manifest, content=model, sha256=sha256)
 
     def read(self, _version: int, file: ModelFile) -> bytes:
         raise ModelRejected("missing", f"{file.path} is not sent: a bare file has no report")

@@ -1,15 +1,12 @@
 """The versions of the model repository, computed by either runtime."""
 
-import tempfile
-from pathlib import Path
-
 from digits.v1.manifest_pb2 import ModelFile
 from digits_server.models.change_detection import Fingerprint
 from digits_server.models.pins import PinFile
-from digits_server.models.repository import ModelRepository, VerifiedVersion
+from digits_server.models.repository import ModelRepository
 from digits_server.models.signatures import Signers
-from digits_server.models.source import LoadedModel
-from digits_server.runtimes import Runtime
+from digits_server.models.source import FoundModel
+from digits_server.runtimes.loading import ModelContent
 from digits_server.settings import MODEL_NAME, Settings
 
 
@@ -22,7 +19,8 @@ class PublishedVersions:
             settings.repository, MODEL_NAME, max_bytes=settings.max_model_bytes, signers=Signers(key) if key else None
         )
         self._pin = PinFile(settings.repository / MODEL_NAME)
-        self._file, self._build = ("model.keras", _keras) if settings.runtime == "keras" else ("model.tflite", _litert)
+        self._runtime = settings.runtime
+        self._file = "model.keras" if settings.runtime == "keras" else "model.tflite"
 
     def versions(self) -> list[int]:
         return self._repository.versions()
@@ -33,26 +31,11 @@ class PublishedVersions:
     def pinned(self) -> int:
         return self._pin.read()
 
-    def load(self, version: int) -> LoadedModel:
+    def load(self, version: int) -> FoundModel:
         verified = self._repository.verify(version, self._file)
         sha256 = next(item.sha256 for item in verified.manifest.files if item.path == self._file)
-        return LoadedModel(manifest=verified.manifest, runtime=self._build(verified), sha256=sha256)
+        content = ModelContent(runtime=self._runtime, name=self._file, data=verified.model)
+        return FoundModel(manifest=verified.manifest, content=content, sha256=sha256)
 
     def read(self, version: int, file: ModelFile) -> bytes:
         return self._repository.read(version, file)
-
-
-def _litert(verified: VerifiedVersion) -> Runtime:
-    from digits_server.runtimes.litert import LiteRTRuntime
-
-    return LiteRTRuntime(verified.model)
-
-
-def _keras(verified: VerifiedVersion) -> Runtime:
-    from digits_server.runtimes.keras import KerasRuntime
-
-    # Keras loads from a path only: the verified bytes go where nobody else writes, so that they are what it loads.
-    with tempfile.TemporaryDirectory(prefix="digits-") as folder:
-        copy = Path(folder, "model.keras")
-        copy.write_bytes(verified.model)
-        return KerasRuntime(copy)

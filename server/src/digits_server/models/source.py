@@ -6,12 +6,23 @@ from typing import Protocol
 from digits.v1.manifest_pb2 import Manifest, ModelFile
 from digits_server.models.change_detection import Fingerprint
 from digits_server.runtimes import Runtime
+from digits_server.runtimes.loading import ModelContent
 from digits_server.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FoundModel:
+    """What a source yields: the bytes of a model with the manifest that vouches for them. Nothing of it was run."""
+
+    manifest: Manifest
+    content: ModelContent
+    sha256: str
+    """Of those bytes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedModel:
-    """What a source yields: a runtime with the manifest that vouches for it."""
+    """A runtime with the manifest that vouches for it."""
 
     manifest: Manifest
     runtime: Runtime
@@ -34,8 +45,8 @@ class ModelSource(Protocol):
         """The version that must answer; 0: whichever is best. Raises RepositoryError when that cannot be told."""
         ...
 
-    def load(self, version: int) -> LoadedModel:
-        """Verifies and loads a version, or raises ModelRejected."""
+    def load(self, version: int) -> FoundModel:
+        """Verifies a version and reads its model, or raises ModelRejected."""
         ...
 
     def read(self, version: int, file: ModelFile) -> bytes:

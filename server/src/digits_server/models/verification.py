@@ -5,11 +5,12 @@ from time import perf_counter, sleep
 
 import numpy as np
 
-from digits.v1.manifest_pb2 import Manifest
 from digits_server.batching.batch_costs import BatchCosts
 from digits_server.errors import ModelRejected
+from digits_server.models.golden_images import GoldenImages
+from digits_server.models.sandbox import SANDBOX
 from digits_server.models.source import LoadedModel, ModelSource
-from digits_server.runtimes import Images, Runtime
+from digits_server.runtimes import Images, Runtime, loading
 
 WARM_UP_RUNS = 3
 """Timed runs of each batch size after the first one, which allocates. The shortest counts: calls answered meanwhile
@@ -31,35 +32,26 @@ class ProvenModel:
 
 
 def prove(source: ModelSource, version: int, largest: int, *, rest: float = 0.0) -> ProvenModel:
-    """Verifies, loads and proves `version` for batches of up to `largest` images. Raises ModelRejected.
+    """Verifies `version`, proves it in a process of its own for batches of up to `largest` images, then loads it here.
+
+    What is loaded are the bytes that were proved. Raises ModelRejected.
 
     rest  seconds to pause between the steps
     """
     begin = perf_counter()
-    loaded = source.load(version)
+    found = source.load(version)
+    golden = GoldenImages.of(found.manifest)
+    loading.prepare(found.content.runtime)  # while the process that proves it does the same
+    SANDBOX.prove(found.content, golden, largest)
     sleep(rest)
     try:
-        check_golden_images(loaded.runtime, loaded.manifest)
-        costs = warm_up(loaded.runtime, largest, rest)
+        runtime = loading.load(found.content)
+        golden.check(runtime)
+        costs = warm_up(runtime, largest, rest)
     except RuntimeError as error:  # what LiteRT raises when an operator cannot run after all
         raise ModelRejected("load", "the model loads but cannot run") from error
+    loaded = LoadedModel(manifest=found.manifest, runtime=runtime, sha256=found.sha256)
     return ProvenModel(loaded=loaded, costs=costs, seconds=perf_counter() - begin)
-
-
-def check_golden_images(runtime: Runtime, manifest: Manifest) -> None:
-    """Replays the manifest's golden images; ModelRejected when a score is off by more than its tolerance."""
-    if not manifest.golden_images:
-        return
-    images = np.frombuffer(b"".join(item.image for item in manifest.golden_images), np.uint8).reshape(-1, 28, 28)
-    expected = np.array([item.probabilities for item in manifest.golden_images], np.float32)
-    difference = np.abs(runtime.predict(images) - expected)
-    failed = ~(difference <= manifest.golden_tolerance)  # asked this way round, scores that are no numbers fail too
-    if failed.any():
-        raise ModelRejected(
-            "golden",
-            f"{int(failed.any(axis=1).sum())} of {len(images)} golden images score otherwise than published, "
-            f"by up to {difference.max():.3g}; allowed {manifest.golden_tolerance:.3g}",
-        )
 
 
 def warm_up(runtime: Runtime, largest: int, rest: float = 0.0) -> BatchCosts:

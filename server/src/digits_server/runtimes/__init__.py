@@ -1,5 +1,6 @@
 """What computes predictions. A runtime knows pixels and probabilities, and no request."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -32,3 +33,11 @@ def padded_size(count: int, largest: int) -> int:
     A compiled model holds one batch shape; powers of two bound how many shapes are ever compiled, and the padding.
     """
     return min(1 << (count - 1).bit_length(), largest)
+
+
+def batch_sizes(runtime: Runtime, largest: int) -> Iterator[int]:
+    """The batch sizes that `runtime` computes in one piece, up to `largest` images: powers of two."""
+    size = 1
+    while size <= min(largest, runtime.largest_shape):
+        yield size
+        size *= 2

@@ -1,17 +1,19 @@
-"""A `.tflite` file looked at before the interpreter gets it: well-formed, of known operators, of bounded memory.
+"""A `.tflite` file checked before the interpreter gets it: well-formed, of known operators, of bounded memory.
 
-The interpreter makes a tensor as large as its operator says, or as the file claims: one changed number has it ask for
-more memory than there is. Here a file is read without trust, its operators are held against a list, and the shape of
-every tensor is worked out for the largest batch.
+LiteRT trusts its files. It copies as many bytes as one tensor has into another that the file says is smaller, and makes
+a tensor as large as an operator asks. So a file is read here without trust, every operator must have exactly the types
+that our own converter gives it, and the shape of every tensor is worked out for every batch size that will be run.
 """
 
 import math
+from dataclasses import dataclass
 
 from digits_server.errors import ModelRejected
 from digits_server.runtimes import flatbuffer
 from digits_server.runtimes.flatbuffer import Malformed, Values
-from digits_server.runtimes.tflite_schema import IDENTIFIER, OPERATORS, SCHEMA, TYPE_BYTES, Operator
-from digits_server.runtimes.tflite_shapes import MAX_RANK, Call, Refused, Shape, integers
+from digits_server.runtimes.tflite_operators import OPERATORS, Operator
+from digits_server.runtimes.tflite_schema import ELEMENT_BYTES, IDENTIFIER, LETTERS, METADATA, SCHEMA
+from digits_server.runtimes.tflite_shapes import Call, Refused, Shape, integers
 
 MAX_TENSORS = 4000
 MAX_OPERATORS = 1000
@@ -19,132 +21,155 @@ MAX_TENSOR_BYTES = 512 * 1024 * 1024
 """Of all tensors of one batch together, each counted once."""
 
 MAX_INTEGERS = 64
-"""Elements of the longest constant that can say how an operator is applied: a shape, axes, paddings."""
+"""Elements of the longest list of integers. They say how an operator is applied: a shape, axes, paddings."""
 
-_INT32 = 2
+MAX_RANK = 5
+"""Axes of a tensor; group normalisation needs five."""
 
 
 def check(model: bytes, largest: int) -> None:
-    """Raises ModelRejected unless `model` may be interpreted, for batches of up to `largest` images."""
+    """Raises ModelRejected unless `model` may be interpreted, for batches of 1, 2, 4, … up to `largest` images."""
     try:
-        root = flatbuffer.read(model, IDENTIFIER, SCHEMA, "Model")
-        _Graph(root, largest).check()
+        graph = _Graph(flatbuffer.read(model, IDENTIFIER, SCHEMA, "Model"))
+        size = 1
+        while size <= largest:
+            graph.walk(size)
+            size *= 2
     except Malformed as error:
         raise ModelRejected("load", f"model.tflite is not a LiteRT model: {error}") from error
 
 
-class _Graph:
-    """The one graph of a model, walked from its input to its outputs."""
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """What the file says of one tensor.
 
-    def __init__(self, root: Values, largest: int) -> None:
+    letter     its type: f float32, i int32, u uint8, b bool
+    shape      for a batch of one image; 1 for sides that the converter did not know
+    signature  the same with -1 for those sides; empty if there are none
+    data       the elements of a constant, empty otherwise
+    """
+
+    letter: str
+    shape: Shape
+    signature: Shape
+    data: memoryview
+
+    @property
+    def constant(self) -> bool:
+        return len(self.data) > 0
+
+    def is_claimed(self, shape: Shape) -> bool:
+        """Whether `shape`, worked out for a batch of one image, is what the file says."""
+        unknown = self.signature or self.shape
+        return len(shape) == len(self.shape) == len(unknown) and all(
+            (side == claimed and known in (side, -1)) or (claimed, known) == (1, -1)
+            for side, claimed, known in zip(shape, self.shape, unknown, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One operator of the graph: numbers of its inputs (-1: left out) and of its output."""
+
+    operator: Operator
+    inputs: tuple[int, ...]
+    output: int
+    options: Values
+
+
+class _Graph:
+    """The one graph of a model, walked from its input to its output."""
+
+    def __init__(self, root: Values) -> None:
         graphs = root.get("subgraphs", [])
         if len(graphs) != 1:
             raise Malformed(f"it has {len(graphs)} graphs; expected one")
-        self._graph: Values = graphs[0]
-        self._buffers: list[Values] = root.get("buffers", [])
-        self._operators = [self._allowed(code) for code in root.get("operator_codes", [])]
-        self._tensors: list[Values] = self._graph.get("tensors", [])
-        self._calls: list[Values] = self._graph.get("operators", [])
-        self._largest = largest
-        self._shapes: dict[int, Shape] = {}
-        """Of the tensors known so far, for the largest batch."""
-        self._values: dict[int, list[int | None]] = {}
-        self._bytes = 0
-
-    def check(self) -> None:
-        if len(self._tensors) > MAX_TENSORS or len(self._calls) > MAX_OPERATORS:
+        graph: Values = graphs[0]
+        tensors, calls = graph.get("tensors", []), graph.get("operators", [])
+        if len(tensors) > MAX_TENSORS or len(calls) > MAX_OPERATORS:
             raise ModelRejected(
                 "memory",
-                f"model.tflite has {len(self._tensors)} tensors and {len(self._calls)} operators; "
+                f"model.tflite has {len(tensors)} tensors and {len(calls)} operators; "
                 f"at most {MAX_TENSORS} and {MAX_OPERATORS}",
             )
-        for number in range(len(self._tensors)):
-            self._add_constant(number)
-        inputs, outputs = self._places(self._graph, "inputs"), self._places(self._graph, "outputs")
-        if len(inputs) != 1 or len(outputs) != 1 or inputs[0] in self._shapes:
-            raise Malformed("it must have one input and one output")
-        self._add(inputs[0], (self._largest, 28, 28))
-        for call in self._calls:
-            self._apply(call)
-        if len(self._shapes) < len(self._tensors):
+        buffers = [buffer.get("data", memoryview(b"")) for buffer in root.get("buffers", [])]
+        self._tensors = [_tensor(tensor, buffers) for tensor in tensors]
+        self._input, self._output = self._ends(graph)
+        operators = [_allowed(code) for code in root.get("operator_codes", [])]
+        self._steps = [self._step(call, operators) for call in calls]
+        _check_extras(root, len(buffers), len(tensors))
+
+    def walk(self, batch: int) -> None:
+        """Works out the shape of every tensor for `batch` images. Raises Malformed or ModelRejected."""
+        shapes = {number: tensor.shape for number, tensor in enumerate(self._tensors) if tensor.constant}
+        values = {number: integers(self._tensors[number].data) for number in shapes if self._letter(number) == "i"}
+        if self._input in shapes:
+            raise Malformed("its input is a constant")
+        shapes[self._input] = (batch, 28, 28)
+        for step in self._steps:
+            if step.output in shapes or any(place not in shapes for place in step.inputs if place >= 0):
+                raise Malformed(f"{step.operator.name} has an input that is not computed before it, or a used output")
+            call = Call(
+                [shapes.get(place, ()) for place in step.inputs],
+                [values.get(place) for place in step.inputs],
+                step.options,
+            )
+            try:
+                shapes[step.output] = step.operator.shape(call)
+                if self._letter(step.output) == "i":
+                    values[step.output] = step.operator.values(call)
+            except Refused as refusal:
+                raise Malformed(f"{step.operator.name} {refusal}") from refusal
+            if max(map(len, (shapes[step.output], *call.inputs))) > step.operator.rank:
+                raise Malformed(f"{step.operator.name} has a tensor of more than {step.operator.rank} axes")
+        self._check_shapes(shapes, batch)
+
+    def _check_shapes(self, shapes: dict[int, Shape], batch: int) -> None:
+        if len(shapes) < len(self._tensors):
             raise Malformed("it has a tensor that nothing computes")
+        if any(side < 1 for shape in shapes.values() for side in shape):
+            raise Malformed("it has a tensor without elements")
+        if (
+            sum(math.prod(shape) * ELEMENT_BYTES[self._letter(number)] for number, shape in shapes.items())
+            > MAX_TENSOR_BYTES
+        ):
+            raise ModelRejected(
+                "memory",
+                f"model.tflite asks for more than {MAX_TENSOR_BYTES} bytes of tensors in a batch of {batch} images",
+            )
+        if batch == 1 and not all(self._tensors[number].is_claimed(shape) for number, shape in shapes.items()):
+            raise Malformed("it has a tensor of another shape than it claims")
+        if shapes[self._output] != (batch, 10):
+            raise Malformed("it does not give ten numbers for each image")
 
-    @staticmethod
-    def _allowed(code: Values) -> Operator:
-        number = max(code.get("code", 0), code.get("short_code", 0))
-        if number not in OPERATORS:
-            raise ModelRejected("operator", f"model.tflite has the operator {number}, which is not among those allowed")
-        return OPERATORS[number]
+    def _ends(self, graph: Values) -> tuple[int, int]:
+        inputs, outputs = self._places(graph, "inputs"), self._places(graph, "outputs")
+        if len(inputs) != 1 or len(outputs) != 1 or (self._letter(inputs[0]), self._letter(outputs[0])) != ("u", "f"):
+            raise Malformed("it must have one input of uint8 and one output of float32")
+        return inputs[0], outputs[0]
 
-    def _add_constant(self, number: int) -> None:
-        """Takes note of a tensor whose elements are in the file."""
-        tensor = self._tensors[number]
-        buffer = tensor.get("buffer", 0)
-        if buffer >= len(self._buffers):
-            raise Malformed("it has a tensor without a buffer")
-        data = self._buffers[buffer].get("data", b"")
-        if len(data) == 0:
-            return
-        shape = integers(tensor.get("shape", b""))
-        if any(size < 0 for size in shape) or math.prod(shape) * self._element_bytes(number) != len(data):
-            raise Malformed("it has a constant of another size than its shape says")
-        self._add(number, tuple(shape))
-        if tensor.get("type", 0) == _INT32 and math.prod(shape) <= MAX_INTEGERS:
-            self._values[number] = list(integers(data))
-
-    def _apply(self, call: Values) -> None:
-        """Works out the output of one operator."""
+    def _step(self, call: Values, operators: list[Operator]) -> _Step:
         code = call.get("code", 0)
-        if code >= len(self._operators):
+        if code >= len(operators):
             raise Malformed("it has an operator without a code")
-        operator = self._operators[code]
+        operator = operators[code]
         inputs, outputs = self._places(call, "inputs", least=-1), self._places(call, "outputs")
         if call.get("options_type", 0) not in (0, operator.options):
             raise Malformed(f"{operator.name} has the options of another operator")
-        if len(outputs) != 1 or outputs[0] in self._shapes or not inputs:
-            raise Malformed(f"{operator.name} must have inputs and one output of its own")
-        if any(place not in self._shapes and (at, place) != (operator.optional, -1) for at, place in enumerate(inputs)):
-            raise Malformed(f"{operator.name} has an input that is not computed before it")
-        applied = Call(
-            [self._shapes.get(place, ()) for place in inputs],
-            [self._values.get(place) for place in inputs],
-            call.get("options", {}),
-        )
-        try:
-            shape = operator.shape(applied)
-        except (Refused, IndexError) as refusal:
-            raise Malformed(f"{operator.name} {refusal}") from refusal
-        self._add(outputs[0], shape)
-        self._follow_values(operator, applied, outputs[0])
+        found = "".join(map(self._written, inputs)) + ">" + "".join(map(self._written, outputs))
+        if not operator.takes.fullmatch(found):
+            raise Malformed(f"{operator.name} is applied to other types of numbers than it may be")
+        return _Step(operator, tuple(inputs), outputs[0], call.get("options", {}))
 
-    def _follow_values(self, operator: Operator, applied: Call, output: int) -> None:
-        """Knows the elements of shapes that are put together from constants and the number of images."""
-        if operator.name == "STRIDED_SLICE":
-            self._values[output] = [None]
-        elif operator.name == "PACK" and all(values is not None for values in applied.values):
-            self._values[output] = [value for values in applied.values for value in values or ()]
+    def _letter(self, number: int) -> str:
+        return self._tensors[number].letter
 
-    def _add(self, number: int, shape: Shape) -> None:
-        """Takes note of a tensor's shape, and of its memory: what it claims counts too, for XNNPACK believes it."""
-        for field in ("shape", "shape_signature"):
-            claimed = integers(self._tensors[number].get(field, b""))
-            if any(side < -1 for side in claimed) or abs(math.prod(claimed)) > math.prod(shape):
-                raise Malformed("it has a tensor that claims to be larger than it is")
-        size = math.prod(shape) * self._element_bytes(number)
-        self._bytes += size
-        if len(shape) > MAX_RANK or self._bytes > MAX_TENSOR_BYTES:
-            raise ModelRejected(
-                "memory",
-                f"model.tflite asks for more than {MAX_TENSOR_BYTES} bytes of tensors "
-                f"in a batch of {self._largest} images",
-            )
-        self._shapes[number] = shape
-
-    def _element_bytes(self, number: int) -> int:
-        kind = self._tensors[number].get("type", 0)
-        if kind not in TYPE_BYTES:
-            raise Malformed(f"it has a tensor of the type {kind}, which is not among those allowed")
-        return TYPE_BYTES[kind]
+    def _written(self, number: int) -> str:
+        """A tensor as signatures have it: its letter, a capital one for a constant; - for an input left out."""
+        if number < 0:
+            return "-"
+        letter = self._letter(number)
+        return letter.upper() if self._tensors[number].constant else letter
 
     def _places(self, table: Values, field: str, *, least: int = 0) -> list[int]:
         """Numbers of tensors, from `least` on; -1 stands for an input left out."""
@@ -152,3 +177,42 @@ class _Graph:
         if any(not least <= place < len(self._tensors) for place in places):
             raise Malformed("it refers to a tensor that is not there")
         return places
+
+
+def _allowed(code: Values) -> Operator:
+    number = max(code.get("code", 0), code.get("short_code", 0))
+    if number not in OPERATORS:
+        raise ModelRejected("operator", f"model.tflite has the operator {number}, which is not among those allowed")
+    if "custom_code" in code:
+        raise Malformed("it gives code of its own to an operator of the format")
+    return OPERATORS[number]
+
+
+def _tensor(table: Values, buffers: list[memoryview]) -> _Tensor:
+    kind, buffer = table.get("type", 0), table.get("buffer", 0)
+    letter = LETTERS.get(kind)
+    if letter is None:
+        raise Malformed(f"it has a tensor of the type {kind}, which is not among those allowed")
+    if buffer >= len(buffers):
+        raise Malformed("it has a tensor without a buffer")
+    shape, signature = (tuple(integers(table.get(field, b""))) for field in ("shape", "shape_signature"))
+    tensor = _Tensor(letter, shape, signature, buffers[buffer])
+    elements = math.prod(shape)
+    if len(shape) > MAX_RANK or any(side < 1 for side in shape):
+        raise Malformed(f"it has a tensor with a side below 1 or more than {MAX_RANK} axes")
+    if tensor.constant and elements * ELEMENT_BYTES[letter] != len(tensor.data):
+        raise Malformed("it has a constant of another size than its shape says")
+    if letter == "i" and elements > MAX_INTEGERS:
+        raise Malformed(f"it has a list of more than {MAX_INTEGERS} integers")
+    return tensor
+
+
+def _check_extras(root: Values, buffers: int, tensors: int) -> None:
+    """What the interpreter reads beside the graph: each number in it must be that of something in the file."""
+    for note in root.get("metadata", []):
+        if note.get("name") not in METADATA or note.get("buffer", 0) >= buffers:
+            raise Malformed("it has metadata that no converter of ours writes")
+    for signature in root.get("signatures", []):
+        named = [*signature.get("inputs", []), *signature.get("outputs", [])]
+        if signature.get("subgraph", 0) or any(each.get("tensor", 0) >= tensors for each in named):
+            raise Malformed("it has a signature of a tensor that is not there")

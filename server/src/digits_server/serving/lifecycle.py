@@ -8,6 +8,7 @@ from functools import partial
 
 from digits_server.errors import ModelRejected, RepositoryError
 from digits_server.models.change_detection import Fingerprint
+from digits_server.models.sandbox import SANDBOX
 from digits_server.models.source import ModelSource
 from digits_server.models.verification import REST_SECONDS, ProvenModel, prove
 from digits_server.serving.registry import ModelRegistry
@@ -79,8 +80,9 @@ class Lifecycle:
             await self._round()
 
     def close(self) -> None:
-        """Ends the thread once it is done with what it is at."""
+        """Ends the thread once it is done with what it is at; a model that is being proved is given up."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+        SANDBOX.close()
 
     async def _round(self) -> None:
         """One look, and what follows from it. Whatever goes wrong, what serves goes on."""

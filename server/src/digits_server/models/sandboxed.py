@@ -1,0 +1,49 @@
+"""The process in which one model is proved.
+
+    python -m digits_server.models.sandboxed RUNTIME BYTES SECONDS
+
+It gets the model on its standard input and answers {"cause", "message"} in JSON; both are empty for a good model. It
+imports what a model needs and nothing of the server around it. BYTES of address space and SECONDS are what it may take.
+"""
+
+import json
+import os
+import signal
+import sys
+
+from digits_server.errors import ModelRejected
+from digits_server.models import confinement
+
+
+def main(runtime: str, memory: int, seconds: int) -> None:
+    confinement.die_with_parent()
+    confinement.limit(memory, seconds)
+    answer = os.dup(1)
+    os.dup2(2, 1)  # what a library prints is not an answer
+
+    from digits_server.models.golden_images import GoldenImages
+    from digits_server.runtimes import loading
+
+    loading.prepare(runtime)
+    head = json.loads(sys.stdin.buffer.readline())
+    pixels, scores, data = (sys.stdin.buffer.read(length) for length in head["lengths"])
+    signal.alarm(seconds)  # from here on nothing is waited for
+    confinement.filter_calls()
+    cause = message = ""
+    try:
+        content = loading.ModelContent(runtime=runtime, name=head["name"], data=data, scale=head["scale"])
+        model = loading.load(content)
+        GoldenImages.read(pixels, scores, head["tolerance"]).check(model)
+        loading.run_sizes(model, head["largest"])
+    except ModelRejected as rejection:
+        cause, message = rejection.cause, rejection.message
+    except MemoryError:
+        cause, message = "memory", f"{head['name']} needs more than {memory} bytes while it is proved"
+    except RuntimeError:  # what LiteRT raises when an operator cannot run after all
+        cause, message = "load", "the model loads but cannot run"
+    os.write(answer, json.dumps({"cause": cause, "message": message}).encode())
+    os._exit(0)  # without the ends of objects that a harmful model may have changed
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

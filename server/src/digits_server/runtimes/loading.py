@@ -1,0 +1,53 @@
+"""From the bytes of a model file to the runtime that computes it."""
+
+import importlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from digits_server.runtimes import Runtime, batch_sizes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelContent:
+    """A model file in memory.
+
+    runtime  "litert" or "keras"
+    name     of the file, without a folder; its ending tells Keras the format
+    data     the bytes
+    scale    factor of the raw 0…255 pixels before the model; Keras only
+    """
+
+    runtime: str
+    name: str
+    data: bytes
+    scale: float = 1.0
+
+
+def prepare(runtime: str) -> None:
+    """Imports what computes: TensorFlow takes seconds. Raises OperatorError when it is not installed."""
+    importlib.import_module(f"digits_server.runtimes.{runtime}")
+
+
+def load(content: ModelContent) -> Runtime:
+    """Raises ModelRejected or OperatorError."""
+    if content.runtime == "litert":
+        from digits_server.runtimes.litert import LiteRTRuntime
+
+        return LiteRTRuntime(content.data)
+    from digits_server.runtimes.keras import KerasRuntime
+
+    # Keras loads from a path only: the bytes go where nobody else writes, so that they are what it loads.
+    with tempfile.TemporaryDirectory(prefix="digits-") as folder:
+        copy = Path(folder, content.name)
+        copy.write_bytes(content.data)
+        return KerasRuntime(copy, scale=content.scale)
+
+
+def run_sizes(runtime: Runtime, largest: int) -> None:
+    """Runs each batch size that a server will, up to `largest` images; of Keras's, which take long to trace, two."""
+    sizes = list(batch_sizes(runtime, largest))
+    for size in {sizes[0], sizes[-1]} if runtime.name == "keras" else sizes:
+        runtime.predict(np.zeros((size, 28, 28), np.uint8))

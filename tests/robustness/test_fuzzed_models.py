@@ -1,0 +1,27 @@
+"""A short round of `make fuzz`: random model files, and no process that ends of them."""
+
+from pathlib import Path
+
+import pytest
+from support.fuzz import fuzz
+from support.records import Record
+
+INPUTS = {"graphs": (400, 20_000), "keras": (12, 1_000), "saved_models": (12, 1_000)}
+"""By door: inputs of a short round, and of one in full length."""
+
+FILES = {"graphs": "model.tflite", "keras": "model.keras", "saved_models": "model.keras"}
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("door", INPUTS)
+def test_no_random_model_file_ends_the_process_that_reads_it(
+    door: str, repository: Path, record: Record, monkeypatch: pytest.MonkeyPatch, *, full: bool
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    count = INPUTS[door][full]
+    outcomes, deaths = fuzz(door, repository / "digits/1" / FILES[door], count=count, seconds=1500)
+    assert deaths == []
+    assert outcomes.total() == count
+    assert outcomes["refused"]
+    name = door.replace("_", " ")
+    record(f"{count:,} random {name} files read by processes that hold nothing back: deaths", "0")
