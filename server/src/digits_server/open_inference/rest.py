@@ -191,13 +191,12 @@ def _contents(datatype: str, data: bytes, name: str) -> Contents:
         for _ in range(depth - 1):
             elements = [element for part in elements for element in part]
         return list(elements)
-    return _array(elements, np.dtype(np.uint8 if datatype == UINT8 else np.float32), name)
+    return _array(elements, np.dtype(np.uint8 if datatype == UINT8 else np.float64), name)
 
 
 def _array(elements: list[Any], dtype: "np.dtype[Any]", name: str) -> NDArray[np.generic]:
     try:
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, which the range check names
-            return np.array(elements, dtype)
+        return np.array(elements, dtype)
     except ValueError as error:
         raise InvalidRequest(f"{name}.data: expected lists of equal lengths") from error
 

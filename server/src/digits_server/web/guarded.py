@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from digits_server.errors import Unauthenticated
+from digits_server.errors import NotFound, Unauthenticated
 from digits_server.security.authentication import Guard
 from digits_server.web.errors import error_response
 
@@ -25,6 +25,9 @@ def guarded(application: ASGIApp, guard: Guard) -> ASGIApp:
             refusal.headers["www-authenticate"] = challenge
             await refusal(scope, receive, send)
         else:
+            if not scope["path"].isprintable():  # the router's patterns ignore a line break at their end
+                await error_response(NotFound("there is no such path"))(scope, receive, send)
+                return
             await application(scope, receive, send)
 
     return answer

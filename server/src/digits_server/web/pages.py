@@ -1,11 +1,25 @@
 """The pages: /metrics, /healthz, /readyz."""
 
-from prometheus_client.exposition import choose_encoder
+from collections.abc import Iterable
+
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest, openmetrics
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from digits_server.workers.process_role import Role
+
+OPENMETRICS = openmetrics.exposition.CONTENT_TYPE_LATEST
+
+
+def wants_openmetrics(accept: Iterable[str]) -> bool:
+    """Whether one of the media types in these Accept headers is OpenMetrics.
+
+    Parameters are ignored: there is one version of each format here, and every metric name is plain ASCII, so that
+    no escaping changes it.
+    """
+    kinds = (kind.partition(";")[0].strip().lower() for header in accept for kind in header.split(","))
+    return "application/openmetrics-text" in kinds
 
 
 def operations(role: Role) -> list[Route]:
@@ -13,11 +27,15 @@ def operations(role: Role) -> list[Route]:
 
     async def metrics(request: Request) -> Response:
         """The metrics in the format the scraper asks for: Prometheus text or OpenMetrics."""
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
         try:
-            page = encode(await role.metrics())
+            registry = await role.metrics()
         except TimeoutError:
-            return PlainTextResponse("the metrics of all workers cannot be had now\n", status_code=503)
+            return PlainTextResponse("the workers did not report their metrics in time; ask again\n", status_code=503)
+        if wants_openmetrics(request.headers.getlist("accept")):
+            page = openmetrics.exposition.generate_latest(registry)  # type: ignore[no-untyped-call]  # as released
+            content_type = OPENMETRICS
+        else:
+            page, content_type = generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
         return Response(page, headers={"content-type": content_type})
 
     async def healthz(_: Request) -> Response:

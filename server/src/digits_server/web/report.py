@@ -42,7 +42,7 @@ def routes(models: ModelRegistry, source: ModelSource, metrics: HttpMetrics) -> 
         path = FOLDER + request.path_params["name"]
         listed = next((item for item in manifest.files if item.path == path), None)
         content_type = CONTENT_TYPES.get(path[path.rfind(".") :])
-        if manifest.model_version != request.path_params["version"] or listed is None or content_type is None:
+        if str(manifest.model_version) != request.path_params["version"] or listed is None or content_type is None:
             raise NotFound("the version that serves has no such report file")
         try:
             content = await asyncio.to_thread(source.read, manifest.model_version, listed)
@@ -53,7 +53,7 @@ def routes(models: ModelRegistry, source: ModelSource, metrics: HttpMetrics) -> 
 
     return [
         counted(metrics, "/model", model),
-        counted(metrics, "/model/{version:int}/report/{name}", report),
+        counted(metrics, "/model/{version}/report/{name}", report),
     ]
 
 

@@ -50,7 +50,7 @@ class WebServer:
                 ws="none",
                 lifespan="off",
                 log_config=None,
-                log_level="warning",
+                log_level="error",
                 access_log=False,
                 server_header=False,
                 limit_concurrency=max_connections,
