@@ -94,6 +94,7 @@ class App:
             metrics,
             reflection=settings.reflection,
             max_streams=settings.max_streams,
+            max_image_files=settings.max_image_files,
             admit=admit,
         )
         self._transport = self._listener(watched(rpcs, self._observation.watchers))

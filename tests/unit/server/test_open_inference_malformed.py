@@ -224,10 +224,10 @@ def test_no_tensors_at_all_do_worse_than_being_refused(inputs: list[dict[str, An
 def ask_grpc(message: ModelInferRequest) -> None:
     question = grpc.infer_request(message)
     requested(question.outputs)
-    images_or_files(question.inputs)
+    images_or_files(question.inputs, 64)
 
 
 def ask_rest(body: bytes, length: str | None) -> None:
     question, _ = rest.infer_request(body, length, "digits", "")
     requested(question.outputs)
-    images_or_files(question.inputs)
+    images_or_files(question.inputs, 64)

@@ -97,7 +97,7 @@ class OpenInference:
         with self.service.metrics.rejections:
             number = _number(request.model, request.version)
             kinds = requested(request.outputs)
-            inputs = images_or_files(request.inputs)
+            inputs = images_or_files(request.inputs, self.service.decoder.max_files)
         answer = await self.service.classify(inputs, number, call)
         return InferReply(answer.version, outputs(kinds, answer))
 
