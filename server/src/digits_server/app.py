@@ -21,6 +21,7 @@ from digits_server.security.authentication import guard, ports_in_plaintext
 from digits_server.security.tls import http_context, identity
 from digits_server.service.direct_predictions import DirectPredictions
 from digits_server.service.file_decoder import FileDecoder
+from digits_server.service.offload import Offload
 from digits_server.service.prediction_service import PredictionService
 from digits_server.serving.lifecycle import Lifecycle
 from digits_server.serving.registry import ModelRegistry
@@ -99,8 +100,14 @@ class App:
         )
         self._transport = self._listener(watched(rpcs, self._observation.watchers))
         self._in_flight = InFlight()
+        self._offload = Offload("messages", settings.max_waiting_bytes)
         predictions = OpenInferenceRoutes(
-            inference, self._in_flight, metrics.http, settings.max_message_bytes, settings.http_timeout
+            inference,
+            self._in_flight,
+            metrics.http,
+            self._offload,
+            settings.max_message_bytes,
+            settings.http_timeout,
         )
         page = self._page(service, source) if settings.page else []
         pages = Starlette(routes=[*operations(self._role), *predictions.routes(), *page])
@@ -147,6 +154,7 @@ class App:
         self._lifecycle.close()
         await self._models.close()
         self._decoder.close()
+        self._offload.close()
         await asyncio.to_thread(self._observation.close)
         self._role.stopped()
 

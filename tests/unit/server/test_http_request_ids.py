@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from digits_server.observability.metrics import HttpMetrics
 from digits_server.open_inference.protocol import OpenInference
+from digits_server.service.offload import Offload
 from digits_server.web.answers import answering_errors
 from digits_server.web.in_flight import InFlight
 from digits_server.web.interceptors import WatchedRequest, watched
@@ -63,7 +64,7 @@ def failing(registry: CollectorRegistry) -> list[Route]:
 
     metrics = HttpMetrics(registry)
     nobody = cast("OpenInference", object())
-    inference = OpenInferenceRoutes(nobody, InFlight(), metrics, max_body_bytes=1, seconds=1.0)
+    inference = OpenInferenceRoutes(nobody, InFlight(), metrics, Offload("test", 1), max_body_bytes=1, seconds=1.0)
     return [*inference.routes(), counted(metrics, "/page", endpoint)]
 
 

@@ -1,8 +1,9 @@
 """The Open Inference Protocol over HTTP: the routes below /v2."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -11,7 +12,8 @@ from starlette.routing import Route
 from digits_server.errors import NotFound, ServingError
 from digits_server.observability.metrics import HttpMetrics
 from digits_server.open_inference import rest
-from digits_server.open_inference.protocol import InferReply, OpenInference
+from digits_server.open_inference.protocol import OpenInference, Question
+from digits_server.service.offload import Offload
 from digits_server.settings import MODEL_NAME
 from digits_server.web.calls import HttpCall, read_body, while_connected
 from digits_server.web.errors import CLIENT_GONE, error_response, failure_response
@@ -20,6 +22,12 @@ from digits_server.web.routes import Endpoint, counted
 
 MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 
+INLINE_BYTES = 8 * 1024
+"""Of a body, or of the tensors of an answer, that are read or written on the event loop: handing them over would take
+longer. An image as JSON has 2 to 4 KiB."""
+
+Result = TypeVar("Result")
+
 ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -27,6 +35,7 @@ ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE")
 class OpenInferenceRoutes:
     """Answers over HTTP what `inference` answers.
 
+    offload         where large bodies are read
     max_body_bytes  bytes of one request's body
     seconds         from a request's headers to its answer, at most
     """
@@ -34,6 +43,7 @@ class OpenInferenceRoutes:
     inference: OpenInference
     in_flight: InFlight
     metrics: HttpMetrics
+    offload: Offload
     max_body_bytes: int
     seconds: float
 
@@ -75,18 +85,31 @@ class OpenInferenceRoutes:
         return JSONResponse(rest.model_metadata(self.inference.model_metadata(*_model(request))))
 
     async def _infer(self, request: Request) -> Response:
+        deadline = asyncio.get_running_loop().time() + self.seconds
         with self.in_flight:
-            reply, form = await self._predicted(request)
-        content, headers = rest.infer_response(reply, form)
+            with self.inference.service.metrics.rejections:
+                body = await read_body(request, self.max_body_bytes, deadline)
+            call = HttpCall(deadline, request.client, request.headers)
+            content, headers = await while_connected(request, self._answer(request, body, call), deadline)
         return Response(content, headers=headers)
 
-    async def _predicted(self, request: Request) -> tuple[InferReply, rest.ReplyForm]:
-        deadline = asyncio.get_running_loop().time() + self.seconds
+    async def _answer(self, request: Request, body: bytes, call: HttpCall) -> tuple[bytes, dict[str, str]]:
+        """The body and the headers of the answer to a question. What takes long is done beside the event loop."""
+        header_length = request.headers.get(rest.HEADER_LENGTH)
+
+        def read() -> tuple[Question, rest.ReplyForm]:
+            asked, form = rest.infer_request(body, header_length, *_model(request))
+            return self.inference.read(asked), form
+
+        async def beside(work: Callable[[], Result], size: int) -> Result:
+            if size <= INLINE_BYTES:
+                return work()
+            return await self.offload.run(work, peer=call.peer, size=size, deadline=call.deadline)
+
         with self.inference.service.metrics.rejections:
-            body = await read_body(request, self.max_body_bytes, deadline)
-            question, form = rest.infer_request(body, request.headers.get(rest.HEADER_LENGTH), *_model(request))
-        call = HttpCall(deadline, request.client, request.headers)
-        return await while_connected(request, self.inference.infer(question, call), deadline), form
+            question, form = await beside(read, len(body))
+        reply = await self.inference.answer(question, call)
+        return await beside(lambda: rest.infer_response(reply, form), sum(each.values.nbytes for each in reply.outputs))
 
     async def _unknown(self, _request: Request) -> Response:
         raise NotFound("the protocol has no such path, or not with this method")
