@@ -15,6 +15,7 @@ from digits_server.settings import Settings
 from digits_server.system import open_files
 from digits_server.system.scheduling import work_in_batches
 from digits_server.transports.choice import choose
+from digits_server.web.places import RESERVED
 from digits_server.workers.process_role import Role, own_role
 
 
@@ -43,7 +44,7 @@ def main(context: click.Context, /, *, print_config: bool, **values: Any) -> Non
         return
     role = own_role()
     logs.configure(chosen.log_level, chosen.log_format, role.log_fields)
-    open_files.allow(chosen.max_grpc_connections + chosen.max_connections)
+    open_files.allow(chosen.max_grpc_connections + chosen.max_connections + RESERVED)
     work_in_batches()
     try:
         if chosen.workers > 1:

@@ -37,6 +37,7 @@ from digits_server.web.in_flight import InFlight
 from digits_server.web.interceptors import watched as watched_web
 from digits_server.web.open_inference import OpenInferenceRoutes
 from digits_server.web.pages import operations
+from digits_server.web.places import Places
 from digits_server.web.server import WebServer
 from digits_server.workers.process_role import Alone, Role
 
@@ -111,12 +112,14 @@ class App:
         )
         page = self._page(service, source) if settings.page else []
         pages = Starlette(routes=[*operations(self._role), *predictions.routes(), *page])
+        places = Places(settings.max_connections, metrics.http.connection_closed)
         self._web = WebServer(
             watched_web(guarded(pages, self._guard), self._observation.watchers),
             settings.host,
             settings.http_port,
             shared=self._role.shares_ports,
-            max_connections=settings.max_connections,
+            places=places,
+            seconds=settings.http_timeout,
             tls=http_context(self._identity) if self._identity and settings.http_tls else None,
         )
 
