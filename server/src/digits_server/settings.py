@@ -29,6 +29,7 @@ def named(name: str, kind: Kind) -> Kind:
 DIRECTORY = named("dir", click.Path(path_type=Path))
 FILE = named("file", click.Path(path_type=Path))
 PATHS = named("paths", click.types.StringParamType())
+HOSTS = named("names", click.types.StringParamType())
 HOST = named("host", click.types.StringParamType())
 PORT = named("port", click.IntRange(0, 65535))
 COUNT = named("n", click.IntRange(min=1))
@@ -117,6 +118,10 @@ class Settings:
     metrics_tokens: Path | None = setting(None, FILE, "Bearer tokens of those who may read /metrics, instead.")
     http_open: str = setting(
         "/healthz,/readyz,/v2/health/*", PATHS, "HTTP paths that take no token; * at an end: all that begin so."
+    )
+
+    http_hosts: str = setting(
+        "", HOSTS, "Names, beside this machine's, that HTTP requests to a loopback --host may be sent to."
     )
 
     max_message_bytes: int = setting(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-from digits_server.errors import Overloaded
+from digits_server.web.errors import Crowded
 
 RESERVED = 16
 """Places beside --max-connections. When all others are busy, connections are accepted here to be asked what they want:
@@ -86,9 +86,9 @@ class Places:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """A context to answer a request in that is not a probe's. Raises Overloaded when all places are busy."""
+        """A context to answer a request in that is not a probe's. Raises Crowded when all places are busy."""
         if self._requests >= self._limit and not self._make_room(0.0):
-            raise Overloaded(
+            raise Crowded(
                 f"{self._requests} requests are being answered; at most {self._limit} may (max_connections)",
                 RETRY_AFTER_MS,
             )

@@ -1,12 +1,12 @@
-"""The pages: /metrics, /healthz, /readyz."""
+"""What an operator reads: /metrics, /healthz, /readyz."""
 
 from collections.abc import Iterable
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest, openmetrics
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
+from digits_server.web.routes import Access, Route
 from digits_server.workers.process_role import Role
 
 OPENMETRICS = openmetrics.exposition.CONTENT_TYPE_LATEST
@@ -23,7 +23,7 @@ def wants_openmetrics(accept: Iterable[str]) -> bool:
 
 
 def operations(role: Role) -> list[Route]:
-    """The routes of whoever operates the server; `role` answers for the whole of it."""
+    """The routes for operators; `role` answers for the whole server."""
 
     async def metrics(request: Request) -> Response:
         """The metrics in the format the scraper asks for: Prometheus text or OpenMetrics."""
@@ -46,4 +46,8 @@ def operations(role: Role) -> list[Route]:
         """200 when predictions are answered, 503 while a model is loading or the server drains: send no calls then."""
         return PlainTextResponse("ready\n") if await role.ready() else PlainTextResponse("not ready\n", status_code=503)
 
-    return [Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)]
+    return [
+        Route("/metrics", metrics, Access.SCRAPERS, counted=False),
+        Route("/healthz", healthz, Access.PROBES, counted=False),
+        Route("/readyz", readyz, Access.PROBES, counted=False),
+    ]

@@ -5,20 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from digits_server.errors import NotFound, ServingError
-from digits_server.observability.metrics import HttpMetrics
+from digits_server.errors import NotFound
 from digits_server.open_inference import rest
 from digits_server.open_inference.protocol import OpenInference, Question
 from digits_server.service.offload import Offload
 from digits_server.settings import MODEL_NAME
-from digits_server.web.calls import HttpCall, read_body, while_connected
-from digits_server.web.errors import CLIENT_GONE, error_response, failure_response
+from digits_server.web.bodies import Bodies
+from digits_server.web.calls import HttpCall, while_connected
 from digits_server.web.in_flight import InFlight
-from digits_server.web.routes import Endpoint, counted
+from digits_server.web.routes import Access, Route
 
 MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 
@@ -28,45 +26,36 @@ longer. An image as JSON has 2 to 4 KiB."""
 
 Result = TypeVar("Result")
 
-ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE")
+ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True, slots=True)
 class OpenInferenceRoutes:
     """Answers over HTTP what `inference` answers.
 
-    offload         where large bodies are read
-    max_body_bytes  bytes of one request's body
-    seconds         from a request's headers to its answer, at most
+    offload    where large bodies are read
+    bodies     reads the bodies of requests
+    seconds    from a request's headers to its answer, at most
     """
 
     inference: OpenInference
     in_flight: InFlight
-    metrics: HttpMetrics
     offload: Offload
-    max_body_bytes: int
+    bodies: Bodies
     seconds: float
 
     def routes(self) -> list[Route]:
         """Every route below /v2. The last one says of anything else that it is not there, in the protocol's way."""
         return [
-            self._route("/v2", self._server_metadata),
-            self._route("/v2/", self._server_metadata),
-            self._route("/v2/health/live", self._server_live),
-            self._route("/v2/health/ready", self._server_ready),
-            *(self._route(model, self._model_metadata) for model in MODELS),
-            *(self._route(f"{model}/ready", self._model_ready) for model in MODELS),
-            *(self._route(f"{model}/infer", self._infer, "POST") for model in MODELS),
-            self._route("/v2/{rest:path}", self._unknown, *ANY_METHOD),
+            Route("/v2", self._server_metadata, Access.CALLERS),
+            Route("/v2/", self._server_metadata, Access.CALLERS),
+            Route("/v2/health/live", self._server_live, Access.PROBES),
+            Route("/v2/health/ready", self._server_ready, Access.PROBES),
+            *(Route(model, self._model_metadata, Access.CALLERS) for model in MODELS),
+            *(Route(f"{model}/ready", self._model_ready, Access.CALLERS) for model in MODELS),
+            *(Route(f"{model}/infer", self._infer, Access.CALLERS, ("POST",)) for model in MODELS),
+            Route("/v2/{rest:path}", self._unknown, Access.CALLERS, ANY_METHOD),
         ]
-
-    def _route(self, path: str, endpoint: Endpoint, *methods: str) -> Route:
-        """`endpoint` with its errors as answers, and every answer counted under its path."""
-
-        async def answer(request: Request) -> Response:
-            return await _answer(endpoint, request)
-
-        return counted(self.metrics, path, answer, *methods)
 
     async def _server_live(self, _request: Request) -> Response:
         return JSONResponse({"live": True})
@@ -88,7 +77,7 @@ class OpenInferenceRoutes:
         deadline = asyncio.get_running_loop().time() + self.seconds
         with self.in_flight:
             with self.inference.service.metrics.rejections:
-                body = await read_body(request, self.max_body_bytes, deadline)
+                body = await self.bodies.read(request, deadline)
             call = HttpCall(deadline, request.client, request.headers)
             content, headers = await while_connected(request, self._answer(request, body, call), deadline)
         return Response(content, headers=headers)
@@ -113,17 +102,6 @@ class OpenInferenceRoutes:
 
     async def _unknown(self, _request: Request) -> Response:
         raise NotFound("the protocol has no such path, or not with this method")
-
-
-async def _answer(endpoint: Endpoint, request: Request) -> Response:
-    try:
-        return await endpoint(request)
-    except ServingError as error:
-        return error_response(error)
-    except ClientDisconnect:
-        return Response(status_code=CLIENT_GONE)
-    except Exception as error:  # noqa: BLE001 - it is logged
-        return failure_response(request, error)
 
 
 def _model(request: Request) -> tuple[str, str]:
