@@ -89,12 +89,37 @@ def test_a_malformed_chunk_ends_its_connection_only(server: ServerProcess, targe
         b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: x\r\nx: \x00\r\n\r\n",
         b"\x16\x03\x01" + bytes(500),
+        b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a:b\r\n" * 200 + b"\r\n",
         b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 70_000,
     ],
 )
 def test_what_is_not_http_is_refused_with_400(server: ServerProcess, head: bytes) -> None:
     assert ask(server, head).status == 400
+
+
+def test_a_body_of_very_many_chunks_is_refused_and_one_of_some_is_read(server: ServerProcess) -> None:
+    tensor = {"name": "images", "shape": [1, 784], "datatype": "UINT8", "data": [0] * 784}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    head = request("POST", INFER, "transfer-encoding: chunked")
+    assert ask(server, head + chunks).status == 200
+    assert ask(server, head + b"1\r\n \r\n" * 5_000).status == 400
+
+
+def test_requests_sent_before_their_answers_are_answered_in_order(server: ServerProcess) -> None:
+    tensor = {"name": "images", "shape": [1, 784], "datatype": "UINT8", "data": [0] * 784}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    one = f"POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    other = b"GET /v2/health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with connect(server) as caller:
+        caller.sendall((one + other) * 50)
+        caller.shutdown(socket.SHUT_WR)
+        with caller.makefile("rb") as answers:
+            everything = answers.read()
+    assert everything.count(b"HTTP/1.1 200 ") == 100
+    assert everything.count(b'{"live":true}') == 50
+    assert everything.count(b'"digits"') == 100  # the model's name, and the output's
 
 
 def test_a_caller_that_closes_its_side_gets_its_answer(server: ServerProcess) -> None:

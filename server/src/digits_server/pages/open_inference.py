@@ -93,7 +93,7 @@ class OpenInferenceRoutes:
         async def beside(work: Callable[[], Result], size: int) -> Result:
             if size <= INLINE_BYTES:
                 return work()
-            return await self.offload.run(work, peer=call.peer, size=size, deadline=call.deadline)
+            return await self.offload.run(work, peer=call.peer, size=size, deadline=None)  # it is cancelled then
 
         with self.inference.service.metrics.rejections:
             question, form = await beside(read, len(body))

@@ -11,6 +11,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from digits_server.web.places import Places, Waiting
+from digits_server.web.reading import MAX_HEADERS, PIECE_BYTES, CountingConnection, Flow, Turns
+
+MAX_REQUEST_BYTES = 16 * 1024
+"""Bytes of a request's line and headers."""
 
 HEADERS_SECONDS = 15
 """What a caller has from its connection, or from the last answer on it, to the end of its next request's headers. It is
@@ -19,10 +23,6 @@ caller has to read the end of an answer."""
 
 RESET_SECONDS = 0.1
 """Between two looks whether a caller that sends nothing more has reset its connection."""
-
-CHUNKED_BYTES = 4 * 1024
-"""Of a chunked body that are read in one turn of the event loop: chunks of one byte take a thousand times as long to
-read as large ones."""
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """The socket option linger, for no time at all: what has not been sent is thrown away."""
@@ -37,13 +37,22 @@ ROOM_MADE = (
 class Connection(H11Protocol):
     """uvicorn's, with a place from before its first byte on, and with a deadline for everything its caller does.
 
+    turns    for work on the event loop that all connections share
     seconds  from a request's headers to its answer; reading the answer has HEADERS_SECONDS more
     """
 
     def __init__(
-        self, accepted: socket.socket, places: Places, seconds: float, config: Config, server_state: ServerState
+        self,
+        accepted: socket.socket,
+        places: Places,
+        *,
+        turns: Turns,
+        seconds: float,
+        config: Config,
+        server_state: ServerState,
     ) -> None:
         super().__init__(config, server_state, {})
+        self.conn = CountingConnection(h11.SERVER, MAX_REQUEST_BYTES)
         self._socket = accepted
         self._places = places
         self._seconds = seconds
@@ -52,14 +61,18 @@ class Connection(H11Protocol):
         self._stalled_since: float | None = None
         """When the caller ceased to read what it is sent, or None."""
         self._due: asyncio.TimerHandle | None = None
-        self._unread: list[bytes] = []
-        """What has come of a chunked body, to be read in the next turns of the event loop."""
+        self._turns = turns
+        self._unread = bytearray()
+        """What has come and is not parsed yet."""
+        self._has_turn = False
+        self._head_lines = 0
         self._ended = False
         """Whether the caller has closed its side of the connection."""
         self.pushed_out = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self.flow = Flow(transport, self._unread)
         if self.pushed_out:
             transport.abort()
         self._give(HEADERS_SECONDS)
@@ -71,18 +84,15 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Reads what has come. Of a chunked body a little at a time."""
-        if not self._unread and not self._is_chunked:
-            super().data_received(data)
-            return
-        self._unread += [data[at : at + CHUNKED_BYTES] for at in range(0, len(data), CHUNKED_BYTES)]
-        self.transport.pause_reading()
-        self._read_on()
+        self._unread += data
+        if not self._has_turn:
+            self._read_on()
 
     def handle_events(self) -> None:
         last = self.cycle
         super().handle_events()
         if self.cycle is not last:
+            self._head_lines = 0
             self._give(self._seconds + HEADERS_SECONDS)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio keeps the connection for sending if True
@@ -90,8 +100,9 @@ class Connection(H11Protocol):
         if self.scheme == "https" or self.is_idle:
             return False
         self._ended = True
-        if self.conn.their_state is h11.SEND_BODY and not self._unread:
-            super().data_received(b"")
+        if self.conn.their_state is h11.SEND_BODY:
+            if not self._unread:
+                super().data_received(b"")
         elif self.scope["http_version"] == "1.1" and not self.cycle.response_started:
             # A caller that has closed its whole connection looks the same. It resets the connection on this line.
             self.transport.write(self.conn.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
@@ -109,6 +120,8 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         self._give(HEADERS_SECONDS)
         super().on_response_complete()
+        if not self._has_turn:
+            self._read_on()
         if self._ended and self.is_idle:
             self.transport.close()
 
@@ -175,20 +188,31 @@ class Connection(H11Protocol):
     @property
     def _is_chunked(self) -> bool:
         """Whether a body is being read that comes in chunks."""
-        return self.conn.their_state is h11.SEND_BODY and (b"transfer-encoding", b"chunked") in self.headers
+        return self.conn.their_state is h11.SEND_BODY and any(name == b"transfer-encoding" for name, _ in self.headers)
 
     def _read_on(self) -> None:
-        """Reads the next piece of a chunked body."""
-        if self.transport.is_closing():
+        """Parses what has come: chunks in turns with other connections, the next request after this one's answer."""
+        self._has_turn = False
+        while self._unread and not self.transport.is_closing() and self.conn.their_state is not h11.DONE:
+            whole = self.conn.their_state is h11.SEND_BODY and not self._is_chunked
+            piece = bytes(self._unread if whole else self._unread[:PIECE_BYTES])
+            del self._unread[: len(piece)]
+            if self.conn.their_state is h11.IDLE:
+                self._head_lines += piece.partition(b"\r\n\r\n")[0].count(b"\n")
+                if self._head_lines > MAX_HEADERS:
+                    self.send_400_response(f"expected at most {MAX_HEADERS} headers")
+                    break
+            super().data_received(piece)
+            if self._unread and self._is_chunked:
+                self._has_turn = True
+                self._turns.add(self._read_on)
+                break
+        if self._unread:
+            self.flow.pause_reading()
             return
-        if self._unread:
-            super().data_received(self._unread.pop(0))
-        if self._unread:
-            self.loop.call_soon(self._read_on)
-        elif self._ended and self.conn.their_state is h11.SEND_BODY:
+        self.flow.resume_reading()
+        if self._ended and self.conn.their_state is h11.SEND_BODY:
             super().data_received(b"")
-        elif not self.flow.read_paused:
-            self.transport.resume_reading()
 
     def _abort_if_reset(self) -> None:
         """Ends the request of a caller that has reset its connection, which nothing else tells after the end of input.

@@ -16,6 +16,10 @@ probes and scrapers are answered, everybody else is rejected."""
 UNDISTURBED_SECONDS = 1.0
 """While reserved places are left, only connections that have kept the server waiting so long are closed for others."""
 
+PATIENCE_SECONDS = 0.2
+"""A request never has a connection closed that has kept the server waiting for less: it may be about to send the rest
+of its body."""
+
 LOG_SECONDS = 10.0
 """One line of the log in so many seconds says how many connections were closed, and why."""
 
@@ -87,7 +91,7 @@ class Places:
     @contextmanager
     def request(self) -> Iterator[None]:
         """A context to answer a request in that is not a probe's. Raises Crowded when all places are busy."""
-        if self._requests >= self._limit and not self._make_room(0.0):
+        if self._requests >= self._limit and not self._make_room(PATIENCE_SECONDS):
             raise Crowded(
                 f"{self._requests} requests are being answered; at most {self._limit} may (max_connections)",
                 RETRY_AFTER_MS,

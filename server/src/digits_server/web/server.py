@@ -13,9 +13,7 @@ from digits_server.system.ports import taken
 from digits_server.web.acceptor import Acceptor
 from digits_server.web.connections import HEADERS_SECONDS, Connection
 from digits_server.web.places import Places
-
-MAX_REQUEST_BYTES = 16 * 1024
-"""Bytes of a request's line and headers."""
+from digits_server.web.reading import Turns
 
 BACKLOG = 1024
 """Connections that the system may keep until they are accepted."""
@@ -62,6 +60,7 @@ class WebServer:
         self._places = places
         self._seconds = seconds
         self._tls = tls
+        self._turns = Turns()
         self._server = _Server(
             uvicorn.Config(
                 application,
@@ -72,7 +71,6 @@ class WebServer:
                 log_level="error",
                 access_log=False,
                 server_header=False,
-                h11_max_incomplete_event_size=MAX_REQUEST_BYTES,
                 timeout_keep_alive=HEADERS_SECONDS,
                 timeout_graceful_shutdown=1,
             )
@@ -97,4 +95,12 @@ class WebServer:
         await self._serving
 
     def _connection(self, accepted: socket.socket) -> Connection:
-        return Connection(accepted, self._places, self._seconds, self._server.config, self._server.server_state)
+        server = self._server
+        return Connection(
+            accepted,
+            self._places,
+            turns=self._turns,
+            seconds=self._seconds,
+            config=server.config,
+            server_state=server.server_state,
+        )
