@@ -139,7 +139,7 @@ class Settings:
     )
     max_calls: int = setting(2048, COUNT, "Calls that may wait to be taken; one connection may have half of it.")
     max_waiting_bytes: int = setting(
-        64 * 1024 * 1024, BYTES, "Messages that may wait to be read, all together; more is refused."
+        32 * 1024 * 1024, BYTES, "Messages that may wait to be read, all together; more is refused."
     )
     max_waiting_files: int = setting(256, COUNT, "Image files that may wait to be decoded; more is refused.")
     shutdown_grace: float = setting(25.0, SECONDS, "What requests in flight have to finish after SIGTERM.")

@@ -43,7 +43,9 @@ MAX_PART_BYTES = 64 * 1024
 """Bytes of JSON of the outputs, a shape or a set of parameters. Only a tensor's data has reason to be larger."""
 
 
-class _Input(Struct):
+class InputJson(Struct):
+    """A tensor. Only its name and its datatype are read at once."""
+
     name: str
     datatype: str
     shape: Raw
@@ -51,24 +53,26 @@ class _Input(Struct):
     data: Raw = Raw()
 
 
-class _Output(Struct):
+class OutputJson(Struct):
+    """An output that is asked for."""
+
     name: str
     parameters: Parameters | None = None
 
 
-class _Request(Struct):
+class RequestJson(Struct):
     """A request whose parts are not read before their size is known."""
 
-    inputs: tuple[_Input]
+    inputs: tuple[InputJson]
     id: str | None = None
     parameters: Raw = Raw()
     outputs: Raw = Raw()
 
 
-REQUEST = msgspec.json.Decoder(_Request)
+REQUEST = msgspec.json.Decoder(RequestJson)
 SHAPE = msgspec.json.Decoder(list[Size])
 PARAMETERS = msgspec.json.Decoder(Parameters | None)
-OUTPUTS = msgspec.json.Decoder(list[_Output] | None)
+OUTPUTS = msgspec.json.Decoder(list[OutputJson] | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,7 @@ def _split(body: bytes, header_length: str | None) -> tuple[bytes | memoryview, 
     return memoryview(body)[:length], memoryview(body)[length:]
 
 
-def _input(tensor: _Input, parameters: Parameters, raw: memoryview) -> InputTensor:
+def _input(tensor: InputJson, parameters: Parameters, raw: memoryview) -> InputTensor:
     """The tensor of a request, whose binary data is all of `raw` if there is any."""
     shape = _part(SHAPE, tensor.shape, "inputs[0].shape", [])
     size = parameters.get("binary_data_size")
