@@ -48,3 +48,4 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Answer], d
             task.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await task
+        del working, leaving, task  # an error's traceback has this frame: the body would stay until the next collection
