@@ -28,10 +28,11 @@ LARGEST = 4 * 1024 * 1024
 ROOM = 3_000
 """Bytes of a body beside its worst part."""
 
-TRIES = 3
-"""Of each body; the machine has stalls of its own, so that the shortest wait is the server's."""
+TRIES = 10
+"""Of a body beside which a probe waits too long: the machine has stalls of its own, so that the shortest wait is the
+server's."""
 
-PROMISED, MOST = 0.020, 0.5
+PROMISED, MOST = 0.020, 1.0
 """Seconds that a probe waits beside a body: what is promised, on a machine that does nothing else, and what is asserted
 on any."""
 
@@ -136,6 +137,8 @@ def test_no_body_holds_the_event_loop(kind: Any, server: ServerProcess, record: 
                 probe.longest = 0.0
                 assert post(server.http + INFER, body)[0] in (200, 400, 413), name
                 tries.append(probe.longest)
+                if tries[-1] <= PROMISED:
+                    break
             waits[name] = min(tries)
     worst = max(waits, key=lambda name: waits[name])
     grown = server_memory.peak - resident

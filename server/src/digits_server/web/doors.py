@@ -65,7 +65,8 @@ class Doors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin = perf_counter()
         route, scope["path_params"] = self._find(scope["method"], scope["path"])
-        scope[ROUTE] = pattern = route.path if route else UNKNOWN
+        if route and route.counted:
+            scope[ROUTE] = route.path
         request = Request(scope, receive, send)
         response = None
         try:
@@ -85,7 +86,7 @@ class Doors:
         finally:
             if route is None or route.counted:
                 status, seconds = response.status_code if response else FAILED, perf_counter() - begin
-                self._metrics.answered(pattern, status, seconds, scope.get(TRACE_ID))
+                self._metrics.answered(route.path if route else UNKNOWN, status, seconds, scope.get(TRACE_ID))
 
     def _find(self, method: str, path: str) -> tuple[Route | None, dict[str, str]]:
         """The first route that matches, of those with this method if there is one; and the parameters in the path."""

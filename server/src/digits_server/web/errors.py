@@ -22,7 +22,7 @@ from digits_server.errors import (
 )
 from digits_server.observability.rejection_counts import Rejections
 from digits_server.service.calls import REQUEST_ID, sane_id
-from digits_server.web.routes import ROUTE
+from digits_server.web.routes import ROUTE, UNKNOWN
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +124,7 @@ class Failures:
             self._timer = self._timer or asyncio.get_running_loop().call_later(LOG_SECONDS, self._log)
         else:
             self._known.add(place)
-            route = request.scope.get(ROUTE)
-            log.error("%s failed", route, exc_info=error, extra={"request_id": request_id})
+            log.error("%s failed", request.scope.get(ROUTE, UNKNOWN), exc_info=error, extra={"request_id": request_id})
         return error_response(
             ServingError(f"the server failed on this request; its log says why (request id {request_id})")
         )
