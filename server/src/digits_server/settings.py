@@ -17,6 +17,10 @@ from digits_server.serving.canary import Canary, CanaryType
 MODEL_NAME = "digits"
 """The model's folder below the repository, and its name in every protocol."""
 
+RESERVED_CONNECTIONS = 16
+"""HTTP connections beside --max-connections. When all others are busy, connections are accepted here to be asked what
+they want: probes and scrapers are answered, everybody else is rejected."""
+
 Kind = TypeVar("Kind", bound="click.ParamType[Any]")
 
 
@@ -99,7 +103,7 @@ class Settings:
     worker_timeout: float = setting(10.0, SECONDS, "What one of several workers has to answer before it is replaced.")
     reflection: bool = setting(True, bool, "Answer gRPC server reflection.")
     page: bool = setting(True, bool, "Answer / over HTTP with a page to draw digits on.")
-    max_connections: int = setting(256, COUNT, "HTTP connections at once.")
+    max_connections: int = setting(256, COUNT, "HTTP connections at once; 16 more are kept for probes and scrapers.")
     max_grpc_connections: int = setting(1024, COUNT, "gRPC connections at once; further ones are closed.")
     max_connection_idle: float = setting(300.0, SECONDS, "A gRPC connection without a call is closed then; 0: never.")
     max_connection_age: float = setting(

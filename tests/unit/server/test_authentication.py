@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from digits_server.errors import OperatorError, Unauthenticated
 from digits_server.observability.metrics import Metrics
+from digits_server.security.access import Access
 from digits_server.security.authentication import MAX_FILE_BYTES, Guard, guard, ports_in_plaintext
 from digits_server.service.calls import PlainCall
 from digits_server.settings import Settings
-from digits_server.web.routes import Access
 
 NOT_COUNTED: nullcontext[None] = nullcontext()
 GOOD = "dGhpcyBpcyBhIHRva2Vu"

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from digits_server.observability.metrics import Metrics
+from digits_server.security.access import Access
 from digits_server.security.authentication import guard
 from digits_server.settings import Settings
 from digits_server.web.doors import Doors
 from digits_server.web.interceptors import WatchedRequest, watched
 from digits_server.web.origins import Origins
 from digits_server.web.places import Places
-from digits_server.web.routes import Access, Route
+from digits_server.web.routes import Route
 
 
 class Notes:

@@ -11,12 +11,13 @@ from starlette.responses import JSONResponse, Response
 from digits_server.errors import NotFound
 from digits_server.open_inference import rest
 from digits_server.open_inference.protocol import OpenInference, Question
+from digits_server.security.access import Access
 from digits_server.service.offload import Offload
 from digits_server.settings import MODEL_NAME
 from digits_server.web.bodies import Bodies
 from digits_server.web.calls import HttpCall, while_connected
 from digits_server.web.in_flight import InFlight
-from digits_server.web.routes import Access, Route
+from digits_server.web.routes import Route
 
 MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 

@@ -6,7 +6,8 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest, openmet
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from digits_server.web.routes import Access, Route
+from digits_server.security.access import Access
+from digits_server.web.routes import Route
 from digits_server.workers.process_role import Role
 
 OPENMETRICS = openmetrics.exposition.CONTENT_TYPE_LATEST

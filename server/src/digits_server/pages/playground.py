@@ -12,12 +12,13 @@ from starlette.responses import JSONResponse, Response
 from digits_server.errors import InvalidRequest, Unimplemented
 from digits_server.pages.answers import HEADERS, UNCACHED, cached
 from digits_server.runtimes import Images
+from digits_server.security.access import Access
 from digits_server.service.calls import Call
 from digits_server.service.prediction_service import Classified, PredictionService
 from digits_server.web.bodies import Bodies
 from digits_server.web.calls import HttpCall, while_connected
 from digits_server.web.in_flight import InFlight
-from digits_server.web.routes import Access, Route
+from digits_server.web.routes import Route
 
 NO_DEVICES = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 

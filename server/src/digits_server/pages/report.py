@@ -11,8 +11,9 @@ from digits.v1.manifest_pb2 import Manifest
 from digits_server.errors import ModelRejected, NotFound
 from digits_server.models.source import ModelSource
 from digits_server.pages.answers import HEADERS, cached
+from digits_server.security.access import Access
 from digits_server.serving.registry import ModelRegistry
-from digits_server.web.routes import Access, Route
+from digits_server.web.routes import Route
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from digits_server.errors import OperatorError, Unauthenticated
+from digits_server.security.access import Access
 from digits_server.security.reloading import Reloading
 from digits_server.service.calls import Call
 from digits_server.settings import Settings
-from digits_server.web.routes import Access
 
 MAX_FILE_BYTES = 1024 * 1024
 """Bytes of a file of tokens: some ten thousand of them."""

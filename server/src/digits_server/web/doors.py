@@ -14,11 +14,12 @@ from starlette.types import Receive, Scope, Send
 from digits_server.errors import NotFound, ServingError, Unauthenticated
 from digits_server.observability.metrics import HttpMetrics
 from digits_server.observability.rejection_counts import Rejections
+from digits_server.security.access import Access
 from digits_server.security.authentication import Guard
 from digits_server.web.errors import CLIENT_GONE, Crowded, Failures, MethodNotAllowed, error_response
 from digits_server.web.origins import Origins
 from digits_server.web.places import Places
-from digits_server.web.routes import ROUTE, TRACE_ID, UNKNOWN, Access, Route
+from digits_server.web.routes import ROUTE, TRACE_ID, UNKNOWN, Route
 
 MISSING = "Bearer"
 WRONG = 'Bearer error="invalid_token"'

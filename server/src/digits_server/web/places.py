@@ -7,11 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
+from digits_server.settings import RESERVED_CONNECTIONS
 from digits_server.web.errors import Crowded
-
-RESERVED = 16
-"""Places beside --max-connections. When all others are busy, connections are accepted here to be asked what they want:
-probes and scrapers are answered, everybody else is rejected."""
 
 UNDISTURBED_SECONDS = 1.0
 """While reserved places are left, only connections that have kept the server waiting so long are closed for others."""
@@ -55,7 +52,7 @@ class Guest(Protocol):
 class Places:
     """The places of one server. Lives on the event loop.
 
-    limit   connections at once, beside RESERVED ones
+    limit   connections at once, beside RESERVED_CONNECTIONS ones
     closed  counts a connection that is closed by the server, by reason: limit, pushed_out, late, tls
     """
 
@@ -72,7 +69,7 @@ class Places:
 
     def enter(self, guest: Guest) -> bool:
         """Gives a new connection a place, if need be that of another. False: there is none, close the connection."""
-        if len(self._guests) >= self._limit + RESERVED:
+        if len(self._guests) >= self._limit + RESERVED_CONNECTIONS:
             entered = self._make_room(0.0)
         else:
             entered = True

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 
 from starlette.requests import Request
 from starlette.responses import Response
+
+from digits_server.security.access import Access
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -21,17 +22,6 @@ UNKNOWN = "unknown"
 PARAMETER = re.compile(r"\{(\w+)(?::(int|path))?\}")
 PARAMETER_KINDS = {None: "[^/]+", "int": "[0-9]{1,18}", "path": ".*"}
 """What a parameter of a path may be. A number of 18 digits fits into 64 bits."""
-
-
-class Access(Enum):
-    """Who may use a route. Paths that --http-open names need no token, unless they are for scrapers with their own."""
-
-    PROBES = "probes"
-    """Callers, and they are answered though all places are busy."""
-    SCRAPERS = "scrapers"
-    """Those of --metrics-tokens, or else callers. They are answered though all places are busy."""
-    CALLERS = "callers"
-    """Those of --tokens, while there is a place for their request."""
 
 
 @dataclass(frozen=True)
