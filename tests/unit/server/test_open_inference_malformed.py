@@ -146,7 +146,11 @@ BAD_REST: dict[str, tuple[bytes | str, str | None, str]] = {
         None,
         "valid",
     ),
-    "two inputs": (json.dumps({"inputs": [images(data=[0] * 784)] * 2}), None, "`array` of length 1"),
+    "two inputs": (
+        json.dumps({"inputs": [images(data=[0] * 784)] * 2}),
+        None,
+        "expected one tensor",
+    ),
     "parameters of a megabyte": (
         json.dumps({"inputs": [images(data=[0] * 784)], "parameters": {"x": [0] * 300_000}}),
         None,

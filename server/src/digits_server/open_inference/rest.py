@@ -24,6 +24,7 @@ from digits_server.open_inference.protocol import (
     server_version,
 )
 from digits_server.open_inference.tensors import (
+    EXPECTED_INPUT,
     InputTensor,
     OutputTensor,
     TensorKind,
@@ -183,6 +184,8 @@ def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes | memoryview, name:
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if str(error).endswith("`array` of length 1 - at `$.inputs`"):
+            raise InvalidRequest(f"inputs: {EXPECTED_INPUT}, got none or several") from error
         raise InvalidRequest(f"{name}: {error}") from error
     except RecursionError as error:
         raise InvalidRequest(f"{name}: nested too deeply") from error
