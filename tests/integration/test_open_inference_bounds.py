@@ -64,7 +64,7 @@ def test_an_answer_that_is_not_ready_in_time_is_504(repository: Path) -> None:
         status, _, answer = post(server.http + INFER, pictures(30, side=4000))
         assert status == 504
         assert "http_timeout" in json.loads(answer)["error"]
-        assert post(server.http + INFER, pictures(1, side=50))[0] == 200
+        until(lambda: post(server.http + INFER, pictures(1, side=50))[0] == 200, "a small picture is answered in time")
 
 
 def test_a_body_that_does_not_come_in_time_is_504_and_ends_the_connection(repository: Path) -> None:

@@ -172,6 +172,13 @@ def test_everything_else_over_http_wants_a_token(server: ServerProcess, path: st
     assert get(server, path, authorization=f"Bearer {TOKEN}x") == (401, 'Bearer error="invalid_token"')
 
 
+@pytest.mark.parametrize("path", ["/metrics%0A", "/metrics%0a", "/metrics%0A%0A", "/metrics%0D%0A", "/metrics%00"])
+def test_a_line_break_after_a_path_opens_nothing(server: ServerProcess, path: str) -> None:
+    assert get(server, path)[0] == 401
+    for token in (TOKEN, SCRAPER):
+        assert get(server, path, authorization=f"Bearer {token}")[0] in (401, 404)
+
+
 def test_metrics_are_for_scrapers_and_the_rest_for_callers(server: ServerProcess) -> None:
     assert get(server, "/metrics", authorization=f"Bearer {SCRAPER}") == (200, None)
     assert get(server, "/metrics", authorization=f"Bearer {TOKEN}")[0] == 401

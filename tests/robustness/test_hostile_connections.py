@@ -10,7 +10,7 @@ from support.records import Record
 from support.servers import ServerProcess
 from support.usage import Usages, as_text
 from support.waiting import until
-from support.witness import GrpcWitness, HttpWitness, Witness
+from support.witness import GrpcWitness, HttpWitness, PostWitness, Witness
 
 pytestmark = OVER_EACH_ARRANGEMENT
 
@@ -37,6 +37,8 @@ GIVEN_BACK_SECONDS = 60.0
 KEPT_DESCRIPTORS = 16
 """Connections between Envoy and the server, at both ends, that stay for the next calls."""
 
+GOOD = "a good caller"
+
 ATTACKS = {
     "idle": (500, 500),
     "half_open": (100, 100),
@@ -56,7 +58,16 @@ ATTACKS = {
 }
 """By name, how often in a short run and in full."""
 
-HTTP_ATTACKS = {"http_idle": 500, "http_slow": 100}
+HTTP_ATTACKS = {
+    "http_idle": (500, 2_000),
+    "http_slow": (100, 300),
+    "http_unread": (256, 256),
+    "http_unfinished_bodies": (64, 256),
+    "http_tiny_chunks": (20, 1_000),
+    "http_json": (4, 200),
+    "http_huge_numbers": (4, 200),
+}
+"""The same, of attacks on the HTTP port."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,9 @@ def attacked(attack: Attack, usage: Usages, witness: Witness, calls: int, kept: 
     return Round(p99, p99 / quiet, growth)
 
 
-def held_against(attack: Attack, server: ServerProcess, witness: Witness, record: Record, *, full: bool) -> None:
+def held_against(
+    attack: Attack, server: ServerProcess, witness: Witness, record: Record, *, full: bool, who: str = GOOD
+) -> None:
     usage = Usages(server.pids)
     kept = KEPT_DESCRIPTORS if record.arrangement.endswith(BEHIND_ENVOY) else 0
     if full:
@@ -106,7 +119,7 @@ def held_against(attack: Attack, server: ServerProcess, witness: Witness, record
     grown = sum(worst.values())
     fast = slower <= 2 or attack.name not in AS_FAST
     record(
-        f"{attack.name.replace('_', ' ')}, {attack.count:,}: a good caller's failures; its p99; memory",
+        f"{attack.name.replace('_', ' ')}, {attack.count:,}: {who}'s failures; its p99; memory",
         f"{len(witness.failures)} of {witness.calls:,}; {1000 * p99:.1f} ms, {slower:.1f} ×; {as_text(worst)}",
         met=not witness.failures and grown <= MOST_MEMORY and fast,
     )
@@ -124,5 +137,13 @@ def test_a_good_caller_notices_nothing_of(name: str, server: ServerProcess, reco
 
 @pytest.mark.parametrize("name", HTTP_ATTACKS)
 def test_probes_notice_nothing_of(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
-    attack = Attack(name, server.web.removeprefix("http://"), HTTP_ATTACKS[name])
-    held_against(attack, server, HttpWitness(server.web + "/healthz"), record, full=full)
+    attack = Attack(name, server.http.removeprefix("http://"), HTTP_ATTACKS[name][full])
+    held_against(attack, server, HttpWitness(server.http + "/healthz"), record, full=full, who="a probe")
+
+
+@pytest.mark.parametrize("name", HTTP_ATTACKS)
+def test_a_good_caller_over_http_is_answered_beside(
+    name: str, server: ServerProcess, record: Record, *, full: bool
+) -> None:
+    attack = Attack(name, server.http.removeprefix("http://"), HTTP_ATTACKS[name][full])
+    held_against(attack, server, PostWitness(server.http), record, full=full, who="a good HTTP caller")

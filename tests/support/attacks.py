@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from support import http_attacks
 from support.frames import (
     CONTINUATION,
     DATA,
@@ -87,6 +88,26 @@ class Attacker:
                 with suppress(OSError):
                     connection.sendall(call(number))
                 self.sent += 1
+
+    def begin_all(self, request: bytes, count: int, callers: int = 4) -> None:
+        """Has threads send `request` again and again, each when the last has been answered; returns after `count`."""
+        enough = threading.Event()
+
+        def send_on() -> None:
+            while True:
+                with suppress(OSError), socket.create_connection(self._address, timeout=SECONDS) as connection:
+                    while True:
+                        connection.sendall(request)
+                        if not connection.recv(65536):
+                            break
+                        self.sent += 1
+                        if self.sent >= count:
+                            enough.set()
+                self.cut += 1
+
+        for _ in range(callers):
+            threading.Thread(target=send_on, daemon=True).start()
+        enough.wait()
 
 
 def _read_all(connection: socket.socket) -> None:
@@ -237,32 +258,10 @@ def garbage(attacker: Attacker, count: int) -> None:
         attacker.sent += 1
 
 
-def http_idle(attacker: Attacker, count: int) -> None:
-    for _ in range(count):
-        attacker.connect(b"")
-    attacker.sent = count
-
-
-def http_slow(attacker: Attacker, count: int) -> None:
-    """Headers without an end, a few bytes a second; half of the callers have sent those of a long body instead."""
-    head = b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: x\r\n"
-    for number in range(count):
-        attacker.connect(head + (b"content-length: 100000\r\n\r\n" if number % 2 else b""))
-    attacker.sent = count
-
-    def dribble() -> None:
-        while True:
-            for number, connection in enumerate(attacker.open):
-                with suppress(OSError):
-                    connection.sendall(b" " if number % 2 else b"x: y\r\n")
-            time.sleep(1)
-
-    threading.Thread(target=dribble, daemon=True).start()
-
-
 def main(name: str, target: str, count: str) -> None:
     attacker = Attacker(target)
-    globals()[name](attacker, int(count))
+    attack = globals().get(name) or getattr(http_attacks, name)
+    attack(attacker, int(count))
     sys.stdout.write(json.dumps({"sent": attacker.sent, "cut": attacker.cut}) + "\n")
     sys.stdout.flush()
     sys.stdin.read()

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from types import TracebackType
@@ -17,6 +18,8 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
 CALL_SECONDS = 20.0
 REQUEST = PredictRequest(images=bytes(784))
+TRIES, RETRY_SECONDS, BUSY = 4, 0.25, (429, 503)
+"""Over HTTP: how often a caller tries, after which time again, and after which statuses."""
 OBEDIENT = json.dumps(
     {
         "methodConfig": [
@@ -97,3 +100,24 @@ class HttpWitness(Witness):
 
     def __init__(self, url: str) -> None:
         super().__init__(lambda: urllib.request.urlopen(url, timeout=CALL_SECONDS).close())
+
+
+class PostWitness(Witness):
+    """Classifies an image over HTTP, on a new connection each time. Told that the server is busy, it tries again."""
+
+    def __init__(self, server: str) -> None:
+        tensor = {"name": "images", "shape": [1, 784], "datatype": "UINT8", "data": [0] * 784}
+        body = json.dumps({"inputs": [tensor]}).encode()
+        request = urllib.request.Request(f"{server}/v2/models/digits/infer", body)
+        super().__init__(lambda: self._post(request))
+
+    def _post(self, request: urllib.request.Request) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                urllib.request.urlopen(request, timeout=CALL_SECONDS).close()
+                return
+            except urllib.error.HTTPError as error:
+                error.close()
+                if error.code not in BUSY or not left:
+                    raise
+                time.sleep(RETRY_SECONDS)

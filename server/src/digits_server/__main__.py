@@ -11,7 +11,7 @@ from digits_server import flags
 from digits_server.errors import OperatorError
 from digits_server.models.command import models
 from digits_server.observability import logs
-from digits_server.settings import Settings
+from digits_server.settings import RESERVED_CONNECTIONS, Settings
 from digits_server.system import open_files
 from digits_server.system.scheduling import work_in_batches
 from digits_server.transports.choice import choose
@@ -43,7 +43,7 @@ def main(context: click.Context, /, *, print_config: bool, **values: Any) -> Non
         return
     role = own_role()
     logs.configure(chosen.log_level, chosen.log_format, role.log_fields)
-    open_files.allow(chosen.max_grpc_connections + chosen.max_connections)
+    open_files.allow(chosen.max_grpc_connections + chosen.max_connections + RESERVED_CONNECTIONS)
     work_in_batches()
     try:
         if chosen.workers > 1:

@@ -4,23 +4,24 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 
-from starlette.applications import Starlette
-from starlette.routing import Route
-
 from digits_server.models.source import ModelSource, model_source
 from digits_server.observability.direct_counts import DirectCounts
 from digits_server.observability.metrics import Metrics
 from digits_server.observability.setup import observation
 from digits_server.open_inference.grpc import INFERENCE_SERVICE
 from digits_server.open_inference.protocol import OpenInference
+from digits_server.pages import playground, report
+from digits_server.pages.open_inference import OpenInferenceRoutes
+from digits_server.pages.operations import operations
 from digits_server.rpcs.health import Health
 from digits_server.rpcs.interceptors import watched
 from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
 from digits_server.rpcs.table import PREDICTION_SERVICE, all_rpcs
-from digits_server.security.authentication import guard, ports_in_plaintext
+from digits_server.security.authentication import guard, is_loopback, ports_in_plaintext
 from digits_server.security.tls import http_context, identity
 from digits_server.service.direct_predictions import DirectPredictions
 from digits_server.service.file_decoder import FileDecoder
+from digits_server.service.offload import Offload
 from digits_server.service.prediction_service import PredictionService
 from digits_server.serving.lifecycle import Lifecycle
 from digits_server.serving.registry import ModelRegistry
@@ -30,12 +31,13 @@ from digits_server.transports import Transport
 from digits_server.transports.choice import choose
 from digits_server.transports.grpcio import GrpcioTransport
 from digits_server.transports.limits import limits
-from digits_server.web import playground, report
-from digits_server.web.guarded import guarded
+from digits_server.web.bodies import Bodies
+from digits_server.web.doors import Doors
 from digits_server.web.in_flight import InFlight
 from digits_server.web.interceptors import watched as watched_web
-from digits_server.web.open_inference import OpenInferenceRoutes
-from digits_server.web.pages import operations
+from digits_server.web.origins import Origins
+from digits_server.web.places import Places
+from digits_server.web.routes import Route
 from digits_server.web.server import WebServer
 from digits_server.workers.process_role import Alone, Role
 
@@ -94,21 +96,31 @@ class App:
             metrics,
             reflection=settings.reflection,
             max_streams=settings.max_streams,
+            max_image_files=settings.max_image_files,
             admit=admit,
         )
         self._transport = self._listener(watched(rpcs, self._observation.watchers))
         self._in_flight = InFlight()
-        predictions = OpenInferenceRoutes(
-            inference, self._in_flight, metrics.http, settings.max_message_bytes, settings.http_timeout
+        self._offload = Offload("messages", settings.max_waiting_bytes)
+        bodies = Bodies(settings.max_message_bytes, settings.max_waiting_bytes)
+        predictions = OpenInferenceRoutes(inference, self._in_flight, self._offload, bodies, settings.http_timeout)
+        page = self._page(service, source, bodies) if settings.page else []
+        places = Places(settings.max_connections, metrics.http.connection_closed)
+        doors = Doors(
+            [*operations(self._role), *predictions.routes(), *page],
+            guard=self._guard,
+            origins=Origins(self._host_names()),
+            places=places,
+            metrics=metrics.http,
+            rejections=metrics.rejections,
         )
-        page = self._page(service, source) if settings.page else []
-        pages = Starlette(routes=[*operations(self._role), *predictions.routes(), *page])
         self._web = WebServer(
-            watched_web(guarded(pages, self._guard), self._observation.watchers),
+            watched_web(doors, self._observation.watchers),
             settings.host,
             settings.http_port,
             shared=self._role.shares_ports,
-            max_connections=settings.max_connections,
+            places=places,
+            seconds=settings.http_timeout,
             tls=http_context(self._identity) if self._identity and settings.http_tls else None,
         )
 
@@ -146,6 +158,7 @@ class App:
         self._lifecycle.close()
         await self._models.close()
         self._decoder.close()
+        self._offload.close()
         await asyncio.to_thread(self._observation.close)
         self._role.stopped()
 
@@ -166,14 +179,18 @@ class App:
         knows = self._guard.knows if settings.tokens else None
         return NativeTransport(rpcs, direct, *where, knows=knows, shared=shared)
 
-    def _page(self, service: PredictionService, source: ModelSource) -> list[Route]:
+    def _host_names(self) -> list[str] | None:
+        """What Host may say beside the names of this machine; None: anything.
+
+        A network may have any names for this machine. Over TLS a browser has checked the name already.
+        """
         settings = self._settings
+        if settings.http_tls or not is_loopback(settings.host):
+            return None
+        return [name for part in settings.http_hosts.split(",") if (name := part.strip())]
+
+    def _page(self, service: PredictionService, source: ModelSource, bodies: Bodies) -> list[Route]:
         return [
-            *playground.routes(
-                service,
-                self._in_flight,
-                max_body_bytes=settings.max_message_bytes,
-                seconds=settings.http_timeout,
-            ),
-            *report.routes(self._models, source, self._metrics.http),
+            *playground.routes(service, self._in_flight, bodies, self._settings.http_timeout),
+            *report.routes(self._models, source),
         ]

@@ -17,6 +17,9 @@ from digits_server.serving.canary import Canary, CanaryType
 MODEL_NAME = "digits"
 """The model's folder below the repository, and its name in every protocol."""
 
+RESERVED_CONNECTIONS = 16
+"""HTTP connections beside --max-connections. When all others are busy, connections are accepted here to be asked what
+they want: probes and scrapers are answered, everybody else is rejected."""
 
 @dataclass(frozen=True, slots=True)
 class ProofLimits:
@@ -45,6 +48,7 @@ def named(name: str, kind: Kind) -> Kind:
 DIRECTORY = named("dir", click.Path(path_type=Path))
 FILE = named("file", click.Path(path_type=Path))
 PATHS = named("paths", click.types.StringParamType())
+HOSTS = named("names", click.types.StringParamType())
 HOST = named("host", click.types.StringParamType())
 PORT = named("port", click.IntRange(0, 65535))
 COUNT = named("n", click.IntRange(min=1))
@@ -114,7 +118,7 @@ class Settings:
     worker_timeout: float = setting(10.0, SECONDS, "What one of several workers has to answer before it is replaced.")
     reflection: bool = setting(True, bool, "Answer gRPC server reflection.")
     page: bool = setting(True, bool, "Answer / over HTTP with a page to draw digits on.")
-    max_connections: int = setting(256, COUNT, "HTTP connections at once.")
+    max_connections: int = setting(256, COUNT, "HTTP connections at once; 16 more are kept for probes and scrapers.")
     max_grpc_connections: int = setting(1024, COUNT, "gRPC connections at once; further ones are closed.")
     max_connection_idle: float = setting(300.0, SECONDS, "A gRPC connection without a call is closed then; 0: never.")
     max_connection_age: float = setting(
@@ -135,6 +139,10 @@ class Settings:
         "/healthz,/readyz,/v2/health/*", PATHS, "HTTP paths that take no token; * at an end: all that begin so."
     )
 
+    http_hosts: str = setting(
+        "", HOSTS, "Names, beside this machine's, that HTTP requests to a loopback --host may be sent to."
+    )
+
     max_message_bytes: int = setting(
         4 * 1024 * 1024, BYTES, "One request message or the body of an HTTP request.", section="Requests"
     )
@@ -149,6 +157,9 @@ class Settings:
         65536, COUNT, "Images that may wait for the model; one connection's at most what it leaves free."
     )
     max_calls: int = setting(2048, COUNT, "Calls that may wait to be taken; one connection may have a quarter.")
+    max_waiting_bytes: int = setting(
+        32 * 1024 * 1024, BYTES, "Messages that may wait to be read, all together; more is refused."
+    )
     max_waiting_files: int = setting(256, COUNT, "Image files that may wait to be decoded; more is refused.")
     shutdown_grace: float = setting(25.0, SECONDS, "What requests in flight have to finish after SIGTERM.")
 

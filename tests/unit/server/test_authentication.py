@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from digits_server.errors import OperatorError, Unauthenticated
 from digits_server.observability.metrics import Metrics
+from digits_server.security.access import Access
 from digits_server.security.authentication import MAX_FILE_BYTES, Guard, guard, ports_in_plaintext
 from digits_server.service.calls import PlainCall
 from digits_server.settings import Settings
@@ -23,9 +24,9 @@ def read(path: Path, content: bytes, http_open: str = "") -> Guard:
     return guard(Settings(tokens=path, http_open=http_open), NOT_COUNTED)
 
 
-def let_in(known: Guard, authorization: str | None, path: str = "/v2") -> bool:
+def let_in(known: Guard, authorization: str | None, path: str = "/v2", access: Access = Access.CALLERS) -> bool:
     try:
-        known.admit_to(path, authorization)
+        known.admit_to(access, path, authorization)
     except Unauthenticated:
         return False
     return True
@@ -115,8 +116,8 @@ def test_without_tokens_everybody_is_let_in() -> None:
 def test_tokens_of_scrapers_alone_close_the_metrics_and_nothing_else(path: Path) -> None:
     path.write_text(GOOD)
     known = guard(Settings(metrics_tokens=path), NOT_COUNTED)
-    assert not let_in(known, None, "/metrics")
-    assert let_in(known, f"Bearer {GOOD}", "/metrics")
+    assert not let_in(known, None, "/metrics", Access.SCRAPERS)
+    assert let_in(known, f"Bearer {GOOD}", "/metrics", Access.SCRAPERS)
     assert let_in(known, None)
     known.admit(PlainCall())
 

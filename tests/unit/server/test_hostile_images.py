@@ -255,3 +255,13 @@ def test_a_png_whose_pixels_inflate_to_more_than_it_claims_is_not_inflated_on() 
     data, bomb = encoded(seven()), zlib.compress(bytes(256 * 1024 * 1024), 9)
     pixels = struct.pack(">I", len(bomb)) + b"IDAT" + bomb + struct.pack(">I", zlib.crc32(b"IDAT" + bomb))
     assert peak_of(data[:33] + pixels + data[-12:])[1] < 64
+
+
+def test_ink_full_of_small_holes_is_answered() -> None:
+    """By its outline such ink looks much wider than it is, and was thinned to nothing."""
+    page = np.full((300, 300), 255, np.uint8)
+    page[75:225, 75:225] = 0
+    for row in range(75, 225, 25):
+        for column in range(75, 225, 25):
+            page[row : row + 3, column : column + 3] = 255
+    assert from_file(encoded(Image.fromarray(page)), "file", MAX_PIXELS).max() == 255

@@ -1,21 +1,19 @@
 """The id of a request over HTTP, where the server itself fails: its log and its caller know the same one."""
 
 import json
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
-from starlette.routing import Route
 
-from digits_server.observability.metrics import HttpMetrics
-from digits_server.open_inference.protocol import OpenInference
-from digits_server.web.answers import answering_errors
-from digits_server.web.in_flight import InFlight
+from digits_server.observability.metrics import Metrics
+from digits_server.security.access import Access
+from digits_server.security.authentication import guard
+from digits_server.settings import Settings
+from digits_server.web.doors import Doors
 from digits_server.web.interceptors import WatchedRequest, watched
-from digits_server.web.open_inference import OpenInferenceRoutes
-from digits_server.web.routes import counted
+from digits_server.web.origins import Origins
+from digits_server.web.places import Places
+from digits_server.web.routes import Route
 
 
 class Notes:
@@ -32,7 +30,7 @@ class Notes:
         self.answers.append((request.request_id, request.status))
 
 
-async def get(routes: Sequence[Route], path: str, notes: Notes | None, **headers: str) -> tuple[int, str]:
+async def get(application: Doors, path: str, notes: Notes | None, **headers: str) -> tuple[int, str]:
     """Status and error of one answer."""
     scope = {
         "type": "http",
@@ -50,34 +48,39 @@ async def get(routes: Sequence[Route], path: str, notes: Notes | None, **headers
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await watched(Starlette(routes=routes), [notes] if notes else [])(scope, receive, send)
+    await watched(application, [notes] if notes else [])(scope, receive, send)
     return sent[0]["status"], json.loads(sent[1]["body"])["error"]
 
 
-def failing(registry: CollectorRegistry) -> list[Route]:
-    """A route of either kind, both of which fail."""
+def failing(metrics: Metrics) -> Doors:
+    """An application that fails on every request."""
 
-    @answering_errors
     async def endpoint(_request: object) -> Any:
         raise ZeroDivisionError
 
-    metrics = HttpMetrics(registry)
-    nobody = cast("OpenInference", object())
-    inference = OpenInferenceRoutes(nobody, InFlight(), metrics, max_body_bytes=1, seconds=1.0)
-    return [*inference.routes(), counted(metrics, "/page", endpoint)]
+    return Doors(
+        [Route("/page", endpoint, Access.CALLERS), Route("/health", endpoint, Access.PROBES)],
+        guard=guard(Settings(), metrics.rejections),
+        origins=Origins([]),
+        places=Places(1, metrics.http.connection_closed),
+        metrics=metrics.http,
+        rejections=metrics.rejections,
+    )
 
 
-@pytest.mark.parametrize("path", ["/v2/health/ready", "/page"])
+@pytest.mark.parametrize("path", ["/health", "/page"])
 @pytest.mark.parametrize("notes", [Notes(), None], ids=["watched", "unwatched"])
 async def test_a_failure_of_ours_tells_the_caller_under_which_id_the_log_has_it(
     path: str, notes: Notes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    registry = CollectorRegistry()
+    metrics = Metrics()
     told = "the server failed on this request; its log says why (request id mine-1)"
-    assert await get(failing(registry), path, notes, x_request_id="mine-1") == (500, told)
+    assert await get(failing(metrics), path, notes, x_request_id="mine-1") == (500, told)
     (record,) = caplog.records
     assert (vars(record)["request_id"], record.getMessage()) == ("mine-1", f"{path} failed")
-    assert registry.get_sample_value("digits_http_requests_total", {"route": path, "status": "500"}) == 1
+    value = metrics.registry.get_sample_value
+    assert value("digits_http_requests_total", {"route": path, "status": "500"}) == 1
+    assert value("digits_rejected_total", {"reason": "internal"}) == 1
     if notes:
         assert notes.answers[-1] == ("mine-1", 500)
 
@@ -86,8 +89,20 @@ async def test_a_made_up_id_is_the_same_for_the_watchers_the_log_and_the_caller(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     notes = Notes()
-    _, error = await get(failing(CollectorRegistry()), "/page", notes, x_request_id="none of ours")
+    _, error = await get(failing(Metrics()), "/page", notes, x_request_id="none of ours")
     ((request_id, _),) = notes.answers
     (record,) = caplog.records
     assert vars(record)["request_id"] == request_id
     assert f"(request id {request_id})" in error
+
+
+async def test_a_failure_is_logged_in_full_once_however_often_it_is_brought_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    metrics = Metrics()
+    application = failing(metrics)
+    for _ in range(100):
+        assert (await get(application, "/page", None))[0] == 500
+    (record,) = caplog.records
+    assert record.exc_info
+    assert metrics.registry.get_sample_value("digits_rejected_total", {"reason": "internal"}) == 100

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.mutations import mutated
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
+from digits_server.errors import InvalidRequest
 from digits_server.service.messages import IN_PLACE_BYTES, OneReply, Reply, Request, parse_request, serialise_reply
 
 LARGE = bytes(range(256)) * (IN_PLACE_BYTES // 256)
@@ -74,7 +75,7 @@ def test_every_damaged_request_is_read_as_protobuf_reads_it_or_refused_as_it_doe
     try:
         expected = by_protobuf(message)
     except DecodeError:
-        with pytest.raises(DecodeError):
+        with pytest.raises((DecodeError, InvalidRequest)):  # damaged pixels may look like thousands of entries
             parse_request(message)
     else:
         assert fields(parse_request(message)) == expected
@@ -88,7 +89,7 @@ def test_a_length_with_zeros_in_front_is_read_as_protobuf_reads_it_or_refused_as
     try:
         expected = by_protobuf(message)
     except DecodeError:
-        with pytest.raises(DecodeError):
+        with pytest.raises((DecodeError, InvalidRequest)):  # damaged pixels may look like thousands of entries
             parse_request(message)
     else:
         assert fields(parse_request(message)) == expected

@@ -30,12 +30,12 @@ LEVELS = st.integers(1, 2).flatmap(
 
 def from_grpc(message: ModelInferRequest) -> Any:
     """Through the wire, as a server reads it."""
-    return images_or_files(grpc.infer_request(ModelInferRequest.FromString(message.SerializeToString())).inputs)
+    return images_or_files(grpc.infer_request(ModelInferRequest.FromString(message.SerializeToString())).inputs, 64)
 
 
 def from_rest(body: bytes, headers: dict[str, str]) -> Any:
     question, _ = rest.infer_request(body, headers.get(rest.HEADER_LENGTH), "digits", "")
-    return images_or_files(question.inputs)
+    return images_or_files(question.inputs, 64)
 
 
 @given(images=IMAGES, shape=st.sampled_from(SHAPES))

@@ -98,22 +98,26 @@ BAD_REST: dict[str, tuple[bytes | str, str | None, str]] = {
     "no inputs": (b"{}", None, "`inputs`"),
     "no name": (json.dumps({"inputs": [{"datatype": "UINT8", "shape": [1]}]}), None, "`name` - at `$.inputs[0]`"),
     "a negative size": (json.dumps({"inputs": [images(shape=[-1, 784])]}), None, "Expected `int` >= 0"),
-    "a size of 100 digits": (json.dumps({"inputs": [images(shape=[10**100, 784])]}), None, "the request: "),
+    "a size of 100 digits": (json.dumps({"inputs": [images(shape=[10**100, 784])]}), None, "inputs[0].shape: "),
     "no data": (json.dumps({"inputs": [images()]}), None, "either data or the parameter binary_data_size"),
     "data and binary data": (
         json.dumps({"inputs": [images(data=[0] * 784, parameters={"binary_data_size": 784})]}),
         None,
         "either data or the parameter binary_data_size",
     ),
-    "data that is no list": (json.dumps({"inputs": [images(data="x")]}), None, "Expected `array`"),
-    "data that is null": (json.dumps({"inputs": [images(data=None)]}), None, "Expected `array`"),
-    "a number above 255": (json.dumps({"inputs": [images(data=[256] * 784)]}), None, "<= 255 - at `$[0]`"),
-    "a negative number": (json.dumps({"inputs": [images(data=[-1] * 784)]}), None, ">= 0 - at `$[0]`"),
-    "fractions of levels as UINT8": (json.dumps({"inputs": [images(data=[0.5] * 784)]}), None, "got `float`"),
-    "truth values": (json.dumps({"inputs": [images(data=[True] * 784)]}), None, "got `bool`"),
+    "data that is no list": (json.dumps({"inputs": [images(data="x")]}), None, "images: expected a list"),
+    "data that is null": (json.dumps({"inputs": [images(data=None)]}), None, "images: expected a list"),
+    "a number above 255": (json.dumps({"inputs": [images(data=[256] * 784)]}), None, "got a number outside"),
+    "a negative number": (json.dumps({"inputs": [images(data=[-1] * 784)]}), None, "got a number outside"),
+    "fractions of levels as UINT8": (json.dumps({"inputs": [images(data=[0.5] * 784)]}), None, "got fractions"),
+    "truth values": (json.dumps({"inputs": [images(data=[True] * 784)]}), None, "with only numbers in its lists"),
     "NaN": (json.dumps({"inputs": [images(datatype="FP32", data=[float("nan")] * 784)]}), None, "malformed"),
     "beyond float32": (json.dumps({"inputs": [images(datatype="FP32", data=[1e300] * 784)]}), None, "from 0 to 255"),
-    "lists of unequal lengths": (json.dumps({"inputs": [images(data=[[0] * 700, [0] * 84])]}), None, "equal lengths"),
+    "lists of unequal lengths": (
+        json.dumps({"inputs": [images(data=[[0] * 700, [0] * 84])]}),
+        None,
+        "flat or nested",
+    ),
     "lists nested otherwise": (
         json.dumps({"inputs": [images(shape=[1, 28, 28], data=[[0] * 784])]}),
         None,
@@ -125,9 +129,54 @@ BAD_REST: dict[str, tuple[bytes | str, str | None, str]] = {
         + b"]" * 500
         + b"}]}",
         None,
-        "at most 4 levels",
+        "expected 784 elements",
     ),
     "nested without end": (b'{"parameters": {"x": ' + b"[" * 100_000, None, "the request: "),
+    "a list in place of a number": (json.dumps({"inputs": [images(data=[[]] + [0] * 783)]}), None, "flat or nested"),
+    "a bracket behind a number": (
+        json.dumps({"inputs": [images(data=[[0] * 784])]}).replace("[[0, 0", "[0[, 0"),
+        None,
+        "malformed",
+    ),
+    "a comma too many": (json.dumps({"inputs": [images(data=[0] * 783)]}).replace("0]}", "0, ]}"), None, "the request"),
+    "more numbers than the shape says": (json.dumps({"inputs": [images(data=[0] * 785)]}), None, "got 785"),
+    "an empty list": (json.dumps({"inputs": [images(data=[])]}), None, "got 0"),
+    "numbers of no size": (
+        json.dumps({"inputs": [images(datatype="FP32", data=[10**40] * 784)]}),
+        None,
+        "valid",
+    ),
+    "two inputs": (
+        json.dumps({"inputs": [images(data=[0] * 784)] * 2}),
+        None,
+        "expected one tensor",
+    ),
+    "parameters of a megabyte": (
+        json.dumps({"inputs": [images(data=[0] * 784)], "parameters": {"x": [0] * 300_000}}),
+        None,
+        "parameters: expected at most 65536 bytes",
+    ),
+    "a shape of a megabyte": (
+        json.dumps({"inputs": [images(data=[0] * 784, shape=[1] * 300_000)]}),
+        None,
+        "inputs[0].shape: expected at most 65536 bytes",
+    ),
+    "a thousand outputs": (
+        json.dumps({"inputs": [images(data=[0] * 784)], "outputs": [{"name": ""}] * 1_000}),
+        None,
+        "got 1000",
+    ),
+    "files in place of numbers": (json.dumps({"inputs": [images(data=["AA=="] * 784)]}), None, "only numbers"),
+    "numbers in place of files": (
+        json.dumps({"inputs": [{"name": "image_files", "datatype": "BYTES", "shape": [2], "data": [1, 2]}]}),
+        None,
+        "expected 2 files in base64",
+    ),
+    "fewer files than the shape says": (
+        json.dumps({"inputs": [{"name": "image_files", "datatype": "BYTES", "shape": [2], "data": ["AA=="]}]}),
+        None,
+        "expected 2 elements",
+    ),
     "files that are no base64": (
         json.dumps({"inputs": [{"name": "image_files", "datatype": "BYTES", "shape": [1], "data": ["*"]}]}),
         None,
@@ -142,7 +191,7 @@ BAD_REST: dict[str, tuple[bytes | str, str | None, str]] = {
     "binary data cut off": (
         json.dumps({"inputs": [images(parameters={"binary_data_size": 784})]}),
         None,
-        "binary_data_size: expected bytes of the 0",
+        "binary_data_size: expected the number of bytes after the JSON, 0",
     ),
     "a negative amount of binary data": (
         json.dumps({"inputs": [images(parameters={"binary_data_size": -1})]}),
@@ -224,10 +273,10 @@ def test_no_tensors_at_all_do_worse_than_being_refused(inputs: list[dict[str, An
 def ask_grpc(message: ModelInferRequest) -> None:
     question = grpc.infer_request(message)
     requested(question.outputs)
-    images_or_files(question.inputs)
+    images_or_files(question.inputs, 64)
 
 
 def ask_rest(body: bytes, length: str | None) -> None:
     question, _ = rest.infer_request(body, length, "digits", "")
     requested(question.outputs)
-    images_or_files(question.inputs)
+    images_or_files(question.inputs, 64)

@@ -6,8 +6,18 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import TracebackType
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+def visible(text: str) -> str:
+    """The text with everything a terminal would obey, or take for the end of a line, as an escape sequence."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
@@ -32,14 +42,22 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, message, and the record's own fields as name=value."""
+    """Time, level, message, and the record's own fields as name=value.
+
+    A record is one line, and what follows of a traceback is indented: whatever callers have put into it, nothing of it
+    looks like a line of its own, and no terminal obeys it.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
         extra = "".join(f"  {name}={value}" for name, value in _fields(record).items())
-        return super().formatMessage(record) + extra
+        return visible(super().formatMessage(record) + extra)
+
+    def formatException(self, ei: ExceptionInfo) -> str:  # noqa: N802 - the standard library's name
+        lines = super().formatException(ei).splitlines()
+        return "\n".join(f"    {visible(line)}" for line in lines)
 
 
 def configure(level: str, style: str, fields: Mapping[str, object]) -> None:

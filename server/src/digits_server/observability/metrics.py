@@ -27,6 +27,9 @@ FEW = 48
 """Images that are counted faster one by one than as an array, at most."""
 
 RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
+CLOSED_CONNECTIONS = ("limit", "pushed_out", "late", "tls")
+"""Why the server closes HTTP connections: no place is left, others need its place, its caller is late, or TLS fails."""
+
 REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
 """The words of ModelRejected."""
 
@@ -154,6 +157,14 @@ class HttpMetrics:
             RPC_SECONDS,
             ("route",),
         )
+        closed = Counter(
+            registry, "digits_http_connections_closed", "HTTP connections the server closed, by reason.", ("reason",)
+        )
+        self._closed = {reason: closed.labels(reason) for reason in CLOSED_CONNECTIONS}
+
+    def connection_closed(self, reason: str) -> None:
+        """The server closed a connection, for one of CLOSED_CONNECTIONS."""
+        self._closed[reason].inc()
 
     def answered(self, route: str, status: int, seconds: float, trace_id: str | None = None) -> None:
         """One request was answered; its trace, if it has one that is kept, is an example of its latency."""

@@ -41,6 +41,8 @@ from digits_server.open_inference.tensors import (
     InputTensor,
     OutputTensor,
     TensorKind,
+    one_input,
+    outputs_within,
     refuse_unsupported,
 )
 from digits_server.service.calls import Call
@@ -104,7 +106,9 @@ class GrpcInference:
 
 
 def infer_request(message: ModelInferRequest) -> InferRequest:
-    """The question in a message. Raises InvalidRequest when it contradicts itself."""
+    """The question in a message. Raises InvalidRequest when it contradicts itself, or has more tensors than can be."""
+    one_input(len(message.inputs))
+    outputs_within(len(message.outputs))
     refuse_unsupported(
         chain(
             message.parameters,

@@ -18,6 +18,7 @@ from digits_server.open_inference.tensors import (
     outputs,
     requested,
 )
+from digits_server.runtimes import Images
 from digits_server.service.calls import Call
 from digits_server.service.prediction_service import PredictionService
 from digits_server.settings import MODEL_NAME
@@ -62,6 +63,15 @@ class InferRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """An InferRequest that has been read: what to classify, by which version (0: the current), for which outputs."""
+
+    inputs: Images | list[bytes]
+    version: int
+    outputs: tuple[TensorKind, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InferReply:
     """Its answer, by one version."""
 
@@ -95,11 +105,19 @@ class OpenInference:
     async def infer(self, request: InferRequest, call: Call) -> InferReply:
         """Classifies what the inputs hold. Raises ServingError, counted like that of any prediction."""
         with self.service.metrics.rejections:
-            number = _number(request.model, request.version)
-            kinds = requested(request.outputs)
-            inputs = images_or_files(request.inputs)
-        answer = await self.service.classify(inputs, number, call)
-        return InferReply(answer.version, outputs(kinds, answer))
+            question = self.read(request)
+        return await self.answer(question, call)
+
+    def read(self, request: InferRequest) -> Question:
+        """What is asked. May take a while for large inputs, in any thread. Raises ServingError, and counts nothing."""
+        number = _number(request.model, request.version)
+        kinds = requested(request.outputs)
+        return Question(images_or_files(request.inputs, self.service.decoder.max_files), number, kinds)
+
+    async def answer(self, question: Question, call: Call) -> InferReply:
+        """Classifies what was asked. Raises ServingError, counted like that of any prediction."""
+        answer = await self.service.classify(question.inputs, question.version, call)
+        return InferReply(answer.version, outputs(question.outputs, answer))
 
     def _serving(self) -> tuple[str, ...]:
         return tuple(

@@ -5,13 +5,15 @@ Pure functions: whatever brought a tensor, gRPC or HTTP, raw bytes or typed numb
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_server.errors import InvalidRequest
+from digits_server.errors import InvalidRequest, RequestTooLarge
+from digits_server.open_inference.json_elements import JsonElements, shown
 from digits_server.pictures.images import PIXELS, SIDE
 from digits_server.runtimes import Images
 from digits_server.service.prediction_service import Classified
@@ -30,8 +32,8 @@ IMAGE_SHAPES = ((SIDE, SIDE), (PIXELS,), (SIDE, SIDE, 1), (1, SIDE, SIDE))
 ANY_SIZE = -1
 """How metadata says N."""
 
-SHOWN_SIZES = 6
-"""Sizes of a caller's shape that an error repeats."""
+MOST_SIZES = 4
+"""Sizes of the longest shape there is."""
 
 UNSUPPORTED = frozenset(("classification", "shared_memory_region"))
 """Parameters of other servers' extensions that would change the answer, so that ignoring them would mislead."""
@@ -54,9 +56,12 @@ OUTPUTS = (
     TensorKind("probabilities", FP32, (ANY_SIZE, 10)),
 )
 
+EXPECTED_INPUT = f"expected one tensor, {PIXEL_INPUT.name} or {FILE_INPUT.name}"
+EXPECTED_OUTPUTS = f"expected names among {', '.join(kind.name for kind in OUTPUTS)}, each at most once"
+
 Numbers = NDArray[Any]
-Contents = bytes | memoryview | Numbers | list[bytes]
-"""Of an input: raw bytes, or the elements themselves: numbers of any shape, or one bytes object each."""
+Contents = bytes | memoryview | Numbers | list[bytes] | JsonElements
+"""Of an input: raw bytes, or JSON, or the elements themselves: numbers of any shape, or one bytes object each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +83,39 @@ class OutputTensor:
     values: Numbers
 
 
-def images_or_files(inputs: Sequence[InputTensor]) -> Images | list[bytes]:
-    """What to classify: pixels, uint8[N, 28, 28], or N image files. Raises InvalidRequest."""
-    expected = f"expected one tensor, {PIXEL_INPUT.name} or {FILE_INPUT.name}"
-    if len(inputs) != 1:
-        raise InvalidRequest(f"inputs: {expected}, got {len(inputs)}")
+def images_or_files(inputs: Sequence[InputTensor], max_files: int) -> Images | list[bytes]:
+    """What to classify: pixels, uint8[N, 28, 28], or at most `max_files` image files.
+
+    Raises InvalidRequest or RequestTooLarge.
+    """
+    one_input(len(inputs))
     if inputs[0].name == PIXEL_INPUT.name:
         return _images(inputs[0])
     if inputs[0].name == FILE_INPUT.name:
-        return _files(inputs[0])
-    raise InvalidRequest(f"inputs: {expected}, got one of another name")
+        return _files(inputs[0], max_files)
+    raise InvalidRequest(f"inputs: {EXPECTED_INPUT}, got one of another name")
+
+
+def one_input(count: int) -> None:
+    """Raises InvalidRequest unless a request has one input. Asked before anybody looks at each of them."""
+    if count != 1:
+        raise InvalidRequest(f"inputs: {EXPECTED_INPUT}, got {count}")
+
+
+def outputs_within(count: int) -> None:
+    """Raises InvalidRequest when a request names more outputs than there are."""
+    if count > len(OUTPUTS):
+        raise InvalidRequest(f"outputs: {EXPECTED_OUTPUTS}, got {count}")
 
 
 def requested(names: Sequence[str]) -> tuple[TensorKind, ...]:
     """The outputs of these names, in their order; all of them when none is named. Raises InvalidRequest."""
     if not names:
         return OUTPUTS
+    outputs_within(len(names))
     kinds = {kind.name: kind for kind in OUTPUTS}
     if len(set(names)) < len(names) or not kinds.keys() >= set(names):
-        raise InvalidRequest(f"outputs: expected names among {', '.join(kinds)}, each at most once")
+        raise InvalidRequest(f"outputs: {EXPECTED_OUTPUTS}")
     return tuple(kinds[name] for name in names)
 
 
@@ -119,21 +138,43 @@ def outputs(kinds: Sequence[TensorKind], answer: Classified) -> list[OutputTenso
     ]
 
 
+def _shape(tensor: InputTensor) -> tuple[int, ...]:
+    """The shape, once it is known to be short: callers may send millions of sizes. Raises InvalidRequest."""
+    if len(tensor.shape) > MOST_SIZES:
+        raise InvalidRequest(
+            f"{tensor.name}: expected a shape of at most {MOST_SIZES} sizes, got {len(tensor.shape)}: "
+            f"{shown(tensor.shape)}"
+        )
+    return tuple(tensor.shape)
+
+
 def _images(tensor: InputTensor) -> Images:
-    shape = tuple(tensor.shape)
+    shape = _shape(tensor)
     if shape[1:] not in IMAGE_SHAPES or shape[0] < 1:
         raise InvalidRequest(
             "images: expected the shape [N, 28, 28], [N, 784], [N, 28, 28, 1] or [N, 1, 28, 28] with N at least 1, "
-            f"got {_shown(shape)}"
+            f"got {shown(shape)}"
         )
     if tensor.datatype == UINT8:
         values = _numbers(tensor, shape)
+        if values.dtype == np.float32:  # from JSON
+            return whole_levels(values).reshape(-1, SIDE, SIDE)
         if values.dtype != np.uint8 and values.max() > 255:
             raise InvalidRequest("images: expected grey levels from 0 to 255, got a number above")
         return values.astype(np.uint8, copy=False).reshape(-1, SIDE, SIDE)
     if tensor.datatype == FP32:
         return grey_levels(_numbers(tensor, shape)).reshape(-1, SIDE, SIDE)
     raise InvalidRequest(f"images: expected the datatype {UINT8} or {FP32}")
+
+
+def whole_levels(values: Numbers) -> NDArray[np.uint8]:
+    """Grey levels as float32, which must be whole ones from 0 to 255. Raises InvalidRequest."""
+    if not (values.min() >= 0 and values.max() <= 255):
+        raise InvalidRequest("images: expected grey levels from 0 to 255, got a number outside")
+    levels: NDArray[np.uint8] = values.astype(np.uint8)
+    if not np.array_equal(levels, values):
+        raise InvalidRequest(f"images: expected whole grey levels for {UINT8}, got fractions; {FP32} takes them")
+    return levels
 
 
 def grey_levels(values: Numbers) -> NDArray[np.uint8]:
@@ -144,7 +185,7 @@ def grey_levels(values: Numbers) -> NDArray[np.uint8]:
     """
     least, most = float(values.min()), float(values.max())
     if not (least >= 0 and most <= 255):  # asked this way round, NaN fails too
-        raise InvalidRequest("images: expected grey levels from 0 to 255, got numbers outside or none")
+        raise InvalidRequest("images: expected grey levels from 0 to 255, got a number outside, or NaN")
     if 0 < most <= 1:
         raise InvalidRequest(
             "images: expected grey levels from 0 to 255, got none above 1; multiply pixels of 0 to 1 by 255"
@@ -156,14 +197,16 @@ def grey_levels(values: Numbers) -> NDArray[np.uint8]:
 def _numbers(tensor: InputTensor, shape: tuple[int, ...]) -> Numbers:
     """The elements as an array of any shape, as many as `shape` says. Raises InvalidRequest."""
     contents, dtype, count = tensor.contents, DTYPES[tensor.datatype], prod(shape)
+    if isinstance(contents, JsonElements):
+        return contents.numbers(tensor.name, shape)
     if isinstance(contents, np.ndarray):
         if contents.size != count:
             raise InvalidRequest(
-                f"{tensor.name}: expected {count} elements for the shape {_shown(shape)}, got {contents.size}"
+                f"{tensor.name}: expected {count} elements for the shape {shown(shape)}, got {contents.size}"
             )
         if contents.ndim > 1 and contents.shape != shape:
             raise InvalidRequest(
-                f"{tensor.name}: expected elements flat or nested as {_shown(shape)}, got {_shown(contents.shape)}"
+                f"{tensor.name}: expected elements flat or nested as {shown(shape)}, got {shown(contents.shape)}"
             )
         return contents
     if isinstance(contents, list):
@@ -171,23 +214,29 @@ def _numbers(tensor: InputTensor, shape: tuple[int, ...]) -> Numbers:
     if len(contents) != count * dtype.itemsize:
         raise InvalidRequest(
             f"{tensor.name}: expected {count * dtype.itemsize} bytes for {tensor.datatype} of the shape "
-            f"{_shown(shape)}, got {len(contents)}"
+            f"{shown(shape)}, got {len(contents)}"
         )
     numbers: Numbers = np.frombuffer(contents, dtype)
     return numbers
 
 
-def _files(tensor: InputTensor) -> list[bytes]:
-    shape = tuple(tensor.shape)
+def _files(tensor: InputTensor, max_files: int) -> list[bytes]:
+    shape = _shape(tensor)
     if tensor.datatype != BYTES:
         raise InvalidRequest(f"image_files: expected the datatype {BYTES}")
     if not shape or shape[1:] not in ((), (1,)) or shape[0] < 1:
-        raise InvalidRequest(f"image_files: expected the shape [N] or [N, 1] with N at least 1, got {_shown(shape)}")
+        raise InvalidRequest(f"image_files: expected the shape [N] or [N, 1] with N at least 1, got {shown(shape)}")
+    if shape[0] > max_files:
+        raise RequestTooLarge(f"image_files: {shape[0]} files; at most {max_files} (max_image_files)")
     if isinstance(tensor.contents, np.ndarray):
         raise InvalidRequest("image_files: expected bytes, got numbers")
-    files = tensor.contents if isinstance(tensor.contents, list) else list(_length_prefixed(tensor.contents))
+    contents = tensor.contents
+    if isinstance(contents, JsonElements):
+        return contents.files(tensor.name, shape)
+    files = contents if isinstance(contents, list) else list(islice(_length_prefixed(contents), shape[0] + 1))
     if len(files) != shape[0]:
-        raise InvalidRequest(f"image_files: expected {shape[0]} files for the shape {_shown(shape)}, got {len(files)}")
+        got = str(len(files)) if isinstance(contents, list) or len(files) < shape[0] else "more"
+        raise InvalidRequest(f"image_files: expected {shape[0]} files for the shape {shown(shape)}, got {got}")
     return files
 
 
@@ -203,9 +252,3 @@ def _length_prefixed(raw: bytes | memoryview) -> Iterator[bytes]:
                 "the contents end in the middle of one"
             )
         yield bytes(raw[start:at])
-
-
-def _shown(shape: Sequence[int]) -> str:
-    """A shape for an error message, however long its caller made it."""
-    sizes = [str(size) for size in shape[:SHOWN_SIZES]]
-    return f"[{', '.join(sizes)}{', …' if len(shape) > SHOWN_SIZES else ''}]"

@@ -23,7 +23,10 @@ def as_penned(digit: Ink, side: int) -> Ink:
     change = round((WIDTH - width) * FINENESS / 2)
     image = Image.fromarray(fine)
     for _ in range(abs(change)):
-        image = image.filter(ImageFilter.MaxFilter(3) if change > 0 else ImageFilter.MinFilter(3))
+        changed = image.filter(ImageFilter.MaxFilter(3) if change > 0 else ImageFilter.MinFilter(3))
+        if not changed.getextrema()[1]:  # ink full of small holes looks wide, and would be thinned to nothing
+            break
+        image = changed
     penned = np.asarray(image)
     box = box_of(penned >= min(0.25, penned.max()))
     return penned[box.top : box.bottom, box.left : box.right]

@@ -1,5 +1,6 @@
 """The RPCs this server answers: what every transport carries, and none defines."""
 
+from functools import partial
 from operator import methodcaller
 from typing import Any
 
@@ -11,10 +12,11 @@ from digits_server.observability.metrics import Metrics
 from digits_server.open_inference.grpc import INFERENCE_SERVICE, inference_rpcs
 from digits_server.open_inference.protocol import OpenInference
 from digits_server.rpcs.health import Health
-from digits_server.rpcs.rpc import Admit, Format, StreamRpc, UnaryRpc
+from digits_server.rpcs.rpc import Admit, Data, Format, StreamRpc, UnaryRpc
 from digits_server.rpcs.stream_limit import Room
 from digits_server.service import messages
 from digits_server.service.prediction_service import PredictionService
+from digits_server.service.wire import MOST_ENTRIES, check_entries
 
 PREDICTION_SERVICE = prediction_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -22,15 +24,21 @@ HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 INFERENCE_HEALTH = {(INFERENCE_SERVICE, "ServerLive"), (INFERENCE_SERVICE, "ServerReady")}
 
 
-def protobuf(request_type: type[Message]) -> Format:
-    """Requests and replies are protobuf's own objects."""
-    parse: Any = request_type.FromString  # it takes a view as well; its types do not say so
+def protobuf(request_type: type[Message], most_entries: int = MOST_ENTRIES) -> Format:
+    """Requests and replies are protobuf's own objects, the requests of at most `most_entries` entries."""
+    parse_all: Any = request_type.FromString  # it takes a view as well; its types do not say so
+
+    def parse(data: Data) -> Any:
+        check_entries(data, request_type, most_entries)
+        return parse_all(data)
+
     return Format(parse, methodcaller("SerializeToString"), request_type.DESCRIPTOR.full_name)
 
 
-PREDICTIONS = Format(
-    messages.parse_request, messages.serialise_reply, prediction_pb2.PredictRequest.DESCRIPTOR.full_name
-)
+def predictions(most_entries: int = MOST_ENTRIES) -> Format:
+    """Requests and replies of Predict, read and written without protobuf where they are what most callers send."""
+    parse = partial(messages.parse_request, most_entries=most_entries)
+    return Format(parse, messages.serialise_reply, prediction_pb2.PredictRequest.DESCRIPTOR.full_name)
 
 
 def all_rpcs(
@@ -41,11 +49,13 @@ def all_rpcs(
     *,
     reflection: bool,
     max_streams: int,
+    max_image_files: int,
     admit: Admit | None = None,
 ) -> list[UnaryRpc | StreamRpc]:
     """Every RPC of the server. All but those of health ask `admit`: whoever balances load knows no token.
 
-    max_streams  streams of one RPC open at once
+    max_streams      streams of one RPC open at once
+    max_image_files  image files in one request
     """
 
     def guard(name: str, method: str) -> Admit | None:
@@ -59,15 +69,20 @@ def all_rpcs(
         room = Room(max_streams, metrics.rejections)
         return StreamRpc(name, method, form, counters, guard(name, method), behaviour, takes_stream, room)
 
+    most_entries = MOST_ENTRIES + max_image_files
+    prediction = predictions(most_entries)
     health_check = protobuf(health_pb2.HealthCheckRequest)
     rpcs: list[UnaryRpc | StreamRpc] = [
-        unary(PREDICTION_SERVICE, "Predict", PREDICTIONS, service.predict),
-        stream(PREDICTION_SERVICE, "PredictStream", PREDICTIONS, service.predict_stream, takes_stream=True),
+        unary(PREDICTION_SERVICE, "Predict", prediction, service.predict),
+        stream(PREDICTION_SERVICE, "PredictStream", prediction, service.predict_stream, takes_stream=True),
         unary(PREDICTION_SERVICE, "GetModel", protobuf(prediction_pb2.GetModelRequest), service.get_model),
         unary(HEALTH_SERVICE, "Check", health_check, health.check),
         unary(HEALTH_SERVICE, "List", protobuf(health_pb2.HealthListRequest), health.list_all),
         stream(HEALTH_SERVICE, "Watch", health_check, health.watch, takes_stream=False),
-        *(unary(INFERENCE_SERVICE, name, protobuf(kind), answer) for name, kind, answer in inference_rpcs(inference)),
+        *(
+            unary(INFERENCE_SERVICE, name, protobuf(kind, most_entries), answer)
+            for name, kind, answer in inference_rpcs(inference)
+        ),
     ]
     if reflection:
         from digits_server.rpcs.reflection import SERVICE_NAME, ServerReflectionRequest, reflect

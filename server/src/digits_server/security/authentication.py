@@ -14,11 +14,10 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from digits_server.errors import OperatorError, Unauthenticated
+from digits_server.security.access import Access
 from digits_server.security.reloading import Reloading
 from digits_server.service.calls import Call
 from digits_server.settings import Settings
-
-METRICS_PATH = "/metrics"
 
 MAX_FILE_BYTES = 1024 * 1024
 """Bytes of a file of tokens: some ten thousand of them."""
@@ -43,7 +42,7 @@ class Guard:
     """Asks callers for a token.
 
     callers     whose tokens open RPCs and HTTP; None opens both to everybody
-    scrapers    whose tokens open METRICS_PATH, instead of those of callers
+    scrapers    whose tokens open what is for scrapers, instead of those of callers
     open_paths  paths that need no token over HTTP; one that ends in * stands for all that begin so
     rejections  a context that counts who is not let in
     """
@@ -73,9 +72,9 @@ class Guard:
         if self._callers:
             self._check(self._callers.value, call.metadata("authorization"))
 
-    def admit_to(self, path: str, authorization: str | None) -> None:
-        """Lets an HTTP request for `path` pass. Raises Unauthenticated."""
-        if path == METRICS_PATH and self._scrapers:
+    def admit_to(self, access: Access, path: str, authorization: str | None) -> None:
+        """Lets an HTTP request for `path`, whose route is for `access`, pass. Raises Unauthenticated."""
+        if access is Access.SCRAPERS and self._scrapers:
             self._check(self._scrapers.value, authorization)
         elif self._callers and path not in self._open and not path.startswith(self._open_prefixes):
             self._check(self._callers.value, authorization)

@@ -24,7 +24,7 @@ class FileDecoder:
     """
 
     def __init__(self, *, max_files: int, max_waiting: int, max_pixels: int) -> None:
-        self._max_files = max_files
+        self.max_files = max_files
         self._max_waiting = max_waiting
         self._max_pixels = max_pixels
         self._waiting = 0
@@ -35,8 +35,8 @@ class FileDecoder:
         """N encoded files → uint8[N, 28, 28]. Raises InvalidRequest, RequestTooLarge, Overloaded or Unavailable."""
         if self._closed:
             raise Unavailable("the server is draining")
-        if len(files) > self._max_files:
-            raise RequestTooLarge(f"image_files: {len(files)} files; at most {self._max_files} (max_image_files)")
+        if len(files) > self.max_files:
+            raise RequestTooLarge(f"image_files: {len(files)} files; at most {self.max_files} (max_image_files)")
         if self._waiting + len(files) > self._max_waiting:
             raise Overloaded(
                 f"{self._waiting} image files wait; at most {self._max_waiting} may (max_waiting_files)", RETRY_AFTER_MS

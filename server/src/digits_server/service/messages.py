@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits_server.runtimes import Probabilities
+from digits_server.service.wire import LONGEST_LENGTH, MOST_ENTRIES, check_entries
 
 IMAGES, MODEL_VERSION, INCLUDE_PROBABILITIES = 0x0A, 0x18, 0x20
 """Tags of PredictRequest: the field's number times eight, plus how it is written (2 a length and bytes, 0 a varint)."""
@@ -36,8 +37,8 @@ IN_PLACE_BYTES = 8 * 1024
 LONGEST_VARINT = 9
 """Bytes of a varint read here; the only longer ones are negative numbers."""
 
-LONGEST_LENGTH = 5
-"""Bytes of a length, even one written with zeros in front: of more, protobuf refuses the message."""
+SHORT_FIELDS = 8
+"""Fields after the pixels that are read here, one after another; a caller that sends each once sends two."""
 
 
 class Request(NamedTuple):
@@ -66,12 +67,13 @@ class OneReply(NamedTuple):
     model_version: int
 
 
-def parse_request(data: bytes | memoryview) -> Request:
-    """The request in `data`. Raises protobuf's DecodeError when it is none."""
+def parse_request(data: bytes | memoryview, most_entries: int = MOST_ENTRIES) -> Request:
+    """The request in `data`. Raises protobuf's DecodeError when it is not one, InvalidRequest for too many entries."""
     if len(data) == ONE_IMAGE_BYTES and data[: len(ONE_IMAGE)] == ONE_IMAGE:
         return Request(memoryview(data)[len(ONE_IMAGE) :])
     request = _read_in_place(memoryview(data)) if len(data) >= IN_PLACE_BYTES else None
     if request is None:
+        check_entries(data, PredictRequest, most_entries)
         message = PredictRequest.FromString(data)  # type: ignore[arg-type]  # a view does as well
         request = Request(message.images, message.image_files, message.model_version, message.include_probabilities)
     return request
@@ -117,15 +119,15 @@ def _read_in_place(data: memoryview) -> Request | None:
     if data[0] != IMAGES:
         return None
     length, position = _read_varint(data, 1)
-    if position > 1 + LONGEST_LENGTH:
-        return None
     end = position + length
-    if end > len(data):
+    if position > 1 + LONGEST_LENGTH or end > len(data):
         return None
     images = data[position:end]
     version, probabilities = 0, False
     position = end
-    while position < len(data):
+    for _ in range(SHORT_FIELDS):
+        if position == len(data):
+            return Request(images, (), version, probabilities)
         tag = data[position]
         value, position = _read_varint(data, position + 1)
         if tag == MODEL_VERSION:
@@ -136,7 +138,7 @@ def _read_in_place(data: memoryview) -> Request | None:
             return None
         if position > len(data):
             return None
-    return Request(images, (), version, probabilities)
+    return None
 
 
 def _read_varint(data: memoryview, position: int) -> tuple[int, int]:

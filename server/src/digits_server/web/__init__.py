@@ -1,1 +1,1 @@
-"""What the server answers over HTTP: metrics and health."""
+"""How HTTP requests arrive: connections, routes and who may use them, bodies, errors as answers."""

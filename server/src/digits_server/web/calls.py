@@ -1,4 +1,4 @@
-"""One HTTP request as a call: what is known of it beside its body, the bounds on it, and whether its caller waits."""
+"""One HTTP request as a call: what is known of it beside its body, and whether its caller still waits."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,13 +9,9 @@ from typing import Any, TypeVar
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
-from digits_server.errors import DeadlineExceeded, RequestTooLarge, Unavailable, Unimplemented
+from digits_server.errors import DeadlineExceeded, Unavailable
 
 Answer = TypeVar("Answer")
-
-POLITE = 4
-"""A body is read to its end though it is too large, and thrown away, up to so many times the limit: a caller cut off
-while it sends may never see the answer that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +25,6 @@ class HttpCall:
     def metadata(self, name: str) -> str | None:
         values = self.headers.getlist(name)
         return values[-1] if values else None
-
-
-async def read_body(request: Request, limit: int, deadline: float) -> bytes:
-    """The body, of which at most `limit` bytes and a piece are kept.
-
-    Raises RequestTooLarge, Unimplemented, or DeadlineExceeded when it has not come by then (event-loop time, seconds).
-    """
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise Unimplemented("compressed requests are not taken: send them with content-encoding identity")
-    body = bytearray()
-    size = 0
-    try:
-        async with asyncio.timeout_at(deadline):
-            async for piece in request.stream():
-                size += len(piece)
-                if size > POLITE * limit:
-                    break
-                if size <= limit:
-                    body += piece
-                else:
-                    body.clear()
-    except TimeoutError as error:
-        raise DeadlineExceeded("the body did not arrive in time (http_timeout)") from error
-    if size > limit:
-        raise RequestTooLarge(f"the body has {size} bytes or more; at most {limit} are taken (max_message_bytes)")
-    return bytes(body)
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, Answer], deadline: float) -> Answer:
@@ -78,3 +48,4 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Answer], d
             task.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await task
+        del working, leaving, task  # an error's traceback has this frame: the body would stay until the next collection

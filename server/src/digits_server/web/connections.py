@@ -1,63 +1,227 @@
-"""HTTP connections that ask for nothing, and make room for those that do."""
+"""One HTTP connection: what its caller has time for, and how it ends when the time is up."""
 
 import asyncio
-from typing import Any
+import socket
+import struct
+from contextlib import suppress
 
+import h11
+from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from digits_server.web.places import Places, Waiting
+from digits_server.web.reading import MAX_HEADERS, PIECE_BYTES, CountingConnection, Flow, Turns
+
+MAX_REQUEST_BYTES = 16 * 1024
+"""Bytes of a request's line and headers."""
 
 HEADERS_SECONDS = 15
 """What a caller has from its connection, or from the last answer on it, to the end of its next request's headers. It is
-also how long an idle connection stays open: longer than a scraper's usual interval would gain nothing."""
+also how long an idle connection stays open (longer than a scraper's usual interval would gain nothing), and what a
+caller has to read the end of an answer."""
+
+RESET_SECONDS = 0.1
+"""Between two looks whether a caller that sends nothing more has reset its connection."""
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""The socket option linger, for no time at all: what has not been sent is thrown away."""
+
+ROOM_MADE = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    b'retry-after: 1\r\ncontent-length: 69\r\n\r\n{"error":"closed for others: the request took too long to come here"}'
+)
+"""What a caller is told whose unfinished request makes room for others."""
 
 
 class Connection(H11Protocol):
-    """uvicorn's, which alone would wait for the first request for as long as its caller likes.
+    """uvicorn's, with a place from before its first byte on, and with a deadline for everything its caller does.
 
-    Of more connections than the limit the idle one that has waited longest is closed, those first that never asked for
-    anything: who floods the server with idle connections pushes out his own, and probes are answered.
+    turns    for work on the event loop that all connections share
+    seconds  from a request's headers to its answer; reading the answer has HEADERS_SECONDS more
     """
 
-    idle_since = 0.0
-    """Event-loop time, seconds."""
-    _due: asyncio.TimerHandle | None = None
+    def __init__(
+        self,
+        accepted: socket.socket,
+        places: Places,
+        *,
+        turns: Turns,
+        seconds: float,
+        config: Config,
+        server_state: ServerState,
+    ) -> None:
+        super().__init__(config, server_state, {})
+        self.conn = CountingConnection(h11.SERVER, MAX_REQUEST_BYTES)
+        self._socket = accepted
+        self._places = places
+        self._seconds = seconds
+        self._since = self.loop.time()
+        """When the server began to wait for what the caller does now: event-loop time, seconds."""
+        self._stalled_since: float | None = None
+        """When the caller ceased to read what it is sent, or None."""
+        self._due: asyncio.TimerHandle | None = None
+        self._turns = turns
+        self._unread = bytearray()
+        """What has come and is not parsed yet."""
+        self._has_turn = False
+        self._head_lines = 0
+        self._ended = False
+        """Whether the caller has closed its side of the connection."""
+        self.pushed_out = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._rest()
-        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
-            self._make_room()
+        self.flow = Flow(transport, self._unread)
+        if self.pushed_out:
+            transport.abort()
+        self._give(HEADERS_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._due:
             self._due.cancel()
+        self._places.leave(self)
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        self._unread += data
+        if not self._has_turn:
+            self._read_on()
+
+    def handle_events(self) -> None:
+        last = self.cycle
+        super().handle_events()
+        if self.cycle is not last:
+            self._head_lines = 0
+            self._give(self._seconds + HEADERS_SECONDS)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio keeps the connection for sending if True
+        """The caller sends nothing more. What it has asked for is answered first; half a request is refused."""
+        if self.scheme == "https" or self.is_idle:
+            return False
+        self._ended = True
+        if self.conn.their_state is h11.SEND_BODY:
+            if not self._unread:
+                super().data_received(b"")
+        elif self.scope["http_version"] == "1.1" and not self.cycle.response_started:
+            # A caller that has closed its whole connection looks the same. It resets the connection on this line.
+            self.transport.write(self.conn.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+            self._abort_if_reset()
+        return True
+
+    def pause_writing(self) -> None:
+        self._stalled_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._stalled_since = None
+        super().resume_writing()
+
     def on_response_complete(self) -> None:
-        self._rest()
+        self._give(HEADERS_SECONDS)
         super().on_response_complete()
+        if not self._has_turn:
+            self._read_on()
+        if self._ended and self.is_idle:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what is not HTTP. In the middle of an answer there is no place to say so."""
+        if self.cycle:
+            self.cycle.disconnected = True
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
 
     @property
     def is_idle(self) -> bool:
         """Whether no request is being answered."""
         return self.cycle is None or self.cycle.response_complete
 
-    def leave(self) -> None:
-        self.connections.discard(self)  # at once: closing takes a turn of the loop
-        self.transport.close()
+    def waiting(self) -> Waiting | None:
+        """Since when the server waits for the caller: for its handshake, its request, or to read its answer."""
+        if self._stalled_since is not None:
+            return Waiting(kept=False, since=self._stalled_since)
+        if self.is_idle:
+            kept = self.cycle is not None and not self.transport.get_write_buffer_size()
+            return Waiting(kept, self._since)
+        return Waiting(kept=False, since=self._since) if self.cycle.more_body else None
 
-    def _make_room(self) -> None:
-        others = [other for other in self.connections if isinstance(other, Connection) and other is not self]
-        idle = [other for other in others if other.is_idle]
-        if idle:
-            min(idle, key=lambda other: (other.cycle is not None, other.idle_since)).leave()
+    def push_out(self) -> None:
+        """Closes the connection at once. A caller whose request is not finished is told why."""
+        self.pushed_out = True
+        opened: asyncio.Transport | None = self.transport
+        if opened is None:  # in the handshake
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        elif self.is_idle or self.cycle.response_started or self.scheme == "https":
+            self._abort()
+        else:
+            with suppress(OSError):
+                self._socket.send(ROOM_MADE)
+            self.transport.abort()
 
-    def _rest(self) -> None:
-        """Gives the caller its time for the next request."""
-        self.idle_since = self.loop.time()
+    def _give(self, seconds: float) -> None:
+        """Has the caller `seconds` for what it does next."""
+        self._since = self.loop.time()
         if self._due:
             self._due.cancel()
-        self._due = self.loop.call_later(HEADERS_SECONDS, self._too_late, self.cycle)
+        self._due = self.loop.call_later(seconds, self._late)
 
-    def _too_late(self, last: Any) -> None:
-        if self.cycle is last:
-            self.leave()
+    def _late(self) -> None:
+        """Closes a connection whose time is up."""
+        if self.is_idle and not self.transport.get_write_buffer_size():
+            self.transport.close()
+            if self.cycle is not None:
+                return  # an idle connection, as everybody has them
+        else:
+            self._abort()
+        self._places.closed("late")
+
+    def _abort(self) -> None:
+        """Closes the connection and throws away what its caller has not read."""
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self.transport.abort()
+
+    @property
+    def _is_chunked(self) -> bool:
+        """Whether a body is being read that comes in chunks."""
+        return self.conn.their_state is h11.SEND_BODY and any(name == b"transfer-encoding" for name, _ in self.headers)
+
+    def _read_on(self) -> None:
+        """Parses what has come: chunks in turns with other connections, the next request after this one's answer."""
+        self._has_turn = False
+        while self._unread and not self.transport.is_closing() and self.conn.their_state is not h11.DONE:
+            whole = self.conn.their_state is h11.SEND_BODY and not self._is_chunked
+            piece = bytes(self._unread if whole else self._unread[:PIECE_BYTES])
+            del self._unread[: len(piece)]
+            if self.conn.their_state is h11.IDLE:
+                self._head_lines += piece.partition(b"\r\n\r\n")[0].count(b"\n")
+                if self._head_lines > MAX_HEADERS:
+                    self.send_400_response(f"expected at most {MAX_HEADERS} headers")
+                    break
+            super().data_received(piece)
+            if self._unread and self._is_chunked:
+                self._has_turn = True
+                self._turns.add(self._read_on)
+                break
+        if self._unread:
+            self.flow.pause_reading()
+            return
+        self.flow.resume_reading()
+        if self._ended and self.conn.their_state is h11.SEND_BODY:
+            super().data_received(b"")
+
+    def _abort_if_reset(self) -> None:
+        """Ends the request of a caller that has reset its connection, which nothing else tells after the end of input.
+
+        Asks again until the request has ended.
+        """
+        if self.is_idle or self.transport.is_closing():
+            return
+        if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+        else:
+            self.loop.call_later(RESET_SECONDS, self._abort_if_reset)

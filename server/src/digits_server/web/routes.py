@@ -1,13 +1,14 @@
-"""Routes whose answers are counted, under their pattern of paths and never under a path itself."""
+"""Routes: which paths are answered, by what, and who may ask."""
 
+import re
 from collections.abc import Awaitable, Callable
-from time import perf_counter
+from dataclasses import dataclass
+from functools import cached_property
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from digits_server.observability.metrics import HttpMetrics
+from digits_server.security.access import Access
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -15,22 +16,37 @@ ROUTE = "digits.route"
 TRACE_ID = "digits.trace_id"
 """Keys of a request's scope: the pattern it is answered under, and the trace that is an example of its latency."""
 
-FAILED = 500
-"""The status of what ends in an exception: whoever catches it answers so."""
+UNKNOWN = "unknown"
+"""The pattern of requests that no route matches, in metrics."""
+
+PARAMETER = re.compile(r"\{(\w+)(?::(int|path))?\}")
+PARAMETER_KINDS = {None: "[^/]+", "int": "[0-9]{1,18}", "path": ".*"}
+"""What a parameter of a path may be. A number of 18 digits fits into 64 bits."""
 
 
-def counted(metrics: HttpMetrics, path: str, endpoint: Endpoint, *methods: str) -> Route:
-    """`endpoint` at `path`, by GET unless other methods are named."""
+@dataclass(frozen=True)
+class Route:
+    """`endpoint` at `path`, which may have parameters: {name}, {name:int} or {name:path}.
 
-    async def answer(request: Request) -> Response:
-        request.scope[ROUTE] = path
-        status = FAILED
-        begin = perf_counter()
-        try:
-            response = await endpoint(request)
-            status = response.status_code
-        finally:
-            metrics.answered(path, status, perf_counter() - begin, request.scope.get(TRACE_ID))
-        return response
+    counted  whether its answers are counted: those of probes and scrapers would drown all others
+    """
 
-    return Route(path, answer, methods=methods or ("GET",))
+    path: str
+    endpoint: Endpoint
+    access: Access
+    methods: tuple[str, ...] = ("GET", "HEAD")
+    counted: bool = True
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """The parameters in a path, or None when it is not one of this route. Every character counts."""
+        found = self._pattern.fullmatch(path)
+        return found and found.groupdict()
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        pattern, at = "", 0
+        for parameter in PARAMETER.finditer(self.path):
+            name, kind = parameter.groups()
+            pattern += re.escape(self.path[at : parameter.start()]) + f"(?P<{name}>{PARAMETER_KINDS[kind]})"
+            at = parameter.end()
+        return re.compile(pattern + re.escape(self.path[at:]), re.ASCII)

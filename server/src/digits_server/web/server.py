@@ -1,4 +1,4 @@
-"""The HTTP server beside the RPCs: uvicorn on the same event loop."""
+"""The HTTP server beside the RPCs: uvicorn on the same event loop, behind an acceptor of our own."""
 
 import asyncio
 import socket
@@ -10,14 +10,25 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from digits_server.system.ports import taken
+from digits_server.web.acceptor import Acceptor
 from digits_server.web.connections import HEADERS_SECONDS, Connection
+from digits_server.web.places import Places
+from digits_server.web.reading import Turns
 
-MAX_REQUEST_BYTES = 16 * 1024
-"""Bytes of a request's line and headers."""
+BACKLOG = 1024
+"""Connections that the system may keep until they are accepted."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: when to stop is for the application to say."""
+    """uvicorn without its signal handlers, for when to stop is for the application to say, and without its listener."""
+
+    acceptor: Acceptor
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - the acceptor has it
+        await self.lifespan.startup()
+        self.servers = [self.acceptor]  # type: ignore[list-item]  # it has the two methods that uvicorn calls
+        self.acceptor.start()
+        self.started = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -27,7 +38,9 @@ class _Server(uvicorn.Server):
 class WebServer:
     """Serves `application` on host:port, in TLS where there is a context for it. Port 0 takes a free one.
 
-    shared  whether other processes of the same server listen there too
+    shared   whether other processes of the same server listen there too
+    places   for its connections
+    seconds  from a request's headers to its answer, at most
     """
 
     def __init__(
@@ -37,27 +50,29 @@ class WebServer:
         port: int,
         *,
         shared: bool,
-        max_connections: int,
+        places: Places,
+        seconds: float,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._host = host
         self._shared = shared
         self.port = port
+        self._places = places
+        self._seconds = seconds
+        self._tls = tls
+        self._turns = Turns()
         self._server = _Server(
             uvicorn.Config(
                 application,
-                http=Connection,
+                http="h11",
                 ws="none",
                 lifespan="off",
                 log_config=None,
-                log_level="warning",
+                log_level="error",
                 access_log=False,
                 server_header=False,
-                limit_concurrency=max_connections,
-                h11_max_incomplete_event_size=MAX_REQUEST_BYTES,
                 timeout_keep_alive=HEADERS_SECONDS,
                 timeout_graceful_shutdown=1,
-                ssl_context_factory=(lambda *_: tls) if tls else None,
             )
         )
 
@@ -65,13 +80,27 @@ class WebServer:
         """Listens. Raises AddressUnavailable when the address cannot be had."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
-            listener = socket.create_server((self._host, self.port), family=family, reuse_port=self._shared)
+            listener = socket.create_server(
+                (self._host, self.port), family=family, reuse_port=self._shared, backlog=BACKLOG
+            )
         except OSError as error:
             raise taken(self._host, self.port, "HTTP") from error
         self.port = listener.getsockname()[1]
+        self._server.acceptor = Acceptor(listener, self._places, self._connection, self._tls)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
 
     async def stop(self) -> None:
         """Closes the listener and the connections."""
         self._server.should_exit = True
         await self._serving
+
+    def _connection(self, accepted: socket.socket) -> Connection:
+        server = self._server
+        return Connection(
+            accepted,
+            self._places,
+            turns=self._turns,
+            seconds=self._seconds,
+            config=server.config,
+            server_state=server.server_state,
+        )

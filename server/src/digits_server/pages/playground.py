@@ -8,41 +8,41 @@ from importlib.resources import files
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from digits_server.errors import InvalidRequest, Unimplemented
+from digits_server.pages.answers import HEADERS, UNCACHED, cached
 from digits_server.runtimes import Images
+from digits_server.security.access import Access
 from digits_server.service.calls import Call
 from digits_server.service.prediction_service import Classified, PredictionService
-from digits_server.web.answers import HEADERS, UNCACHED, answering_errors, cached
-from digits_server.web.calls import HttpCall, read_body, while_connected
+from digits_server.web.bodies import Bodies
+from digits_server.web.calls import HttpCall, while_connected
 from digits_server.web.in_flight import InFlight
-from digits_server.web.routes import counted
+from digits_server.web.routes import Route
 
 NO_DEVICES = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
-def routes(service: PredictionService, in_flight: InFlight, *, max_body_bytes: int, seconds: float) -> list[Route]:
+def routes(service: PredictionService, in_flight: InFlight, bodies: Bodies, seconds: float) -> list[Route]:
     """`/` and `/predict`.
 
-    in_flight       where to be while a prediction is made
-    max_body_bytes  bytes of one picture
-    seconds         from a request's headers to its answer, at most
+    in_flight  where to be while a prediction is made
+    bodies     reads the pictures
+    seconds    from a request's headers to its answer, at most
     """
-    html = files("digits_server.web").joinpath("playground.html").read_bytes()
+    html = files("digits_server.pages").joinpath("playground.html").read_bytes()
     headers = {**HEADERS, "content-security-policy": policy(html.decode()), "permissions-policy": NO_DEVICES}
 
     async def page(request: Request) -> Response:
         """The one HTML file. Whatever else it shows, it asks for."""
         return cached(request, html, "text/html; charset=utf-8", headers)
 
-    @answering_errors
     async def predict(request: Request) -> Response:
         """One image file in; the digit, its probabilities and the pixels the model was shown out."""
         deadline = asyncio.get_running_loop().time() + seconds
         with service.metrics.rejections:  # what fails later is counted where it fails
-            _refuse_other_sites(request)
-            body = await read_body(request, max_body_bytes, deadline)
+            _refuse_forms(request)
+            body = await bodies.read(request, deadline)
             if not body:
                 raise InvalidRequest("expected one image file as the body, got none")
         call = HttpCall(deadline, request.client, request.headers)
@@ -59,8 +59,7 @@ def routes(service: PredictionService, in_flight: InFlight, *, max_body_bytes: i
             headers=UNCACHED,
         )
 
-    http = service.metrics.http
-    return [counted(http, "/", page), counted(http, "/predict", predict, "POST")]
+    return [Route("/", page, Access.CALLERS), Route("/predict", predict, Access.CALLERS, ("POST",))]
 
 
 async def _predicted(service: PredictionService, file: bytes, call: Call) -> tuple[Images, Classified]:
@@ -83,13 +82,12 @@ def policy(html: str) -> str:
     )
 
 
-def _refuse_other_sites(request: Request) -> None:
+def _refuse_forms(request: Request) -> None:
     """Refuses what the page of another site could send without a question: forms and plain text.
 
-    For any other type browsers ask this server first whether they may, and it does not say yes.
+    For any other type browsers ask this server first whether they may, and it does not say yes. Browsers that mark what
+    other sites send need no such rule; old ones do not.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not kind.startswith("image/") and kind != "application/octet-stream":
         raise Unimplemented("expected one image file as the body, with an image's content type")
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise InvalidRequest("expected a request from this server's own page")

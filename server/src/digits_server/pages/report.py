@@ -6,15 +6,14 @@ import logging
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from digits.v1.manifest_pb2 import Manifest
 from digits_server.errors import ModelRejected, NotFound
 from digits_server.models.source import ModelSource
-from digits_server.observability.metrics import HttpMetrics
+from digits_server.pages.answers import HEADERS, cached
+from digits_server.security.access import Access
 from digits_server.serving.registry import ModelRegistry
-from digits_server.web.answers import HEADERS, answering_errors, cached
-from digits_server.web.routes import counted
+from digits_server.web.routes import Route
 
 log = logging.getLogger(__name__)
 
@@ -27,22 +26,20 @@ CONTENT_TYPES = {".png": "image/png", ".md": "text/plain; charset=utf-8", ".json
 POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 
-def routes(models: ModelRegistry, source: ModelSource, metrics: HttpMetrics) -> list[Route]:
+def routes(models: ModelRegistry, source: ModelSource) -> list[Route]:
     """`/model`, and `/model/VERSION/report/FILE` for the version that serves."""
 
-    @answering_errors
     async def model(request: Request) -> Response:
         """What serves now."""
         return cached(request, json.dumps(described(models.current.manifest)).encode(), "application/json", HEADERS)
 
-    @answering_errors
     async def report(request: Request) -> Response:
         """A file of the report, if the verified manifest lists it and it is still what that says."""
         manifest = models.current.manifest
         path = FOLDER + request.path_params["name"]
         listed = next((item for item in manifest.files if item.path == path), None)
         content_type = CONTENT_TYPES.get(path[path.rfind(".") :])
-        if manifest.model_version != request.path_params["version"] or listed is None or content_type is None:
+        if manifest.model_version != int(request.path_params["version"]) or listed is None or content_type is None:
             raise NotFound("the version that serves has no such report file")
         try:
             content = await asyncio.to_thread(source.read, manifest.model_version, listed)
@@ -52,8 +49,8 @@ def routes(models: ModelRegistry, source: ModelSource, metrics: HttpMetrics) -> 
         return cached(request, content, content_type, {**HEADERS, "content-security-policy": POLICY})
 
     return [
-        counted(metrics, "/model", model),
-        counted(metrics, "/model/{version:int}/report/{name}", report),
+        Route("/model", model, Access.CALLERS),
+        Route("/model/{version:int}/report/{name}", report, Access.CALLERS),
     ]
 
 

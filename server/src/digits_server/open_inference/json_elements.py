@@ -1,0 +1,121 @@
+"""The elements of a tensor as JSON writes them: lists of numbers, or of files in base64.
+
+A body of a few megabytes may hold millions of numbers. Python makes no object for any of them: simdjson reads them in
+pieces into flat buffers. Numbers are counted before they are read, and read only where the count fits the shape.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import msgspec
+import numpy as np
+import simdjson
+from numpy.typing import NDArray
+
+from digits_server.errors import InvalidRequest
+
+PIECE_BYTES = 128 * 1024
+"""Of JSON read at once. Python's lock is held meanwhile, for a millisecond or two, and the event loop waits for it."""
+
+WHITESPACE = b" \t\r\n"
+COMMA = ord(",")
+SHOWN_SIZES = 6
+"""Sizes of a caller's shape that an error repeats."""
+
+STRUCTURE = b"[],"
+NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in STRUCTURE)
+
+FILES = msgspec.json.Decoder(list[bytes])
+NESTED_FILES = msgspec.json.Decoder(list[tuple[bytes]])
+"""JSON has no bytes: files are written in base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonElements:
+    """The JSON text of a tensor's `data`, not yet read. The `name` that its methods take is for errors."""
+
+    text: bytes
+
+    def numbers(self, name: str, shape: Sequence[int]) -> NDArray[np.float32]:
+        """All numbers as float32, flat; those beyond float32 are infinite. `shape` begins with N, and is short.
+
+        Raises InvalidRequest unless the text holds as many numbers as the shape, flat or nested like it.
+        """
+        text, row = self._list(name, shape), self._numbers_in_a_row(name, shape)
+        values = np.empty(prod(shape), np.float32)
+        at = 0
+        for piece in _pieces(text, row):
+            try:
+                part = _flat(piece)
+            except (ValueError, TypeError, RuntimeError) as error:
+                raise InvalidRequest(f"{name}: expected valid JSON, with only numbers in its lists") from error
+            with np.errstate(over="ignore"):
+                values[at : at + len(part)] = part
+            at += len(part)
+        return values
+
+    def files(self, name: str, shape: Sequence[int]) -> list[bytes]:
+        """The files of a tensor of this shape, [N] or [N, 1]. Raises InvalidRequest."""
+        text = self._list(name, shape)
+        try:
+            if len(shape) > 1 and text.count(b"[") > 1:
+                return [file for (file,) in NESTED_FILES.decode(text)]
+            return FILES.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"{name}: expected {shape[0]} files in base64: {error}") from error
+
+    def _list(self, name: str, shape: Sequence[int]) -> bytes:
+        """The text without space around it: a list with as many elements as the shape says."""
+        text = self.text.strip(WHITESPACE)
+        if not (text.startswith(b"[") and text.endswith(b"]")):
+            raise InvalidRequest(f"{name}: expected a list")
+        found = text.count(b",") + 1 if text[1:-1].strip(WHITESPACE) else 0
+        if found != prod(shape):
+            raise InvalidRequest(f"{name}: expected {prod(shape)} elements for the shape {shown(shape)}, got {found}")
+        return text
+
+    def _numbers_in_a_row(self, name: str, shape: Sequence[int]) -> int:
+        """How many numbers an element of the outermost list has. Raises InvalidRequest when it is nested otherwise."""
+        if self.text.count(b"[") == 1:
+            return 1
+        row = b""
+        for size in reversed(shape[1:]):
+            row = b"[" + b",".join([row] * size) + b"]"
+        nested = shape[0] * (len(row) + 1) + 1
+        structure = self.text.translate(None, NOT_STRUCTURE)
+        if len(structure) != nested or structure != b"[" + b",".join([row] * shape[0]) + b"]":
+            raise InvalidRequest(f"{name}: expected elements flat or nested as {shown(shape)}")
+        return prod(shape[1:])
+
+
+def _flat(array: bytes) -> NDArray[np.float64]:
+    """The numbers in a JSON array, however nested. Raises one of simdjson's errors."""
+    read: Any = simdjson.Parser().parse(array)  # its types allow for anything but an array
+    numbers: NDArray[np.float64] = np.frombuffer(read.as_buffer(of_type="d"), np.float64)
+    return numbers
+
+
+def _pieces(text: bytes, row: int) -> Iterator[bytes]:
+    """A list as several, each of whole rows of `row` numbers and of about PIECE_BYTES bytes."""
+    symbols = np.frombuffer(text, np.uint8)
+    at, end, length = 1, len(text) - 1, PIECE_BYTES
+    while at < end:
+        commas = np.flatnonzero(symbols[at : at + length] == COMMA)
+        whole = len(commas) // row * row
+        if at + length >= end:
+            cut = end
+        elif whole:
+            cut = at + int(commas[whole - 1])
+        else:  # a row of more than PIECE_BYTES, most of them space
+            length *= 2
+            continue
+        yield b"[" + text[at:cut] + b"]"
+        at, length = cut + 1, PIECE_BYTES
+
+
+def shown(shape: Sequence[int]) -> str:
+    """A shape for an error message, however long its caller made it."""
+    sizes = [str(size) for size in shape[:SHOWN_SIZES]]
+    return f"[{', '.join(sizes)}{', …' if len(shape) > SHOWN_SIZES else ''}]"

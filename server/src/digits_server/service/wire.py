@@ -1,0 +1,106 @@
+"""Messages in protobuf wire format, entry by entry: how many entries one has is known before protobuf reads it.
+
+An empty element of a repeated field takes two bytes, and protobuf makes an object of each while it holds Python's lock:
+one message of two million of them would stop the whole server. The bytes are those of the protobuf encoding
+(https://protobuf.dev/programming-guides/encoding).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import DecodeError, Message
+
+from digits_server.errors import InvalidRequest
+
+VARINT, FIXED64, LENGTH, START_GROUP, END_GROUP, FIXED32 = range(6)
+"""How a value is written: the lowest three bits of its tag."""
+
+LONGEST_VARINT = 10
+"""Bytes of a varint at most."""
+
+LONGEST_LENGTH = 5
+"""Bytes of a length, even one written with zeros in front: of more, protobuf refuses the message."""
+
+MOST_ENTRIES = 1024
+"""Entries of one message, those of the messages in it included. A valid request has one for each of its image files and
+about twenty more; the elements of a packed field are one entry."""
+
+SMALL_BYTES = 8 * 1024
+"""A smaller message is not counted: it has at most 4,096 entries, which protobuf reads in half a millisecond."""
+
+
+class Entry(NamedTuple):
+    """One field of a message, or one element of a repeated one: its bytes are `data[begin:end]`, tag included.
+
+    start  where its value begins; of a LENGTH entry that is behind the length
+    """
+
+    field: int
+    kind: int
+    begin: int
+    start: int
+    end: int
+
+
+def entries(data: bytes | memoryview, start: int, end: int) -> Iterator[Entry]:
+    """The entries between `start` and `end`. Raises DecodeError where they do not fit."""
+    at = start
+    while at < end:
+        begin = at
+        tag, at = varint(data, at, end)
+        kind = tag & 7
+        value = at
+        if kind == VARINT:
+            _, at = varint(data, at, end)
+        elif kind == LENGTH:
+            length, value = varint(data, at, end, LONGEST_LENGTH)
+            at = value + length
+        elif kind == FIXED64:
+            at += 8
+        elif kind == FIXED32:
+            at += 4
+        elif kind not in (START_GROUP, END_GROUP):  # what is in a group is counted as if it stood beside it
+            raise DecodeError("no such wire type")
+        if at > end:
+            raise DecodeError("a value ends behind its message")
+        yield Entry(tag >> 3, kind, begin, value, at)
+
+
+def varint(data: bytes | memoryview, at: int, end: int, longest: int = LONGEST_VARINT) -> tuple[int, int]:
+    """The varint at `at`, and where it ends. Raises DecodeError when it does not end in time."""
+    value = shift = 0
+    for position in range(at, min(end, at + longest)):
+        byte = data[position]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position + 1
+        shift += 7
+    raise DecodeError("a varint has no end")
+
+
+def check_entries(data: bytes | memoryview, message: type[Message], most: int = MOST_ENTRIES) -> None:
+    """Raises InvalidRequest, which names the field, when `data` has more than `most` entries; `message` is its type.
+
+    Stops there, so that it takes no longer for a million entries. Raises DecodeError when the bytes are not a message.
+    """
+    if len(data) < SMALL_BYTES:
+        return
+    whole: Any = message.DESCRIPTOR
+    waiting: list[tuple[Descriptor, str, int, int]] = [(whole, "", 0, len(data))]
+    counts: Counter[str] = Counter()
+    while waiting:
+        parent, path, start, end = waiting.pop()
+        for entry in entries(data, start, end):
+            field: FieldDescriptor | None = parent.fields_by_number.get(entry.field)
+            name = path + (field.name if field else "(unknown field)")
+            counts[name] += 1
+            if counts.total() > most:
+                worst, count = counts.most_common(1)[0]
+                raise InvalidRequest(
+                    f"{worst}: expected a message of at most {most} fields and elements in all, got more; "
+                    f"at least {count} of them are here"
+                )
+            if field is not None and field.message_type is not None and entry.kind == LENGTH:
+                waiting.append((field.message_type, f"{name}.", entry.start, entry.end))

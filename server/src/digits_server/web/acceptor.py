@@ -1,0 +1,110 @@
+"""Takes HTTP connections from a listening socket: each has a place, or is closed, before anything is read from it."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+
+from digits_server.web.connections import Connection
+from digits_server.web.places import Places
+
+HANDSHAKE_SECONDS = 10.0
+"""What a caller has for the TLS handshake."""
+
+GOODBYE_SECONDS = 1.0
+"""What a caller has to answer the end of a TLS session."""
+
+AT_ONCE = 8
+"""Connections accepted in one turn of the event loop: fewer than there are reserved places, so that what a new one has
+sent is read before another can push it out."""
+
+PAUSE_SECONDS = 0.1
+"""Before the next try, when the system has no descriptor left."""
+
+log = logging.getLogger(__name__)
+
+
+class Acceptor:
+    """Accepts on `listener` from `start()` on.
+
+    connection  makes the protocol of one connection
+    tls         has each connection begin with a handshake
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        places: Places,
+        connection: Callable[[socket.socket], Connection],
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._listener = listener
+        self._places = places
+        self._connection = connection
+        self._tls = tls
+        self._opening: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        self._listener.setblocking(False)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._listener, self._accept)
+
+    def close(self) -> None:
+        """Accepts nothing more. Handshakes under way are given up."""
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        for task in self._opening:
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Returns once no handshake is under way."""
+        if self._opening:
+            await asyncio.wait(self._opening)
+
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                accepted, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError:  # no descriptor is left
+                self._loop.remove_reader(self._listener)
+                self._loop.call_later(PAUSE_SECONDS, self._resume)
+                return
+            accepted.setblocking(False)
+            with suppress(OSError):
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = self._connection(accepted)
+            if not self._places.enter(connection):
+                accepted.close()
+                continue
+            task = self._loop.create_task(self._open(connection, accepted))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    def _resume(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener, self._accept)
+
+    async def _open(self, connection: Connection, accepted: socket.socket) -> None:
+        try:
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(lambda: connection, accepted)
+            else:
+                await self._loop.connect_accepted_socket(
+                    lambda: connection,
+                    accepted,
+                    ssl=self._tls,
+                    ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                    ssl_shutdown_timeout=GOODBYE_SECONDS,
+                )
+        except OSError:  # of TLS too: what came is no handshake, or it came too late
+            self._places.leave(connection)
+            if not connection.pushed_out:
+                self._places.closed("tls")
+            accepted.close()
+        except asyncio.CancelledError:
+            self._places.leave(connection)
+            accepted.close()

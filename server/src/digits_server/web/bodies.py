@@ -1,0 +1,99 @@
+"""Bodies of requests as they arrive: each is bounded, and so is what all that are not finished hold together."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from digits_server.errors import DeadlineExceeded, RequestTooLarge, Unimplemented
+from digits_server.web.errors import Crowded
+
+POLITE = 4
+"""A body is read to its end though it is too large, and thrown away, up to so many times the limit: a caller cut off
+while it sends may never see the answer that says why."""
+
+RETRY_AFTER_MS = 1_000
+"""Milliseconds after which a rejected caller may try again."""
+
+
+@dataclass(eq=False, slots=True)
+class _Upload:
+    """A body that is not finished. `scope` ends when its time is up."""
+
+    scope: asyncio.Timeout
+    body: bytearray = field(default_factory=bytearray)
+    given_up: bool = False
+
+    def give_up(self) -> None:
+        """Frees what it holds, and has its caller told."""
+        self.given_up = True
+        self.body = bytearray()
+        self.scope.reschedule(asyncio.get_running_loop().time())
+
+
+class Bodies:
+    """Reads bodies. Lives on the event loop.
+
+    max_bytes  of one body
+    max_all    bytes that all unfinished bodies may hold together; for more, the one that began first is given up
+    """
+
+    def __init__(self, max_bytes: int, max_all: int) -> None:
+        self._max_bytes = max_bytes
+        self._max_all = max_all
+        self._uploads: dict[_Upload, None] = {}  # in the order in which they began
+        self._held = 0
+
+    async def read(self, request: Request, deadline: float) -> bytes:
+        """The whole body.
+
+        Raises RequestTooLarge, Unimplemented, DeadlineExceeded when it has not come by then (event-loop time, seconds),
+        and Crowded when it is given up for others.
+        """
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Unimplemented("compressed requests are not taken: send them with content-encoding identity")
+        scope = asyncio.timeout_at(deadline)
+        upload = _Upload(scope)
+        try:
+            async with scope:
+                self._uploads[upload] = None
+                return await self._read(request, upload)
+        except TimeoutError as error:
+            if upload.given_up:
+                raise Crowded(
+                    f"unfinished bodies hold {self._max_all} bytes (max_waiting_bytes), and this one began first",
+                    RETRY_AFTER_MS,
+                ) from error
+            raise DeadlineExceeded("the body did not arrive in time (http_timeout)") from error
+        finally:
+            self._uploads.pop(upload, None)
+            self._held -= len(upload.body)
+
+    async def _read(self, request: Request, upload: _Upload) -> bytes:
+        size = 0
+        async for piece in request.stream():
+            size += len(piece)
+            if size > self._max_bytes:
+                self._held -= len(upload.body)
+                upload.body = bytearray()
+                if size > POLITE * self._max_bytes:
+                    break
+            else:
+                self._held += len(piece)
+                upload.body += piece
+                self._make_room(upload)
+        if size > self._max_bytes:
+            raise RequestTooLarge(
+                f"the body has {size} bytes or more; at most {self._max_bytes} are taken (max_message_bytes)"
+            )
+        return bytes(upload.body)
+
+    def _make_room(self, newest: _Upload) -> None:
+        """Gives up the bodies that began first, until the rest may be held."""
+        while self._held > self._max_all:
+            first = next((upload for upload in self._uploads if upload.body and upload is not newest), newest)
+            self._held -= len(first.body)
+            del self._uploads[first]
+            first.give_up()
+            if first is newest:
+                return

@@ -1,0 +1,126 @@
+"""The way into everything over HTTP: finds the route, asks who comes, answers or rejects, and counts it.
+
+One place knows the routes and guards them, so that no path can be one thing to the guard and another to the router.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from time import perf_counter
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from digits_server.errors import NotFound, ServingError, Unauthenticated
+from digits_server.observability.metrics import HttpMetrics
+from digits_server.observability.rejection_counts import Rejections
+from digits_server.security.access import Access
+from digits_server.security.authentication import Guard
+from digits_server.web.errors import CLIENT_GONE, Crowded, Failures, MethodNotAllowed, error_response
+from digits_server.web.origins import Origins
+from digits_server.web.places import Places
+from digits_server.web.routes import ROUTE, TRACE_ID, UNKNOWN, Route
+
+MISSING = "Bearer"
+WRONG = 'Bearer error="invalid_token"'
+"""What tells a caller that a token is needed, and that its own is not known (RFC 6750, section 3)."""
+
+FAILED = 500
+"""The status counted for a request that ended without an answer."""
+
+PROTECTIVE = {
+    "x-content-type-options": "nosniff",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+"""Headers of every rejection."""
+
+
+class Doors:
+    """The ASGI application: `routes`, each for those it is for. The first one that matches answers.
+
+    guard    knows the tokens
+    origins  knows which names and sites requests may come under
+    places   has a place for each request that is not a probe's
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        *,
+        guard: Guard,
+        origins: Origins,
+        places: Places,
+        metrics: HttpMetrics,
+        rejections: Rejections,
+    ) -> None:
+        self._routes = routes
+        self._guard = guard
+        self._origins = origins
+        self._places = places
+        self._metrics = metrics
+        self._rejections = rejections
+        self._failures = Failures(rejections)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begin = perf_counter()
+        route, scope["path_params"] = self._find(scope["method"], scope["path"])
+        if route and route.counted:
+            scope[ROUTE] = route.path
+        request = Request(scope, receive, send)
+        response = None
+        try:
+            self._admit(request, route)
+            if route is None:
+                raise NotFound("there is no such path, or not in this spelling")
+            if request.method not in route.methods:
+                raise MethodNotAllowed(route.methods)
+            with self._places.request() if route.access is Access.CALLERS else nullcontext():
+                response = await self._answer(request, route)
+                await response(scope, receive, send)
+        except ServingError as error:
+            if isinstance(error, Crowded):  # the guard counts what it rejects
+                self._rejections.count(error)
+            response = self._rejection(request, error)
+            await response(scope, receive, send)
+        finally:
+            if route is None or route.counted:
+                status, seconds = response.status_code if response else FAILED, perf_counter() - begin
+                self._metrics.answered(route.path if route else UNKNOWN, status, seconds, scope.get(TRACE_ID))
+
+    def _find(self, method: str, path: str) -> tuple[Route | None, dict[str, str]]:
+        """The first route that matches, of those with this method if there is one; and the parameters in the path."""
+        matches = ((route, found) for route in self._routes if (found := route.match(path)) is not None)
+        other: tuple[Route | None, dict[str, str]] = None, {}
+        for route, parameters in matches:
+            if method in route.methods:
+                return route, parameters
+            if other[0] is None:
+                other = route, parameters
+        return other
+
+    def _admit(self, request: Request, route: Route | None) -> None:
+        """Raises ServingError unless the request may use the route, or may learn that there is none."""
+        self._origins.check(request.method, request.headers)
+        access = route.access if route else Access.CALLERS
+        self._guard.admit_to(access, request.scope["path"], request.headers.get("authorization"))
+
+    async def _answer(self, request: Request, route: Route) -> Response:
+        """What the endpoint answers; its errors are answers, too, and were counted where they arose."""
+        try:
+            return await route.endpoint(request)
+        except ServingError as error:
+            return self._rejection(request, error)
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_GONE)
+        except Exception as error:  # noqa: BLE001 - it is logged
+            return self._failures.response(request, error)
+
+    def _rejection(self, request: Request, error: ServingError) -> Response:
+        response = error_response(error)
+        response.headers.update(PROTECTIVE)
+        if isinstance(error, Unauthenticated):
+            shown = request.headers.get("authorization", "").lower().startswith("bearer ")
+            response.headers["www-authenticate"] = WRONG if shown else MISSING
+        return response

@@ -1,0 +1,56 @@
+"""Numbers in JSON: read in pieces, they are what any reader of JSON makes of them."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits_server.errors import InvalidRequest
+from digits_server.open_inference import json_elements
+from digits_server.open_inference.json_elements import JsonElements
+
+SHAPES = ((28, 28), (784,), (28, 28, 1), (1, 28, 28))
+SPACE = st.text(" \t\r\n", max_size=3)
+NUMBERS = st.integers(-300, 300) | st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+def spaced(text: str, data: st.DataObject) -> bytes:
+    """The same JSON with white space between its tokens, drawn anew for a few of them."""
+    gaps = [data.draw(SPACE) for _ in range(4)]
+    for mark in "[],":
+        gap = data.draw(st.sampled_from(gaps))
+        text = text.replace(mark, gap + mark + gap)
+    return text.encode()
+
+
+@given(data=st.data(), shape=st.sampled_from(SHAPES), count=st.integers(1, 3), nested=st.booleans())
+def test_numbers_are_read_as_any_reader_does(
+    data: st.DataObject, shape: tuple[int, ...], count: int, nested: bool
+) -> None:
+    pattern = np.resize(np.array(data.draw(st.lists(NUMBERS, min_size=1, max_size=30)), np.float64), count * 784)
+    written = json.dumps((pattern.reshape(count, *shape) if nested else pattern).tolist())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(json_elements, "PIECE_BYTES", data.draw(st.integers(1, 5_000)))
+        read = JsonElements(spaced(written, data)).numbers("images", (count, *shape))
+    np.testing.assert_array_equal(read, pattern.astype(np.float32))
+
+
+@given(data=st.data(), nested=st.booleans())
+def test_a_character_changed_is_never_read_as_something_else(data: st.DataObject, nested: bool) -> None:
+    """Either the change is refused, or the result is valid JSON that every reader reads so."""
+    values = np.arange(784).reshape((1, 28, 28)) if nested else np.arange(784)
+    text = bytearray(json.dumps(values.tolist()).encode())
+    at = data.draw(st.integers(0, len(text) - 1))
+    text[at : at + data.draw(st.integers(0, 2))] = data.draw(st.sampled_from([b"[", b"]", b",", b"]],[[", b"1", b" "]))
+    try:
+        read = JsonElements(bytes(text)).numbers("images", (1, 28, 28))
+    except InvalidRequest:
+        return
+    np.testing.assert_array_equal(read, np.array(json.loads(text), np.float32).ravel())
+
+
+def test_a_number_beyond_float32_is_infinite() -> None:
+    text = json.dumps([1e308, -1e308] * 392).encode()
+    assert np.isinf(JsonElements(text).numbers("images", (1, 784))).all()
