@@ -23,6 +23,7 @@ from digits_server.service.direct_predictions import DirectPredictions
 from digits_server.service.file_decoder import FileDecoder
 from digits_server.service.offload import Offload
 from digits_server.service.prediction_service import PredictionService
+from digits_server.service.read_ahead import ReadAhead
 from digits_server.serving.lifecycle import Lifecycle
 from digits_server.serving.registry import ModelRegistry
 from digits_server.serving.shadow import Shadow
@@ -77,9 +78,14 @@ class App:
         self._decoder = FileDecoder(
             max_files=settings.max_image_files,
             max_waiting=settings.max_waiting_files,
+            max_waiting_bytes=settings.max_waiting_file_bytes,
             max_pixels=settings.max_image_pixels,
+            max_request_pixels=settings.max_request_pixels,
         )
-        service = PredictionService(self._models, self._decoder, metrics, settings.max_stream_window)
+        ahead = ReadAhead(
+            settings.max_stream_window, settings.max_message_bytes, settings.max_stream_bytes, metrics.rejections
+        )
+        service = PredictionService(self._models, self._decoder, metrics, ahead)
         inference = OpenInference(service)
         self._health = Health((PREDICTION_SERVICE, INFERENCE_SERVICE), self._models.draining)
         self._identity = identity(settings)
