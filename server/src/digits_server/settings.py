@@ -133,7 +133,7 @@ class Settings:
     )
     max_image_files: int = setting(64, COUNT, "Image files in one request.")
     max_image_pixels: int = setting(16_777_216, COUNT, "Pixels of one image file, width × height.")
-    max_request_pixels: int = setting(134_217_728, COUNT, "Pixels of all image files in one request.")
+    max_request_pixels: int = setting(268_435_456, COUNT, "Pixels of all image files in one request.")
     http_timeout: float = setting(30.0, SECONDS, "From an HTTP request's headers to its prediction.")
     max_streams: int = setting(2048, COUNT, "Streams of one RPC open at once; more is refused.")
     max_connection_streams: int = setting(64, COUNT, "Those of one connection; more is refused.")

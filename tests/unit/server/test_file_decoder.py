@@ -73,7 +73,7 @@ async def test_one_large_picture_waits_for_one_of_each_other_connection_at_most(
 
 async def test_what_is_past_its_deadline_is_not_decoded(usual: FileDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[str] = []
-    monkeypatch.setattr(file_decoder, "_decode", lambda _data, name, _pixels: (decoded.append(name), 0.0))
+    monkeypatch.setattr(file_decoder, "_decode", lambda _data, name, _pixels: decoded.append(name))
     with pytest.raises(DeadlineExceeded):
         await usual.decode([SMALL] * 3, PlainCall(deadline=asyncio.get_running_loop().time() - 1))
     assert decoded == []
