@@ -28,6 +28,8 @@ from digits_server.serving.lifecycle import Lifecycle
 from digits_server.serving.registry import ModelRegistry
 from digits_server.serving.shadow import Shadow
 from digits_server.settings import Settings
+from digits_server.system.loop_lag import LoopLag
+from digits_server.system.memory import give_back_when_idle
 from digits_server.transports import Transport
 from digits_server.transports.choice import choose
 from digits_server.transports.grpcio import GrpcioTransport
@@ -95,6 +97,7 @@ class App:
         for port in ports_in_plaintext(settings):
             log.warning("tokens travel in plaintext to the %s port: anybody on their way can read them", port)
         admit = self._guard.admit if settings.tokens else None
+        self._offload = Offload("messages", settings.max_waiting_bytes)
         rpcs = all_rpcs(
             service,
             inference,
@@ -103,11 +106,11 @@ class App:
             reflection=settings.reflection,
             max_streams=settings.max_streams,
             max_image_files=settings.max_image_files,
+            beside=self._offload,
             admit=admit,
         )
         self._transport = self._listener(watched(rpcs, self._observation.watchers))
         self._in_flight = InFlight()
-        self._offload = Offload("messages", settings.max_waiting_bytes)
         bodies = Bodies(settings.max_message_bytes, settings.max_waiting_bytes)
         predictions = OpenInferenceRoutes(inference, self._in_flight, self._offload, bodies, settings.http_timeout)
         page = self._page(service, source, bodies) if settings.page else []
@@ -133,6 +136,10 @@ class App:
     async def run(self, stopping: "asyncio.Future[None]") -> None:
         """Serves until `stopping` is done, then drains. Raises OperatorError when it cannot start."""
         async with AsyncExitStack() as closing:
+            lag = LoopLag(self._metrics.loop_lag.observe)
+            lag.start()
+            closing.callback(lag.stop)
+            closing.callback(asyncio.create_task(give_back_when_idle()).cancel)
             await self._role.begin(self._metrics.registry, lambda: self._models.ready)
             # Ports first: a taken one is known before a model is loaded, and probes are answered while one is.
             await self._web.start()

@@ -1,9 +1,9 @@
 """One RPC: parsing, the errors callers see, and its metrics. They are the same over every transport."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -13,8 +13,8 @@ from digits_server.errors import InvalidRequest, ServingError, Status
 from digits_server.observability.metrics import RpcMetrics
 from digits_server.rpcs.stream_limit import Room
 from digits_server.service.calls import Call, request_id
-
-log = logging.getLogger(__name__)
+from digits_server.service.offload import Offload
+from digits_server.service.wire import SMALL_BYTES
 
 Data = bytes | memoryview
 """A message on its way in: a view where a transport can spare the copy."""
@@ -24,14 +24,16 @@ Data = bytes | memoryview
 class Format:
     """How the messages of one method are written.
 
-    parse      bytes → request; raises DecodeError when they are none
+    parse      bytes → request, in any thread. Raises DecodeError when they are not one, or ServingError
     serialise  reply → bytes
-    name       of the request's type, for who sent something else
+    name       of the request's type, for the error when something else was sent
+    at_once    a large message → request, if that takes no longer than for a small one; else None
     """
 
     parse: Callable[[Data], Any]
     serialise: Callable[[Any], bytes]
     name: str
+    at_once: Callable[[Data], Any | None] = lambda _: None
 
 
 Admit = Callable[[Call], None]
@@ -40,16 +42,36 @@ Admit = Callable[[Call], None]
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
-    """One method. `admit` None takes every call."""
+    """One method.
+
+    admit   None takes every call
+    beside  where large messages are parsed
+    """
 
     service: str
     method: str
     format: Format
     metrics: RpcMetrics
     admit: Admit | None
+    beside: Offload
 
-    def parse(self, data: Data) -> Any:
-        """The request in `data`; InvalidRequest when the bytes are no such message."""
+    async def read(self, data: Data, call: Call) -> Any:
+        """The request in `data`, parsed beside the event loop if it is large. Counts why there is none.
+
+        Raises InvalidRequest when the bytes are not such a message, or any other ServingError.
+        """
+        try:
+            if len(data) < SMALL_BYTES:
+                return self._parse(data)
+            if (request := self.format.at_once(data)) is not None:
+                return request
+            parse = partial(self._parse, data)
+            return await self.beside.run(parse, peer=call.peer, size=len(data), deadline=call.deadline)
+        except BaseException as error:
+            self.metrics.rejections.count(error)
+            raise
+
+    def _parse(self, data: Data) -> Any:
         try:
             return self.format.parse(data)
         except DecodeError as error:
@@ -63,11 +85,11 @@ class Rpc:
         self.metrics.rejections.count(error)
 
     def failed(self, error: BaseException, call: Call, seconds: float) -> None:
-        """Counts a call that `error` ended. Raises ServingError for an error that is not one; its cause is logged."""
+        """Counts a call that `error` ended. Raises ServingError for an error that is not one, which is logged once."""
         self.metrics.handled(status_of(error, call), seconds)
         if isinstance(error, Exception) and not isinstance(error, ServingError):
             request = request_id(call)
-            log.error("%s/%s failed", self.service, self.method, exc_info=error, extra={"request_id": request})
+            self.metrics.failures.report(f"{self.service}/{self.method}", error, request)
             raise ServingError(f"the server failed on this request; its log says why (request id {request})") from error
 
 
@@ -95,7 +117,7 @@ class UnaryRpc(Rpc):
         try:
             if self.admit:
                 self.admit(call)
-            reply = self.format.serialise(await self.behaviour(self.parse(data), call))
+            reply = self.format.serialise(await self.behaviour(await self.read(data, call), call))
         except BaseException as error:
             self.failed(error, call, perf_counter() - begin)
             raise
@@ -118,13 +140,13 @@ class StreamRpc(Rpc):
             if self.admit:
                 self.admit(call)
             with self.room.for_one():
-                async for reply in self.behaviour(self._requests(incoming), call):
+                async for reply in self.behaviour(self._requests(incoming, call), call):
                     yield self.format.serialise(reply)
         except BaseException as error:
             self.failed(error, call, perf_counter() - begin)
             raise
         self.metrics.succeeded(perf_counter() - begin)
 
-    async def _requests(self, incoming: AsyncIterator[Data]) -> AsyncIterator[Any]:
+    async def _requests(self, incoming: AsyncIterator[Data], call: Call) -> AsyncIterator[Any]:
         async for data in incoming:
-            yield self.parse(data)
+            yield await self.read(data, call)
