@@ -105,6 +105,7 @@ class App:
             metrics,
             reflection=settings.reflection,
             max_streams=settings.max_streams,
+            max_connection_streams=settings.max_connection_streams,
             max_image_files=settings.max_image_files,
             beside=self._offload,
             admit=admit,

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from digits_server.errors import InvalidRequest, ServingError, Status
 from digits_server.observability.metrics import RpcMetrics
-from digits_server.rpcs.stream_limit import Room
+from digits_server.rpcs.stream_limit import StreamLimit
 from digits_server.service.calls import Call, request_id
 from digits_server.service.offload import Offload
 from digits_server.service.wire import SMALL_BYTES
@@ -131,7 +131,7 @@ class StreamRpc(Rpc):
 
     behaviour: Callable[[AsyncIterator[Any], Call], AsyncIterator[Any]]
     takes_stream: bool
-    room: Room
+    limit: StreamLimit
 
     async def answers(self, incoming: AsyncIterator[Data], call: Call) -> AsyncGenerator[bytes]:
         begin = perf_counter()
@@ -139,7 +139,7 @@ class StreamRpc(Rpc):
         try:
             if self.admit:
                 self.admit(call)
-            with self.room.for_one():
+            with self.limit.for_one(call.peer):
                 async for reply in self.behaviour(self._requests(incoming, call), call):
                     yield self.format.serialise(reply)
         except BaseException as error:

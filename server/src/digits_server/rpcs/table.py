@@ -14,7 +14,7 @@ from digits_server.open_inference.grpc import INFERENCE_SERVICE, ModelInfer, inf
 from digits_server.open_inference.protocol import OpenInference
 from digits_server.rpcs.health import Health
 from digits_server.rpcs.rpc import Admit, Data, Format, StreamRpc, UnaryRpc
-from digits_server.rpcs.stream_limit import Room
+from digits_server.rpcs.stream_limit import StreamLimit
 from digits_server.service import messages
 from digits_server.service.offload import Offload
 from digits_server.service.prediction_service import PredictionService
@@ -56,15 +56,17 @@ def all_rpcs(
     *,
     reflection: bool,
     max_streams: int,
+    max_connection_streams: int,
     max_image_files: int,
     beside: Offload,
     admit: Admit | None = None,
 ) -> list[UnaryRpc | StreamRpc]:
     """Every RPC of the server. All but those of health ask `admit`: whoever balances load knows no token.
 
-    max_streams      streams of one RPC open at once
-    max_image_files  image files in one request
-    beside           where large messages are parsed
+    max_streams             streams of one RPC open at once
+    max_connection_streams  those of one connection
+    max_image_files         image files in one request
+    beside                  where large messages are parsed
     """
 
     def guard(name: str, method: str) -> Admit | None:
@@ -75,8 +77,8 @@ def all_rpcs(
 
     def stream(name: str, method: str, form: Format, behaviour: Any, *, takes_stream: bool) -> StreamRpc:
         counters = metrics.rpc("bidi_stream" if takes_stream else "server_stream", name, method)
-        room = Room(max_streams, metrics.rejections)
-        return StreamRpc(name, method, form, counters, guard(name, method), beside, behaviour, takes_stream, room)
+        limit = StreamLimit(max_streams, max_connection_streams, metrics.rejections)
+        return StreamRpc(name, method, form, counters, guard(name, method), beside, behaviour, takes_stream, limit)
 
     most_entries = MOST_ENTRIES + max_image_files
     prediction = predictions(most_entries)
