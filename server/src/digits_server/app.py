@@ -29,7 +29,7 @@ from digits_server.serving.registry import ModelRegistry
 from digits_server.serving.shadow import Shadow
 from digits_server.settings import Settings
 from digits_server.system.loop_lag import LoopLag
-from digits_server.system.memory import give_back_when_idle
+from digits_server.system.memory import give_back_when_idle, return_large_blocks
 from digits_server.transports import Transport
 from digits_server.transports.choice import choose
 from digits_server.transports.grpcio import GrpcioTransport
@@ -139,6 +139,7 @@ class App:
         async with AsyncExitStack() as closing:
             lag = LoopLag(self._metrics.loop_lag.observe)
             lag.start()
+            return_large_blocks()
             closing.callback(lag.stop)
             closing.callback(asyncio.create_task(give_back_when_idle()).cancel)
             await self._role.begin(self._metrics.registry, lambda: self._models.ready)

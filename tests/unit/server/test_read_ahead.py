@@ -60,12 +60,12 @@ async def test_a_connection_with_a_quarter_of_all_bytes_does_not_read() -> None:
     assert await is_open(second)
 
 
-async def test_beyond_all_bytes_a_request_is_rejected_and_beyond_half_for_one_connection() -> None:
+async def test_beyond_all_bytes_a_request_is_rejected_and_beyond_three_quarters_for_one_connection() -> None:
     streams = ahead()
-    streams.of("a").took(400)
+    streams.of("a").took(600)
     with pytest.raises(Overloaded, match="max_stream_bytes"):
-        streams.of("a").took(101)
-    streams.of("b").took(500)
+        streams.of("a").took(151)
+    streams.of("b").took(300)
     with pytest.raises(Overloaded, match="max_stream_bytes"):
         streams.of("c").took(101)
     streams.of("c").took(100)
@@ -81,3 +81,14 @@ async def test_what_ended_streams_held_is_free_again() -> None:
         window.close()
     assert streams.held == 0
     assert not streams.by_peer
+
+
+async def test_a_request_that_is_being_read_counts_like_the_one_before_it() -> None:
+    streams = ahead(own_bytes=500)
+    first, second = streams.of("a"), streams.of("a")
+    first.took(130)
+    await first.open()
+    assert not await is_open(second)
+    first.answered()
+    assert streams.held == 0
+    assert await is_open(second)

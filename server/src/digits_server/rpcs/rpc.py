@@ -55,10 +55,11 @@ class Rpc:
     admit: Admit | None
     beside: Offload
 
-    async def read(self, data: Data, call: Call) -> Any:
+    async def read(self, data: Data, call: Call, *, patient: bool = False) -> Any:
         """The request in `data`, parsed beside the event loop if it is large. Counts why there is none.
 
-        Raises InvalidRequest when the bytes are not such a message, or any other ServingError.
+        A `patient` message waits where another is rejected because too many are being parsed. Raises InvalidRequest
+        when the bytes are not such a message, or any other ServingError.
         """
         try:
             if len(data) < SMALL_BYTES:
@@ -66,7 +67,7 @@ class Rpc:
             if (request := self.format.at_once(data)) is not None:
                 return request
             parse = partial(self._parse, data)
-            return await self.beside.run(parse, peer=call.peer, size=len(data), deadline=call.deadline)
+            return await self.beside.run(parse, peer=call.peer, size=len(data), deadline=call.deadline, patient=patient)
         except BaseException as error:
             self.metrics.rejections.count(error)
             raise
@@ -149,4 +150,7 @@ class StreamRpc(Rpc):
 
     async def _requests(self, incoming: AsyncIterator[Data], call: Call) -> AsyncIterator[Any]:
         async for data in incoming:
-            yield await self.read(data, call)
+            request = await self.read(data, call, patient=True)
+            del data  # the request is all that is kept while the next message is waited for
+            yield request
+            del request

@@ -17,7 +17,7 @@ class ReadAhead:
     requests   of one stream
     own_bytes  of one stream: with so many in work it reads no further. The last request read may be as large again.
     all_bytes  of all streams. One reads ahead as long as half of it is free, and reads at all as long as its connection
-               has less than a quarter; beyond all of it, or half of it for one connection, a request is rejected.
+               has less than a quarter; beyond all of it, or three quarters for one connection, a request is rejected.
     rejections counts what is rejected
     """
 
@@ -43,20 +43,24 @@ class Window:
         self._peer = peer
         self._sizes: deque[int] = deque()
         self._bytes = 0
+        self._expected = 0  # bytes held for the request that is being read, as many as the last one had
 
     async def open(self) -> None:
         """Returns when the stream may read its next request."""
         while not self._may_read():
             await self._ahead.freed.wait()
+        self._expected = self._sizes[-1] if self._sizes else 0
+        self._add(self._expected)
 
     def took(self, size: int) -> None:
         """The stream has read a request of `size` bytes. Raises Overloaded when there is no place for it."""
+        self._forget_expected()
         ahead = self._ahead
         own = ahead.by_peer[self._peer]
-        if ahead.held and (ahead.held + size > ahead.all_bytes or (own and own + size > ahead.all_bytes // 2)):
+        if ahead.held and (ahead.held + size > ahead.all_bytes or (own and own + size > ahead.all_bytes * 3 // 4)):
             error = Overloaded(
                 f"streams have read {ahead.held} bytes that wait for their answers, {own} of them on this connection; "
-                f"at most {ahead.all_bytes} may (max_stream_bytes), and half of it on one connection",
+                f"at most {ahead.all_bytes} may (max_stream_bytes), and three quarters of it on one connection",
                 RETRY_AFTER_MS,
             )
             ahead.rejections.count(error)
@@ -67,10 +71,13 @@ class Window:
     def answered(self) -> None:
         """The oldest request of the stream has been answered."""
         self._add(-self._sizes.popleft())
+        if not self._sizes:  # nobody knows when its next request comes
+            self._forget_expected()
 
     def close(self) -> None:
         """The stream has ended."""
         self._sizes.clear()
+        self._expected = 0
         self._add(-self._bytes)
 
     def _may_read(self) -> bool:
@@ -79,6 +86,10 @@ class Window:
             return False
         within = self._bytes < ahead.own_bytes and ahead.held < ahead.all_bytes // 2
         return not self._sizes or (within and len(self._sizes) < ahead.requests)
+
+    def _forget_expected(self) -> None:
+        self._add(-self._expected)
+        self._expected = 0
 
     def _add(self, size: int) -> None:
         ahead = self._ahead

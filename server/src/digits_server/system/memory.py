@@ -22,6 +22,23 @@ IDLE_SHARE = 0.5
 """Of one core: a process that uses more has other things to do."""
 
 
+LARGE_BYTES = 1024 * 1024
+"""Blocks from this size on go back to the system as soon as they are freed."""
+
+M_MMAP_THRESHOLD = -3
+"""Of mallopt(3)."""
+
+
+def return_large_blocks() -> None:
+    """Has the C library take large blocks from the system one by one; nothing where it is not glibc.
+
+    Otherwise it takes the size of those it has seen for usual, and keeps their memory in heaps, in pieces.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option:
+        set_option(M_MMAP_THRESHOLD, LARGE_BYTES)
+
+
 def release_memory() -> None:
     """Gives the system back what freed objects leave in the C library's heaps; nothing where that is not glibc."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
