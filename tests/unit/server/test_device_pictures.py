@@ -1,9 +1,11 @@
 """Files as cameras, phones, scanners and screenshot tools write them: each shows the digit that a plain PNG shows."""
 
+import re
 import struct
 import zlib
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageDraw
 
+import digits_server
+from digits_server.pictures.files import FORMATS
 from digits_server.pictures.images import from_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # as the server does; pytest sets its own filters
@@ -191,3 +195,9 @@ def test_bytes_that_look_like_scans_in_a_good_webp_are_not_scans() -> None:
     body = webp[12:] + b"JUNK" + struct.pack("<I", 2000) + b"\xff\xda" * 1000
     data = b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
     assert np.abs(from_file(data, "file", MAX_PIXELS).astype(int) - plain()).mean() < 4
+
+
+def test_the_page_s_file_chooser_offers_what_is_taken_and_nothing_else() -> None:
+    (page,) = Path(digits_server.__file__).parent.rglob("playground.html")
+    (accepted,) = re.findall(r'accept="([^"]+)"', page.read_text(encoding="utf-8"))
+    assert set(accepted.split(",")) == {f"image/{kind.lower()}" for kind in FORMATS}

@@ -20,6 +20,7 @@ import numpy as np
 from digits_server.batching.admission import Admission
 from digits_server.batching.batch_costs import BatchCosts
 from digits_server.batching.fair_queue import FairQueue, Piece, Submission
+from digits_server.batching.waiters import Waiters
 from digits_server.errors import DeadlineExceeded, InferenceFailed, ServingError, Unavailable
 from digits_server.runtimes import Images, Probabilities
 
@@ -85,7 +86,7 @@ class Batcher:
         self._admission = Admission(self._queue, costs, max_queue_size)
         self._take_in_thread = self._queue.take_large if self._loop_size else self._queue.take
         self._loop_busy = self._thread_busy = self._closed = False
-        self._patient: asyncio.Future[None] | None = None  # of those that wait for a place in the queue
+        self._patient = Waiters()
         self._idle = asyncio.Event()
         self._idle.set()
         self._joined_in_loop = np.empty((self._loop_size, 28, 28), np.uint8)
@@ -110,8 +111,12 @@ class Batcher:
         count = len(images)
         if not self._loop_busy and count <= (self._small_size if self._thread_busy else self._loop_size):
             return self._at_once(loop, images, deadline)
-        if patient:
-            await self._place(count, peer, deadline)
+        if patient:  # a submission that can never have a place is rejected below
+            await self._patient.until(
+                lambda: self._closed or not self._queue or self._queue.has_room(count, peer),
+                deadline,
+                "the deadline passed while the images waited for a place in the queue",
+            )
         self._check(loop, deadline)
         expected = self._admission.admit(count, peer, None if deadline is None else deadline - loop.time())
         submission = Submission(images, deadline, peer, loop.create_future(), expected)
@@ -124,29 +129,13 @@ class Batcher:
             return await submission.future
         except asyncio.CancelledError:
             self._queue.remove(submission)
-            self._tell_patient()
+            self._patient.tell()
             raise
-
-    async def _place(self, count: int, peer: Hashable, deadline: float | None) -> None:
-        """Returns when the queue has a place for `count` images of `peer`, or never can have one."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                while not self._closed and self._queue and not self._queue.has_room(count, peer):
-                    self._patient = self._patient or asyncio.get_running_loop().create_future()
-                    await asyncio.shield(self._patient)
-        except TimeoutError as error:
-            raise DeadlineExceeded("the deadline passed while the images waited for a place in the queue") from error
-
-    def _tell_patient(self) -> None:
-        """Something has left the queue: those that wait for a place look again."""
-        if self._patient:
-            self._patient.set_result(None)
-            self._patient = None
 
     async def close(self) -> None:
         """Refuses new submissions and returns when the last batch is done."""
         self._closed = True
-        self._tell_patient()
+        self._patient.tell()
         await self._idle.wait()
         self._thread.shutdown()
 
@@ -194,7 +183,7 @@ class Batcher:
 
     def _rest(self) -> None:
         if not (self._loop_busy or self._thread_busy):
-            self._tell_patient()
+            self._patient.tell()
             self._admission.empty()
             self._idle.set()
 
@@ -242,7 +231,7 @@ class Batcher:
             first += stop - start
             self._deliver(submission, start, stop, rows)
         self._ran(first, seconds)
-        self._tell_patient()
+        self._patient.tell()
 
     def _ran(self, images: int, seconds: float) -> None:
         self._observer.ran(images, seconds)

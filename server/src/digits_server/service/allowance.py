@@ -1,11 +1,11 @@
 """What all connections may hold together, and one of them at most: image files that wait, bytes of requests."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 
-from digits_server.errors import DeadlineExceeded, Overloaded
+from digits_server.batching.waiters import Waiters
+from digits_server.errors import Overloaded
 
 RETRY_AFTER_MS = 100
 """Milliseconds after which a rejected caller may try again."""
@@ -22,7 +22,7 @@ class Allowance:
         self._bounds = bounds
         self._held: Counter[str] = Counter()
         self._by_peer: Counter[tuple[Hashable, str]] = Counter()
-        self._freed = asyncio.Event()
+        self._freed = Waiters()
 
     def held(self, what: str) -> int:
         """How much is held of it now."""
@@ -44,19 +44,15 @@ class Allowance:
                 f"{self._bounds[short]} may, and one connection must leave as much free as it holds",
                 RETRY_AFTER_MS,
             )
-        try:
-            async with asyncio.timeout_at(deadline if short else None):
-                while self._short(amounts, peer):
-                    await self._freed.wait()
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"too many {short} waited until the deadline") from error
+        await self._freed.until(
+            lambda: not self._short(amounts, peer), deadline, f"too many {short} waited until the deadline"
+        )
         self._add(amounts, peer, 1)
         try:
             yield
         finally:
             self._add(amounts, peer, -1)
-            self._freed.set()
-            self._freed = asyncio.Event()
+            self._freed.tell()
 
     def _short(self, amounts: Mapping[str, int], peer: Hashable) -> str | None:
         """What there is not enough of for `peer`; None: there is enough. Alone, a request may have all and more."""

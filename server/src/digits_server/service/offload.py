@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from digits_server.batching.waiters import Waiters
 from digits_server.errors import DeadlineExceeded, Overloaded, Unavailable
 from digits_server.system.background_thread import SWITCH_SECONDS
 
@@ -42,7 +43,7 @@ class Offload:
         self._queues: OrderedDict[Hashable, deque[_Job]] = OrderedDict()
         self._working = False
         self._closed = False
-        self._freed = asyncio.Event()  # replaced whenever bytes are no longer held
+        self._freed = Waiters()
         # Not a thread of low priority: most of this work holds Python's lock, and the event loop would wait with it.
         self._thread = ThreadPoolExecutor(1, name, initializer=sys.setswitchinterval, initargs=(SWITCH_SECONDS,))
 
@@ -73,7 +74,11 @@ class Offload:
         if self._closed:
             raise Unavailable("the server is draining")
         if patient:
-            await self._place(peer, size, deadline)
+            await self._freed.until(
+                lambda: self._closed or not self._is_full(peer, size),
+                deadline,
+                "there was no place for the message before its deadline",
+            )
         self._admit(peer, size)
         job = _Job(peer, size, asyncio.get_running_loop().create_future())
         self._queues.setdefault(peer, deque()).append(job)
@@ -106,15 +111,6 @@ class Offload:
                 if not job.started.done():
                     job.started.set_exception(Unavailable("the server is draining"))
         self._thread.shutdown(wait=False)
-
-    async def _place(self, peer: Hashable, size: int, deadline: float | None) -> None:
-        """Returns when there is a place for `size` more bytes of `peer`. Raises DeadlineExceeded."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                while self._is_full(peer, size) and not self._closed:
-                    await self._freed.wait()
-        except TimeoutError as error:
-            raise DeadlineExceeded("there was no place for the message before its deadline") from error
 
     def _is_full(self, peer: Hashable, size: int) -> bool:
         held, free = self._held.get(peer, 0), self._max_bytes - self.held_bytes - size
@@ -163,5 +159,4 @@ class Offload:
         self._held[job.peer] -= job.size
         if not self._held[job.peer]:
             del self._held[job.peer]
-        self._freed.set()
-        self._freed = asyncio.Event()
+        self._freed.tell()

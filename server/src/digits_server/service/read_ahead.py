@@ -1,9 +1,9 @@
 """How far streams may read ahead of what they have answered: back pressure, in requests and in bytes."""
 
-import asyncio
 from collections import Counter, deque
 from collections.abc import Hashable
 
+from digits_server.batching.waiters import Waiters
 from digits_server.errors import Overloaded
 from digits_server.observability.rejection_counts import Rejections
 
@@ -28,7 +28,7 @@ class ReadAhead:
         self.all_bytes = all_bytes
         self.held = 0
         self.by_peer: Counter[Hashable] = Counter()
-        self.freed = asyncio.Event()
+        self.freed = Waiters()
 
     def of(self, peer: Hashable) -> "Window":
         """The window of one stream of the connection `peer`."""
@@ -47,8 +47,7 @@ class Window:
 
     async def open(self) -> None:
         """Returns when the stream may read its next request."""
-        while not self._may_read():
-            await self._ahead.freed.wait()
+        await self._ahead.freed.until(self._may_read)
         self._expected = self._sizes[-1] if self._sizes else 0
         self._add(self._expected)
 
@@ -99,5 +98,4 @@ class Window:
         if not ahead.by_peer[self._peer]:
             del ahead.by_peer[self._peer]
         if size <= 0:
-            ahead.freed.set()
-            ahead.freed = asyncio.Event()
+            ahead.freed.tell()
