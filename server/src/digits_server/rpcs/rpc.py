@@ -24,15 +24,17 @@ Data = bytes | memoryview
 class Format:
     """How the messages of one method are written.
 
-    parse      bytes → request, in any thread. Raises DecodeError when they are not one, or ServingError
-    serialise  reply → bytes
-    name       of the request's type, for the error when something else was sent
-    at_once    a large message → request, if that takes no longer than for a small one; else None
+    parse        bytes → request. Raises DecodeError when they are not one, or ServingError
+    serialise    reply → bytes
+    name         of the request's type, for the error when something else was sent
+    parse_large  as `parse`, of a large message, in any thread; None: `parse` does that as well
+    at_once      a large message → request, if that takes no longer than for a small one; else None
     """
 
     parse: Callable[[Data], Any]
     serialise: Callable[[Any], bytes]
     name: str
+    parse_large: Callable[[Data], Any] | None = None
     at_once: Callable[[Data], Any | None] = lambda _: None
 
 
@@ -55,26 +57,32 @@ class Rpc:
     admit: Admit | None
     beside: Offload
 
-    async def read(self, data: Data, call: Call, *, patient: bool = False) -> Any:
-        """The request in `data`, parsed beside the event loop if it is large. Counts why there is none.
+    def parse(self, data: Data) -> Any:
+        """The request in a small message. Raises ServingError, and counts it."""
+        try:
+            return self._parsed(self.format.parse, data)
+        except ServingError as error:
+            self.metrics.rejections.count(error)
+            raise
 
-        A `patient` message waits where another is rejected because too many are being parsed. Raises InvalidRequest
-        when the bytes are not such a message, or any other ServingError.
+    async def parse_large(self, data: Data, call: Call, *, patient: bool = False) -> Any:
+        """The request in a large message, parsed beside the event loop. Raises ServingError, and counts it.
+
+        A `patient` message waits where another is rejected because too many are being parsed.
         """
         try:
-            if len(data) < SMALL_BYTES:
-                return self._parse(data)
             if (request := self.format.at_once(data)) is not None:
                 return request
-            parse = partial(self._parse, data)
+            parse = partial(self._parsed, self.format.parse_large or self.format.parse, data)
             return await self.beside.run(parse, peer=call.peer, size=len(data), deadline=call.deadline, patient=patient)
         except BaseException as error:
             self.metrics.rejections.count(error)
             raise
 
-    def _parse(self, data: Data) -> Any:
+    def _parsed(self, parse: Callable[[Data], Any], data: Data) -> Any:
+        """What `parse` makes of `data`. Raises InvalidRequest when the bytes are not such a message."""
         try:
-            return self.format.parse(data)
+            return parse(data)
         except DecodeError as error:
             name = self.format.name
             raise InvalidRequest(f"the message cannot be parsed: expected {name} in protobuf wire format") from error
@@ -118,7 +126,8 @@ class UnaryRpc(Rpc):
         try:
             if self.admit:
                 self.admit(call)
-            reply = self.format.serialise(await self.behaviour(await self.read(data, call), call))
+            request = self.parse(data) if len(data) < SMALL_BYTES else await self.parse_large(data, call)
+            reply = self.format.serialise(await self.behaviour(request, call))
         except BaseException as error:
             self.failed(error, call, perf_counter() - begin)
             raise
@@ -150,7 +159,8 @@ class StreamRpc(Rpc):
 
     async def _requests(self, incoming: AsyncIterator[Data], call: Call) -> AsyncIterator[Any]:
         async for data in incoming:
-            request = await self.read(data, call, patient=True)
+            small = len(data) < SMALL_BYTES
+            request = self.parse(data) if small else await self.parse_large(data, call, patient=True)
             del data  # the request is all that is kept while the next message is waited for
             yield request
             del request

@@ -43,9 +43,9 @@ def protobuf(request_type: type[Message], most_entries: int = MOST_ENTRIES) -> F
 
 def predictions(most_entries: int = MOST_ENTRIES) -> Format:
     """Requests and replies of Predict, read and written without protobuf where they are what most callers send."""
-    parse = partial(messages.parse_request, most_entries=most_entries)
+    parse_large = partial(messages.parse_request, most_entries=most_entries)
     name = prediction_pb2.PredictRequest.DESCRIPTOR.full_name
-    return Format(parse, messages.serialise_reply, name, messages.read_in_place)
+    return Format(messages.parse_request, messages.serialise_reply, name, parse_large, messages.read_in_place)
 
 
 def all_rpcs(
