@@ -123,7 +123,6 @@ def _options(limits: Limits, *, shared: bool) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
         ("grpc.http2.max_ping_strikes", PING_STRIKES),
-        ("grpc.http2.bdp_probe", 0),  # it has grpcio take in megabytes of a stream that nobody has asked for yet
         *idle,
         *age,
     ]
