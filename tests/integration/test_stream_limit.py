@@ -1,4 +1,4 @@
-"""So many streams at once, and no more, of one RPC and of one connection; other calls are answered all the same."""
+"""So many streams at once, and no more; other calls are answered all the same."""
 
 from pathlib import Path
 
@@ -40,29 +40,6 @@ def test_one_stream_more_than_there_may_be_is_refused_until_one_ends(repository:
         assert second.call(PREDICT_STREAM, [REQUEST]).status == 0
         first.reset(idle[1])
         until(lambda: _answers(second, streams=2), "one that was left is no longer open")
-
-
-def test_one_connection_cannot_take_every_place_for_health_watches(repository: Path) -> None:
-    check = framed(b"")
-    bounds = ("--max-streams", "6", "--max-connection-streams", "4")
-    with (
-        ServerProcess("--repository", repository, *bounds) as server,
-        Http2(server.wait_ready().target) as greedy,
-        Http2(server.target) as balancer,
-    ):
-        for _ in range(4):
-            greedy.send(greedy.begin(WATCH, GRPC), check, end=True)
-        started = "grpc_server_started_total"
-        until(lambda: server.metric(started, grpc_method="Watch") == 4, "four watches are open")
-        refused = greedy.call(WATCH, [check])
-        assert refused.status == RESOURCE_EXHAUSTED
-        assert "max_connection_streams" in refused.message
-        assert int(refused.headers["grpc-retry-pushback-ms"]) > 0
-        watching = balancer.begin(WATCH, GRPC)
-        balancer.send(watching, check, end=True)
-        until(lambda: server.metric(started, grpc_method="Watch") == 6, "the balancer's watch is open")
-        assert server.metric("grpc_server_handled_total", grpc_method="Watch") == 1
-        assert server.metric("digits_rejected_total", reason="overloaded") == 1
 
 
 def _answers(wire: Http2, *, streams: int) -> bool:
