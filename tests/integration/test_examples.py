@@ -71,7 +71,7 @@ def test_the_built_caller_tells_what_the_server_refuses(
     call, environment = documented
     ended = bash(call.replace("localhost:50051", server.target).replace("docs/digit.png", "README.md"), environment)
     assert ended.returncode == 1
-    assert "image_files[0]: expected a whole PNG" in ended.stderr
+    assert "image_files[0]: not a valid PNG" in ended.stderr
 
 
 def test_grpcurl_is_handed_a_request_that_the_server_answers(

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
@@ -84,3 +84,18 @@ def test_the_camera_s_rotation_is_undone(stub: PredictionServiceStub, test_image
     file = BytesIO()
     page.save(file, "JPEG", exif=exif)
     assert from_files(stub, [file.getvalue()]) == [7]
+
+
+def test_a_photograph_with_a_damaged_exif_block_is_answered_and_leaves_no_line_in_the_log(
+    server: ServerProcess, stub: PredictionServiceStub, test_images: Images
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 1, "Maker"
+    whole = exif.tobytes()
+    damaged = whole.replace(b"\x01\x0f\x00\x02\x00\x00\x00\x06", b"\x01\x0f\x00\x02\x00\x00\xff\xff")
+    assert damaged != whole
+    file = BytesIO()
+    on_paper(test_images[0]).save(file, "JPEG", exif=damaged)
+    lines = len(server.stderr)
+    assert from_files(stub, [file.getvalue()]) == [7]
+    assert server.stderr[lines:] == []

@@ -61,7 +61,7 @@ def test_an_overloaded_server_says_429_and_when_to_come_back(repository: Path) -
 def test_an_answer_that_is_not_ready_in_time_is_504(repository: Path) -> None:
     with ServerProcess("--repository", repository, "--http-timeout", "0.2") as server:
         server.wait_ready()
-        status, _, answer = post(server.http + INFER, pictures(30, side=4000))
+        status, _, answer = post(server.http + INFER, pictures(16, side=4000))
         assert status == 504
         assert "http_timeout" in json.loads(answer)["error"]
         until(lambda: post(server.http + INFER, pictures(1, side=50))[0] == 200, "a small picture is answered in time")
@@ -80,7 +80,7 @@ def test_a_body_that_does_not_come_in_time_is_504_and_ends_the_connection(reposi
 def test_a_caller_who_leaves_takes_the_work_along(repository: Path) -> None:
     with ServerProcess("--repository", repository) as server:
         server.wait_ready()
-        with begin(server, pictures(60, side=4000)):
+        with begin(server, pictures(16, side=4000)):
             until(lambda: server.metric("process_cpu_seconds_total") > 0, "the server is alive")
         until(lambda: answered(server, "499") == 1, "its request has ended")
         assert server.metric("digits_rejected_total", reason="cancelled") == 1

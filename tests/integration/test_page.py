@@ -335,7 +335,7 @@ class TestWhatIsComplainedOf:
         open_page.locator("#choose").set_input_files(
             {"name": "drawing.svg", "mimeType": "image/svg+xml", "buffer": b"<svg xmlns='http://www.w3.org/2000/svg'/>"}
         )
-        expect(open_page.get_by_role("alert")).to_contain_text("Expected a whole PNG, JPEG")
+        expect(open_page.get_by_role("alert")).to_contain_text("Not a valid PNG, JPEG")
         expect(open_page.locator("#files button")).to_contain_text("not recognised")
 
     def test_a_script_that_gets_into_the_page_does_not_run(self, open_page: Page) -> None:

@@ -125,7 +125,7 @@ def test_predictions_are_posted_and_nothing_else(server: ServerProcess, method: 
     ("body", "status", "sentence"),
     [
         (b"", 400, "got none"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 400, "expected a whole PNG, JPEG, WebP or GIF file"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 400, "not a valid PNG, JPEG, WebP or GIF file"),
         (png(np.full((40, 40), 255, np.uint8)), 400, "got one even shade"),
         (bytes(FOUR_MIB + 1), 413, "max_message_bytes"),
     ],

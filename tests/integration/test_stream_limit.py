@@ -1,4 +1,4 @@
-"""So many streams at once, and no more; calls that are none of them do not mind."""
+"""So many streams at once, and no more; other calls are answered all the same."""
 
 from pathlib import Path
 

@@ -23,10 +23,13 @@ from digits_server.service.direct_predictions import DirectPredictions
 from digits_server.service.file_decoder import FileDecoder
 from digits_server.service.offload import Offload
 from digits_server.service.prediction_service import PredictionService
+from digits_server.service.read_ahead import ReadAhead
 from digits_server.serving.lifecycle import Lifecycle
 from digits_server.serving.registry import ModelRegistry
 from digits_server.serving.shadow import Shadow
 from digits_server.settings import Settings
+from digits_server.system.loop_lag import LoopLag
+from digits_server.system.memory import give_back_when_idle, return_large_blocks
 from digits_server.transports import Transport
 from digits_server.transports.choice import choose
 from digits_server.transports.grpcio import GrpcioTransport
@@ -77,9 +80,14 @@ class App:
         self._decoder = FileDecoder(
             max_files=settings.max_image_files,
             max_waiting=settings.max_waiting_files,
+            max_waiting_bytes=settings.max_waiting_file_bytes,
             max_pixels=settings.max_image_pixels,
+            max_request_pixels=settings.max_request_pixels,
         )
-        service = PredictionService(self._models, self._decoder, metrics, settings.max_stream_window)
+        ahead = ReadAhead(
+            settings.max_stream_window, settings.max_message_bytes, settings.max_stream_bytes, metrics.rejections
+        )
+        service = PredictionService(self._models, self._decoder, metrics, ahead)
         inference = OpenInference(service)
         self._health = Health((PREDICTION_SERVICE, INFERENCE_SERVICE), self._models.draining)
         self._identity = identity(settings)
@@ -89,6 +97,7 @@ class App:
         for port in ports_in_plaintext(settings):
             log.warning("tokens travel in plaintext to the %s port: anybody on their way can read them", port)
         admit = self._guard.admit if settings.tokens else None
+        self._offload = Offload("messages", settings.max_waiting_bytes)
         rpcs = all_rpcs(
             service,
             inference,
@@ -96,12 +105,13 @@ class App:
             metrics,
             reflection=settings.reflection,
             max_streams=settings.max_streams,
+            max_connection_streams=settings.max_connection_streams,
             max_image_files=settings.max_image_files,
+            beside=self._offload,
             admit=admit,
         )
         self._transport = self._listener(watched(rpcs, self._observation.watchers))
         self._in_flight = InFlight()
-        self._offload = Offload("messages", settings.max_waiting_bytes)
         bodies = Bodies(settings.max_message_bytes, settings.max_waiting_bytes)
         predictions = OpenInferenceRoutes(inference, self._in_flight, self._offload, bodies, settings.http_timeout)
         page = self._page(service, source, bodies) if settings.page else []
@@ -127,6 +137,11 @@ class App:
     async def run(self, stopping: "asyncio.Future[None]") -> None:
         """Serves until `stopping` is done, then drains. Raises OperatorError when it cannot start."""
         async with AsyncExitStack() as closing:
+            lag = LoopLag(self._metrics.loop_lag.observe)
+            lag.start()
+            return_large_blocks()
+            closing.callback(lag.stop)
+            closing.callback(asyncio.create_task(give_back_when_idle()).cancel)
             await self._role.begin(self._metrics.registry, lambda: self._models.ready)
             # Ports first: a taken one is known before a model is loaded, and probes are answered while one is.
             await self._web.start()

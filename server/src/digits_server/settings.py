@@ -148,9 +148,14 @@ class Settings:
     )
     max_image_files: int = setting(64, COUNT, "Image files in one request.")
     max_image_pixels: int = setting(16_777_216, COUNT, "Pixels of one image file, width × height.")
+    max_request_pixels: int = setting(268_435_456, COUNT, "Pixels of all image files in one request.")
     http_timeout: float = setting(30.0, SECONDS, "From an HTTP request's headers to its prediction.")
     max_streams: int = setting(2048, COUNT, "Streams of one RPC open at once; more is refused.")
+    max_connection_streams: int = setting(64, COUNT, "Those of one connection; more is refused.")
     max_stream_window: int = setting(16, COUNT, "Requests of one stream that may be in work at once.")
+    max_stream_bytes: int = setting(
+        64 * 1024 * 1024, BYTES, "Requests that streams have read and not answered; beyond half, none reads ahead."
+    )
 
     max_batch_size: int = setting(1024, COUNT, "Images the model sees at once.", section="Queues")
     max_queue_size: int = setting(
@@ -161,6 +166,7 @@ class Settings:
         32 * 1024 * 1024, BYTES, "Messages that may wait to be read, all together; more is refused."
     )
     max_waiting_files: int = setting(256, COUNT, "Image files that may wait to be decoded; more is refused.")
+    max_waiting_file_bytes: int = setting(64 * 1024 * 1024, BYTES, "Their bytes; more is refused.")
     shutdown_grace: float = setting(25.0, SECONDS, "What requests in flight have to finish after SIGTERM.")
 
     log_level: str = setting(

@@ -11,9 +11,10 @@ from support.mutations import mutated
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_server.errors import InvalidRequest
-from digits_server.service.messages import IN_PLACE_BYTES, OneReply, Reply, Request, parse_request, serialise_reply
+from digits_server.service.messages import OneReply, Reply, Request, parse_request, serialise_reply
+from digits_server.service.wire import SMALL_BYTES
 
-LARGE = bytes(range(256)) * (IN_PLACE_BYTES // 256)
+LARGE = bytes(range(256)) * (SMALL_BYTES // 256)
 VERSIONS = st.one_of(st.integers(0, 300), st.integers(-(2**63), 2**63 - 1))
 
 

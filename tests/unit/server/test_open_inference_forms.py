@@ -30,7 +30,7 @@ LEVELS = st.integers(1, 2).flatmap(
 
 def from_grpc(message: ModelInferRequest) -> Any:
     """Through the wire, as a server reads it."""
-    return images_or_files(grpc.infer_request(ModelInferRequest.FromString(message.SerializeToString())).inputs, 64)
+    return images_or_files(grpc.infer_request(message.SerializeToString())[0].inputs, 64)
 
 
 def from_rest(body: bytes, headers: dict[str, str]) -> Any:

@@ -271,7 +271,7 @@ def test_no_tensors_at_all_do_worse_than_being_refused(inputs: list[dict[str, An
 
 
 def ask_grpc(message: ModelInferRequest) -> None:
-    question = grpc.infer_request(message)
+    question, _ = grpc.infer_request(message.SerializeToString())
     requested(question.outputs)
     images_or_files(question.inputs, 64)
 

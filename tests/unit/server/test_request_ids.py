@@ -11,6 +11,7 @@ from digits_server.rpcs.interceptors import WatchedCall, watched
 from digits_server.rpcs.rpc import Data, Rpc, UnaryRpc
 from digits_server.rpcs.table import protobuf
 from digits_server.service.calls import REQUEST_ID, PlainCall, request_id
+from digits_server.service.offload import Offload
 
 
 class Told(PlainCall):
@@ -41,7 +42,15 @@ def failing_rpc() -> UnaryRpc:
 
     from grpc_health.v1.health_pb2 import HealthCheckRequest
 
-    return UnaryRpc("s", "m", protobuf(HealthCheckRequest), Metrics().rpc("unary", "s", "m"), None, behaviour)
+    return UnaryRpc(
+        "s",
+        "m",
+        protobuf(HealthCheckRequest),
+        Metrics().rpc("unary", "s", "m"),
+        None,
+        Offload("messages", 1),
+        behaviour,
+    )
 
 
 async def answer(rpc: UnaryRpc, data: Data = b"") -> str:

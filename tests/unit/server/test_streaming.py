@@ -6,7 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from digits_server.errors import InvalidRequest, Unavailable
+from digits_server.observability.metrics import Metrics
+from digits_server.service.read_ahead import ReadAhead, Window
 from digits_server.service.streaming import in_order
+
+
+def window(requests: int) -> Window:
+    return ReadAhead(requests, 1000, 1000, Metrics().rejections).of("a connection")
 
 
 async def numbers(count: int) -> AsyncIterator[int]:
@@ -20,7 +26,7 @@ async def test_answers_come_in_order_whichever_is_done_first() -> None:
             await asyncio.sleep(0)
         return number
 
-    answers = in_order(numbers(50), answer, window=8, draining=asyncio.Event())
+    answers = in_order(numbers(50), answer, window=window(8), draining=asyncio.Event())
     assert [reply async for reply in answers] == list(range(50))
 
 
@@ -36,7 +42,9 @@ async def test_no_more_than_the_window_is_in_work_at_once() -> None:
         at_once -= 1
         return number
 
-    assert len([reply async for reply in in_order(numbers(40), answer, window=4, draining=asyncio.Event())]) == 40
+    assert (
+        len([reply async for reply in in_order(numbers(40), answer, window=window(4), draining=asyncio.Event())]) == 40
+    )
     assert most == 4
 
 
@@ -54,7 +62,7 @@ async def test_the_first_error_ends_the_stream_after_the_answers_before_it_and_c
                 raise
         return number
 
-    answers = in_order(numbers(20), answer, window=6, draining=asyncio.Event())
+    answers = in_order(numbers(20), answer, window=window(6), draining=asyncio.Event())
     assert [await anext(answers) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(InvalidRequest, match="number 3"):
         await anext(answers)
@@ -69,7 +77,7 @@ async def test_a_failing_sender_ends_the_stream_in_its_turn() -> None:
     async def answer(number: int) -> int:
         return number
 
-    answers = in_order(broken(), answer, window=4, draining=asyncio.Event())
+    answers = in_order(broken(), answer, window=window(4), draining=asyncio.Event())
     assert await anext(answers) == 0
     with pytest.raises(InvalidRequest, match="torn"):
         await anext(answers)
@@ -86,7 +94,7 @@ async def test_draining_answers_what_is_in_work_and_ends_an_idle_stream() -> Non
         await go_on.wait()
         return number
 
-    answers = in_order(one_then_silence(), answer, window=4, draining=draining)
+    answers = in_order(one_then_silence(), answer, window=window(4), draining=draining)
     first = asyncio.ensure_future(anext(answers))
     await asyncio.sleep(0)
     draining.set()

@@ -20,6 +20,7 @@ import numpy as np
 from digits_server.batching.admission import Admission
 from digits_server.batching.batch_costs import BatchCosts
 from digits_server.batching.fair_queue import FairQueue, Piece, Submission
+from digits_server.batching.waiters import Waiters
 from digits_server.errors import DeadlineExceeded, InferenceFailed, ServingError, Unavailable
 from digits_server.runtimes import Images, Probabilities
 
@@ -85,6 +86,7 @@ class Batcher:
         self._admission = Admission(self._queue, costs, max_queue_size)
         self._take_in_thread = self._queue.take_large if self._loop_size else self._queue.take
         self._loop_busy = self._thread_busy = self._closed = False
+        self._patient = Waiters()
         self._idle = asyncio.Event()
         self._idle.set()
         self._joined_in_loop = np.empty((self._loop_size, 28, 28), np.uint8)
@@ -96,17 +98,25 @@ class Batcher:
         """Images in the queue now."""
         return self._queue.waiting
 
-    async def submit(self, images: Images, deadline: float | None = None, peer: Hashable = None) -> Probabilities:
+    async def submit(
+        self, images: Images, deadline: float | None = None, peer: Hashable = None, *, patient: bool = False
+    ) -> Probabilities:
         """The probabilities of `images`: uint8[N, 28, 28] → float32[N, 10].
 
-        `deadline` is a time of the event loop's clock, seconds; `peer` is whose turn it costs. Cancelling the caller
-        takes its images off the queue.
+        `deadline` is a time of the event loop's clock, seconds; `peer` is whose turn it costs. A `patient` submission
+        waits for its place in a full queue. Cancelling the caller takes its images off the queue.
         Raises RequestTooLarge, Overloaded, Unavailable, DeadlineExceeded or InferenceFailed.
         """
         loop = asyncio.get_running_loop()
         count = len(images)
         if not self._loop_busy and count <= (self._small_size if self._thread_busy else self._loop_size):
             return self._at_once(loop, images, deadline)
+        if patient:  # a submission that can never have a place is rejected below
+            await self._patient.until(
+                lambda: self._closed or not self._queue or self._queue.has_room(count, peer),
+                deadline,
+                "the deadline passed while the images waited for a place in the queue",
+            )
         self._check(loop, deadline)
         expected = self._admission.admit(count, peer, None if deadline is None else deadline - loop.time())
         submission = Submission(images, deadline, peer, loop.create_future(), expected)
@@ -119,11 +129,13 @@ class Batcher:
             return await submission.future
         except asyncio.CancelledError:
             self._queue.remove(submission)
+            self._patient.tell()
             raise
 
     async def close(self) -> None:
         """Refuses new submissions and returns when the last batch is done."""
         self._closed = True
+        self._patient.tell()
         await self._idle.wait()
         self._thread.shutdown()
 
@@ -171,6 +183,7 @@ class Batcher:
 
     def _rest(self) -> None:
         if not (self._loop_busy or self._thread_busy):
+            self._patient.tell()
             self._admission.empty()
             self._idle.set()
 
@@ -218,6 +231,7 @@ class Batcher:
             first += stop - start
             self._deliver(submission, start, stop, rows)
         self._ran(first, seconds)
+        self._patient.tell()
 
     def _ran(self, images: int, seconds: float) -> None:
         self._observer.ran(images, seconds)

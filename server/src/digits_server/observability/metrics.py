@@ -14,12 +14,15 @@ from prometheus_client.registry import Collector
 
 from digits_server.errors import Status
 from digits_server.observability.collectors import Buckets, Counter, Histogram
+from digits_server.observability.failures import Failures
 from digits_server.observability.rejection_counts import Rejections
 
 RPC_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STEP_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 BATCH_IMAGES = tuple(2**power for power in range(13))
 CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 DIFFERENCES = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -126,7 +129,7 @@ class RpcMetrics:
         self._seconds = metrics.rpc_seconds.labels(*labels)
         self._handled = {int(status): metrics.rpc_handled.labels(*labels, status.name) for status in Status}
         self._other = metrics.rpc_handled.labels(*labels, "UNKNOWN")
-        self.rejections = metrics.rejections
+        self.rejections, self.failures = metrics.rejections, metrics.failures
 
     def succeeded(self, seconds: float) -> None:
         """One call has been answered after `seconds`."""
@@ -232,10 +235,17 @@ class Metrics:
         self._batch_size = self.batch_size.labels()
         self._queue_seconds = self.queue_seconds.labels()
         self._inference_seconds = self.inference_seconds.labels()
+        self.loop_lag = Histogram(
+            registry,
+            "digits_event_loop_lag_seconds",
+            "Seconds by which the event loop was late, looked at 40 times a second.",
+            LAG_SECONDS,
+        ).labels()
         self._queue_images = Gauge(
             "digits_queue_images", "Images that wait for a model, in the longest queue.", registry=registry
         )
         self.rejections = Rejections(registry)
+        self.failures = Failures(self.rejections)
         self._model_info = Gauge(
             "digits_model_info",
             "1 for the version that serves.",

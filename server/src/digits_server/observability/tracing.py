@@ -139,14 +139,16 @@ class TracedBatcher(Batcher):
         self._tracer = tracer
         self._submissions: dict[int, _Waiting] = {}  # by the identity of their arrays, which live as long
 
-    async def submit(self, images: Images, deadline: float | None = None, peer: Hashable = None) -> Probabilities:
+    async def submit(
+        self, images: Images, deadline: float | None = None, peer: Hashable = None, *, patient: bool = False
+    ) -> Probabilities:
         """As `Batcher.submit`."""
         call = PREDICTING.get()
         if call is INVALID_SPAN:
-            return await super().submit(images, deadline, peer)
+            return await super().submit(images, deadline, peer, patient=patient)
         self._submissions[id(images)] = _Waiting(call, time_ns())
         try:
-            return await super().submit(images, deadline, peer)
+            return await super().submit(images, deadline, peer, patient=patient)
         finally:
             self._submissions.pop(id(images), None)
 

@@ -64,7 +64,7 @@ def routes(service: PredictionService, in_flight: InFlight, bodies: Bodies, seco
 
 async def _predicted(service: PredictionService, file: bytes, call: Call) -> tuple[Images, Classified]:
     """The pixels a file shows the model, uint8[1, 28, 28], and what it makes of them."""
-    images = await service.decode([file])
+    images = await service.decode([file], call)
     return images, await service.classify(images, 0, call)
 
 

@@ -1,9 +1,9 @@
 """One RPC: parsing, the errors callers see, and its metrics. They are the same over every transport."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -11,10 +11,10 @@ from google.protobuf.message import DecodeError
 
 from digits_server.errors import InvalidRequest, ServingError, Status
 from digits_server.observability.metrics import RpcMetrics
-from digits_server.rpcs.stream_limit import Room
+from digits_server.rpcs.stream_limit import StreamLimit
 from digits_server.service.calls import Call, request_id
-
-log = logging.getLogger(__name__)
+from digits_server.service.offload import Offload
+from digits_server.service.wire import SMALL_BYTES
 
 Data = bytes | memoryview
 """A message on its way in: a view where a transport can spare the copy."""
@@ -24,14 +24,18 @@ Data = bytes | memoryview
 class Format:
     """How the messages of one method are written.
 
-    parse      bytes → request; raises DecodeError when they are none
-    serialise  reply → bytes
-    name       of the request's type, for who sent something else
+    parse        bytes → request. Raises DecodeError when they are not one, or ServingError
+    serialise    reply → bytes
+    name         of the request's type, for the error when something else was sent
+    parse_large  as `parse`, of a large message, in any thread; None: `parse` does that as well
+    at_once      a large message → request, if that takes no longer than for a small one; else None
     """
 
     parse: Callable[[Data], Any]
     serialise: Callable[[Any], bytes]
     name: str
+    parse_large: Callable[[Data], Any] | None = None
+    at_once: Callable[[Data], Any | None] = lambda _: None
 
 
 Admit = Callable[[Call], None]
@@ -40,18 +44,45 @@ Admit = Callable[[Call], None]
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
-    """One method. `admit` None takes every call."""
+    """One method.
+
+    admit   None takes every call
+    beside  where large messages are parsed
+    """
 
     service: str
     method: str
     format: Format
     metrics: RpcMetrics
     admit: Admit | None
+    beside: Offload
 
     def parse(self, data: Data) -> Any:
-        """The request in `data`; InvalidRequest when the bytes are no such message."""
+        """The request in a small message. Raises ServingError, and counts it."""
         try:
-            return self.format.parse(data)
+            return self._parsed(self.format.parse, data)
+        except ServingError as error:
+            self.metrics.rejections.count(error)
+            raise
+
+    async def parse_large(self, data: Data, call: Call, *, patient: bool = False) -> Any:
+        """The request in a large message, parsed beside the event loop. Raises ServingError, and counts it.
+
+        A `patient` message waits where another is rejected because too many are being parsed.
+        """
+        try:
+            if (request := self.format.at_once(data)) is not None:
+                return request
+            parse = partial(self._parsed, self.format.parse_large or self.format.parse, data)
+            return await self.beside.run(parse, peer=call.peer, size=len(data), deadline=call.deadline, patient=patient)
+        except BaseException as error:
+            self.metrics.rejections.count(error)
+            raise
+
+    def _parsed(self, parse: Callable[[Data], Any], data: Data) -> Any:
+        """What `parse` makes of `data`. Raises InvalidRequest when the bytes are not such a message."""
+        try:
+            return parse(data)
         except DecodeError as error:
             name = self.format.name
             raise InvalidRequest(f"the message cannot be parsed: expected {name} in protobuf wire format") from error
@@ -63,11 +94,11 @@ class Rpc:
         self.metrics.rejections.count(error)
 
     def failed(self, error: BaseException, call: Call, seconds: float) -> None:
-        """Counts a call that `error` ended. Raises ServingError for an error that is not one; its cause is logged."""
+        """Counts a call that `error` ended. Raises ServingError for an error that is not one, which is logged once."""
         self.metrics.handled(status_of(error, call), seconds)
         if isinstance(error, Exception) and not isinstance(error, ServingError):
             request = request_id(call)
-            log.error("%s/%s failed", self.service, self.method, exc_info=error, extra={"request_id": request})
+            self.metrics.failures.report(f"{self.service}/{self.method}", error, request)
             raise ServingError(f"the server failed on this request; its log says why (request id {request})") from error
 
 
@@ -95,7 +126,8 @@ class UnaryRpc(Rpc):
         try:
             if self.admit:
                 self.admit(call)
-            reply = self.format.serialise(await self.behaviour(self.parse(data), call))
+            request = self.parse(data) if len(data) < SMALL_BYTES else await self.parse_large(data, call)
+            reply = self.format.serialise(await self.behaviour(request, call))
         except BaseException as error:
             self.failed(error, call, perf_counter() - begin)
             raise
@@ -109,7 +141,7 @@ class StreamRpc(Rpc):
 
     behaviour: Callable[[AsyncIterator[Any], Call], AsyncIterator[Any]]
     takes_stream: bool
-    room: Room
+    limit: StreamLimit
 
     async def answers(self, incoming: AsyncIterator[Data], call: Call) -> AsyncGenerator[bytes]:
         begin = perf_counter()
@@ -117,14 +149,18 @@ class StreamRpc(Rpc):
         try:
             if self.admit:
                 self.admit(call)
-            with self.room.for_one():
-                async for reply in self.behaviour(self._requests(incoming), call):
+            with self.limit.for_one(call.peer):
+                async for reply in self.behaviour(self._requests(incoming, call), call):
                     yield self.format.serialise(reply)
         except BaseException as error:
             self.failed(error, call, perf_counter() - begin)
             raise
         self.metrics.succeeded(perf_counter() - begin)
 
-    async def _requests(self, incoming: AsyncIterator[Data]) -> AsyncIterator[Any]:
+    async def _requests(self, incoming: AsyncIterator[Data], call: Call) -> AsyncIterator[Any]:
         async for data in incoming:
-            yield self.parse(data)
+            small = len(data) < SMALL_BYTES
+            request = self.parse(data) if small else await self.parse_large(data, call, patient=True)
+            del data  # the request is all that is kept while the next message is waited for
+            yield request
+            del request

@@ -7,16 +7,18 @@ from typing import Any
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
+from digits.inference.inference_pb2 import ModelInferRequest
 from digits.v1 import prediction_pb2
 from digits_server.observability.metrics import Metrics
-from digits_server.open_inference.grpc import INFERENCE_SERVICE, inference_rpcs
+from digits_server.open_inference.grpc import INFERENCE_SERVICE, ModelInfer, inference_rpcs
 from digits_server.open_inference.protocol import OpenInference
 from digits_server.rpcs.health import Health
 from digits_server.rpcs.rpc import Admit, Data, Format, StreamRpc, UnaryRpc
-from digits_server.rpcs.stream_limit import Room
+from digits_server.rpcs.stream_limit import StreamLimit
 from digits_server.service import messages
+from digits_server.service.offload import Offload
 from digits_server.service.prediction_service import PredictionService
-from digits_server.service.wire import MOST_ENTRIES, check_entries
+from digits_server.service.wire import MOST_ENTRIES, SMALL_BYTES, check_entries
 
 PREDICTION_SERVICE = prediction_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -24,21 +26,26 @@ HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 INFERENCE_HEALTH = {(INFERENCE_SERVICE, "ServerLive"), (INFERENCE_SERVICE, "ServerReady")}
 
 
+SERIALISE = methodcaller("SerializeToString")
+
+
 def protobuf(request_type: type[Message], most_entries: int = MOST_ENTRIES) -> Format:
     """Requests and replies are protobuf's own objects, the requests of at most `most_entries` entries."""
     parse_all: Any = request_type.FromString  # it takes a view as well; its types do not say so
 
     def parse(data: Data) -> Any:
-        check_entries(data, request_type, most_entries)
+        if len(data) >= SMALL_BYTES:
+            check_entries(data, request_type, most_entries)
         return parse_all(data)
 
-    return Format(parse, methodcaller("SerializeToString"), request_type.DESCRIPTOR.full_name)
+    return Format(parse, SERIALISE, request_type.DESCRIPTOR.full_name)
 
 
 def predictions(most_entries: int = MOST_ENTRIES) -> Format:
     """Requests and replies of Predict, read and written without protobuf where they are what most callers send."""
-    parse = partial(messages.parse_request, most_entries=most_entries)
-    return Format(parse, messages.serialise_reply, prediction_pb2.PredictRequest.DESCRIPTOR.full_name)
+    parse_large = partial(messages.parse_request, most_entries=most_entries)
+    name = prediction_pb2.PredictRequest.DESCRIPTOR.full_name
+    return Format(messages.parse_request, messages.serialise_reply, name, parse_large, messages.read_in_place)
 
 
 def all_rpcs(
@@ -49,28 +56,34 @@ def all_rpcs(
     *,
     reflection: bool,
     max_streams: int,
+    max_connection_streams: int,
     max_image_files: int,
+    beside: Offload,
     admit: Admit | None = None,
 ) -> list[UnaryRpc | StreamRpc]:
     """Every RPC of the server. All but those of health ask `admit`: whoever balances load knows no token.
 
-    max_streams      streams of one RPC open at once
-    max_image_files  image files in one request
+    max_streams             streams of one RPC open at once
+    max_connection_streams  those of one connection
+    max_image_files         image files in one request
+    beside                  where large messages are parsed
     """
 
     def guard(name: str, method: str) -> Admit | None:
         return None if name == HEALTH_SERVICE or (name, method) in INFERENCE_HEALTH else admit
 
     def unary(name: str, method: str, form: Format, behaviour: Any) -> UnaryRpc:
-        return UnaryRpc(name, method, form, metrics.rpc("unary", name, method), guard(name, method), behaviour)
+        return UnaryRpc(name, method, form, metrics.rpc("unary", name, method), guard(name, method), beside, behaviour)
 
     def stream(name: str, method: str, form: Format, behaviour: Any, *, takes_stream: bool) -> StreamRpc:
         counters = metrics.rpc("bidi_stream" if takes_stream else "server_stream", name, method)
-        room = Room(max_streams, metrics.rejections)
-        return StreamRpc(name, method, form, counters, guard(name, method), behaviour, takes_stream, room)
+        limit = StreamLimit(max_streams, max_connection_streams, metrics.rejections)
+        return StreamRpc(name, method, form, counters, guard(name, method), beside, behaviour, takes_stream, limit)
 
     most_entries = MOST_ENTRIES + max_image_files
     prediction = predictions(most_entries)
+    model_infer = ModelInfer(inference, most_entries)
+    inference_format = Format(model_infer.read, SERIALISE, ModelInferRequest.DESCRIPTOR.full_name)
     health_check = protobuf(health_pb2.HealthCheckRequest)
     rpcs: list[UnaryRpc | StreamRpc] = [
         unary(PREDICTION_SERVICE, "Predict", prediction, service.predict),
@@ -83,6 +96,7 @@ def all_rpcs(
             unary(INFERENCE_SERVICE, name, protobuf(kind, most_entries), answer)
             for name, kind, answer in inference_rpcs(inference)
         ),
+        unary(INFERENCE_SERVICE, "ModelInfer", inference_format, model_infer.answer),
     ]
     if reflection:
         from digits_server.rpcs.reflection import SERVICE_NAME, ServerReflectionRequest, reflect

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits_server.runtimes import Probabilities
-from digits_server.service.wire import LONGEST_LENGTH, MOST_ENTRIES, check_entries
+from digits_server.service.wire import LONGEST_LENGTH, MOST_ENTRIES, SMALL_BYTES, check_entries
 
 IMAGES, MODEL_VERSION, INCLUDE_PROBABILITIES = 0x0A, 0x18, 0x20
 """Tags of PredictRequest: the field's number times eight, plus how it is written (2 a length and bytes, 0 a varint)."""
@@ -30,9 +30,6 @@ ONE_IMAGE = b"\x0a\x90\x06"
 """How a message begins that is 784 bytes of pixels and nothing else: what most callers send."""
 
 ONE_IMAGE_BYTES = len(ONE_IMAGE) + 784
-
-IN_PLACE_BYTES = 8 * 1024
-"""Bytes of a message from which on protobuf's copies of it cost more than reading it here."""
 
 LONGEST_VARINT = 9
 """Bytes of a varint read here; the only longer ones are negative numbers."""
@@ -71,7 +68,7 @@ def parse_request(data: bytes | memoryview, most_entries: int = MOST_ENTRIES) ->
     """The request in `data`. Raises protobuf's DecodeError when it is not one, InvalidRequest for too many entries."""
     if len(data) == ONE_IMAGE_BYTES and data[: len(ONE_IMAGE)] == ONE_IMAGE:
         return Request(memoryview(data)[len(ONE_IMAGE) :])
-    request = _read_in_place(memoryview(data)) if len(data) >= IN_PLACE_BYTES else None
+    request = read_in_place(data) if len(data) >= SMALL_BYTES else None
     if request is None:
         check_entries(data, PredictRequest, most_entries)
         message = PredictRequest.FromString(data)  # type: ignore[arg-type]  # a view does as well
@@ -114,8 +111,12 @@ def _version(reply: Reply) -> bytes:
     return REPLY_MODEL_VERSION + _varint(reply.model_version)
 
 
-def _read_in_place(data: memoryview) -> Request | None:
-    """A request of pixels, then perhaps of the two short fields; None for anything else."""
+def read_in_place(message: bytes | memoryview) -> Request | None:
+    """A request of pixels, then perhaps of the two short fields; None for anything else, to be read by protobuf.
+
+    Nothing is copied, so that it takes no longer for a large one. `message` is not empty.
+    """
+    data = memoryview(message)
     if data[0] != IMAGES:
         return None
     length, position = _read_varint(data, 1)

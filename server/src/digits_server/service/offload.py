@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from digits_server.batching.waiters import Waiters
 from digits_server.errors import DeadlineExceeded, Overloaded, Unavailable
 from digits_server.system.background_thread import SWITCH_SECONDS
 
@@ -42,6 +43,7 @@ class Offload:
         self._queues: OrderedDict[Hashable, deque[_Job]] = OrderedDict()
         self._working = False
         self._closed = False
+        self._freed = Waiters()
         # Not a thread of low priority: most of this work holds Python's lock, and the event loop would wait with it.
         self._thread = ThreadPoolExecutor(1, name, initializer=sys.setswitchinterval, initargs=(SWITCH_SECONDS,))
 
@@ -50,18 +52,33 @@ class Offload:
         """Bytes of the messages that wait or are worked on."""
         return sum(self._held.values())
 
-    async def run(self, work: Callable[[], Result], *, peer: Hashable, size: int, deadline: float | None) -> Result:
+    async def run(
+        self,
+        work: Callable[[], Result],
+        *,
+        peer: Hashable,
+        size: int,
+        deadline: float | None,
+        patient: bool = False,
+    ) -> Result:
         """The result of `work()`, called in the thread when the connection's turn comes.
 
         peer      the connection it is for
         size      bytes of the message it is about
         deadline  a time of the event loop's clock, in seconds: work that has not begun by then is dropped
+        patient   waits while too many bytes wait, instead of being rejected
 
         Work that has begun runs to its end, even if its caller has left by then. Raises whatever `work` raises,
         Overloaded when too many bytes wait, DeadlineExceeded at the deadline, and Unavailable once closed.
         """
         if self._closed:
             raise Unavailable("the server is draining")
+        if patient:
+            await self._freed.until(
+                lambda: self._closed or not self._is_full(peer, size),
+                deadline,
+                "there was no place for the message before its deadline",
+            )
         self._admit(peer, size)
         job = _Job(peer, size, asyncio.get_running_loop().create_future())
         self._queues.setdefault(peer, deque()).append(job)
@@ -95,9 +112,13 @@ class Offload:
                     job.started.set_exception(Unavailable("the server is draining"))
         self._thread.shutdown(wait=False)
 
-    def _admit(self, peer: Hashable, size: int) -> None:
+    def _is_full(self, peer: Hashable, size: int) -> bool:
         held, free = self._held.get(peer, 0), self._max_bytes - self.held_bytes - size
-        if (held and held + size > free) or (free < 0 and self._held):
+        return bool((held and held + size > free) or (free < 0 and self._held))
+
+    def _admit(self, peer: Hashable, size: int) -> None:
+        held = self._held.get(peer, 0)
+        if self._is_full(peer, size):
             raise Overloaded(
                 f"{self.held_bytes} bytes of messages wait to be read, {held} of them from this connection; "
                 f"at most {self._max_bytes} may wait, and one connection must leave as much free as it holds",
@@ -138,3 +159,4 @@ class Offload:
         self._held[job.peer] -= job.size
         if not self._held[job.peer]:
             del self._held[job.peer]
+        self._freed.tell()

@@ -16,6 +16,7 @@ from digits_server.runtimes import Images, Probabilities
 from digits_server.service.calls import Call
 from digits_server.service.file_decoder import FileDecoder
 from digits_server.service.messages import OneReply, Reply, Request
+from digits_server.service.read_ahead import ReadAhead
 from digits_server.service.streaming import in_order
 from digits_server.serving.registry import ModelRegistry
 
@@ -33,13 +34,13 @@ class Classified(NamedTuple):
 class PredictionService:
     """What every protocol asks. Errors are ServingError; each carries its status.
 
-    stream_window  requests of one stream that may be in work at once
+    ahead  how far streams may read ahead of what is answered
     """
 
     models: ModelRegistry
     decoder: FileDecoder
     metrics: Metrics
-    stream_window: int
+    ahead: ReadAhead
 
     async def classify(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> Classified:
         """The digits of N images by one version; 0 is the current one.
@@ -52,15 +53,15 @@ class PredictionService:
         self.metrics.predictions.add(answered_by, digits, confidences)
         return Classified(answered_by, digits, confidences, probabilities)
 
-    async def decode(self, files: Sequence[bytes]) -> Images:
+    async def decode(self, files: Sequence[bytes], call: Call) -> Images:
         """The pixels that N encoded image files show the model, uint8[N, 28, 28]. Counts why there are none."""
         with self.metrics.rejections:
-            return await self.decoder.decode(files)
+            return await self.decoder.decode(files, call)
 
-    async def predict(self, request: Request, call: Call) -> Reply | OneReply:
-        """Answers one digits.v1.PredictRequest."""
+    async def predict(self, request: Request, call: Call, *, patient: bool = False) -> Reply | OneReply:
+        """Answers one digits.v1.PredictRequest. A `patient` one waits for its place in a full queue."""
         try:
-            version, probabilities = await self._scored(_inputs(request), request.model_version, call)
+            version, probabilities = await self._scored(_inputs(request), request.model_version, call, patient=patient)
         except BaseException as error:
             self.metrics.rejections.count(error)
             raise
@@ -73,16 +74,18 @@ class PredictionService:
         return Reply(digits, confidences, version, probabilities if request.include_probabilities else None)
 
     async def predict_stream(self, requests: AsyncIterator[Request], call: Call) -> AsyncIterator[Reply | OneReply]:
-        """Answers request after request, in order, with up to a window of them in work at once.
+        """Answers request after request, in order, several of them in work at once: as `ahead` allows.
 
-        The first error ends the stream, after the replies before it.
+        What the stream itself has read is not rejected because of a full queue: it waits, and reads on later. The first
+        error ends the stream, after the replies before it.
         """
         async with aclosing(
             in_order(
                 requests,
-                lambda request: self.predict(request, call),
-                window=self.stream_window,
+                lambda request: self.predict(request, call, patient=True),
+                window=self.ahead.of(call.peer),
                 draining=self.models.draining,
+                size=_size,
             )
         ) as replies:
             async for reply in replies:
@@ -101,15 +104,22 @@ class PredictionService:
             shadow_version=self.models.shadow_version,
         )
 
-    async def _scored(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> tuple[int, Probabilities]:
+    async def _scored(
+        self, inputs: Images | Sequence[bytes], version: int, call: Call, *, patient: bool = False
+    ) -> tuple[int, Probabilities]:
         """The version that answered, and what."""
         if isinstance(inputs, np.ndarray):
             images = inputs
         else:
             self.models.check(version)
-            images = await self.decoder.decode(inputs)
+            images = await self.decoder.decode(inputs, call, patient=patient)
         model = self.models.get(version)  # not before: it may have been retired meanwhile
-        return model.version, await model.batcher.submit(images, call.deadline, call.peer)
+        return model.version, await model.batcher.submit(images, call.deadline, call.peer, patient=patient)
+
+
+def _size(request: Request) -> int:
+    """Bytes of what a request carries."""
+    return len(request.images) + sum(map(len, request.image_files))
 
 
 def _inputs(request: Request) -> Images | Sequence[bytes]:

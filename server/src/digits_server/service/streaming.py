@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from digits_server.errors import Unavailable
+from digits_server.service.read_ahead import Window
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -15,25 +16,30 @@ async def in_order(
     requests: AsyncIterator[Request],
     answer: Callable[[Request], Awaitable[Reply]],
     *,
-    window: int,
+    window: Window,
     draining: asyncio.Event,
+    size: Callable[[Request], int] = lambda _: 1,
 ) -> AsyncGenerator[Reply]:
-    """Yields the answer of each request, in the order of the requests, with at most `window` of them in work at once.
+    """Yields the answer of each request, in the order of the requests, with a `window` of them in work at once.
+
+    size  bytes of a request
 
     The first error ends the stream, after the answers before it. Once `draining` is set no further request is read:
     what is in work is answered, then Unavailable is raised.
     """
     answers: asyncio.Queue[asyncio.Future[Reply] | None] = asyncio.Queue()
-    room = asyncio.Semaphore(window)
 
     async def read() -> None:
         """Puts one future a request into `answers`, and None at the end of the stream."""
         try:
-            while await room.acquire():
-                request = await _next(requests)
-                answers.put_nowait(None if request is None else asyncio.ensure_future(answer(request)))
-                if request is None:
+            while True:
+                await window.open()
+                if (request := await _next(requests)) is None:
+                    answers.put_nowait(None)
                     return
+                window.took(size(request))
+                answers.put_nowait(asyncio.ensure_future(answer(request)))
+                del request  # it lives as long as it is being answered
         except Exception as error:  # noqa: BLE001 - whatever ended the reading ends the stream, in its turn
             answers.put_nowait(_failed(error))
 
@@ -47,12 +53,13 @@ async def in_order(
     try:
         while pending := await answers.get():
             yield await pending
-            room.release()
+            window.answered()
     finally:
         await _cancelled(reader, watcher)
         while not answers.empty():
             if left := answers.get_nowait():
                 await _cancelled(left)
+        window.close()
 
 
 async def until(draining: asyncio.Event, requests: AsyncIterator[Request]) -> AsyncGenerator[Request]:

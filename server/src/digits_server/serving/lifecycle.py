@@ -12,7 +12,8 @@ from digits_server.models.sandbox import SANDBOX
 from digits_server.models.source import ModelSource
 from digits_server.models.verification import REST_SECONDS, ProvenModel, prove
 from digits_server.serving.registry import ModelRegistry
-from digits_server.system.background_thread import background_thread, release_memory
+from digits_server.system.background_thread import background_thread
+from digits_server.system.memory import release_memory
 
 log = logging.getLogger(__name__)
 

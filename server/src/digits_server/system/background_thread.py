@@ -1,6 +1,5 @@
 """Work beside the calls that are answered: one thread that yields to them."""
 
-import ctypes
 import os
 import sys
 import threading
@@ -24,10 +23,3 @@ def yield_to_calls() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     if sys.platform == "linux":  # elsewhere the priority is the process's, not the thread's
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
-def release_memory() -> None:
-    """Gives the system back what freed objects leave in the C library's heaps; nothing where that is not glibc."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        trim(0)

@@ -1,0 +1,34 @@
+"""Those that wait until there is a place for what they hold."""
+
+import asyncio
+from collections.abc import Callable
+
+from digits_server.errors import DeadlineExceeded
+
+
+class Waiters:
+    """Any number of them, each for a condition of its own. Lives on the event loop."""
+
+    def __init__(self) -> None:
+        self._told: asyncio.Future[None] | None = None
+
+    async def until(self, holds: Callable[[], bool], deadline: float | None = None, late: str = "") -> None:
+        """Returns as soon as `holds()`, which is asked at once and whenever they are told to look.
+
+        Raises DeadlineExceeded, which says `late`, at `deadline`: a time of the event loop's clock, in seconds.
+        """
+        if holds():
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                while not holds():
+                    self._told = self._told or asyncio.get_running_loop().create_future()
+                    await asyncio.shield(self._told)
+        except TimeoutError as error:
+            raise DeadlineExceeded(late) from error
+
+    def tell(self) -> None:
+        """Something has become free: all look again."""
+        if self._told:
+            self._told.set_result(None)
+            self._told = None

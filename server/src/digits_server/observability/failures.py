@@ -1,0 +1,47 @@
+"""Errors that nobody foresaw: each is logged once in full, all are counted, no caller can fill the log with them."""
+
+import logging
+from time import monotonic
+
+from digits_server.observability.rejection_counts import Rejections
+
+log = logging.getLogger(__name__)
+
+KEPT = 100
+"""Failures that are remembered, so that each is logged in full once; of more than these none is."""
+
+AGAIN_SECONDS = 10.0
+"""At most one line in so many seconds for failures that have been logged in full already."""
+
+
+class Failures:
+    """The failures of one process. Two that come from the same line of code are the same."""
+
+    def __init__(self, rejections: Rejections) -> None:
+        self._rejections = rejections
+        self._known: set[tuple[str, str, int]] = set()
+        self._again = 0
+        self._said = -AGAIN_SECONDS
+
+    def report(self, what: str, error: BaseException, request_id: str) -> None:
+        """`what` failed because of `error`, which is the fault of this server. Counts it as "internal"."""
+        self._rejections.add("internal", 1)
+        place = _place(error)
+        if place not in self._known and len(self._known) < KEPT:
+            self._known.add(place)
+            log.error("%s failed", what, exc_info=error, extra={"request_id": request_id})
+            return
+        self._again += 1
+        now = monotonic()
+        if now - self._said >= AGAIN_SECONDS:
+            said = "%s failed again; %d requests so far failed in ways that this log shows in full"
+            log.error(said, what, self._again, extra={"request_id": request_id})
+            self._said = now
+
+
+def _place(error: BaseException) -> tuple[str, str, int]:
+    """The type of an error, and the file and line it was raised from."""
+    last = error.__traceback__
+    while last and last.tb_next:
+        last = last.tb_next
+    return type(error).__name__, last.tb_frame.f_code.co_filename if last else "", last.tb_lineno if last else 0
