@@ -47,7 +47,7 @@ def test_labels() -> NDArray[np.uint8]:
 @pytest.fixture(scope="module", autouse=True)
 def transport(request: pytest.FixtureRequest) -> Iterator[str]:
     """How the calls of the servers under test arrive: grpcio, or what a module is marked with, also through Envoy."""
-    name = str(getattr(request, "param", "grpcio"))
+    name = str(getattr(request, "param", "auto"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIGITS_TRANSPORT", transport_of(name))
         yield name

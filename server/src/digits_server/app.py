@@ -123,6 +123,7 @@ class App:
             places=places,
             metrics=metrics.http,
             rejections=metrics.rejections,
+            failures=metrics.failures,
         )
         self._web = WebServer(
             watched_web(doors, self._observation.watchers),

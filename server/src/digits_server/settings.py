@@ -21,6 +21,7 @@ RESERVED_CONNECTIONS = 16
 """HTTP connections beside --max-connections. When all others are busy, connections are accepted here to be asked what
 they want: probes and scrapers are answered, everybody else is rejected."""
 
+
 @dataclass(frozen=True, slots=True)
 class ProofLimits:
     """What the process in which a model is proved may take.

@@ -65,6 +65,7 @@ def failing(metrics: Metrics) -> Doors:
         places=Places(1, metrics.http.connection_closed),
         metrics=metrics.http,
         rejections=metrics.rejections,
+        failures=metrics.failures,
     )
 
 

@@ -12,11 +12,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from digits_server.errors import NotFound, ServingError, Unauthenticated
+from digits_server.observability.failures import Failures
 from digits_server.observability.metrics import HttpMetrics
 from digits_server.observability.rejection_counts import Rejections
 from digits_server.security.access import Access
 from digits_server.security.authentication import Guard
-from digits_server.web.errors import CLIENT_GONE, Crowded, Failures, MethodNotAllowed, error_response
+from digits_server.web.errors import CLIENT_GONE, Crowded, MethodNotAllowed, error_response, failure_response
 from digits_server.web.origins import Origins
 from digits_server.web.places import Places
 from digits_server.web.routes import ROUTE, TRACE_ID, UNKNOWN, Route
@@ -54,6 +55,7 @@ class Doors:
         places: Places,
         metrics: HttpMetrics,
         rejections: Rejections,
+        failures: Failures,
     ) -> None:
         self._routes = routes
         self._guard = guard
@@ -61,7 +63,7 @@ class Doors:
         self._places = places
         self._metrics = metrics
         self._rejections = rejections
-        self._failures = Failures(rejections)
+        self._failures = failures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin = perf_counter()
@@ -115,7 +117,7 @@ class Doors:
         except ClientDisconnect:
             return Response(status_code=CLIENT_GONE)
         except Exception as error:  # noqa: BLE001 - it is logged
-            return self._failures.response(request, error)
+            return failure_response(self._failures, request, error)
 
     def _rejection(self, request: Request, error: ServingError) -> Response:
         response = error_response(error)
