@@ -1,4 +1,4 @@
-"""Where a server's Python time goes: `python -m benchmarks.serving.layers [--transport grpcio|envoy]`.
+"""Where a server's Python time goes: `python -m benchmarks.serving.layers [--transport native|grpcio]`.
 
 Samples the stacks of a server under 64 single images in flight with py-spy (https://github.com/benfred/py-spy), only
 those of the thread that holds Python's lock, and counts each for the innermost file of ours on it, with the compiled
@@ -70,7 +70,7 @@ def sampled(repository: Path, transport: str, seconds: float) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.serving.layers", description=__doc__)
     parser.add_argument("--repository", type=Path, default=ROOT / "models", help="model repository to serve from")
-    parser.add_argument("--transport", choices=["grpcio", "envoy"], nargs="+", default=["grpcio", "envoy"])
+    parser.add_argument("--transport", choices=["native", "grpcio"], nargs="+", default=["native", "grpcio"])
     parser.add_argument("--seconds", type=float, default=8.0, help="that the samples are taken for (default 8)")
     options = parser.parse_args()
     for transport in options.transport:

@@ -70,7 +70,7 @@ def main() -> int:
     options = parser.parse_args()
     move_to(LOAD_CORE)
     payloads = Payloads(options.repository.resolve(), BUILD)
-    rows = [row(each, costs(payloads, each, options.pairs)) for each in ("grpcio", "envoy")]
+    rows = [row(each, costs(payloads, each, options.pairs)) for each in ("native", "grpcio")]
     heads = ["transport", "CPU µs/req", "not counting", "counting's share: median", "middle half of the pairs"]
     text = f"{datetime.now(UTC):%Y-%m-%d}, {options.pairs} pairs, 64 single images in flight:\n\n{table(heads, rows)}"
     PAGE.write_text(spliced(PAGE.read_text(), text, BEGIN, END))

@@ -53,7 +53,7 @@ def disturbed(results: Results) -> list[str]:
 def sections(results: Results) -> str:
     """The tables alone."""
     parts = {
-        "Targets": "\n\n".join(tables.targets(results, transport) for transport in _transports(results)),
+        "Targets": "\n\n".join(tables.targets(results, name) for name in _ours(results)),
         "Single images": tables.per_server(results, tables.THROUGHPUT),
         "What metrics cost, and what batching, uvloop and scheduling save": tables.variants(results),
         "Batches, start-up, memory": tables.per_server(results, tables.BATCHES),
@@ -68,8 +68,8 @@ def sections(results: Results) -> str:
     return "\n\n".join(f"### {title}\n\n{text}" for title, text in parts.items() if text)
 
 
-def _transports(results: Results) -> list[str]:
-    return [name.removeprefix("digits-") for name in results.whole if name.startswith("digits-")]
+def _ours(results: Results) -> list[str]:
+    return [name for name in results.whole if name.startswith("digits-")]
 
 
 def _ran_on(results: Results) -> str:

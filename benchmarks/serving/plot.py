@@ -9,15 +9,19 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from benchmarks.serving.results import Results
 
 COLOURS = {
-    "digits-grpcio": "#1f5fa8",
-    "digits-envoy": "#3f9be0",
+    "digits-native": "#1f5fa8",
+    "digits-grpcio": "#3f9be0",
+    "digits-native-envoy": "#8cc4ef",
+    "echo-native": "#7b8794",
     "echo-grpcio": "#9aa5b1",
     "echo-cpp": "#d5dae0",
     "triton": "#76b041",
 }
 SHORT = {
+    "digits-native": "Digits, native",
     "digits-grpcio": "Digits, grpcio",
-    "digits-envoy": "Digits, Envoy",
+    "digits-native-envoy": "Digits behind Envoy",
+    "echo-native": "echo: pygrpc-native",
     "echo-grpcio": "echo: grpc.aio",
     "echo-cpp": "echo: C++",
     "triton": "Triton",

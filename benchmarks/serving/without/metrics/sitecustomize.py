@@ -6,7 +6,8 @@ Python imports a module of this name before anything else.
 from typing import Any
 
 from digits_server.observability.collectors import Buckets, Count
-from digits_server.observability.metrics import PredictionCounts, RpcMetrics
+from digits_server.observability.direct_counts import DirectCounts
+from digits_server.observability.metrics import PredictionPart, RpcMetrics
 
 
 def nothing(*_values: Any) -> None:
@@ -17,8 +18,11 @@ for kind, method in (
     (Count, "inc"),
     (Buckets, "observe"),
     (Buckets, "observe_all"),
-    (PredictionCounts, "add"),
-    (PredictionCounts, "add_one"),
+    (Buckets, "observe_times"),
+    (DirectCounts, "ended"),
+    (DirectCounts, "ran"),
+    (PredictionPart, "add"),
+    (PredictionPart, "add_one"),
     (RpcMetrics, "handled"),
     (RpcMetrics, "succeeded"),
 ):
