@@ -50,21 +50,19 @@ class CallQueue:
         self._most_calls = most_calls
         self._queues: dict[Hashable, deque[Waiting]] = {}
         self._left: set[int] = set()
-        self._calls = 0
+        self.calls = 0
+        """Calls that wait."""
         self._seconds_per_image = 0.0
         self.images = 0
         """Images that wait."""
-
-    def __bool__(self) -> bool:
-        return self._calls > 0
 
     def add(self, waiting: Waiting, peer: Hashable) -> None:
         """Takes one more call of the connection `peer`. Raises Overloaded when it does not fit or would be too late."""
         queue = self._queues.get(peer)
         held = len(queue) if queue else 0
-        if held + 1 > self._most_calls - self._calls - 1:
+        if held + 1 > self._most_calls - self.calls - 1:
             raise self._overloaded(
-                f"{self._calls} calls wait; at most {self._most_calls} may (max_calls), "
+                f"{self.calls} calls wait; at most {self._most_calls} may (max_calls), "
                 "and one connection may have no more than it leaves free"
             )
         if waiting.deadline is not None:
@@ -74,12 +72,12 @@ class CallQueue:
         if queue is None:
             queue = self._queues[peer] = deque()
         queue.append(waiting)
-        self._calls += 1
+        self.calls += 1
         self.images += waiting.images
 
     def cancel(self, call: int) -> None:
         """The caller of `call` has left. Without effect when that call does not wait."""
-        if self._calls:
+        if self.calls:
             self._left.add(call)
 
     def take(self, now: float) -> Batch:
@@ -91,7 +89,7 @@ class CallQueue:
                 waiting = queue.popleft()
                 if not queue:
                     del self._queues[peer]
-                self._calls -= 1
+                self.calls -= 1
                 self.images -= waiting.images
                 if waiting.call in self._left:
                     batch.left.append(waiting)
@@ -102,7 +100,7 @@ class CallQueue:
                     room -= waiting.images
                     if room < LARGEST_CALL:
                         break
-        if not self._calls:
+        if not self.calls:
             self._left.clear()
         return batch
 

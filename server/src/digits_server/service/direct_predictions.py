@@ -47,9 +47,10 @@ class DirectPredictions:
         self._last_batch = (0, 0.0)
         """Images of the batch before, if calls have waited ever since, and when it began, in seconds."""
 
-    def __bool__(self) -> bool:
-        """Whether calls wait."""
-        return bool(self._queue)
+    @property
+    def calls_wait(self) -> bool:
+        """Whether a batch can be computed."""
+        return bool(self._queue.calls)
 
     @property
     def waiting(self) -> int:

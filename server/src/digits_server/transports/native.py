@@ -93,7 +93,7 @@ class NativeTransport:
     ) -> None:
         every = list(rpcs)
         self._unary = [rpc for rpc in every if isinstance(rpc, UnaryRpc)]
-        self._predict = next(n for n, rpc in enumerate(self._unary) if rpc.method == "Predict") if direct else -1
+        self._predict = next(n for n, rpc in enumerate(self._unary) if rpc.method == "Predict")
         self._direct = direct
         self._knows = knows
         self._host = host
@@ -163,16 +163,16 @@ class NativeTransport:
             others = events if direct is None else self._take(direct, events)
             if others:
                 self._loop.call_soon_threadsafe(self._dispatch, others)
-            if direct:  # calls wait
+            if direct and direct.calls_wait:
                 direct.answer(self._front.respond, self._fail)
 
     def _next_events(self) -> list[Event] | None:
         """What has arrived, all of it up to MOST_EVENTS. Waits for it if no call waits for the model."""
         receive: Receive = self._front.recv_batch_details
-        if self._direct:  # calls wait
+        if self._direct and self._direct.calls_wait:
             events = receive(EVENTS, 0)
         else:
-            if self._direct is not None:
+            if self._direct:
                 self._direct.rest()
             events = receive(EVENTS)
         more = events
