@@ -1,13 +1,14 @@
 """`digits-train`: parse, call, exit codes.
 
 0 done; 1 failed; 2 a value that cannot be used; 3 the gate refused to publish; 143 stopped by SIGTERM. Every failure
-is one line on stderr.
+is one line on stderr; `digits-train --traceback COMMAND` prints the traceback of an unexpected one before it.
 """
 
 import errno
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
@@ -18,6 +19,9 @@ import click
 from digits_training.errors import Interrupted, TrainingError
 from digits_training.publish import versions
 from digits_training.settings import NETWORK_DEFAULTS, Kind, Settings, flag
+
+_TRACEBACK_FLAG = "--traceback"
+_TRACEBACK_VARIABLE = "DIGITS_TRACEBACK"
 
 
 def main() -> None:
@@ -41,6 +45,8 @@ def run(arguments: list[str]) -> int:
     except Interrupted as interruption:
         return _failed("; ".join([str(interruption), *getattr(interruption, "__notes__", [])]), interruption.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever fails, the person gets one line and an exit code
+        if _TRACEBACK_FLAG in arguments or os.environ.get(_TRACEBACK_VARIABLE, "") not in {"", "0"}:
+            traceback.print_exc()
         return _failed(_disk_full(error) or f"{type(error).__name__}: {' '.join(str(error).split())}", 1)
     return 0
 
@@ -126,6 +132,12 @@ def _say(line: str) -> None:
 
 
 @click.group(context_settings={"max_content_width": 100})
+@click.option(
+    _TRACEBACK_FLAG,
+    is_flag=True,
+    expose_value=False,
+    help="Print Python's traceback of an unexpected error too; before the command, or DIGITS_TRACEBACK=1.",
+)
 def commands() -> None:
     """Trains digit classifiers and publishes them to a model repository."""
 

@@ -74,11 +74,12 @@ def read(path: Path | None, *, transpose: bool = False) -> DataSet:
 def split(labelled: LabelledImages, validation_share: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
     """Training and validation images: disjoint, by one permutation of the indices that depends on `seed` alone.
 
-    The split is made once, before anything is shuffled, so no image is ever on both sides.
+    The split is made once, before anything is shuffled, so no image is ever on both sides. With a share of 0 all images
+    are training images.
     """
     order = np.random.default_rng([seed, len(labelled)]).permutation(len(labelled))
     boundary = len(labelled) - round(validation_share * len(labelled))
-    if not 0 < boundary < len(labelled):
+    if boundary <= 0 or (validation_share and boundary == len(labelled)):
         raise DataError(f"{len(labelled)} training images cannot be split with validation share {validation_share:g}")
     return labelled.take(np.sort(order[:boundary])), labelled.take(np.sort(order[boundary:]))
 

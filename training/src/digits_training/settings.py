@@ -105,7 +105,9 @@ class Settings:
 
     network: str = setting("mlp", "The network to train.", choices=NETWORKS)
     hidden_sizes: tuple[int, ...] = setting((20, 20), "Units of the mlp's hidden layers.", least=1, most=4096)
-    activation: str = setting("relu", "Activation of the hidden layers, by its Keras name, or step.", choices=(*ACTIVATIONS, STEP))
+    activation: str = setting(
+        "relu", "Activation of the hidden layers, by its Keras name, or step.", choices=(*ACTIVATIONS, STEP)
+    )
     dropout: float = setting(0.0, "Share of the cnn's last features dropped at each step.", least=0, most=0.9)
     optimizer: str = setting("sgd", "The optimiser, by its Keras name.", choices=OPTIMIZERS)
     learning_rate: float | None = setting(None, "Step size, at its highest; Keras's default if not given.", least=0)
@@ -117,11 +119,16 @@ class Settings:
         0.0, "Share of each training label that is spread evenly over all ten.", least=0, most=0.9
     )
     averaging: float = setting(
-        0.0, "Publish the running average of the weights with this decay a step; 0: the last weights.", least=0, most=0.9999
+        0.0,
+        "Publish the running average of the weights with this decay a step; 0: the last weights.",
+        least=0,
+        most=0.9999,
     )
     epochs: int = setting(10, "Passes over the training images.", least=1, most=10_000)
     batch_size: int = setting(20, "Images per step.", least=1, most=100_000)
-    validation_share: float = setting(0.3, "Share of the training images held out for validation; 0: none.", least=0, most=0.9)
+    validation_share: float = setting(
+        0.3, "Share of the training images held out for validation; 0: none.", least=0, most=0.9
+    )
     patience: int = setting(
         0, "Stop after this many epochs without a lower validation loss; 0: never.", least=0, most=10_000
     )
