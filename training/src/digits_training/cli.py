@@ -36,7 +36,7 @@ def run(arguments: list[str]) -> int:
     try:
         commands.main(arguments, prog_name="digits-train", standalone_mode=False)
     except click.ClickException as error:
-        return _failed(error.format_message(), error.exit_code)
+        return _failed(" ".join(error.format_message().split()), error.exit_code)
     except TrainingError as error:
         return _failed(str(error), error.exit_code)
     except OSError as error:
@@ -201,6 +201,19 @@ def evaluate(version: int, **options: Any) -> None:
     from digits_training import audit
 
     audit.audit(version, settings, _say)
+
+
+@commands.command()
+@click.argument("version", type=click.IntRange(min=1))
+@click.option("--format", "file_format", type=click.Choice(["onnx"]), required=True, help="The format to write.")
+@click.option("--output", type=click.Path(path_type=Path), help="File to write. Default: digits-VERSION.onnx.")
+@settings_options("repository", "data")
+def export(version: int, *, file_format: str, output: Path | None, **options: Any) -> None:
+    """Write a published version in another format, once proved equal on the test set."""
+    settings = _settings(options)
+    from digits_training.conversion import onnx
+
+    onnx.export_version(version, output or Path(f"digits-{version}.{file_format}"), settings, _say)
 
 
 @commands.command()

@@ -9,7 +9,7 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +69,11 @@ def read(path: Path | None, *, transpose: bool = False) -> DataSet:
         for part in (dataset.train, dataset.test)
     )
     return DataSet(train, test, dataset.files)
+
+
+def is_mnist(files: Iterable[DataFile]) -> bool:
+    """Whether these are the files of MNIST as it ships with the package."""
+    return {file.name: file.sha256 for file in files} == _checksums(MNIST)
 
 
 def split(labelled: LabelledImages, validation_share: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
