@@ -164,7 +164,7 @@ def test_the_split_depends_on_the_seed_alone() -> None:
 
 
 def test_a_share_that_holds_out_no_image_is_refused() -> None:
-    with pytest.raises(DataError, match="10 training images cannot be split with validation share 0.01"):
+    with pytest.raises(DataError, match=r"10 training images cannot be split with validation share 0\.01"):
         data.split(_numbered(10), 0.01, seed=0)
 
 

@@ -130,9 +130,9 @@ def _fitted_in_two_lives(
             raise Stopped
 
     backend.start(settings.seed)
+    network, checkpoint = build_network(settings), Checkpoint(folder, "run")
     with pytest.raises(Stopped):
-        checkpoint = Checkpoint(folder, "run")
-        fit(build_network(settings), *parts, settings=settings, checkpoint=checkpoint, say=stop)
+        fit(network, *parts, settings=settings, checkpoint=checkpoint, say=stop)
     return _fitted(settings, parts, folder)
 
 
