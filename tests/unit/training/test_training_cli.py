@@ -45,7 +45,7 @@ def test_every_setting_has_a_flag_an_environment_variable_and_help() -> None:
 def test_help_names_the_defaults_of_each_network(capsys: Capture) -> None:
     assert cli.run(["train", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "Images per step. Default: 20, cnn 256, cnn-large 128." in shown
+    assert "Images per step. Default: 20, cnn 128, cnn-large 128." in shown
     assert "Units of the mlp's hidden layers. Default: 20,20." in shown
 
 

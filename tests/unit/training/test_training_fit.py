@@ -75,6 +75,27 @@ def test_a_step_is_keras_own_training_step(parts: tuple[LabelledImages, Labelled
     assert history[-1]["loss"] == pytest.approx(sum(losses) / len(train), rel=1e-4)
 
 
+def test_a_step_of_the_cnn_is_keras_own_training_step(
+    parts: tuple[LabelledImages, LabelledImages], tmp_path: Path
+) -> None:
+    """Batch normalisation is computed by another kernel than Keras's, its running statistics included."""
+    choices: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.01, "schedule": "constant", "weight_decay": None}
+    choices |= {"dropout": 0.0, "shift": 0.0, "averaging": 0.0, "label_smoothing": 0.0, "epochs": 1, "batch_size": 128}
+    settings = Settings.for_network(network="cnn", seed=3, **choices)
+    train = parts[0].take(np.arange(256))  # two steps: differences of rounding grow tenfold with each
+    fitted, _ = _fitted(settings, (train, parts[1]), tmp_path)
+
+    backend.start(seed=3)
+    plain = build_network(settings)
+    plain.compile(optimizer="sgd", loss="sparse_categorical_crossentropy")
+    order = np.random.default_rng([3, 0]).permutation(len(train))
+    for start in range(0, len(train), 128):
+        batch = order[start : start + 128]
+        plain.train_on_batch(train.images[batch], train.labels[batch])
+    for ours, keras in zip(fitted.get_weights(), plain.get_weights(), strict=True):
+        assert ours == pytest.approx(keras, abs=1e-5)
+
+
 def test_the_history_has_what_was_measured(parts: tuple[LabelledImages, LabelledImages], tmp_path: Path) -> None:
     network, history = _fitted(Settings(epochs=3), parts, tmp_path)
     assert len(history) == 3

@@ -44,8 +44,13 @@ def test_hidden_sizes_and_activation_are_settings() -> None:
 def test_the_fast_cnn_has_its_shape() -> None:
     network = build_network(Settings.for_network(network="cnn"))
     assert (network.input_shape, network.output_shape) == ((None, 28, 28), (None, 10))
-    kept_by_batch_norm = 2 * (16 + 32 + 48 + 48)
-    assert trained_parameters(network) == network.count_params() - kept_by_batch_norm == 63_130
+    kept_by_batch_norm = 2 * (16 + 32 + 64 + 64)
+    assert (
+        trained_parameters(network)
+        == network.count_params() - kept_by_batch_norm
+        == 16 * 9 + 16 * 32 * 9 + 32 * 64 * 9 + 64 * 64 * 9 + kept_by_batch_norm + 49 * 64 * 10 + 10
+    )
+    assert trained_parameters(network) == 92_042
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn"])

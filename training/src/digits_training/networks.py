@@ -40,7 +40,7 @@ def _mlp(scaled: Any, settings: Settings) -> Any:
 
 # Convolutions as (channels, kernel, stride): 28 × 28 → 14 × 14 at once, so that wide layers are cheap, then → 7 × 7.
 # Channels in multiples of 8: the processor computes eight at a time, so 12 cost as much as 16.
-_FAST = ((16, 3, 2), (32, 3, 1), (48, 3, 2), (48, 3, 1))
+_FAST = ((16, 3, 2), (32, 3, 1), (64, 3, 2), (64, 3, 1))
 _LARGE = ((24, 5, 2), (48, 3, 1), (64, 3, 2), (96, 3, 1), (128, 3, 1))
 
 

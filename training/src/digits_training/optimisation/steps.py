@@ -7,6 +7,7 @@ import numpy as np
 
 from digits_training.augment import augments, distort
 from digits_training.data import LABELS, LabelledImages
+from digits_training.optimisation.forward import forward
 from digits_training.settings import Settings
 
 
@@ -33,7 +34,7 @@ def step_runner(network: Any, optimizer: Any, train: LabelledImages, settings: S
                 step = tf.cast(optimizer.iterations.value, tf.int32)
                 batch_images = distort(batch_images, tf.stack([tf.bitcast(seed, tf.int32), step]), settings)
             with tf.GradientTape() as tape:
-                probabilities = network(batch_images, training=True)
+                probabilities = forward(network, batch_images)
                 batch_loss = cross_entropy(batch_labels, probabilities)
                 size = tf.cast(tf.size(batch), tf.float32)
                 for penalty in network.losses:  # of regularisers, as Keras adds them to the mean
