@@ -43,7 +43,15 @@ def main() -> int:
 def trained(activation: str) -> tuple[dict[str, list[float]], float]:
     """The history of a run with this activation, and its accuracy on the test set; the curves of the ReLU are kept."""
     with tempfile.TemporaryDirectory() as repository:
-        command = [DIGITS_TRAIN, "train", "--activation", activation, "--repository", repository, "--force"]
+        command: list[str | Path] = [
+            DIGITS_TRAIN,
+            "train",
+            "--activation",
+            activation,
+            "--repository",
+            repository,
+            "--force",
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         version = Path(repository) / "digits/1"
         history = json.loads((version / "report/history.json").read_text())
