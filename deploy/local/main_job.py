@@ -128,7 +128,7 @@ def classify_test_set(client: Client) -> None:
     if abs(accuracy - served.metrics.test_accuracy) > 1e-9:
         raise JobFailed("the accuracy through the client is not the manifest's")
     if served.training.network == "mlp":
-        print("This is the mlp, which trains in seconds. A better network, in about two minutes: make run NETWORK=cnn")
+        print("This is the mlp, which trains in seconds. A better network, in a few minutes: make run NETWORK=cnn")
 
 
 def print_how_to_call(target: str) -> None:
