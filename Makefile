@@ -35,14 +35,14 @@ $(INFERENCE_CLIENTS)/installed: requirements/inference_clients.txt
 tools: install  ## what the tests run beside Python, from Debian: Prometheus, Chromium, Node, Go, Java
 	tests/tools.sh
 
-run: install  ## train if no model is published, serve it, classify the test set, keep serving
-	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY)
+run: install  ## train if no model is published, serve it, classify the test set, keep serving; NETWORK=cnn for a better one
+	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %)
 
 run-behind-envoy: install  ## the same behind Envoy, with the limits for a network that is not yours
-	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) --behind-envoy
+	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %) --behind-envoy
 
 demo: install  ## the same, then exit
-	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) --exit
+	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %) --exit
 
 test: install inference-clients tools  ## every test
 	$(BIN)/python -m pytest

@@ -1,6 +1,6 @@
 """The main job on one machine: train on MNIST if no model is published, serve it, classify the test set, keep serving.
 
-    python deploy/local/main_job.py [--repository DIR] [--exit] [--behind-envoy]
+    python deploy/local/main_job.py [--repository DIR] [--network NAME] [--exit] [--behind-envoy]
 
 Ports come from DIGITS_GRPC_PORT and DIGITS_HTTP_PORT. Behind Envoy these are the server's own, and Envoy's come from
 DIGITS_ENVOY_PORTS, such as "grpc=50052 web=8081". Exit code 0 when the accuracy through the client equals the
@@ -21,13 +21,15 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from digits_client import Client, DigitsError
+from digits_training import manifest
 from digits_training.data import read
+from digits_training.gate import served_version
+from digits_training.settings import MODEL_NAME, NETWORKS
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 HOST = "127.0.0.1"
 GRPC_PORT = int(os.environ.get("DIGITS_GRPC_PORT", "50051"))
 HTTP_PORT = int(os.environ.get("DIGITS_HTTP_PORT", "8080"))
-LEAST_ACCURACY = 0.94
 READY_SECONDS = 60.0
 STOP_SECONDS = 40.0
 
@@ -40,10 +42,21 @@ class JobFailed(Exception):
     """One sentence for the person who runs the job."""
 
 
-def train(repository: Path) -> None:
-    command: list[str | Path] = [SCRIPTS / "digits-train", "train", "--unless-published", "--repository", repository]
+def train(repository: Path, network: str | None) -> None:
+    """Trains `network`, or the default one, unless it is what a server would serve already."""
+    command: list[str | Path] = [SCRIPTS / "digits-train", "train", "--repository", repository]
+    if network is None or network == served_network(repository / MODEL_NAME):
+        command += ["--unless-published"]
+    if network is not None:
+        command += ["--network", network]
     if subprocess.run(command, check=False).returncode:
         raise JobFailed("the training job failed")
+
+
+def served_network(model_folder: Path) -> str | None:
+    """The network of the newest sound version; None if there is no version."""
+    version = served_version(model_folder)
+    return None if version is None else manifest.read(model_folder / str(version)).training.network
 
 
 @contextmanager
@@ -106,16 +119,16 @@ def classify_test_set(client: Client) -> None:
     predictions = client.predict_batch(test.images)
     accuracy = float((predictions.digits == test.labels).mean())
     counted = counted_predictions() - before
-    manifest = client.model().manifest
+    served = client.model().manifest
     print(f"Classified the {len(test.images):,} test images: accuracy {accuracy:.4f}", end="; ")
-    print(f"the manifest of version {manifest.model_version} says {manifest.metrics.test_accuracy:.4f}.")
+    print(f"the manifest of version {served.model_version} says {served.metrics.test_accuracy:.4f}.")
     print(f"The metrics count {counted:,} predictions.")
     if counted != len(test.images):
         raise JobFailed(f"expected the metrics to count {len(test.images)} predictions, not {counted}")
-    if abs(accuracy - manifest.metrics.test_accuracy) > 1e-9:
+    if abs(accuracy - served.metrics.test_accuracy) > 1e-9:
         raise JobFailed("the accuracy through the client is not the manifest's")
-    if accuracy < LEAST_ACCURACY:
-        raise JobFailed(f"expected an accuracy of at least {LEAST_ACCURACY}")
+    if served.training.network == "mlp":
+        print("This is the mlp, which trains in seconds. A better network, in a few minutes: make run NETWORK=cnn")
 
 
 def print_how_to_call(target: str) -> None:
@@ -133,8 +146,8 @@ or on the command line: {SCRIPTS / "digits"} predict digit.png --target {target}
     )
 
 
-def run(repository: Path, *, keep_serving: bool, behind_envoy: bool) -> None:
-    train(repository)
+def run(repository: Path, network: str | None, *, keep_serving: bool, behind_envoy: bool) -> None:
+    train(repository, network)
     with (
         serving(repository) as server,
         in_front(server, behind_envoy=behind_envoy) as (target, processes),
@@ -152,12 +165,17 @@ def main() -> int:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # in step with the server's log lines
     parser = argparse.ArgumentParser(description="Train if needed, serve, classify the test set, keep serving.")
     parser.add_argument("--repository", type=Path, default=Path("models"), help="model repository (default: models)")
+    parser.add_argument(
+        "--network",
+        choices=NETWORKS,
+        help="train this network unless the newest version is one already (default: mlp if nothing is published)",
+    )
     parser.add_argument("--exit", action="store_true", help="stop the server and exit after the test set")
     parser.add_argument("--behind-envoy", action="store_true", help="put Envoy in front of the server, and call Envoy")
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run(chosen.repository, keep_serving=not chosen.exit, behind_envoy=chosen.behind_envoy)
+        run(chosen.repository, chosen.network, keep_serving=not chosen.exit, behind_envoy=chosen.behind_envoy)
     except (JobFailed, DigitsError) as error:
         print(f"main job: {error}", file=sys.stderr)
         return 1

@@ -1,10 +1,17 @@
 """`make demo`: train if nothing is published, serve, classify the test set, account for it, exit."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digits_training import manifest
+from digits_training.data import read
 
 JOB = Path(__file__).parents[2] / "deploy/local/main_job.py"
 SECONDS = 250
@@ -43,6 +50,7 @@ def test_the_main_job_trains_serves_classifies_and_accounts_and_the_second_time_
     assert "epoch 10/10" in first.stdout
     assert "Classified the 10,000 test images: accuracy 0.9" in first.stdout
     assert "The metrics count 10,000 predictions." in first.stdout
+    assert "make run NETWORK=cnn" in first.stdout
     assert versions(tmp_path) == ["1"]
 
     second = run(tmp_path)
@@ -50,6 +58,38 @@ def test_the_main_job_trains_serves_classifies_and_accounts_and_the_second_time_
     assert "not training again" in second.stdout
     assert "The metrics count 10,000 predictions." in second.stdout
     assert versions(tmp_path) == ["1"]
+
+
+def test_a_network_asked_for_is_trained_unless_the_newest_version_is_one(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first images of MNIST only, so that the cnn takes seconds; what it publishes need not be good."""
+    mnist = read(None)
+    monkeypatch.setenv("DIGITS_DATA", str(tmp_path / "few.npz"))
+    monkeypatch.setenv("DIGITS_FORCE", "1")
+    monkeypatch.setenv("DIGITS_EPOCHS", "1")
+    arrays = {f"x_{name}": part.images[:2000] for name, part in (("train", mnist.train), ("test", mnist.test))}
+    arrays |= {f"y_{name}": part.labels[:2000] for name, part in (("train", mnist.train), ("test", mnist.test))}
+    np.savez(tmp_path / "few.npz", allow_pickle=False, **arrays)
+    models = Path(shutil.copytree(repository, tmp_path / "models"))
+    published = versions(models)
+
+    run(models, "--network", "cnn")
+    (trained,) = set(versions(models)) - set(published)
+    assert manifest.read(models / "digits" / trained).training.network == "cnn"
+    again = run(models, "--network", "cnn")
+    assert "not training again" in again.stdout
+    assert len(versions(models)) == len(published) + 1
+
+
+def test_a_model_that_the_gate_published_is_served_whatever_its_accuracy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIGITS_EPOCHS", "1")
+    monkeypatch.setenv("DIGITS_MIN_ACCURACY", "0.8")
+    job = run(tmp_path)
+    assert job.returncode == 0, job.stderr
+    assert "Classified the 10,000 test images: accuracy 0.8" in job.stdout
 
 
 def test_an_occupied_port_ends_the_main_job_with_a_sentence(repository: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_training.checkpoint import Checkpoint, Progress, fingerprint
+from digits_training.checkpoint import Checkpoint, Progress, fingerprint, source_checksum
 
 
 class Variable:
@@ -122,3 +122,15 @@ def test_what_a_living_twin_is_saving_is_left_alone(tmp_path: Path) -> None:
         patch.setattr(os, "fsync", other_run_ends)
         checkpoint.save([Variable([1])], PROGRESS)
     assert checkpoint.restore([Variable([0])]) == PROGRESS
+
+
+def test_a_change_of_the_code_is_another_run(tmp_path: Path) -> None:
+    (tmp_path / "room").mkdir()
+    code = tmp_path / "room/steps.py"
+    code.write_text("RATE = 1\n")
+    before = source_checksum(tmp_path)
+    assert source_checksum(tmp_path) == before
+    code.write_text("RATE = 2\n")
+    assert source_checksum(tmp_path) != before
+    code.rename(tmp_path / "steps.py")
+    assert source_checksum(tmp_path) != before

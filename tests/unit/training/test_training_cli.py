@@ -45,19 +45,21 @@ def test_every_setting_has_a_flag_an_environment_variable_and_help() -> None:
 def test_help_names_the_defaults_of_each_network(capsys: Capture) -> None:
     assert cli.run(["train", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "Images per step. Default: 20, cnn 128." in shown
+    assert "Images per step. Default: 20, cnn 128, cnn-large 128." in shown
     assert "Units of the mlp's hidden layers. Default: 20,20." in shown
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["train", "--network", "rnn"], "--network 'rnn' is unknown: choose one of mlp, cnn"),
+        (["train", "--network", "rnn"], "--network 'rnn' is unknown: choose one of mlp, cnn, cnn-large"),
         (["train", "--epochs", "0"], "--epochs must be from 1 to 10000, not 0"),
         (["train", "--epochs", "ten"], "'--epochs'"),
         (["train", "--hidden-sizes", "20,many"], "'20,many' is not a list of numbers separated by commas"),
         (["train", "--epoch-count", "3"], "--epoch-count"),
         (["trian"], "trian"),
+        (["export", "1"], "--format"),
+        (["export", "1", "--format", "pickle"], "'pickle' is not 'onnx'"),
         (["evaluate", "zero"], "'zero' is not a valid integer"),
         (["evaluate", "0"], "0 is not in the range x>=1"),
         (["import", "no-such-model.h5"], "'no-such-model.h5' does not exist"),
@@ -101,6 +103,24 @@ def test_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: Capture)
     monkeypatch.setattr(job, "train", fail)
     assert cli.run(["train"]) == 1
     assert _error_line(capsys) == "digits-train: ZeroDivisionError: division by zero\n"
+
+
+@pytest.mark.parametrize("asked", ["flag", "environment"])
+def test_the_traceback_of_a_bug_is_printed_on_request(
+    asked: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    from digits_training import job
+
+    def fail(*_arguments: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(job, "train", fail)
+    if asked == "environment":
+        monkeypatch.setenv("DIGITS_TRACEBACK", "1")
+    assert cli.run(["--traceback", "train"] if asked == "flag" else ["train"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == "digits-train: ZeroDivisionError: division by zero"
 
 
 def test_a_model_below_the_bar_exits_with_3_and_is_not_published(

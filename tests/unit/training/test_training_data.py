@@ -163,10 +163,20 @@ def test_the_split_depends_on_the_seed_alone() -> None:
     assert first == again != other
 
 
-@pytest.mark.parametrize("share", [0.0, 0.01])
-def test_a_split_without_validation_images_is_refused(share: float) -> None:
-    with pytest.raises(DataError, match="10 training images cannot be split with validation share"):
-        data.split(_numbered(10), share, seed=0)
+def test_a_share_that_holds_out_no_image_is_refused() -> None:
+    with pytest.raises(DataError, match=r"10 training images cannot be split with validation share 0\.01"):
+        data.split(_numbered(10), 0.01, seed=0)
+
+
+def test_with_a_share_of_0_every_image_is_a_training_image() -> None:
+    train, validation = data.split(_numbered(10), 0.0, seed=0)
+    assert (len(train), len(validation)) == (10, 0)
+
+
+def test_mnist_is_known_by_its_checksums(mnist: DataSet) -> None:
+    assert data.is_mnist(mnist.files)
+    assert not data.is_mnist(mnist.files[1:])
+    assert not data.is_mnist([])
 
 
 def _npz(path: Path, **changed: NDArray[np.generic]) -> Path:

@@ -1,5 +1,6 @@
 """A run as a whole: what it may look at, what it may be told, and what it leaves where."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -66,19 +67,74 @@ def test_an_npz_file_is_trained_on_like_idx_files(small: DataSet, small_data: Pa
     assert [file.name for file in manifest.read(second).training.data] == ["small.npz"]
 
 
-@pytest.mark.parametrize("name", ["model.keras", "mnist_model.h5"])
-def test_the_model_is_also_saved_where_asked(name: str, small_data: Path, tmp_path: Path, small: DataSet) -> None:
+@pytest.mark.parametrize(("network", "name"), [("mlp", "mnist_model.h5"), ("mlp", "model.keras"), ("cnn", "cnn.h5")])
+def test_a_saved_model_takes_pixels_from_0_to_1_and_from_0_to_255(
+    network: str, name: str, small_data: Path, tmp_path: Path, small: DataSet
+) -> None:
     import keras
 
     saved = tmp_path / "deep/down" / name
-    version = _train(tmp_path / "models", small_data, "--save", str(saved))
-    model = keras.models.load_model(saved)
+    version = _train(tmp_path / "models", small_data, "--network", network, "--save", str(saved))
     assert [path.name for path in saved.parent.iterdir()] == [name]
+    model = keras.models.load_model(saved)
+    assert model.inputs[0].dtype == "float32"
     for ours, theirs in zip(model.get_weights(), _weights(version / "model.keras"), strict=True):
         assert np.array_equal(ours, theirs)
+    expected = manifest.read(version).metrics.test_accuracy
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    _, accuracy = model.evaluate(small.test.images, small.test.labels, verbose=0)
-    assert accuracy == pytest.approx(manifest.read(version).metrics.test_accuracy)
+    x = small.test.images
+    for images in (x, x / 255, x.astype("float32")):
+        _, accuracy = model.evaluate(images, small.test.labels, verbose=0)
+        assert accuracy == pytest.approx(expected)
+    faint = np.where(x > 128, 2, 0)  # the darkest picture there is: still from 0 to 255
+    assert model.predict(faint, verbose=0) == pytest.approx(model.predict(faint / 255, verbose=0), abs=1e-5)
+
+
+def test_a_saved_model_can_be_imported_again(
+    small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "mnist_model.h5"
+    version = _train(tmp_path / "models", small_data, "--save", str(saved))
+    assert f"saved {saved}: takes float32[N, 28, 28], pixels from 0 to 1 or from 0 to 255" in capsys.readouterr().out
+    arguments = ["--repository", str(tmp_path / "models"), "--data", str(small_data), "--min-accuracy", "0"]
+    assert cli.run(["import", str(saved), *arguments]) == 0
+    before, after = (manifest.read(folder).metrics for folder in (version, version.with_name("2")))
+    assert before.test_accuracy == after.test_accuracy
+
+
+def test_the_summary_comes_before_training_and_the_plot_is_named_at_the_end(
+    small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = _train(tmp_path, small_data)
+    lines = capsys.readouterr().out.splitlines()
+    summary, epoch = (next(i for i, line in enumerate(lines) if text in line) for text in ("Total params", "epoch 1/1"))
+    assert summary < epoch
+    assert lines[-1] == f"plot of loss and accuracy: {version / 'report/history.png'}"
+
+
+def test_without_validation_all_images_are_trained_on(small_data: Path, tmp_path: Path) -> None:
+    version = _train(tmp_path, small_data, "--validation-share", "0")
+    recorded = manifest.read(version)
+    assert (recorded.training.training_images, recorded.training.validation_images) == (3000, 0)
+    assert "validation" not in (version / "report/history.json").read_text()
+    assert "Validation: accuracy" not in (version / "report/model_card.md").read_text()
+    assert cli.run(["evaluate", "1", "--repository", str(tmp_path), "--data", str(small_data)]) == 0
+
+
+def test_the_manifest_has_the_figures_of_the_epoch_whose_weights_are_published(
+    small_data: Path, tmp_path: Path
+) -> None:
+    version = _train(tmp_path, small_data, "--epochs", "4", "--learning-rate", "0.7", "--best-epoch")
+    losses = json.loads((version / "report/history.json").read_text())["val_loss"]
+    assert min(losses) < losses[-1]  # or the test says nothing
+    assert manifest.read(version).metrics.validation_loss == pytest.approx(min(losses))
+    assert cli.run(["evaluate", "1", "--repository", str(tmp_path), "--data", str(small_data)]) == 0
+
+
+def test_a_network_of_step_functions_is_trained_published_and_proved_equal(small_data: Path, tmp_path: Path) -> None:
+    version = _train(tmp_path, small_data, "--activation", "step")
+    assert manifest.read(version).training.hyperparameters["activation"] == "step"
+    assert cli.run(["evaluate", "1", "--repository", str(tmp_path), "--data", str(small_data)]) == 0
 
 
 def test_another_runs_versions_stay_as_they_are(published: Path, small_data: Path, tmp_path: Path) -> None:

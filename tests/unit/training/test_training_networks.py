@@ -41,8 +41,29 @@ def test_hidden_sizes_and_activation_are_settings() -> None:
     assert {layer.activation.__name__ for layer in network.layers[3:-1]} == {"sigmoid"}
 
 
-def test_the_cnn_has_its_shape_and_its_activation() -> None:
-    network = build_network(Settings.for_network(network="cnn", activation="gelu"))
+def test_the_fast_cnn_has_its_shape() -> None:
+    network = build_network(Settings.for_network(network="cnn"))
+    assert (network.input_shape, network.output_shape) == ((None, 28, 28), (None, 10))
+    kept_by_batch_norm = 2 * (16 + 32 + 64 + 64)
+    assert (
+        trained_parameters(network)
+        == network.count_params() - kept_by_batch_norm
+        == 16 * 9 + 16 * 32 * 9 + 32 * 64 * 9 + 64 * 64 * 9 + kept_by_batch_norm + 49 * 64 * 10 + 10
+    )
+    assert trained_parameters(network) == 91_770
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_the_step_function_is_0_below_0_and_1_above(name: str) -> None:
+    network = build_network(Settings.for_network(network=name, activation="step"))
+    relu = next(layer for layer in network.layers if type(layer).__name__ == "ReLU")
+    steep = network.layers[network.layers.index(relu) - 1]
+    values = np.array([[-1e9, -2.0, -1e-9, 0.0, 1e-9, 0.5, 1e9]], np.float32)
+    assert np.asarray(relu(steep(values))).tolist() == [[0, 0, 0, 0, 1, 1, 1]]
+
+
+def test_the_large_cnn_has_its_shape_and_its_activation() -> None:
+    network = build_network(Settings.for_network(network="cnn-large", activation="gelu"))
     assert (network.input_shape, network.output_shape) == ((None, 28, 28), (None, 10))
     kept_by_batch_norm = 2 * (24 + 48 + 64 + 96 + 128)
     assert trained_parameters(network) == network.count_params() - kept_by_batch_norm == 206_514

@@ -3,13 +3,15 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from matplotlib.image import imread
 
-from digits_training import manifest, report
-from digits_training.data import LabelledImages
+from digits_training import manifest, model_card, report
+from digits_training.data import DataSet, LabelledImages
 from digits_training.evaluate import evaluate
 
 PICTURES = ["history.png", "confusion_matrix.png", "per_label.png", "calibration.png", "mistakes.png"]
@@ -49,3 +51,47 @@ def test_a_model_without_mistakes_or_with_a_single_label_can_be_drawn(tmp_path: 
     report.write_calibration(tmp_path, figures)
     report.write_mistakes(tmp_path, test, probabilities, LABELS)
     assert {path.name for path in tmp_path.glob("*.png")} == set(PICTURES)
+
+
+def _head(card: str) -> dict[str, Any]:
+    _, head, _ = card.split("---\n", 2)
+    return dict(yaml.safe_load(head))
+
+
+def test_the_head_of_the_card_is_what_hubs_read(published: Path) -> None:
+    recorded = manifest.read(published / "digits/1")
+    head = _head((published / "digits/1/report/model_card.md").read_text())
+    assert (head["library_name"], head["pipeline_tag"]) == ("keras", "image-classification")
+    (result,) = head["model-index"][0]["results"]
+    assert result["metrics"] == [{"type": "accuracy", "value": round(recorded.metrics.test_accuracy, 4)}]
+    assert not {"license", "datasets"} & head.keys()  # its data set is none that we know the licence of
+
+
+def test_the_card_of_a_model_of_mnist_names_data_and_licences(published: Path, tmp_path: Path, mnist: DataSet) -> None:
+    recorded = manifest.read(published / "digits/1")
+    del recorded.training.data[:]
+    recorded.training.data.extend(mnist.files)
+    model_card.write(tmp_path, recorded)
+    card = (tmp_path / "model_card.md").read_text()
+    head = _head(card)
+    assert (head["license"], head["datasets"]) == ("apache-2.0", ["ylecun/mnist"])
+    assert head["model-index"][0]["results"][0]["dataset"] == {"name": "MNIST", "type": "ylecun/mnist", "split": "test"}
+    assert "Creative Commons Attribution-ShareAlike 3.0" in card
+    assert "## Intended use" in card
+
+
+def test_an_imported_model_claims_no_licence_and_no_training_data(
+    published: Path, tmp_path: Path, mnist: DataSet
+) -> None:
+    recorded = manifest.read(published / "digits/1")
+    recorded.training.imported_file.path = 'a "quoted": name.h5'
+    del recorded.training.data[:]
+    recorded.training.data.extend(mnist.files)
+    model_card.write(tmp_path, recorded)
+    head = _head((tmp_path / "model_card.md").read_text())
+    assert not {"license", "datasets"} & head.keys()
+
+
+def test_a_history_without_validation_can_be_drawn(tmp_path: Path) -> None:
+    report.write_history(tmp_path, [{"loss": 1.0, "accuracy": 0.5}])
+    assert imread(tmp_path / "history.png")[..., :3].std() > 0.05

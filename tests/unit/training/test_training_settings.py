@@ -16,12 +16,18 @@ def test_the_defaults_are_the_reference_run() -> None:
     assert (reference.network, reference.hidden_sizes, reference.activation) == ("mlp", (20, 20), "relu")
     assert (reference.optimizer, reference.batch_size, reference.epochs) == ("sgd", 20, 10)
     assert reference.validation_share == 0.3
+    assert (reference.patience, reference.best_epoch, reference.averaging, reference.label_smoothing) == (
+        0,
+        False,
+        0,
+        0,
+    )
 
 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"network": "rnn"}, "--network 'rnn' is unknown: choose one of mlp, cnn"),
+        ({"network": "rnn"}, "--network 'rnn' is unknown: choose one of mlp, cnn, cnn-large"),
         ({"activation": "rleu"}, "--activation 'rleu' is unknown: choose one of celu, elu, .*, relu, "),
         ({"optimizer": "sdg"}, "--optimizer 'sdg' is unknown: choose one of .*, adam, .*, sgd$"),
         ({"schedule": "linear"}, "--schedule 'linear' is unknown: choose one of constant, cosine"),
@@ -36,6 +42,10 @@ def test_the_defaults_are_the_reference_run() -> None:
         ({"learning_rate": -0.1}, "--learning-rate must be at least 0, not -0.1"),
         ({"labels": tuple("012345678")}, "--labels must be ten different names, not '0,1,2,3,4,5,6,7,8'"),
         ({"labels": tuple("0123456788")}, "--labels must be ten different names"),
+        ({"patience": 2, "validation_share": 0.0}, "--patience needs validation images: give a --validation-share"),
+        ({"best_epoch": True, "validation_share": 0.0}, "--best-epoch needs validation images"),
+        ({"label_smoothing": 1.0}, "--label-smoothing must be from 0 to 0.9, not 1.0"),
+        ({"averaging": 1.0}, "--averaging must be from 0 to 0.9999, not 1.0"),
         ({"save": Path("model.pb")}, "--save writes .keras, .h5 files, not 'model.pb'"),
     ],
 )

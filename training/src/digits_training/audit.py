@@ -22,13 +22,7 @@ def audit(version: int, settings: Settings, say: Callable[[str], None]) -> None:
     Says each figure, recorded and recomputed. Raises MismatchError naming what differs: a file, the data or a figure.
     """
     folder = settings.model_folder / str(version)
-    try:
-        recorded = manifest.read(folder)
-    except FileNotFoundError as error:
-        raise MismatchError(f"there is no version {version} in {settings.model_folder}") from error
-    except (UnicodeDecodeError, json_format.ParseError) as error:
-        raise MismatchError(f"manifest.json of version {version} is damaged") from error
-    _check_files(recorded, folder)
+    recorded = verified_manifest(version, settings)
     recomputed = _recompute(recorded, folder, settings)
 
     differing = []
@@ -41,6 +35,24 @@ def audit(version: int, settings: Settings, say: Callable[[str], None]) -> None:
     say(f"version {version} is what its manifest says")
 
 
+def verified_manifest(version: int, settings: Settings) -> Manifest:
+    """The manifest of `version`, once every file it lists has the checksum it says. Raises MismatchError."""
+    folder = settings.model_folder / str(version)
+    try:
+        recorded = manifest.read(folder)
+    except FileNotFoundError as error:
+        raise MismatchError(f"there is no version {version} in {settings.model_folder}") from error
+    except (UnicodeDecodeError, json_format.ParseError) as error:
+        raise MismatchError(f"manifest.json of version {version} is damaged") from error
+    _check_files(recorded, folder)
+    return recorded
+
+
+def transposed(recorded: Manifest) -> bool:
+    """Whether rows and columns of the images were swapped as they were read."""
+    return bool(json_format.MessageToDict(recorded.training.hyperparameters).get("transpose", False))
+
+
 def _check_files(recorded: Manifest, folder: Path) -> None:
     for listed in recorded.files:
         path = folder / listed.path
@@ -50,7 +62,7 @@ def _check_files(recorded: Manifest, folder: Path) -> None:
 
 def _recompute(recorded: Manifest, folder: Path, settings: Settings) -> Metrics:
     hyperparameters = json_format.MessageToDict(recorded.training.hyperparameters)
-    dataset = data.read(settings.data, transpose=hyperparameters.get("transpose", False))
+    dataset = data.read(settings.data, transpose=transposed(recorded))
     if list(dataset.files) != list(recorded.training.data):
         names = ", ".join(file.name for file in recorded.training.data)
         raise MismatchError(f"the data differ from those the version was made with: {names}; name them with --data")

@@ -1,7 +1,8 @@
 """The state of an interrupted run, so that the next start goes on from there.
 
 One file, written beside and renamed: whatever kills the run, the file is the last whole state. Its name is a
-fingerprint of everything that decides the weights, so a run never resumes from another run's state.
+fingerprint of everything that decides the weights, this package's code included, so a run never resumes from another
+run's state.
 """
 
 import fcntl
@@ -32,6 +33,12 @@ class Progress:
 def fingerprint(*decisive: Any) -> str:
     """64 hexadecimal digits that differ when any of these JSON values does."""
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def source_checksum(package: Path = Path(__file__).parent) -> str:
+    """64 hexadecimal digits that differ when any Python file of this package does."""
+    files = sorted(package.rglob("*.py"))
+    return fingerprint([[path.relative_to(package).as_posix(), path.read_text(encoding="utf-8")] for path in files])
 
 
 class Checkpoint:

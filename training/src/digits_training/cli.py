@@ -1,13 +1,14 @@
 """`digits-train`: parse, call, exit codes.
 
 0 done; 1 failed; 2 a value that cannot be used; 3 the gate refused to publish; 143 stopped by SIGTERM. Every failure
-is one line on stderr.
+is one line on stderr; `digits-train --traceback COMMAND` prints the traceback of an unexpected one before it.
 """
 
 import errno
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
@@ -18,6 +19,9 @@ import click
 from digits_training.errors import Interrupted, TrainingError
 from digits_training.publish import versions
 from digits_training.settings import NETWORK_DEFAULTS, Kind, Settings, flag
+
+_TRACEBACK_FLAG = "--traceback"
+_TRACEBACK_VARIABLE = "DIGITS_TRACEBACK"
 
 
 def main() -> None:
@@ -32,7 +36,7 @@ def run(arguments: list[str]) -> int:
     try:
         commands.main(arguments, prog_name="digits-train", standalone_mode=False)
     except click.ClickException as error:
-        return _failed(error.format_message(), error.exit_code)
+        return _failed(" ".join(error.format_message().split()), error.exit_code)
     except TrainingError as error:
         return _failed(str(error), error.exit_code)
     except OSError as error:
@@ -41,6 +45,8 @@ def run(arguments: list[str]) -> int:
     except Interrupted as interruption:
         return _failed("; ".join([str(interruption), *getattr(interruption, "__notes__", [])]), interruption.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever fails, the person gets one line and an exit code
+        if _TRACEBACK_FLAG in arguments or os.environ.get(_TRACEBACK_VARIABLE, "") not in {"", "0"}:
+            traceback.print_exc()
         return _failed(_disk_full(error) or f"{type(error).__name__}: {' '.join(str(error).split())}", 1)
     return 0
 
@@ -126,6 +132,12 @@ def _say(line: str) -> None:
 
 
 @click.group(context_settings={"max_content_width": 100})
+@click.option(
+    _TRACEBACK_FLAG,
+    is_flag=True,
+    expose_value=False,
+    help="Print Python's traceback of an unexpected error too; before the command, or DIGITS_TRACEBACK=1.",
+)
 def commands() -> None:
     """Trains digit classifiers and publishes them to a model repository."""
 
@@ -189,6 +201,19 @@ def evaluate(version: int, **options: Any) -> None:
     from digits_training import audit
 
     audit.audit(version, settings, _say)
+
+
+@commands.command()
+@click.argument("version", type=click.IntRange(min=1))
+@click.option("--format", "file_format", type=click.Choice(["onnx"]), required=True, help="The format to write.")
+@click.option("--output", type=click.Path(path_type=Path), help="File to write. Default: digits-VERSION.onnx.")
+@settings_options("repository", "data")
+def export(version: int, *, file_format: str, output: Path | None, **options: Any) -> None:
+    """Write a published version in another format, once proved equal on the test set."""
+    settings = _settings(options)
+    from digits_training.conversion import onnx
+
+    onnx.export_version(version, output or Path(f"digits-{version}.{file_format}"), settings, _say)
 
 
 @commands.command()

@@ -9,7 +9,7 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,14 +71,20 @@ def read(path: Path | None, *, transpose: bool = False) -> DataSet:
     return DataSet(train, test, dataset.files)
 
 
+def is_mnist(files: Iterable[DataFile]) -> bool:
+    """Whether these are the files of MNIST as it ships with the package."""
+    return {file.name: file.sha256 for file in files} == _checksums(MNIST)
+
+
 def split(labelled: LabelledImages, validation_share: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
     """Training and validation images: disjoint, by one permutation of the indices that depends on `seed` alone.
 
-    The split is made once, before anything is shuffled, so no image is ever on both sides.
+    The split is made once, before anything is shuffled, so no image is ever on both sides. With a share of 0 all images
+    are training images.
     """
     order = np.random.default_rng([seed, len(labelled)]).permutation(len(labelled))
     boundary = len(labelled) - round(validation_share * len(labelled))
-    if not 0 < boundary < len(labelled):
+    if boundary <= 0 or (validation_share and boundary == len(labelled)):
         raise DataError(f"{len(labelled)} training images cannot be split with validation share {validation_share:g}")
     return labelled.take(np.sort(order[:boundary])), labelled.take(np.sort(order[boundary:]))
 

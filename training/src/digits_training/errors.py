@@ -4,7 +4,7 @@ TrainingError            1  what went wrong, in one sentence
 ├── SettingsError        2  a value of ours that cannot be used
 ├── DataError            1  the data set is missing, damaged or not what it must be
 ├── ModelFileError       1  a model file that is not what it must be, or not to be trusted
-├── DivergedError        1  the loss is no number any more
+├── DivergedError        1  the loss became NaN or infinite
 ├── ParityError          1  the converted model answers differently from the Keras model
 ├── MismatchError        1  recomputed figures differ from the published ones
 └── RefusedError         3  the gate refused to publish
@@ -36,11 +36,11 @@ class ModelFileError(TrainingError):
 
 
 class DivergedError(TrainingError):
-    """The optimisation left the range of numbers; the message says when, and what to try."""
+    """The loss became NaN or infinite; the message says when, and what to try."""
 
 
 class ParityError(TrainingError):
-    """model.tflite answers differently from the Keras model it was converted from."""
+    """A converted model answers differently from the Keras model it was converted from."""
 
 
 class MismatchError(TrainingError):

@@ -42,16 +42,16 @@ def litert_probabilities(path: Path, images: NDArray[np.uint8]) -> NDArray[np.fl
     return np.concatenate([np.empty((0, LABELS), np.float32), *batches()])
 
 
-def prove_parity(keras: NDArray[np.float32], litert: NDArray[np.float32]) -> float:
+def prove_parity(keras: NDArray[np.float32], converted: NDArray[np.float32], name: str = "model.tflite") -> float:
     """The largest absolute difference between two models' float32[N, 10] probabilities of the same images.
 
     Raises ParityError when any image gets another answer, or any probability differs by more than PARITY_TOLERANCE.
     """
-    differing = int((keras.argmax(axis=1) != litert.argmax(axis=1)).sum())
-    largest = float(np.abs(keras - litert).max())
+    differing = int((keras.argmax(axis=1) != converted.argmax(axis=1)).sum())
+    largest = float(np.abs(keras - converted).max())
     if differing or not largest <= PARITY_TOLERANCE:  # `not <=`: NaN fails too
         raise ParityError(
-            f"model.tflite differs from the Keras model: other answers on {differing:,} of {len(keras):,} images, "
+            f"{name} differs from the Keras model: other answers on {differing:,} of {len(keras):,} images, "
             f"probabilities differ by up to {largest:.1e} (allowed: {PARITY_TOLERANCE:.0e})"
         )
     return largest

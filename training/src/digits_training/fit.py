@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_training.augment import augments, distort
 from digits_training.checkpoint import Checkpoint, Progress
 from digits_training.data import LabelledImages
 from digits_training.errors import DivergedError
 from digits_training.evaluate import accuracy, cross_entropy
+from digits_training.optimisation.optimizer import build_optimizer
+from digits_training.optimisation.steps import step_runner
+from digits_training.optimisation.weights import Weights, best_epoch, patience_is_over
 from digits_training.settings import Settings
 
 IMAGES_PER_CALL = 2500  # enough that Python no longer counts, few enough that the cnn answers SIGTERM in seconds
 CHECKPOINT_SECONDS = 20.0  # what an interruption costs at most, beside the end of each epoch
+PROGRESS_SECONDS = 5.0  # between two lines about the same epoch
 EVALUATION_BATCH = 500  # images; any number gives the same figures
 
 
@@ -35,103 +38,71 @@ def fit(
 ) -> list[dict[str, float]]:
     """Trains `network` in place, from where `checkpoint` left off, and returns the figures of every epoch.
 
-    One dictionary an epoch: `loss` (nats) and `accuracy` on the training images while they were learnt, `val_loss`
-    and `val_accuracy` on the validation images after it. `say` gets one line an epoch. Raises DivergedError.
+    One dictionary an epoch: `loss` (nats) and `accuracy` on the training images while they were learnt, and where there
+    are validation images, `val_loss` and `val_accuracy` on them after it. `say` gets a line an epoch, and one every few
+    seconds within it. Raises DivergedError.
     """
     optimizer = build_optimizer(settings, steps_per_epoch=math.ceil(len(train) / settings.batch_size))
     optimizer.build(network.trainable_variables)
-    state = [*network.variables, *optimizer.variables]
-    run_steps = _step_runner(network, optimizer, train, settings)
+    weights = Weights(network, optimizer, keep_best=settings.best_epoch)
+    state = [*network.variables, *optimizer.variables, *weights.variables]
+    run_steps = step_runner(network, optimizer, train, settings)
     predict = predictor(network)
-    steps_per_call = max(1, IMAGES_PER_CALL // settings.batch_size)
+    images_per_call = max(1, IMAGES_PER_CALL // settings.batch_size) * settings.batch_size
 
     progress = checkpoint.restore(state) or Progress()
     if progress.epoch or progress.images:
         say(f"resuming after epoch {progress.epoch}, image {progress.images:,} of {len(train):,}")
 
     for epoch in range(progress.epoch, settings.epochs):
-        started = time.monotonic()
+        if patience_is_over(progress.history, settings.patience):
+            say(f"stopping early: the validation loss was lowest after epoch {best_epoch(progress.history) + 1}")
+            break
+        started = told = time.monotonic()
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(train)).astype(np.int32)
-        for indices in _slices(order[progress.images :], steps_per_call * settings.batch_size):
+        for indices in _slices(order[progress.images :], images_per_call):
             loss, right = run_steps(indices)
             progress.loss_sum += float(loss)
             progress.right += int(right)
             progress.images += len(indices)
             if progress.images < len(train) and checkpoint.age_seconds > CHECKPOINT_SECONDS:
                 checkpoint.save(state, progress)
+            if progress.images < len(train) and time.monotonic() - told > PROGRESS_SECONDS:
+                told = time.monotonic()
+                say(_line_within(epoch, progress, len(train), settings))
 
-        probabilities = predict(validation.images)
-        figures = {
-            "loss": progress.loss_sum / len(train),
-            "accuracy": progress.right / len(train),
-            "val_loss": cross_entropy(probabilities, validation.labels),
-            "val_accuracy": accuracy(probabilities, validation.labels),
-        }
-        if not all(map(math.isfinite, figures.values())):
-            raise DivergedError(f"the loss is no number any more after epoch {epoch + 1}: try a lower --learning-rate")
-        progress = Progress(epoch=epoch + 1, history=[*progress.history, figures])
+        figures = {"loss": progress.loss_sum / len(train), "accuracy": progress.right / len(train)}
+        with weights.published():
+            if len(validation):
+                probabilities = predict(validation.images)
+                figures["val_loss"] = cross_entropy(probabilities, validation.labels)
+                figures["val_accuracy"] = accuracy(probabilities, validation.labels)
+            if not all(map(math.isfinite, figures.values())):
+                raise DivergedError(
+                    f"the loss became NaN or infinite in epoch {epoch + 1}: try a lower --learning-rate"
+                )
+            progress = Progress(epoch=epoch + 1, history=[*progress.history, figures])
+            if settings.best_epoch and best_epoch(progress.history) == epoch:
+                weights.keep()
         checkpoint.save(state, progress)
         say(
-            f"epoch {epoch + 1:{len(str(settings.epochs))}}/{settings.epochs}  "
+            f"{_epoch(epoch, settings)}  "
             + "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
             + f"  {time.monotonic() - started:.1f} s"
         )
+    weights.finish()
     return progress.history
 
 
-def build_optimizer(settings: Settings, steps_per_epoch: int) -> Any:
-    """The Keras optimizer the settings name; whatever they leave open keeps Keras's default."""
-    import keras
-
-    config: dict[str, Any] = {"learning_rate": settings.learning_rate, "weight_decay": settings.weight_decay}
-    config = {name: value for name, value in config.items() if value is not None}
-    if settings.schedule == "cosine":
-        default = float(keras.optimizers.get(settings.optimizer).learning_rate)
-        warm_up = min(steps_per_epoch, steps_per_epoch * settings.epochs // 4)
-        config["learning_rate"] = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0,
-            warmup_target=config.get("learning_rate", default),
-            warmup_steps=warm_up,
-            decay_steps=steps_per_epoch * settings.epochs - warm_up,
-        )
-    return keras.optimizers.get({"class_name": settings.optimizer, "config": config})
+def _epoch(epoch: int, settings: Settings) -> str:
+    return f"epoch {epoch + 1:{len(str(settings.epochs))}}/{settings.epochs}"
 
 
-def _step_runner(network: Any, optimizer: Any, train: LabelledImages, settings: Settings) -> Any:
-    """A compiled function: int32[M] indices of training images → (sum of their losses, number answered rightly).
-
-    It takes ⌈M / batch_size⌉ steps of the optimizer, one a batch, in the order of the indices.
-    """
-    import keras
-    import tensorflow as tf
-
-    batch_size = settings.batch_size
-    images = tf.constant(train.images)
-    labels = tf.constant(train.labels.astype(np.int32))
-    seed = tf.constant(settings.seed, tf.uint32)
-    cross_entropy = keras.losses.SparseCategoricalCrossentropy(reduction="sum")
-
-    def run_steps(indices: Any) -> tuple[Any, Any]:
-        loss_sum = tf.constant(0.0)
-        right = tf.constant(0)
-        for start in tf.range(0, tf.size(indices), batch_size):
-            batch = indices[start : start + batch_size]
-            batch_images, batch_labels = tf.gather(images, batch), tf.gather(labels, batch)
-            if augments(settings):
-                step = tf.cast(optimizer.iterations.value, tf.int32)
-                batch_images = distort(batch_images, tf.stack([tf.bitcast(seed, tf.int32), step]), settings)
-            with tf.GradientTape() as tape:
-                probabilities = network(batch_images, training=True)
-                batch_loss = cross_entropy(batch_labels, probabilities)
-                mean_loss = batch_loss / tf.cast(tf.size(batch), tf.float32)
-            gradients = tape.gradient(mean_loss, network.trainable_variables)
-            optimizer.apply(gradients, network.trainable_variables)
-            answers = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
-            loss_sum += batch_loss
-            right += tf.reduce_sum(tf.cast(answers == batch_labels, tf.int32))
-        return loss_sum, right
-
-    return tf.function(run_steps, input_signature=[tf.TensorSpec([None], tf.int32)])
+def _line_within(epoch: int, progress: Progress, images: int, settings: Settings) -> str:
+    return (
+        f"{_epoch(epoch, settings)}  at {progress.images / images:.0%}: "
+        f"loss {progress.loss_sum / progress.images:.4f}  accuracy {progress.right / progress.images:.4f}"
+    )
 
 
 def predictor(network: Any) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:

@@ -9,12 +9,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from digits.v1.manifest_pb2 import Training
 from digits_training import backend, data, export, gate, importing, manifest, model_card, publish, report, save, signing
-from digits_training.checkpoint import Checkpoint, fingerprint
+from digits_training.checkpoint import Checkpoint, fingerprint, source_checksum
 from digits_training.data import DataSet
 from digits_training.errors import Interrupted, RefusedError
 from digits_training.evaluate import evaluate
 from digits_training.fit import fit, probabilities_of
 from digits_training.networks import build_network, trained_parameters
+from digits_training.optimisation.weights import published_epoch
 from digits_training.settings import Kind, Settings
 
 Say = Callable[[str], None]
@@ -31,10 +32,12 @@ def train(settings: Settings, say: Say) -> int:
     )
     backend.start(settings.seed, settings.network)
     network = build_network(settings)
-    say(f"{settings.network}: {trained_parameters(network):,} parameters")
+    network.summary(print_fn=say)
+    say(f"{settings.network}: {trained_parameters(network):,} parameters to train")
 
     hyperparameters = settings.of_kind(Kind.HYPERPARAMETER)
-    run = fingerprint(hyperparameters, [file.sha256 for file in dataset.files], manifest.framework_versions())
+    data_files = [file.sha256 for file in dataset.files]
+    run = fingerprint(hyperparameters, data_files, manifest.framework_versions(), source_checksum())
     checkpoint = Checkpoint(settings.checkpoint_dir or settings.model_folder / ".checkpoints", run)
     try:
         history = fit(network, training, validation, settings=settings, checkpoint=checkpoint, say=say)
@@ -62,6 +65,7 @@ def import_model(path: Path, settings: Settings, say: Say) -> int:
     imported = importing.load(path)
     sample = dataset.train.take(np.arange(min(importing.SAMPLE, len(dataset.train))))
     network, pixel_range = importing.adapt(imported, sample, settings.pixel_range)
+    network.summary(print_fn=say)
     say(f"{path.name}: {trained_parameters(network):,} parameters, pixels from {pixel_range.replace('-', ' to ')}")
     made = Training(network="imported", data=dataset.files, imported_file=importing.identity(path))
     made.hyperparameters.update({"pixel_range": pixel_range, "transpose": settings.transpose})
@@ -79,11 +83,10 @@ def release(network: Any, made: Training, history: History, dataset: DataSet, *,
         export.convert(network, folder / "model.tflite")
         if settings.save:
             save.save(network, settings.save)
-            say(f"saved {settings.save}")
+            say(f"saved {settings.save}: takes {save.TAKES}")
         probabilities = export.litert_probabilities(folder / "model.tflite", dataset.test.images)
         difference = export.prove_parity(probabilities_of(network, dataset.test.images), probabilities)
         figures = evaluate(probabilities, dataset.test.labels)  # of what will serve
-        network.summary(print_fn=say)
         say(
             f"test set: accuracy {figures.accuracy:.4f}, loss {figures.loss:.4f}; "
             f"LiteRT gives the same answers, probabilities within {difference:.1e}"
@@ -97,9 +100,10 @@ def release(network: Any, made: Training, history: History, dataset: DataSet, *,
         )
         described.training.parameters = trained_parameters(network)
         described.overruled_objections.extend(objections)
-        if history:
-            described.metrics.validation_accuracy = history[-1]["val_accuracy"]
-            described.metrics.validation_loss = history[-1]["val_loss"]
+        if made.validation_images:
+            published = published_epoch(history, keep_best=settings.best_epoch)
+            described.metrics.validation_accuracy = published["val_accuracy"]
+            described.metrics.validation_loss = published["val_loss"]
 
         pictures = folder / "report"
         pictures.mkdir()
@@ -122,6 +126,8 @@ def release(network: Any, made: Training, history: History, dataset: DataSet, *,
     for objection in objections:
         say(f"published by force although {objection}")
     say(f"published version {version}: {settings.model_folder / str(version)}")
+    if history:
+        say(f"plot of loss and accuracy: {settings.model_folder / str(version) / 'report' / report.HISTORY_PLOT}")
     return version
 
 

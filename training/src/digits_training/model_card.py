@@ -1,18 +1,45 @@
-"""The model card: what the manifest says of a model, in words for people."""
+"""The model card: what the manifest says of a model, in words for people, with the YAML head that model hubs read."""
 
+import json
 from pathlib import Path
 
 from google.protobuf import json_format
 
 from digits.v1.manifest_pb2 import Manifest
+from digits_training.data import is_mnist
 
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Writes model_card.md into the report's folder, which holds the pictures already; all of it from the manifest."""
     metrics = manifest.metrics
     title = f"# {manifest.model_name}: {manifest.training.network}, {metrics.test_accuracy:.2%} on the test set"
-    parts = [title, _purpose(manifest), *_overruled(manifest), _figures(manifest, folder), _making(manifest), _LIMITS]
+    parts = [_head(manifest), title, _purpose(manifest), *_overruled(manifest), _INTENDED_USE, _LIMITS]
+    parts += [_figures(manifest, folder), _making(manifest), _licences(manifest)]
     (folder / "model_card.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _head(manifest: Manifest) -> str:
+    """The metadata of a model hub, in YAML; texts as JSON strings, which are YAML too."""
+    training = manifest.training
+    test_set = "MNIST" if is_mnist(training.data) else ", ".join(file.name for file in training.data)
+    lines = ["library_name: keras", "pipeline_tag: image-classification", "tags: [image-classification, litert]"]
+    dataset = [f"name: {json.dumps(test_set)}", "split: test"]
+    if is_mnist(training.data):
+        dataset += [f"type: {_MNIST_ON_HUBS}"]
+        if not training.HasField("imported_file"):
+            lines = ["license: apache-2.0", *lines, f"datasets: [{_MNIST_ON_HUBS}]"]
+    else:
+        dataset += ["type: image-classification"]
+    lines += [
+        "metrics: [accuracy]",
+        "model-index:",
+        f"- name: {json.dumps(f'{manifest.model_name}-{training.network}')}",
+        "  results:",
+        "  - task: {type: image-classification}",
+        f"    dataset: {{{', '.join(dataset)}}}",
+        f"    metrics: [{{type: accuracy, value: {manifest.metrics.test_accuracy:.4f}}}]",
+    ]
+    return "\n".join(["---", *lines, "---"])
 
 
 def _purpose(manifest: Manifest) -> str:
@@ -45,7 +72,7 @@ def _figures(manifest: Manifest, folder: Path) -> str:
         if (folder / name).exists()
     )
     validation = f"""
-Validation, after the last epoch: accuracy {metrics.validation_accuracy:.4f}, cross-entropy
+Validation: accuracy {metrics.validation_accuracy:.4f}, cross-entropy
 {metrics.validation_loss:.4f} nats."""
     return f"""## Figures
 
@@ -88,6 +115,30 @@ def _shown(value: object) -> str:
         return ", ".join(map(_shown, value))
     return f"{value:g}" if isinstance(value, float) else "Keras's default" if value is None else str(value)
 
+
+def _licences(manifest: Manifest) -> str:
+    training = manifest.training
+    if is_mnist(training.data):
+        data = (
+            "MNIST (Yann LeCun, Corinna Cortes, Christopher J. C. Burges): Creative Commons Attribution-ShareAlike 3.0."
+        )
+    else:
+        names = ", ".join(f"`{file.name}`" for file in training.data)
+        data = f"{names}: not recorded here; their publisher states it."
+    made = "imported: its maker states it" if training.HasField("imported_file") else "made by code under Apache-2.0"
+    return f"""## Licences
+
+- Data: {data}
+- Model: {made}."""
+
+
+_MNIST_ON_HUBS = "ylecun/mnist"
+
+_INTENDED_USE = """## Intended use
+
+Reading single, separate symbols that a person wrote or drew, in teaching, demonstrations and software tests; as one
+step of a larger system where a wrong answer is noticed or costs little. Not for decisions about people, money or health
+without a person who checks each answer."""
 
 _LIMITS = """## Limits
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from digits_training.data import LabelledImages
 from digits_training.evaluate import CALIBRATION_BINS, Evaluation
 
+HISTORY_PLOT = "history.png"
 _DOTS_PER_INCH = 120
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9660a", "#9a9a9a"
 _FLOORS = (0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # where the axis of shares may begin
@@ -20,7 +21,7 @@ _MISTAKES = 25
 
 
 def write_history(folder: Path, history: list[dict[str, float]]) -> None:
-    """history.json (one list a figure, one value an epoch) and history.png."""
+    """history.json (one list a figure, one value an epoch) and history.png; validation only if there was any."""
     figures = {name: [epoch[name] for epoch in history] for name in history[0]}
     (folder / "history.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
@@ -29,12 +30,13 @@ def write_history(folder: Path, history: list[dict[str, float]]) -> None:
     panels = zip(figure.subplots(1, 2), ("loss", "accuracy"), ("Loss (nats)", "Accuracy"), strict=True)
     for axes, name, title in panels:
         axes.plot(epochs, figures[name], color=_BLUE, marker="o", markersize=3, label="training, while learnt")
-        axes.plot(epochs, figures[f"val_{name}"], color=_ORANGE, marker="o", markersize=3, label="validation")
+        if f"val_{name}" in figures:
+            axes.plot(epochs, figures[f"val_{name}"], color=_ORANGE, marker="o", markersize=3, label="validation")
         axes.set(title=title, xlabel="Epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
-    _save(figure, folder / "history.png")
+    _save(figure, folder / HISTORY_PLOT)
 
 
 def write_confusion_matrix(folder: Path, evaluation: Evaluation, labels: tuple[str, ...]) -> None:
@@ -50,7 +52,7 @@ def write_confusion_matrix(folder: Path, evaluation: Evaluation, labels: tuple[s
     axes.set_xticks(range(10), labels, **_slanted_if_long(labels))
     axes.set_yticks(range(10), labels)
     axes.set(
-        title=f"{evaluation.accuracy:.2%} of {evaluation.images:,} test images answered rightly",
+        title=f"{evaluation.accuracy:.2%} of {evaluation.images:,} test images answered correctly",
         xlabel="Answer",
         ylabel="True label",
     )
@@ -94,7 +96,7 @@ def write_calibration(folder: Path, evaluation: Evaluation) -> None:
     )
     curve.set(
         title=f"Calibration on the test set: expected error {evaluation.calibration_error:.2%}",
-        ylabel="Share answered rightly",
+        ylabel="Share answered correctly",
         ylim=(-0.02, 1.02),
     )
     curve.legend()

@@ -37,7 +37,7 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-NETWORKS = ("mlp", "cnn")
+NETWORKS = ("mlp", "cnn", "cnn-large")
 SCHEDULES = ("constant", "cosine")
 PIXEL_RANGES = ("auto", "0-1", "0-255")
 SAVE_SUFFIXES = (".keras", ".h5")
@@ -47,6 +47,7 @@ ACTIVATIONS = (  # all of Keras but glu, which halves its features, and threshol
     *("soft_shrink", "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus"),
     *("swish", "tanh", "tanh_shrink"),
 )
+STEP = "step"  # the lesson's: 0 below, 1 above; its gradient is 0 everywhere, so nothing before it learns
 OPTIMIZERS = (  # all of Keras but those that wrap or combine others, and lamb, whose name Keras does not resolve
     *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "muon", "nadam", "rmsprop"),
     *("schedulefreeadamw", "sgd"),
@@ -54,6 +55,19 @@ OPTIMIZERS = (  # all of Keras but those that wrap or combine others, and lamb, 
 
 NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {  # where a network does better with others than the fields' defaults
     "cnn": {
+        "optimizer": "adamw",
+        "learning_rate": 0.004,
+        "schedule": "cosine",
+        "weight_decay": 0.004,
+        "label_smoothing": 0.1,
+        "averaging": 0.99,
+        "dropout": 0.2,
+        "epochs": 7,
+        "batch_size": 128,
+        "validation_share": 1 / 60,
+        "shift": 1.5,
+    },
+    "cnn-large": {
         "optimizer": "adamw",
         "learning_rate": 0.003,
         "schedule": "cosine",
@@ -91,7 +105,9 @@ class Settings:
 
     network: str = setting("mlp", "The network to train.", choices=NETWORKS)
     hidden_sizes: tuple[int, ...] = setting((20, 20), "Units of the mlp's hidden layers.", least=1, most=4096)
-    activation: str = setting("relu", "Activation of the hidden layers, by its Keras name.", choices=ACTIVATIONS)
+    activation: str = setting(
+        "relu", "Activation of the hidden layers, by its Keras name, or step.", choices=(*ACTIVATIONS, STEP)
+    )
     dropout: float = setting(0.0, "Share of the cnn's last features dropped at each step.", least=0, most=0.9)
     optimizer: str = setting("sgd", "The optimiser, by its Keras name.", choices=OPTIMIZERS)
     learning_rate: float | None = setting(None, "Step size, at its highest; Keras's default if not given.", least=0)
@@ -99,9 +115,24 @@ class Settings:
         "constant", "The step size over the run; cosine: one epoch up, then down.", choices=SCHEDULES
     )
     weight_decay: float | None = setting(None, "Weight decay a step; Keras's default if not given.", least=0, most=1)
+    label_smoothing: float = setting(
+        0.0, "Share of each training label that is spread evenly over all ten.", least=0, most=0.9
+    )
+    averaging: float = setting(
+        0.0,
+        "Publish the running average of the weights with this decay a step; 0: the last weights.",
+        least=0,
+        most=0.9999,
+    )
     epochs: int = setting(10, "Passes over the training images.", least=1, most=10_000)
     batch_size: int = setting(20, "Images per step.", least=1, most=100_000)
-    validation_share: float = setting(0.3, "Share of the training images held out for validation.", least=0, most=0.9)
+    validation_share: float = setting(
+        0.3, "Share of the training images held out for validation; 0: none.", least=0, most=0.9
+    )
+    patience: int = setting(
+        0, "Stop after this many epochs without a lower validation loss; 0: never.", least=0, most=10_000
+    )
+    best_epoch: bool = setting(False, "Publish the weights of the epoch with the lowest validation loss.")
     seed: int = setting(0, "Decides weights, split and order: same seed, same model.", least=0, most=2**32 - 1)
 
     rotation: float = setting(0.0, "Augmentation: degrees an image is turned by, at most.", least=0, most=180)
@@ -134,6 +165,9 @@ class Settings:
         if len(self.labels) != 10 or len(set(self.labels)) != 10 or not all(self.labels):
             raise SettingsError(f"--labels must be ten different names, not {','.join(self.labels)!r}")
 
+        for name in ("patience", "best_epoch"):
+            if getattr(self, name) and not self.validation_share:
+                raise SettingsError(f"{flag(name)} needs validation images: give a --validation-share above 0")
         if self.save is not None and self.save.suffix not in SAVE_SUFFIXES:
             raise SettingsError(f"--save writes {_listed(SAVE_SUFFIXES)} files, not {self.save.name!r}")
 

@@ -2,7 +2,7 @@
 
 Prints where each life ended, what was left, and how the accuracy compares with a run that nobody disturbed.
 
-    .venv/bin/python benchmarks/training_interruptions.py --kills 20
+    .venv/bin/python -m benchmarks.training.interruptions --kills 20
 """
 
 import argparse

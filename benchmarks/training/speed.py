@@ -7,7 +7,7 @@ digits   what `digits-train train` does
 All train the reference network with SGD on the same 42,000 images in batches of 20 for 10 epochs, reshuffled each
 epoch, and evaluate the 18,000 validation images after each. Importing TensorFlow is not counted.
 
-    .venv/bin/python benchmarks/training_speed.py --runs 3
+    .venv/bin/python -m benchmarks.training.speed --runs 3
 """
 
 import argparse
@@ -84,7 +84,7 @@ def main() -> None:
     figures: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for seed in range(arguments.runs):
         for way in WAYS:
-            command = [sys.executable, __file__, "--way", way, "--seed", str(seed)]
+            command = [sys.executable, "-m", "benchmarks.training.speed", "--way", way, "--seed", str(seed)]
             figures[way].append(json.loads(subprocess.check_output(command, text=True).splitlines()[-1]))
             print(f"run {seed + 1} {way:7} {figures[way][-1]['seconds']:6.1f} s", flush=True)
 

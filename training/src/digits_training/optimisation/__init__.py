@@ -1,0 +1,1 @@
+"""One step of the optimisation, and the weights that come out of all of them."""
