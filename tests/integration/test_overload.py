@@ -23,7 +23,10 @@ def pictures(count: int, side: int) -> PredictRequest:
     return PredictRequest(image_files=[file.getvalue()] * count)
 
 
-def test_a_refused_caller_is_told_the_limit_and_when_to_come_back(repository: Path) -> None:
+PUSHBACK = {"grpcio": "grpc-retry-pushback-ms", "native": "digits-retry-pushback-ms"}
+
+
+def test_a_refused_caller_is_told_the_limit_and_when_to_come_back(repository: Path, transport: str) -> None:
     with ServerProcess("--repository", repository, "--max-waiting-files", "10") as server, server.channel() as channel:
         server.wait_ready()
         stub = PredictionServiceStub(channel)
@@ -33,7 +36,7 @@ def test_a_refused_caller_is_told_the_limit_and_when_to_come_back(repository: Pa
         status, message = status_of(refused.exception(timeout=DEADLINE))
         assert status == "RESOURCE_EXHAUSTED"
         assert "max_waiting_files" in message
-        assert int(dict(refused.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+        assert int(dict(refused.trailing_metadata())[PUSHBACK[transport]]) > 0
         assert len(busy.result(timeout=DEADLINE).digits) == 10
         assert server.metric("digits_rejected_total", reason="overloaded") == 1
         assert len(stub.Predict(pictures(1, side=50), timeout=DEADLINE).digits) == 1

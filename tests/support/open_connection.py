@@ -222,7 +222,8 @@ class Connection:
         known = self._statuses.get(block)
         if known is None:
             fields = {str(name): str(value) for name, value in self._decoder.decode(block)}
-            known = int(fields.get("grpc-status", INTERNAL)), float(fields.get("grpc-retry-pushback-ms", nan))
+            pushback = fields.get("grpc-retry-pushback-ms", fields.get("digits-retry-pushback-ms", nan))
+            known = int(fields.get("grpc-status", INTERNAL)), float(pushback)
             self._statuses[block] = known
         return known
 

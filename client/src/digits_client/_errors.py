@@ -21,7 +21,7 @@ import grpc
 if TYPE_CHECKING:
     from digits_client._results import Predictions
 
-PUSHBACK = "grpc-retry-pushback-ms"
+PUSHBACK = ("grpc-retry-pushback-ms", "digits-retry-pushback-ms")
 
 
 class DigitsError(Exception):
@@ -130,5 +130,5 @@ def from_rpc(error: Any) -> DigitsError:
 
 def _pushback(metadata: Iterable[tuple[str, Any]]) -> float | None:
     """Seconds the server asks to be left alone for (gRFC A6); None when it does not, or forbids trying again."""
-    value = next((str(value) for name, value in metadata if name == PUSHBACK), "")
+    value = next((str(value) for name, value in metadata if name in PUSHBACK), "")
     return int(value) / 1000 if value.isdecimal() else None

@@ -163,3 +163,28 @@ async def test_a_call_without_a_known_token_goes_to_where_it_is_refused() -> Non
         known = (("authorization", TOKEN),)
         assert (await stub.Predict(PredictRequest(images=image(1)), metadata=known, timeout=SECONDS)).model_version == 3
     await transport.stop(SECONDS)
+
+
+async def test_an_overloaded_server_says_when_to_come_back() -> None:
+    setup = Serving()
+    transport = setup.transport(calls=1)
+    await transport.start()
+    async with aio.insecure_channel(f"127.0.0.1:{transport.port}") as channel:
+        stub: Any = PredictionServiceStub(channel)
+        with pytest.raises(aio.AioRpcError) as caught:
+            await stub.Predict(PredictRequest(images=image(1)), timeout=SECONDS)  # a place for it would leave none free
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "max_calls" in str(caught.value.details())
+    assert int(dict(caught.value.trailing_metadata() or ())["digits-retry-pushback-ms"]) > 0
+    assert setup.count("digits_rejected_total", reason="overloaded") == 1
+    await transport.stop(SECONDS)
+
+
+async def test_a_failure_of_the_receiving_thread_ends_its_calls_and_not_the_thread(serving: Both) -> None:
+    setup, stub = serving
+    served, setup.served = setup.served, SimpleNamespace()  # a model without a runtime: nothing foresees that
+    with pytest.raises(aio.AioRpcError) as caught:
+        await stub.Predict(PredictRequest(images=image(1)), timeout=SECONDS)
+    assert caught.value.code() == grpc.StatusCode.INTERNAL
+    setup.served = served
+    assert list((await stub.Predict(PredictRequest(images=image(2)), timeout=SECONDS)).digits) == [2]

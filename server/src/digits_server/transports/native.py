@@ -49,6 +49,10 @@ LOOK_SECONDS = 0.01
 RETRY_AFTER_MS = 100
 """Milliseconds after which a caller may try again that was rejected because too many calls are under way."""
 
+PUSHBACK = "digits-retry-pushback-ms"
+"""What says when a rejected caller may try again. The library reserves every name that begins with grpc-, the usual
+grpc-retry-pushback-ms too."""
+
 log = logging.getLogger(__name__)
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -158,13 +162,21 @@ class NativeTransport:
 
     def _receive(self) -> None:
         """The receiving thread, until the library is closed."""
-        direct = self._direct
         while (events := self._next_events()) is not None:
-            others = events if direct is None else self._take(direct, events)
-            if others:
-                self._loop.call_soon_threadsafe(self._dispatch, others)
-            if direct and direct.calls_wait:
-                direct.answer(self._front.respond, self._fail)
+            try:
+                self._handle(events)
+            except Exception:  # without this thread nobody is answered any more
+                log.exception("the receiving thread failed on %d events", len(events))
+                for _, call, *_ in events:
+                    self._fail(call, ServingError("the server failed on this request; its log says why"))
+
+    def _handle(self, events: list[Event]) -> None:
+        direct = self._direct
+        others = events if direct is None else self._take(direct, events)
+        if others:
+            self._loop.call_soon_threadsafe(self._dispatch, others)
+        if direct and direct.calls_wait:
+            direct.answer(self._front.respond, self._fail)
 
     def _next_events(self) -> list[Event] | None:
         """What has arrived, all of it up to MOST_EVENTS. Waits for it if no call waits for the model."""
@@ -241,7 +253,7 @@ class NativeTransport:
         return None
 
     def _fail(self, call: int, error: ServingError) -> None:
-        trailers = [("grpc-retry-pushback-ms", str(error.retry_after_ms))] if isinstance(error, Overloaded) else []
+        trailers = [(PUSHBACK, str(error.retry_after_ms))] if isinstance(error, Overloaded) else []
         self._front.fail(call, int(error.status), error.message, trailers)
 
     async def _quiet(self, seconds: float) -> None:
