@@ -31,6 +31,49 @@ def test_a_package_imports_the_stubs_and_nothing_of_the_others(package: str) -> 
     assert not found & (PACKAGES.keys() - {package})
 
 
+ROOMS = (
+    *(
+        "errors",
+        "settings",
+        "flags",
+        "system",
+        "runtimes",
+        "pictures",
+        "batching",
+        "observability",
+        "sandbox",
+        "models",
+    ),
+    *("serving", "service", "security", "open_inference", "rpcs", "web", "observers", "transports", "workers", "pages"),
+    *("app", "__main__"),
+)
+"""The rooms of the server and what stands beside them, each after all that it may import."""
+
+
+def test_a_room_of_the_server_imports_only_rooms_before_it() -> None:
+    package = ROOT / "server/src/digits_server"
+    found = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert found - {"__init__"} == set(ROOMS)
+    upwards = [
+        f"{path.relative_to(package)} imports {room}"
+        for path in package.rglob("*.py")
+        if path != package / "__init__.py"
+        for room in rooms_imported(path)
+        if ROOMS.index(room) > ROOMS.index(path.relative_to(package).parts[0].removesuffix(".py"))
+    ]
+    assert upwards == []
+
+
+def rooms_imported(path: Path) -> set[str]:
+    """The rooms of the server that a file imports, wherever in it."""
+    rooms: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "digits_server":
+            names = (node.module or "").split(".")[1:2]
+            rooms |= set(names or [alias.name for alias in node.names])
+    return rooms
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_depends_on_the_stubs_and_on_none_of_the_others(package: str) -> None:
     project = tomllib.loads((ROOT / PACKAGES[package] / "pyproject.toml").read_text())["project"]

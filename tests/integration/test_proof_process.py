@@ -17,10 +17,10 @@ from support.waiting import until
 from digits.v1.prediction_pb2 import GetModelRequest, ModelVersionStatus, PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 from digits_server.errors import ModelRejected
-from digits_server.models import confinement
-from digits_server.models.golden_images import GoldenImages
-from digits_server.models.sandbox import Child
 from digits_server.runtimes.loading import ModelContent
+from digits_server.sandbox import confinement
+from digits_server.sandbox.golden_images import GoldenImages
+from digits_server.sandbox.parent import Child
 from digits_server.settings import PROOF_LIMITS, ProofLimits
 
 WITHOUT_FIRST_WALL = {"PYTHONPATH": str(Path(__file__).parents[1] / "support/without_first_wall")}
@@ -127,7 +127,7 @@ def test_a_child_gets_no_setting_of_the_server(monkeypatch: pytest.MonkeyPatch) 
 
 PROBE = """
 import os, socket
-from digits_server.models import confinement
+from digits_server.sandbox import confinement
 assert confinement.filter_calls()
 
 def refused(action):

@@ -72,7 +72,7 @@ def _print_config(context: click.Context, chosen: Settings) -> None:
 
 
 async def _serve(chosen: Settings, role: Role) -> None:
-    from digits_server.models.sandbox import SANDBOX
+    from digits_server.sandbox.parent import SANDBOX
 
     SANDBOX.start_early("keras" if chosen.model else chosen.runtime)  # it imports beside what follows
     from digits_server.app import App  # here, so that --help and a wrong flag answer at once

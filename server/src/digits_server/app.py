@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from digits_server.models.source import ModelSource, model_source
 from digits_server.observability.direct_counts import DirectCounts
 from digits_server.observability.metrics import Metrics
-from digits_server.observability.setup import observation
+from digits_server.observers.setup import observation
 from digits_server.open_inference.grpc import INFERENCE_SERVICE
 from digits_server.open_inference.protocol import OpenInference
 from digits_server.pages import playground, report

@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 
 import click
 
-from digits_server.serving.canary import Canary, CanaryType
-
 MODEL_NAME = "digits"
 """The model's folder below the repository, and its name in every protocol."""
 
@@ -74,6 +72,35 @@ class Endpoint(click.ParamType[str]):
 
 
 ENDPOINT = Endpoint()
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """The version, and its share of the requests that name none, from 0 to 1."""
+
+    version: int
+    share: float
+
+    def __str__(self) -> str:
+        return f"{self.version}={100 * self.share:g}%"
+
+
+class CanaryType(click.ParamType[Canary]):
+    """`N=5%`: a version and its share."""
+
+    name = "n=x%"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Canary:
+        if isinstance(value, Canary):
+            return value
+        version, _, share = str(value).partition("=")
+        try:
+            canary = Canary(int(version), float(share.removesuffix("%")) / 100)
+        except ValueError:
+            canary = Canary(0, 0.0)
+        if not share.endswith("%") or canary.version < 1 or not 0 < canary.share <= 1:
+            self.fail(f"{value!r} is not a version and its share, such as 5=10%.", param, ctx)
+        return canary
 
 
 def setting(default: Any, kind: Any, text: str, *, section: str | None = None, also: tuple[str, ...] = ()) -> Any:

@@ -7,10 +7,10 @@ import numpy as np
 
 from digits_server.batching.batch_costs import BatchCosts
 from digits_server.errors import ModelRejected
-from digits_server.models.golden_images import GoldenImages
-from digits_server.models.sandbox import SANDBOX
 from digits_server.models.source import LoadedModel, ModelSource
 from digits_server.runtimes import Images, Runtime, loading
+from digits_server.sandbox.golden_images import GoldenImages
+from digits_server.sandbox.parent import SANDBOX
 
 WARM_UP_RUNS = 3
 """Timed runs of each batch size after the first one, which allocates. The shortest counts: calls answered meanwhile

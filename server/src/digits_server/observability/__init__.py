@@ -1,1 +1,1 @@
-"""What an operator can see: metrics, traces, the access log and the log itself."""
+"""What an operator can see of the whole server: its metrics and its log."""

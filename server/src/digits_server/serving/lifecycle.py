@@ -8,9 +8,9 @@ from functools import partial
 
 from digits_server.errors import ModelRejected, RepositoryError
 from digits_server.models.change_detection import Fingerprint
-from digits_server.models.sandbox import SANDBOX
 from digits_server.models.source import ModelSource
 from digits_server.models.verification import REST_SECONDS, ProvenModel, prove
+from digits_server.sandbox.parent import SANDBOX
 from digits_server.serving.registry import ModelRegistry
 from digits_server.system.background_thread import background_thread
 from digits_server.system.memory import release_memory

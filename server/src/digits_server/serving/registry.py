@@ -13,8 +13,9 @@ from digits_server.models.source import LoadedModel
 from digits_server.models.verification import ProvenModel
 from digits_server.observability.metrics import Metrics
 from digits_server.runtimes import Runtime
-from digits_server.serving.canary import Canary, Split
+from digits_server.serving.canary import Split
 from digits_server.serving.shadow import Predict, Shadow
+from digits_server.settings import Canary
 
 log = logging.getLogger(__name__)
 

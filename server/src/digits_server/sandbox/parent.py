@@ -15,11 +15,11 @@ from contextlib import suppress
 from typing import IO, cast
 
 from digits_server.errors import ModelRejected
-from digits_server.models.golden_images import GoldenImages
 from digits_server.runtimes.loading import ModelContent
+from digits_server.sandbox.golden_images import GoldenImages
 from digits_server.settings import PROOF_LIMITS
 
-ARGUMENTS = ("-P", "-m", "digits_server.models.sandboxed")  # -P: nothing is imported from the working directory
+ARGUMENTS = ("-P", "-m", "digits_server.sandbox.child")  # -P: nothing is imported from the working directory
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_REASON_CHARACTERS = 500
 

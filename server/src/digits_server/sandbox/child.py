@@ -1,6 +1,6 @@
 """The process in which one model is proved.
 
-    python -m digits_server.models.sandboxed RUNTIME BYTES SECONDS
+    python -m digits_server.sandbox.child RUNTIME BYTES SECONDS
 
 It gets the model on its standard input and answers {"cause", "message"} in JSON; both are empty for a good model. It
 imports what a model needs and nothing of the server around it. BYTES of address space and SECONDS are what it may take.
@@ -12,7 +12,7 @@ import signal
 import sys
 
 from digits_server.errors import ModelRejected
-from digits_server.models import confinement
+from digits_server.sandbox import confinement
 
 
 def main(runtime: str, memory: int, seconds: int) -> None:
@@ -21,8 +21,8 @@ def main(runtime: str, memory: int, seconds: int) -> None:
     answer = os.dup(1)
     os.dup2(2, 1)  # what a library prints is not an answer
 
-    from digits_server.models.golden_images import GoldenImages
     from digits_server.runtimes import loading
+    from digits_server.sandbox.golden_images import GoldenImages
 
     loading.prepare(runtime)
     head = json.loads(sys.stdin.buffer.readline())

@@ -30,13 +30,13 @@ def observation(settings: Settings) -> Observation:
     chosen = Observation()
     if settings.tracing_endpoint:
         try:
-            from digits_server.observability.tracing import TracedBatcher, Tracing
+            from digits_server.observers.tracing import TracedBatcher, Tracing
         except ImportError as error:
             raise OperatorError("--tracing-endpoint needs the extra digits-server[tracing]") from error
         tracing = Tracing(settings.tracing_endpoint)
         chosen = Observation([tracing], partial(TracedBatcher, tracer=tracing.tracer), tracing.close)
     if settings.access_log:
-        from digits_server.observability.access_log import AccessLog
+        from digits_server.observers.access_log import AccessLog
 
         chosen.watchers.append(AccessLog())
     return chosen
