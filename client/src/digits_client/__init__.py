@@ -8,6 +8,8 @@
 `AsyncClient` has the same methods to await.
 """
 
+from importlib.metadata import version as _version
+
 from digits_client._async import AsyncClient
 from digits_client._coalescing import Coalescing
 from digits_client._errors import (
@@ -44,3 +46,5 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
 ]
+
+__version__ = _version("digits-client")

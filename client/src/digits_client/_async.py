@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse
 from digits_client import _coalescing, _health, _limits, _shared
-from digits_client._channel import Endpoint
+from digits_client._channel import Endpoint, Pem
 from digits_client._chunks import Chunk, async_chunks, encoded, located
 from digits_client._coalescing import Coalescing
 from digits_client._connections import TaskConnection, tracer
@@ -37,12 +37,12 @@ class AsyncClient:
         self,
         target: str = "localhost:50051",
         *,
-        timeout: float = _limits.TIMEOUT_SECONDS,
+        timeout: float | None = _limits.TIMEOUT_SECONDS,
         coalescing: Coalescing | None = _coalescing.DEFAULT,
         tls: bool = False,
-        root_certificates: bytes | None = None,
-        certificate_chain: bytes | None = None,
-        private_key: bytes | None = None,
+        root_certificates: Pem | None = None,
+        certificate_chain: Pem | None = None,
+        private_key: Pem | None = None,
         server_name: str | None = None,
         token: Token | None = None,
         token_in_plaintext: bool = False,
@@ -59,7 +59,7 @@ class AsyncClient:
             token=token,
             token_in_plaintext=token_in_plaintext,
         )
-        self._timeout = timeout
+        self._timeout = _shared.seconds(timeout)
         self._coalescing = coalescing
         self._tracing = tracer() if tracing else None
         self._closed = False
@@ -75,7 +75,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> Prediction:
         """The digit in one image; see `Client.predict`."""
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._seconds(timeout)
         asked = _shared.kind(model_version, probabilities=probabilities)
         # An array, the usual case, is spared a coroutine: at tens of thousands of calls a second it counts.
         sendable = encode(image, convert=convert) if not blocks(image) else await encoded(image, convert=convert)
@@ -134,12 +134,12 @@ class AsyncClient:
         request = _health.request(_shared.SERVICE)
         return _health.is_serving(await self._call(self._connection().check, request, self._seconds(timeout)))
 
-    async def wait_ready(self, timeout: float = _limits.TIMEOUT_SECONDS) -> None:
+    async def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + (limit := _shared.seconds(timeout))
         while not await self._serves(deadline):
             if time.monotonic() + _limits.POLL_SECONDS >= deadline:
-                raise DeadlineExceeded(f"the server was not ready within {timeout:g} seconds")
+                raise DeadlineExceeded(f"the server was not ready within {limit:g} seconds")
             await asyncio.sleep(_limits.POLL_SECONDS)
 
     async def close(self) -> None:
@@ -210,7 +210,7 @@ class AsyncClient:
             raise
 
     def _seconds(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else timeout
+        return self._timeout if timeout is None else _shared.seconds(timeout)
 
 
 def _left(deadline: float) -> float:

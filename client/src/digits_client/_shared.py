@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import DESCRIPTOR, PredictRequest, PredictResponse
+from digits_client import _limits
 from digits_client._coalescing import Kind
 from digits_client._errors import DigitsError, InvalidInput, ServerError
 from digits_client._results import Prediction, Predictions, concatenated
@@ -13,6 +14,19 @@ from digits_client._results import Prediction, Predictions, concatenated
 SERVICE: str = DESCRIPTOR.services_by_name["PredictionService"].full_name
 MOST_VERSION = 2**63 - 1  # int64 on the wire
 _CURRENT = (Kind(0, probabilities=False), Kind(0, probabilities=True))
+
+
+def seconds(timeout: float | None) -> float:
+    """A timeout that gRPC can count with; None and infinity are no limit. InvalidInput for NaN and negatives."""
+    if timeout is None:
+        return _limits.LONGEST_SECONDS
+    try:
+        valid = timeout >= 0  # false for NaN
+    except TypeError:
+        valid = False
+    if not valid:
+        raise InvalidInput(f"timeout: expected seconds, 0 or more, or None for no limit; got {timeout}")
+    return min(timeout, _limits.LONGEST_SECONDS)
 
 
 def kind(model_version: int, *, probabilities: bool) -> Kind:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse
 from digits_client import _coalescing, _health, _limits, _shared
-from digits_client._channel import Endpoint
+from digits_client._channel import Endpoint, Pem
 from digits_client._chunks import Chunk, chunks, located
 from digits_client._coalescing import Coalescing
 from digits_client._connections import ThreadConnection, tracer
@@ -36,12 +36,12 @@ class Client:
         self,
         target: str = "localhost:50051",
         *,
-        timeout: float = _limits.TIMEOUT_SECONDS,
+        timeout: float | None = _limits.TIMEOUT_SECONDS,
         coalescing: Coalescing | None = _coalescing.DEFAULT,
         tls: bool = False,
-        root_certificates: bytes | None = None,
-        certificate_chain: bytes | None = None,
-        private_key: bytes | None = None,
+        root_certificates: Pem | None = None,
+        certificate_chain: Pem | None = None,
+        private_key: Pem | None = None,
         server_name: str | None = None,
         token: Token | None = None,
         token_in_plaintext: bool = False,
@@ -50,12 +50,12 @@ class Client:
         """Connects at the first call.
 
         target              host:port, all addresses of which are used in turn, or any name gRPC resolves
-        timeout             seconds a call may take unless it says otherwise
+        timeout             seconds a call may take unless it says otherwise; None: no limit
         coalescing          how calls of `predict` share RPCs; None: each has its own
         tls                 use TLS; implied by any certificate
-        root_certificates   PEM of the authorities to trust, instead of the platform's own
-        certificate_chain   PEM of this client's certificate, for servers that ask for one
-        private_key         PEM of its key
+        root_certificates   PEM of the authorities to trust, instead of the platform's own: its bytes, or a path
+        certificate_chain   PEM of this client's certificate, for servers that ask for one: its bytes, or a path
+        private_key         PEM of its key: its bytes, or a path
         server_name         the name the server's certificate must bear, if not the target's
         token               sent with every RPC as a bearer token: itself, or a function that gives the current one
         token_in_plaintext  let the token go to another machine without TLS, which is Misused otherwise
@@ -71,7 +71,7 @@ class Client:
             token=token,
             token_in_plaintext=token_in_plaintext,
         )
-        self._timeout = timeout
+        self._timeout = _shared.seconds(timeout)
         self._coalescing = coalescing
         self._tracing = tracer() if tracing else None
         self._closed = False
@@ -159,12 +159,12 @@ class Client:
         request = _health.request(_shared.SERVICE)
         return _health.is_serving(self._call(self._connection().check, request, self._seconds(timeout)))
 
-    def wait_ready(self, timeout: float = _limits.TIMEOUT_SECONDS) -> None:
+    def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + (limit := _shared.seconds(timeout))
         while not self._serves(deadline):
             if time.monotonic() + _limits.POLL_SECONDS >= deadline:
-                raise DeadlineExceeded(f"the server was not ready within {timeout:g} seconds")
+                raise DeadlineExceeded(f"the server was not ready within {limit:g} seconds")
             time.sleep(_limits.POLL_SECONDS)
 
     def close(self) -> None:
@@ -244,7 +244,7 @@ class Client:
         return from_rpc(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
 
     def _seconds(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else timeout
+        return self._timeout if timeout is None else _shared.seconds(timeout)
 
 
 def _left(deadline: float) -> float:
