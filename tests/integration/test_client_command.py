@@ -220,7 +220,9 @@ def test_nobody_there_is_one_sentence_and_exit_code_1(command: list[str]) -> Non
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["guess"], ["predict"], ["health", "--timeout", "soon"], ["health", "--json"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["guess"], ["predict"], ["health", "--timeout", "soon"], ["health", "--json"]]
+)
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     code, out, err = digits(*arguments)
     assert (code, out) == (2, "")

@@ -96,11 +96,11 @@ class AsyncClient:
     ) -> Predictions:
         """The digits in any number of images, in their order; see `Client.predict_batch`."""
         asked = _shared.kind(model_version, probabilities=probabilities)
-        deadline = time.monotonic() + self._seconds(timeout)
+        deadline = _shared.deadline_of_each_rpc(timeout, self._timeout)
         parts: list[Predictions] = []
         try:
             line = async_chunks(images, asked, convert=convert)
-            async with aclosing(self._parts(line, lambda: _left(deadline), asked)) as answers:
+            async with aclosing(self._parts(line, deadline, asked)) as answers:
                 async for part in answers:
                     parts.append(part)  # noqa: PERF401  # what has come must outlive an error
         except DigitsError as error:
@@ -115,12 +115,13 @@ class AsyncClient:
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
+        batch_size: int | None = None,
     ) -> AsyncGenerator[Prediction, None]:
         """The same as an asynchronous generator; see `Client.predict_iter`."""
-        seconds = self._seconds(timeout)
+        deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
         asked = _shared.kind(model_version, probabilities=probabilities)
-        line = async_chunks(images, asked, convert=convert)
-        async with aclosing(self._parts(line, lambda: seconds, asked)) as answers:
+        line = async_chunks(images, asked, convert=convert, size=_shared.size(batch_size))
+        async with aclosing(self._parts(line, deadline, asked)) as answers:
             async for part in answers:
                 for prediction in part:
                     yield prediction
@@ -168,14 +169,14 @@ class AsyncClient:
         return self._connected
 
     async def _parts(
-        self, line: AsyncIterator[Chunk], timeout: Callable[[], float], asked: _coalescing.Kind
+        self, line: AsyncIterator[Chunk], deadline: Callable[[], float], asked: _coalescing.Kind
     ) -> AsyncGenerator[Predictions, None]:
         """The answers of the chunks in their order, some RPCs ahead of the reader."""
         in_flight: deque[asyncio.Task[Predictions]] = deque()
         try:
             async for chunk in line:
-                in_flight.append(asyncio.create_task(self._part(chunk, timeout(), asked)))
-                if len(in_flight) == _limits.RPCS_IN_FLIGHT:
+                in_flight.append(asyncio.create_task(self._part(chunk, deadline(), asked)))
+                while in_flight and (len(in_flight) >= chunk.rpcs_in_flight or in_flight[0].done()):
                     yield await in_flight.popleft()
             while in_flight:
                 yield await in_flight.popleft()
@@ -184,16 +185,20 @@ class AsyncClient:
                 task.cancel()
             await asyncio.gather(*in_flight, return_exceptions=True)
 
-    async def _part(self, chunk: Chunk, timeout: float, asked: _coalescing.Kind) -> Predictions:
-        try:
-            reply = await self._call(self._connection().stub.Predict, chunk.request, timeout)
-            return _shared.predictions(reply, chunk.count, asked)
-        except DigitsError as error:
-            raise located(error, chunk)  # noqa: B904  # it is the same error
+    async def _part(self, chunk: Chunk, deadline: float, asked: _coalescing.Kind) -> Predictions:
+        while True:
+            try:
+                reply = await self._call(self._connection().stub.Predict, chunk.request, _shared.left(deadline))
+                return _shared.predictions(reply, chunk.count, asked)
+            except DigitsError as error:
+                delay = _shared.retry_delay(error, deadline)
+                if delay is None:
+                    raise located(error, chunk)  # noqa: B904  # it is the same error
+            await asyncio.sleep(delay)
 
     async def _serves(self, deadline: float) -> bool:
         try:
-            return await self.health(timeout=_left(deadline))
+            return await self.health(timeout=_shared.left(deadline))
         except (Unavailable, DeadlineExceeded):
             return False
 
@@ -211,7 +216,3 @@ class AsyncClient:
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else _shared.seconds(timeout)
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())

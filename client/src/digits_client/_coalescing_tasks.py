@@ -9,7 +9,7 @@ import grpc
 
 from digits_client import _shared
 from digits_client._coalescing import Call, Coalescer, Coalescing, Group, Kind
-from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, from_rpc
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, caused, from_rpc
 from digits_client._results import Prediction
 
 
@@ -137,10 +137,11 @@ class TaskCoalescer:
     def _error(self, error: Exception) -> DigitsError:
         """Anew for each caller: an exception that several tasks raise mixes their tracebacks up."""
         if self._closed:
-            return ClientClosed()
+            return caused(ClientClosed(), error)
         if isinstance(error, grpc.aio.AioRpcError):
             return from_rpc(error)
-        return type(error)(*error.args) if isinstance(error, DigitsError) else ServerError(f"INTERNAL: {error}")
+        again = type(error)(*error.args) if isinstance(error, DigitsError) else ServerError(f"INTERNAL: {error}")
+        return caused(again, error)
 
 
 def _request(group: Group) -> Any:

@@ -11,7 +11,7 @@ import grpc
 
 from digits_client import _shared
 from digits_client._coalescing import Call, Coalescer, Coalescing, Group, Kind
-from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, from_rpc
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, caused, from_rpc
 from digits_client._results import Prediction
 
 Failure = Callable[[], DigitsError]
@@ -185,10 +185,11 @@ class ThreadCoalescer:
 
     def _error(self, error: BaseException) -> DigitsError:
         if self._closed:
-            return ClientClosed()
+            return caused(ClientClosed(), error)
         if isinstance(error, grpc.RpcError):
             return from_rpc(error)
-        return type(error)(*error.args) if isinstance(error, DigitsError) else ServerError(f"INTERNAL: {error}")
+        again = type(error)(*error.args) if isinstance(error, DigitsError) else ServerError(f"INTERNAL: {error}")
+        return caused(again, error)
 
 
 def _request(group: Group) -> Any:

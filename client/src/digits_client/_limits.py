@@ -18,6 +18,9 @@ BYTES_PER_RPC = 3 * 1024 * 1024
 RPCS_IN_FLIGHT = 4
 """RPCs of one batch or iterator at once: enough to keep the server busy while replies travel."""
 
+FILE_RPCS_IN_FLIGHT = 2
+"""The same for image files: of the server's queue for files, which holds four such RPCs, half is left to others."""
+
 COALESCED_IMAGES = 128
 """Images of one RPC that calls share: with 256 calls in flight the server works on one while the client fills the
 next."""
