@@ -106,6 +106,8 @@ class Endpoint:
         ]
         if stays_here(self.target):
             chosen.append(("grpc.enable_http_proxy", 0))
+        if not self._encrypted() and (first := _first_of_several(self.target)):
+            chosen.append(("grpc.default_authority", first))
         if self.server_name:
             chosen.append(("grpc.ssl_target_name_override", self.server_name))
         return chosen
@@ -121,6 +123,13 @@ def _checked_target(target: str) -> str:
     if _ADDRESS_6.fullmatch(text):
         return f"[{text}]:{_limits.DEFAULT_PORT}"
     return f"{text}:{_limits.DEFAULT_PORT}" if _HOST_ALONE.fullmatch(text) else text
+
+
+def _first_of_several(target: str) -> str | None:
+    """The first address of `ipv4:…,…` or `ipv6:…,…`. gRPC would name the host by the whole list, which is not valid."""
+    scheme, _, addresses = target.partition(":")
+    several = scheme in ("ipv4", "ipv6") and "," in addresses
+    return addresses.split(",")[0] if several else None
 
 
 def _pem(name: str, value: Pem | None) -> bytes | None:
