@@ -1,7 +1,7 @@
 """What a server says about trying again (gRFC A6): the client does as told, or tells its caller."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any
@@ -129,7 +129,12 @@ def test_an_error_of_a_server_has_the_error_of_grpc_as_its_cause(
     connect: Connect, serve: Any, coalescing: Coalescing | None, status: grpc.StatusCode
 ) -> None:
     client = connect(serve(Pushing(status, "-1")), coalescing=coalescing)
-    calls = [lambda: client.predict(IMAGE), lambda: client.predict_batch([IMAGE]), client.health, client.model]
+    calls: list[Callable[[], object]] = [
+        lambda: client.predict(IMAGE),
+        lambda: client.predict_batch([IMAGE]),
+        client.health,
+        client.model,
+    ]
     with ThreadPoolExecutor(8) as threads:  # so that some share an RPC
         together = [threads.submit(client.predict, IMAGE) for _ in range(32)]
     for call in [*calls, *(future.result for future in together)]:
