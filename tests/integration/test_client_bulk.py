@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from digits_client import AsyncClient, DeadlineExceeded, InvalidInput, ServerErr
 
 CHUNK = 1024
 """Images of one RPC."""
+FILES = 64
+"""Files of one RPC."""
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -215,3 +218,51 @@ async def test_a_cancelled_batch_ends_its_rpcs(script: ScriptedServer) -> None:
 
 def close(answers: Any) -> None:
     answers.close()
+
+
+def test_two_rpcs_of_files_are_in_flight_and_four_of_pixels(connect: Connect, script: ScriptedServer) -> None:
+    client = connect(script.target)
+    for images, expected in (([b"\x07"] * (6 * FILES), 2), (numbered(8 * CHUNK), 4)):
+        script.requests.clear()
+        script.answer = gate = Gate()
+        with ThreadPoolExecutor(1) as thread:
+            answers = thread.submit(client.predict_batch, images)
+            until(lambda: len(script.requests) == expected, "as many RPCs as may be in flight have arrived")  # noqa: B023
+            gate.open()
+            assert len(answers.result(60)) == len(images)
+
+
+def test_an_iterator_with_a_batch_size_answers_while_its_source_goes_on(
+    connect: Connect, script: ScriptedServer
+) -> None:
+    """The source ends when answers come, so it would never end if they came at its end only."""
+    answered = threading.Event()
+
+    def source() -> Iterator[NDArray[np.uint8]]:
+        for _ in range(1000):
+            if answered.wait(0.01):
+                return
+            yield np.full((28, 28), 7, np.uint8)
+        pytest.fail("no answer came while the source went on")
+
+    for item in connect(script.target).predict_iter(source(), batch_size=1):
+        assert item.digit == 7
+        answered.set()
+    assert set(script.sizes) == {1}
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(3, [3, 3, 1]), (None, [7]), (1024, [7])])
+def test_a_batch_size_is_the_number_of_images_of_each_rpc(
+    connect: Connect, script: ScriptedServer, size: int | None, sizes: list[int]
+) -> None:
+    client = connect(script.target)
+    for images in (numbered(7), list(numbered(7)), [b"\x07"] * 7):
+        script.requests.clear()
+        assert len(list(client.predict_iter(images, batch_size=size))) == 7
+        assert sorted(script.sizes, reverse=True) == sizes
+
+
+@pytest.mark.parametrize("size", [0, -1, 1025, 1.5, "1"])
+def test_a_batch_size_that_no_rpc_can_have_is_refused_by_name(connect: Connect, size: Any) -> None:
+    with pytest.raises(InvalidInput, match="batch_size: expected 1 to 1,024"):
+        list(connect("localhost:1").predict_iter([], batch_size=size))

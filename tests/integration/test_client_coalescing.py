@@ -114,7 +114,7 @@ def test_with_nothing_in_flight_a_call_is_sent_at_once(
 def test_calls_made_while_one_is_in_flight_leave_together_when_it_returns(
     connect: Connect, script: ScriptedServer, gate: Gate, call: Calls
 ) -> None:
-    client = connect(script.target)
+    client = connect(script.target, coalescing=Coalescing(rpcs_in_flight=1))
     held = hold(script, client, call)
     calls = gather(client, call, range(50))
     assert script.sizes == [1]
@@ -239,7 +239,7 @@ def test_an_input_is_validated_before_it_joins(
 def test_each_caller_keeps_its_own_deadline_before_it_is_sent(
     connect: Connect, script: ScriptedServer, gate: Gate, call: Calls
 ) -> None:
-    client = connect(script.target)
+    client = connect(script.target, coalescing=Coalescing(rpcs_in_flight=1))
     held = hold(script, client, call)
     patient = gather(client, call, range(3))
     for hasty in [call(client, value, timeout=0.2) for value in range(3, 6)]:
@@ -385,7 +385,7 @@ def test_an_answer_of_the_wrong_length_is_an_error_for_all_who_asked(
 def test_closing_ends_every_call_that_waits_or_is_on_the_way(
     connect: Connect, script: ScriptedServer, gate: Gate, call: Calls, threads: ThreadPoolExecutor
 ) -> None:
-    client = connect(script.target, timeout=60)
+    client = connect(script.target, timeout=60, coalescing=Coalescing(rpcs_in_flight=2))
     held = hold(script, client, call)
     other = call(client, 1, probabilities=True)
     until(lambda: len(script.requests) == 2, "two RPCs are at the server")

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.scripted import ScriptedServer, refusing
+from support.scripted import Gate, ScriptedServer, first_pixels, refusing
 from support.servers import OVER_BOTH_TRANSPORTS, SCRIPTS, ServerProcess
 from support.waiting import until
+
+from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
+from digits_client._limits import FILES_PER_RPC
 
 pytestmark = OVER_BOTH_TRANSPORTS
 
@@ -87,6 +90,35 @@ def test_a_file_that_is_no_picture_is_one_sentence_and_exit_code_1_and_costs_no_
     assert [line.split()[1] for line in out.splitlines()] == ["7", "2"]
     assert err.startswith(f"digits: {path}: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["a", "1", "P"])
+def test_an_error_names_its_file_even_if_the_sentence_contains_that_name_by_chance(
+    server: ServerProcess, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("words")
+    code, out, err = digits("predict", name, target=server.target)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"digits: {name}: ")
+
+
+def test_a_group_of_files_that_times_out_costs_no_other(tmp_path: Path) -> None:
+    gate = Gate()
+
+    def answer(request: PredictRequest) -> PredictResponse:
+        return gate(request) if b"slow" in request.image_files[0] else first_pixels(request)
+
+    names = [tmp_path / f"{place:03}" for place in range(FILES_PER_RPC + 2)]
+    for place, name in enumerate(names):
+        name.write_bytes(b"slow" if place < FILES_PER_RPC else b"\x07")
+    with ScriptedServer(answer=answer) as script:
+        code, out, err = digits("predict", "--timeout", "1", *names, target=script.target)
+        gate.open()
+    assert code == 1
+    assert [line.split()[:2] for line in out.splitlines()] == [[str(name), "7"] for name in names[FILES_PER_RPC:]]
+    assert [line.split(": ")[1] for line in err.splitlines()] == [str(name) for name in names[:FILES_PER_RPC]]
+    assert len(script.requests) == 2
 
 
 def test_a_pattern_stands_for_the_files_it_matches(server: ServerProcess, pictures: list[Path], tmp_path: Path) -> None:
@@ -162,6 +194,15 @@ def test_info_tells_the_model_its_runtime_and_every_version(server: ServerProces
     assert lines["version"] == "1  SERVING"
 
 
+def test_info_prints_the_whole_answer_as_one_json_object_when_asked(server: ServerProcess) -> None:
+    code, out, err = digits("info", "--json", target=server.target)
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    answer = json.loads(out)
+    assert answer["runtime"] == "litert"
+    assert answer["manifest"]["modelName"] == "digits"
+    assert [(item["version"], item["state"]) for item in answer["versions"]] == [("1", "SERVING")]
+
+
 def test_health_is_0_when_serving(server: ServerProcess) -> None:
     assert digits("health", "--target", server.target) == (0, "serving\n", "")
 
@@ -179,7 +220,9 @@ def test_nobody_there_is_one_sentence_and_exit_code_1(command: list[str]) -> Non
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["guess"], ["predict"], ["health", "--timeout", "soon"], ["info", "--json"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["guess"], ["predict"], ["health", "--timeout", "soon"], ["health", "--json"]]
+)
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     code, out, err = digits(*arguments)
     assert (code, out) == (2, "")

@@ -201,3 +201,9 @@ def test_a_client_connects_before_its_server_is_ready(connect: Connect, reposito
         client.wait_ready(60)
         assert client.health()
         assert client.predict(np.zeros((28, 28), np.uint8)).model_version == 1
+
+
+@pytest.mark.parametrize("form", ["localhost:{0}", "dns:///localhost:{0}", "ipv4:127.0.0.1:{0}", "ipv4:{1},{1}"])
+def test_a_server_is_reached_by_every_form_of_target(connect: Connect, server: ServerProcess, form: str) -> None:
+    target = form.format(server.target.rpartition(":")[2], server.target)
+    assert connect(target, timeout=60).predict(np.zeros((28, 28), np.uint8)).model_version == 1

@@ -1,7 +1,9 @@
 """What a server says about trying again (gRFC A6): the client does as told, or tells its caller."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 import grpc
@@ -9,23 +11,33 @@ import numpy as np
 import pytest
 from support.clients import Connect, connecting
 
-from digits_client import ResourceExhausted, Unavailable
+from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
+from digits_client import Coalescing, DeadlineExceeded, DigitsError, Overloaded, ResourceExhausted, Unavailable
 
+FILES = [b"a picture"] * 128
+"""Two RPCs."""
 IMAGE = np.zeros((28, 28), np.uint8)
 
 
 class Pushing:
-    """Refuses every call with a status, and `grpc-retry-pushback-ms` in the trailing metadata."""
+    """Refuses the first `refusals` calls, by default every one, with `grpc-retry-pushback-ms` in the metadata."""
 
-    def __init__(self, status: grpc.StatusCode, milliseconds: str) -> None:
+    def __init__(self, status: grpc.StatusCode, milliseconds: str, refusals: int = sys.maxsize) -> None:
         self.calls = 0
+        self.milliseconds = milliseconds
+        self.refusals = refusals
         self._status = status
-        self._metadata = (("grpc-retry-pushback-ms", milliseconds),)
+        self._lock = Lock()
 
-    def predict(self, _request: bytes, context: grpc.ServicerContext) -> bytes:
-        self.calls += 1
-        context.set_trailing_metadata(self._metadata)
-        context.abort(self._status, "refused")
+    def predict(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        with self._lock:
+            self.calls += 1
+            refused = self.calls <= self.refusals
+        if refused:
+            context.set_trailing_metadata((("grpc-retry-pushback-ms", self.milliseconds),))
+            context.abort(self._status, "refused")
+        count = len(PredictRequest.FromString(request).image_files)
+        return PredictResponse(digits=[0] * count, confidences=[1] * count, model_version=1).SerializeToString()
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -64,11 +76,11 @@ def test_a_server_that_asks_for_a_delay_beyond_the_timeout_is_not_called_again(c
     assert pushing.calls == 1
 
 
-def test_an_overloaded_server_is_not_called_again_and_its_delay_reaches_the_caller(
+def test_a_single_call_to_an_overloaded_server_is_not_repeated_and_the_delay_reaches_the_caller(
     connect: Connect, serve: Any
 ) -> None:
     pushing = Pushing(grpc.StatusCode.RESOURCE_EXHAUSTED, "250")
-    with pytest.raises(ResourceExhausted, match="refused") as caught:
+    with pytest.raises(Overloaded, match="refused") as caught:
         connect(serve(pushing)).predict(IMAGE)
     assert pushing.calls == 1
     assert caught.value.retry_after_seconds == 0.25
@@ -80,3 +92,52 @@ def test_a_delay_that_is_none_is_none(connect: Connect, serve: Any, said: str) -
     with pytest.raises(ResourceExhausted) as caught:
         connect(serve(pushing)).predict(IMAGE)
     assert caught.value.retry_after_seconds is None
+    assert not isinstance(caught.value, Overloaded)
+
+
+def test_a_batch_is_sent_again_after_the_delay_of_an_overloaded_server(connect: Connect, serve: Any) -> None:
+    pushing = Pushing(grpc.StatusCode.RESOURCE_EXHAUSTED, "60", refusals=3)
+    client = connect(serve(pushing))
+    assert list(client.predict_batch(FILES).digits) == [0] * len(FILES)
+    assert pushing.calls == 2 + 3
+    pushing.refusals = pushing.calls + 3
+    assert sum(1 for _ in client.predict_iter(FILES)) == len(FILES)
+
+
+def test_a_batch_ends_as_overloaded_when_the_delay_passes_its_deadline(connect: Connect, serve: Any) -> None:
+    pushing = Pushing(grpc.StatusCode.RESOURCE_EXHAUSTED, "600000")
+    client = connect(serve(pushing))
+    with pytest.raises(Overloaded, match="refused") as caught:
+        client.predict_batch([IMAGE], timeout=5)
+    assert pushing.calls == 1
+    assert caught.value.failed == range(1)
+    pushing.milliseconds = "100"
+    with pytest.raises((Overloaded, DeadlineExceeded)):
+        client.predict_batch([IMAGE], timeout=0.5)
+
+
+def test_a_batch_that_is_too_large_is_not_sent_again(connect: Connect, serve: Any) -> None:
+    pushing = Pushing(grpc.StatusCode.RESOURCE_EXHAUSTED, "-1")
+    with pytest.raises(ResourceExhausted):
+        connect(serve(pushing)).predict_batch([IMAGE])
+    assert pushing.calls == 1
+
+
+@pytest.mark.parametrize("coalescing", [Coalescing(), None])
+@pytest.mark.parametrize("status", [grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED])
+def test_an_error_of_a_server_has_the_error_of_grpc_as_its_cause(
+    connect: Connect, serve: Any, coalescing: Coalescing | None, status: grpc.StatusCode
+) -> None:
+    client = connect(serve(Pushing(status, "-1")), coalescing=coalescing)
+    calls: list[Callable[[], object]] = [
+        lambda: client.predict(IMAGE),
+        lambda: client.predict_batch([IMAGE]),
+        client.health,
+        client.model,
+    ]
+    with ThreadPoolExecutor(8) as threads:  # so that some share an RPC
+        together = [threads.submit(client.predict, IMAGE) for _ in range(32)]
+    for call in [*calls, *(future.result for future in together)]:
+        with pytest.raises(DigitsError) as caught:
+            call()
+        assert isinstance(caught.value.__cause__, grpc.RpcError)

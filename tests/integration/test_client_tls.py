@@ -1,4 +1,4 @@
-"""TLS: whom the clients trust, and how they show who they are."""
+"""TLS: whom the clients trust, and how they show who they are. Over grpcio, as native has no TLS."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from support.certificates import NAME, Authority, Folder, Pair
 from support.clients import Connect, connecting
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers import ServerProcess
 
 from digits_client import Unavailable
 from digits_client.cli import run
-
-pytestmark = OVER_BOTH_TRANSPORTS
 
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 
@@ -43,13 +41,13 @@ def folder(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Fo
 
 
 @pytest.fixture(scope="module")
-def server(repository: Path, transport: str, folder: Folder) -> Iterator[ServerProcess]:  # noqa: ARG001
+def server(repository: Path, folder: Folder) -> Iterator[ServerProcess]:
     with ServerProcess("--repository", repository, *folder.flags) as running:
         yield running.wait_ready()
 
 
 @pytest.fixture(scope="module")
-def strict_server(repository: Path, transport: str, folder: Folder) -> Iterator[ServerProcess]:  # noqa: ARG001
+def strict_server(repository: Path, folder: Folder) -> Iterator[ServerProcess]:
     """Asks callers for a certificate of the authority."""
     with ServerProcess("--repository", repository, *folder.mutual_flags) as running:
         yield running.wait_ready()

@@ -8,6 +8,8 @@
 `AsyncClient` has the same methods to await.
 """
 
+from importlib.metadata import version as _version
+
 from digits_client._async import AsyncClient
 from digits_client._coalescing import Coalescing
 from digits_client._errors import (
@@ -17,6 +19,7 @@ from digits_client._errors import (
     InvalidInput,
     Misused,
     NotFound,
+    Overloaded,
     QueueFull,
     ResourceExhausted,
     ServerError,
@@ -36,6 +39,7 @@ __all__ = [
     "InvalidInput",
     "Misused",
     "NotFound",
+    "Overloaded",
     "Prediction",
     "Predictions",
     "QueueFull",
@@ -44,3 +48,5 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
 ]
+
+__version__ = _version("digits-client")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse
 from digits_client import _coalescing, _health, _limits, _shared
-from digits_client._channel import Endpoint
+from digits_client._channel import Endpoint, Pem
 from digits_client._chunks import Chunk, async_chunks, encoded, located
 from digits_client._coalescing import Coalescing
 from digits_client._connections import TaskConnection, tracer
@@ -37,12 +37,12 @@ class AsyncClient:
         self,
         target: str = "localhost:50051",
         *,
-        timeout: float = _limits.TIMEOUT_SECONDS,
+        timeout: float | None = _limits.TIMEOUT_SECONDS,
         coalescing: Coalescing | None = _coalescing.DEFAULT,
         tls: bool = False,
-        root_certificates: bytes | None = None,
-        certificate_chain: bytes | None = None,
-        private_key: bytes | None = None,
+        root_certificates: Pem | None = None,
+        certificate_chain: Pem | None = None,
+        private_key: Pem | None = None,
         server_name: str | None = None,
         token: Token | None = None,
         token_in_plaintext: bool = False,
@@ -59,7 +59,7 @@ class AsyncClient:
             token=token,
             token_in_plaintext=token_in_plaintext,
         )
-        self._timeout = timeout
+        self._timeout = _shared.seconds(timeout)
         self._coalescing = coalescing
         self._tracing = tracer() if tracing else None
         self._closed = False
@@ -75,7 +75,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> Prediction:
         """The digit in one image; see `Client.predict`."""
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._seconds(timeout)
         asked = _shared.kind(model_version, probabilities=probabilities)
         # An array, the usual case, is spared a coroutine: at tens of thousands of calls a second it counts.
         sendable = encode(image, convert=convert) if not blocks(image) else await encoded(image, convert=convert)
@@ -96,11 +96,11 @@ class AsyncClient:
     ) -> Predictions:
         """The digits in any number of images, in their order; see `Client.predict_batch`."""
         asked = _shared.kind(model_version, probabilities=probabilities)
-        deadline = time.monotonic() + self._seconds(timeout)
+        deadline = _shared.deadline_of_each_rpc(timeout, self._timeout)
         parts: list[Predictions] = []
         try:
             line = async_chunks(images, asked, convert=convert)
-            async with aclosing(self._parts(line, lambda: _left(deadline), asked)) as answers:
+            async with aclosing(self._parts(line, deadline, asked)) as answers:
                 async for part in answers:
                     parts.append(part)  # noqa: PERF401  # what has come must outlive an error
         except DigitsError as error:
@@ -115,12 +115,13 @@ class AsyncClient:
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
+        batch_size: int | None = None,
     ) -> AsyncGenerator[Prediction, None]:
         """The same as an asynchronous generator; see `Client.predict_iter`."""
-        seconds = self._seconds(timeout)
+        deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
         asked = _shared.kind(model_version, probabilities=probabilities)
-        line = async_chunks(images, asked, convert=convert)
-        async with aclosing(self._parts(line, lambda: seconds, asked)) as answers:
+        line = async_chunks(images, asked, convert=convert, size=_shared.size(batch_size))
+        async with aclosing(self._parts(line, deadline, asked)) as answers:
             async for part in answers:
                 for prediction in part:
                     yield prediction
@@ -134,12 +135,12 @@ class AsyncClient:
         request = _health.request(_shared.SERVICE)
         return _health.is_serving(await self._call(self._connection().check, request, self._seconds(timeout)))
 
-    async def wait_ready(self, timeout: float = _limits.TIMEOUT_SECONDS) -> None:
+    async def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + (limit := _shared.seconds(timeout))
         while not await self._serves(deadline):
             if time.monotonic() + _limits.POLL_SECONDS >= deadline:
-                raise DeadlineExceeded(f"the server was not ready within {timeout:g} seconds")
+                raise DeadlineExceeded(f"the server was not ready within {limit:g} seconds")
             await asyncio.sleep(_limits.POLL_SECONDS)
 
     async def close(self) -> None:
@@ -168,14 +169,14 @@ class AsyncClient:
         return self._connected
 
     async def _parts(
-        self, line: AsyncIterator[Chunk], timeout: Callable[[], float], asked: _coalescing.Kind
+        self, line: AsyncIterator[Chunk], deadline: Callable[[], float], asked: _coalescing.Kind
     ) -> AsyncGenerator[Predictions, None]:
         """The answers of the chunks in their order, some RPCs ahead of the reader."""
         in_flight: deque[asyncio.Task[Predictions]] = deque()
         try:
             async for chunk in line:
-                in_flight.append(asyncio.create_task(self._part(chunk, timeout(), asked)))
-                if len(in_flight) == _limits.RPCS_IN_FLIGHT:
+                in_flight.append(asyncio.create_task(self._part(chunk, deadline(), asked)))
+                while in_flight and (len(in_flight) >= chunk.rpcs_in_flight or in_flight[0].done()):
                     yield await in_flight.popleft()
             while in_flight:
                 yield await in_flight.popleft()
@@ -184,16 +185,20 @@ class AsyncClient:
                 task.cancel()
             await asyncio.gather(*in_flight, return_exceptions=True)
 
-    async def _part(self, chunk: Chunk, timeout: float, asked: _coalescing.Kind) -> Predictions:
-        try:
-            reply = await self._call(self._connection().stub.Predict, chunk.request, timeout)
-            return _shared.predictions(reply, chunk.count, asked)
-        except DigitsError as error:
-            raise located(error, chunk)  # noqa: B904  # it is the same error
+    async def _part(self, chunk: Chunk, deadline: float, asked: _coalescing.Kind) -> Predictions:
+        while True:
+            try:
+                reply = await self._call(self._connection().stub.Predict, chunk.request, _shared.left(deadline))
+                return _shared.predictions(reply, chunk.count, asked)
+            except DigitsError as error:
+                delay = _shared.retry_delay(error, deadline)
+                if delay is None:
+                    raise located(error, chunk)  # noqa: B904  # it is the same error
+            await asyncio.sleep(delay)
 
     async def _serves(self, deadline: float) -> bool:
         try:
-            return await self.health(timeout=_left(deadline))
+            return await self.health(timeout=_shared.left(deadline))
         except (Unavailable, DeadlineExceeded):
             return False
 
@@ -210,8 +215,4 @@ class AsyncClient:
             raise
 
     def _seconds(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else timeout
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
+        return self._timeout if timeout is None else _shared.seconds(timeout)

@@ -1,8 +1,11 @@
 """How a client reaches its servers: names, balancing, retries, TLS."""
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc import aio
@@ -14,6 +17,17 @@ from digits_client._tokens import Token, checked, stays_here
 _HOST = re.compile(r"(\[[^\]]*\]|[^:/\[\]]+):\d+")
 """host:port, the host a name, an IPv4 address or an IPv6 address in brackets. Anything else names its own resolver."""
 
+_HOST_ALONE = re.compile(r"\[[^\]\s]+\]|[^:/\[\],\s]+")
+"""A host without a port; an IPv6 address in brackets."""
+
+_ADDRESS_6 = re.compile(r"(?=.*:.*:)[0-9A-Fa-f:.]+(%[\w.-]+)?")
+"""An IPv6 address without brackets, perhaps with a zone."""
+
+_PEM_BLOCK = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----\s.*?-----END [A-Z0-9 ]+-----", re.DOTALL)
+
+Pem = bytes | str | os.PathLike[str]
+"""The bytes of a PEM file, or the path of one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
@@ -21,9 +35,9 @@ class Endpoint:
 
     target              host:port, every address of which is used in turn, or any name gRPC resolves
     tls                 whether to use TLS; implied by any of the certificates
-    root_certificates   PEM of the authorities to trust, instead of the platform's own
-    certificate_chain   PEM of this client's certificate, for servers that ask for one
-    private_key         PEM of its key
+    root_certificates   PEM of the authorities to trust, instead of the platform's own: its bytes, or a path
+    certificate_chain   PEM of this client's certificate, for servers that ask for one: its bytes, or a path
+    private_key         PEM of its key: its bytes, or a path
     server_name         the name the server's certificate must bear, if not the target's
     token               what every RPC carries to show who calls; None for nothing
     token_in_plaintext  let it leave this machine without TLS
@@ -31,14 +45,22 @@ class Endpoint:
 
     target: str
     tls: bool = False
-    root_certificates: bytes | None = None
-    certificate_chain: bytes | None = None
-    private_key: bytes | None = None
+    root_certificates: Pem | None = None
+    certificate_chain: Pem | None = None
+    private_key: Pem | None = None
     server_name: str | None = None
     token: Token | None = field(default=None, repr=False)
     token_in_plaintext: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "target", _checked_target(self.target))
+        for name in ("root_certificates", "certificate_chain", "private_key"):
+            object.__setattr__(self, name, _pem(name, getattr(self, name)))
+        if (self.certificate_chain is None) != (self.private_key is None):
+            missing = "private_key" if self.private_key is None else "certificate_chain"
+            raise Misused(f"{missing} is missing: certificate_chain and private_key are needed together")
+        if self.server_name is not None and not (self.server_name and self._encrypted()):
+            raise Misused("server_name has no effect without TLS: add tls=True or root_certificates, or leave it out")
         if self.token is None:
             return
         if not (self._encrypted() or self.token_in_plaintext or stays_here(self.target)):
@@ -63,25 +85,89 @@ class Endpoint:
         return f"dns:///{self.target}" if _HOST.fullmatch(self.target) else self.target
 
     def _encrypted(self) -> bool:
-        return bool(self.tls or self.root_certificates or self.certificate_chain)
+        return self.tls or self.root_certificates is not None or self.certificate_chain is not None
 
     def _credentials(self) -> grpc.ChannelCredentials | None:
         if not self._encrypted():
             return None
-        return grpc.ssl_channel_credentials(self.root_certificates, self.private_key, self.certificate_chain)
+        # Pem narrowed to bytes when this object was made.
+        files: list[Any] = [self.root_certificates, self.private_key, self.certificate_chain]
+        return grpc.ssl_channel_credentials(*files)
 
     def _options(self) -> list[tuple[str, str | int]]:
         chosen: list[tuple[str, str | int]] = [
             ("grpc.service_config", SERVICE_CONFIG),
             ("grpc.max_receive_message_length", _limits.REPLY_BYTES),
             ("grpc.per_rpc_retry_buffer_size", _limits.RETRY_BUFFER_BYTES),
+            ("grpc.keepalive_time_ms", _limits.KEEPALIVE_MILLISECONDS),
+            ("grpc.keepalive_timeout_ms", _limits.KEEPALIVE_TIMEOUT_MILLISECONDS),
+            ("grpc.initial_reconnect_backoff_ms", _limits.FIRST_RECONNECT_MILLISECONDS),
+            ("grpc.max_reconnect_backoff_ms", _limits.MOST_RECONNECT_MILLISECONDS),
         ]
-        return [*chosen, ("grpc.ssl_target_name_override", self.server_name)] if self.server_name else chosen
+        if stays_here(self.target):
+            chosen.append(("grpc.enable_http_proxy", 0))
+        if not self._encrypted() and (first := _first_of_several(self.target)):
+            chosen.append(("grpc.default_authority", first))
+        if self.server_name:
+            chosen.append(("grpc.ssl_target_name_override", self.server_name))
+        return chosen
+
+
+def _checked_target(target: str) -> str:
+    """The target, with the default port where a host has none. Misused when no gRPC target can be meant."""
+    text = target.strip()
+    if "://" in text and text.split("://", 1)[0].lower() in {"http", "https", "grpc", "grpcs"}:
+        raise Misused(f"target: expected host:port, got {text!r}: leave the scheme out (tls=True turns TLS on)")
+    if not text or re.search(r"\s", text):
+        raise Misused(f"target: expected host:port, got {target!r}")
+    if _ADDRESS_6.fullmatch(text):
+        return f"[{text}]:{_limits.DEFAULT_PORT}"
+    return f"{text}:{_limits.DEFAULT_PORT}" if _HOST_ALONE.fullmatch(text) else text
+
+
+def _first_of_several(target: str) -> str | None:
+    """The first address of `ipv4:…,…` or `ipv6:…,…`. gRPC would name the host by the whole list, which is not valid."""
+    scheme, _, addresses = target.partition(":")
+    several = scheme in ("ipv4", "ipv6") and "," in addresses
+    return addresses.split(",")[0] if several else None
+
+
+def _pem(name: str, value: Pem | None) -> bytes | None:
+    """The bytes of a PEM, read from its path if need be. Misused when they hold no PEM block."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        pem, origin = value, name
+    else:
+        origin = f"{name} ({os.fspath(value)[: _limits.SHOWN_CHARACTERS]})"
+        try:
+            pem = Path(value).read_bytes()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise Misused(f"{origin}: cannot read the file: {reason}") from error
+    if not _PEM_BLOCK.search(pem):
+        raise Misused(f"{origin}: expected PEM (-----BEGIN …), got {len(pem):,} bytes without such a block")
+    return pem
 
 
 SERVICE_CONFIG = json.dumps(
     {
-        "loadBalancingConfig": [{"round_robin": {}}],
+        "loadBalancingConfig": [
+            {
+                "outlier_detection_experimental": {
+                    "interval": f"{_limits.EJECTION_LOOK_SECONDS}s",
+                    "baseEjectionTime": f"{_limits.EJECTION_SECONDS}s",
+                    "maxEjectionPercent": _limits.MOST_EJECTED_PERCENT,
+                    "failurePercentageEjection": {
+                        "threshold": _limits.EJECTION_FAILURE_PERCENT,
+                        "enforcementPercentage": 100,
+                        "minimumHosts": 2,
+                        "requestVolume": _limits.EJECTION_LEAST_CALLS,
+                    },
+                    "childPolicy": [{"round_robin": {}}],
+                }
+            }
+        ],
         "methodConfig": [
             {
                 "name": [{}],

@@ -26,16 +26,24 @@ class Chunk:
     request: PredictRequest
 
     @property
+    def rpcs_in_flight(self) -> int:
+        """How many of its form may be in flight at once."""
+        return _limits.FILE_RPCS_IN_FLIGHT if self.request.image_files else _limits.RPCS_IN_FLIGHT
+
+    @property
     def places(self) -> range:
         return range(self.start, self.start + self.count)
 
 
-def chunks(images: Any, asked: Kind, *, convert: bool) -> Iterator[Chunk]:
-    """Requests for many images, in their order, made as they are taken. InvalidInput, with the place, for no image."""
+def chunks(images: Any, asked: Kind, *, convert: bool, size: int = _limits.IMAGES_PER_RPC) -> Iterator[Chunk]:
+    """Requests for many images, at most `size` each, in their order, made as they are taken.
+
+    InvalidInput, with the place, for what is not an image.
+    """
     if isinstance(images, np.ndarray):
-        yield from _array_chunks(images, asked, convert=convert)
+        yield from _array_chunks(images, asked, convert=convert, size=size)
         return
-    chunker = _Chunker(asked)
+    chunker = _Chunker(asked, size)
     for image in _several(images):
         with _at_place(chunker.place):
             encoded = encode(image, f"images[{chunker.place}]", convert=convert)
@@ -43,13 +51,15 @@ def chunks(images: Any, asked: Kind, *, convert: bool) -> Iterator[Chunk]:
     yield from chunker.rest()
 
 
-async def async_chunks(images: Any, asked: Kind, *, convert: bool) -> AsyncIterator[Chunk]:
+async def async_chunks(
+    images: Any, asked: Kind, *, convert: bool, size: int = _limits.IMAGES_PER_RPC
+) -> AsyncIterator[Chunk]:
     """The same from asynchronous iterables, too, with files read in threads."""
     if isinstance(images, np.ndarray):
-        for chunk in _array_chunks(images, asked, convert=convert):
+        for chunk in _array_chunks(images, asked, convert=convert, size=size):
             yield chunk
         return
-    chunker = _Chunker(asked)
+    chunker = _Chunker(asked, size)
     async for image in _each(_several(images)):
         place = chunker.place
         with _at_place(place):
@@ -83,19 +93,20 @@ def located(error: DigitsError, chunk: Chunk) -> DigitsError:
     return error
 
 
-def _array_chunks(images: NDArray[Any], asked: Kind, *, convert: bool) -> Iterator[Chunk]:
+def _array_chunks(images: NDArray[Any], asked: Kind, *, convert: bool, size: int) -> Iterator[Chunk]:
     """uint8[N, 28, 28], cut by the image; floats of 0 to 1 are rounded a chunk at a time. Its form is checked first."""
     check_form(images, 3, "images", convert=convert)
-    for start in range(0, len(images), _limits.IMAGES_PER_RPC):
-        part = images[start : start + _limits.IMAGES_PER_RPC]
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
         yield Chunk(start, len(part), request([pixels(part, "images", convert=convert)], asked))
 
 
 class _Chunker:
     """Cuts a line of encoded images into chunks: of one form each, bounded in images and bytes."""
 
-    def __init__(self, asked: Kind) -> None:
+    def __init__(self, asked: Kind, size: int) -> None:
         self._asked = asked
+        self._size = size
         self._start = 0
         self._group: list[Encoded] = []
         self._bytes = 0
@@ -106,13 +117,15 @@ class _Chunker:
         return self._start + len(self._group)
 
     def add(self, image: Encoded) -> Iterator[Chunk]:
-        """The chunk before it, when the image opens a new one."""
-        most = _limits.FILES_PER_RPC if image.is_file else _limits.IMAGES_PER_RPC
-        full = len(self._group) >= most or self._bytes + len(image.data) > _limits.BYTES_PER_RPC
-        if self._group and (full or image.is_file != self._group[0].is_file):
+        """The chunk before it, when the image needs a new one; and its own, when that is full."""
+        most = min(self._size, _limits.FILES_PER_RPC) if image.is_file else self._size
+        too_large = self._bytes + len(image.data) > _limits.BYTES_PER_RPC
+        if self._group and (too_large or image.is_file != self._group[0].is_file):
             yield from self.rest()
         self._group.append(image)
         self._bytes += len(image.data)
+        if len(self._group) >= most:
+            yield from self.rest()
 
     def rest(self) -> Iterator[Chunk]:
         """The last chunk, if there is one."""

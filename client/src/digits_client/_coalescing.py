@@ -1,10 +1,12 @@
-"""Concurrent calls → one RPC: what leaves when. No threads, no I/O, no clock.
+"""Concurrent calls → one RPC: what leaves when. No threads, no I/O, no clock of its own: the shells pass the time.
 
 A call of a kind that is not in flight leaves at once. While one is, calls of its kind gather, and leave together as
-soon as one of them returns, or as soon as they fill an RPC. A kind is what an RPC can only ask for as a whole: the
-model version, and whether probabilities are wanted.
+soon as one of them returns, as soon as they fill an RPC, or as soon as every RPC of the kind in flight has taken much
+longer than RPCs lately do: its server may be frozen, and another one healthy. A kind is what an RPC can only ask for
+as a whole: the model version, and whether probabilities are wanted.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -47,7 +49,7 @@ class Kind(NamedTuple):
 class Call:
     """One caller's image, and how that caller is told. The shells wait on `waker`; nothing here touches it."""
 
-    __slots__ = ("answer", "deadline", "error", "group", "kind", "pixels", "waker")
+    __slots__ = ("abandoned", "answer", "deadline", "error", "group", "kind", "pixels", "waker")
 
     def __init__(self, pixels: bytes, kind: Kind, deadline: float, waker: Any) -> None:
         self.pixels = pixels
@@ -57,16 +59,25 @@ class Call:
         self.group: Group | None = None
         self.answer: Any = None
         self.error: Exception | None = None
+        self.abandoned = False
 
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """The calls of one RPC. `rpc` is what cancels it; `wanted` counts the callers who still wait for it."""
+    """The calls of one RPC.
+
+    wanted  callers that still wait for it
+    left    when it left, in seconds of the shell's clock
+    rpc     what cancels it
+    sent    whether a shell has taken it to gRPC
+    """
 
     kind: Kind
     calls: list[Call]
     wanted: int
+    left: float
     rpc: Any = field(default=None)
+    sent: bool = False
 
     @property
     def deadline(self) -> float:
@@ -83,38 +94,80 @@ class Coalescer:
         self._waiting_images = 0
         self._groups: set[Group] = set()
         self._in_flight: dict[Kind, int] = {}
+        self._usual = _limits.USUAL_RPC_SECONDS
 
-    def join(self, call: Call) -> Group | None:
+    @property
+    def patience(self) -> float:
+        """Seconds for which calls wait behind an RPC before they leave without it."""
+        usual = _limits.PATIENCE * self._usual
+        return min(max(_limits.LEAST_PATIENCE_SECONDS, usual), _limits.MOST_PATIENCE_SECONDS)
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait to leave."""
+        return self._waiting_images
+
+    def join(self, call: Call, now: float = 0.0) -> Group | None:
         """The group that must leave now, or None: the call waits, or another's return will take it along.
 
         QueueFull when it would be one too many; it has not joined then.
         """
         kind = call.kind
         if kind not in self._in_flight and kind not in self._waiting and self._may_leave():
-            return self._leaving(kind, [call])
+            return self._leaving(kind, [call], now)
         most = self._rules.max_waiting
         if most is not None and self._waiting_images >= most:
             raise QueueFull(f"{most:,} images already wait in this client: call less at once, or set max_waiting")
         calls = self._waiting.setdefault(kind, {})
         calls[call] = None
         self._waiting_images += 1
-        return self._next(kind) if len(calls) >= self._rules.images_per_rpc and self._may_leave() else None
+        return self._next(kind, now) if len(calls) >= self._rules.images_per_rpc and self._may_leave() else None
 
-    def returned(self, group: Group) -> list[Group]:
-        """Its RPC has ended, whichever way. The groups that must leave now."""
+    def returned(self, group: Group, now: float = 0.0, *, answered: bool = False) -> list[Group]:
+        """Its RPC has ended. The groups that must leave now. The time of answered ones tells how long RPCs take."""
         kind = group.kind
         if group in self._groups:
             self._groups.remove(group)
             self._in_flight[kind] -= 1
             if not self._in_flight[kind]:
                 del self._in_flight[kind]
+            if answered:
+                self._usual += _limits.USUAL_RPC_WEIGHT * (now - group.left - self._usual)
         leaving: list[Group] = []
         while self._may_leave() and (turn := self._turn(kind)) is not None:
-            leaving.append(self._next(turn))
+            leaving.append(self._next(turn, now))
         return leaving
+
+    def overdue(self, now: float) -> list[Group]:
+        """The groups that must leave because all RPCs of their kind have been in flight for too long."""
+        leaving: list[Group] = []
+        for kind in list(self._waiting):
+            latest = max((group.left for group in self._groups if group.kind == kind), default=now)
+            if self._may_leave() and now - latest >= self.patience:
+                leaving.append(self._next(kind, now))
+        return leaving
+
+    def withdraw(self, call: Call) -> list[Group]:
+        """Undoes a join that was interrupted, at whichever point. The groups that no shell has taken to gRPC yet.
+
+        Repairs what an interruption (Ctrl-C) may have left half done: everything is counted again.
+        """
+        self.abandon(call)
+        if call.group:
+            self._groups.add(call.group)
+        for kind, calls in list(self._waiting.items()):
+            self._waiting[kind] = {each: None for each in calls if each is not call and each.group is None}
+            if not self._waiting[kind]:
+                del self._waiting[kind]
+        self._waiting_images = sum(map(len, self._waiting.values()))
+        self._in_flight = dict(Counter(group.kind for group in self._groups))
+        return [group for group in self._groups if not group.sent]
 
     def abandon(self, call: Call) -> Group | None:
         """The caller no longer waits. Its group, if nobody waits for that any more: its RPC may be cancelled."""
+        if call.abandoned:
+            return None
+        call.abandoned = True
         if call.group:
             call.group.wanted -= 1
             return call.group if call.group.wanted == 0 and call.group in self._groups else None
@@ -152,7 +205,7 @@ class Coalescer:
                 return kind
         return None
 
-    def _next(self, kind: Kind) -> Group:
+    def _next(self, kind: Kind, now: float) -> Group:
         """The longest waiting of a kind; what is left of it goes to the end of the line of kinds."""
         calls = self._waiting.pop(kind)
         most = self._rules.images_per_rpc
@@ -161,10 +214,10 @@ class Coalescer:
             chosen, left = chosen[:most], chosen[most:]
             self._waiting[kind] = dict.fromkeys(left)
         self._waiting_images -= len(chosen)
-        return self._leaving(kind, chosen)
+        return self._leaving(kind, chosen, now)
 
-    def _leaving(self, kind: Kind, calls: list[Call]) -> Group:
-        group = Group(kind, calls, len(calls))
+    def _leaving(self, kind: Kind, calls: list[Call], now: float) -> Group:
+        group = Group(kind, calls, len(calls), now)
         for call in calls:
             call.group = group
         self._groups.add(group)

@@ -9,7 +9,7 @@ import grpc
 
 from digits_client import _shared
 from digits_client._coalescing import Call, Coalescer, Coalescing, Group, Kind
-from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, from_rpc
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, caused, from_rpc
 from digits_client._results import Prediction
 
 
@@ -23,6 +23,7 @@ class TaskCoalescer:
         self._core = Coalescer(rules)
         self._loop = asyncio.get_running_loop()
         self._alarm: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self._closed = False
 
     async def predict(self, pixels: bytes, kind: Kind, timeout: float) -> Prediction:
@@ -30,12 +31,15 @@ class TaskCoalescer:
         if self._closed:
             raise ClientClosed
         waker: asyncio.Future[Prediction] = self._loop.create_future()
-        call = self._call(pixels, kind, self._loop.time() + timeout, waker)
-        group = self._core.join(call)
+        now = self._loop.time()
+        call = self._call(pixels, kind, now + timeout, waker)
+        group = self._core.join(call, now)
         if group and len(group.calls) == 1:
             return await self._alone(group, timeout)
         if group:
             self._start(group)
+        elif self._patience is None:
+            self._patience = self._loop.call_later(self._core.patience, self._overdue)
         self._watch(call.deadline)
         try:
             return await waker
@@ -46,8 +50,9 @@ class TaskCoalescer:
     async def close(self) -> None:
         """Fails every call that waits or is on the way, and ends their RPCs."""
         self._closed = True
-        if self._alarm:
-            self._alarm.cancel()
+        for timer in (self._alarm, self._patience):
+            if timer:
+                timer.cancel()
         calls = self._core.clear()
         rpcs = {call.group.rpc for call in calls if call.group and call.group.rpc}
         for call in calls:
@@ -58,8 +63,10 @@ class TaskCoalescer:
 
     async def _alone(self, group: Group, timeout: float) -> Prediction:
         """In the caller's own task, which is the fastest way there is."""
+        answered = False
         try:
             reply = await self._predict(_request(group), timeout=timeout)
+            answered = True
         except grpc.aio.AioRpcError as error:
             raise self._error(error) from error
         except asyncio.CancelledError as error:
@@ -69,7 +76,7 @@ class TaskCoalescer:
                 raise ClientClosed from error
             raise
         finally:
-            self._returned(group)
+            self._returned(group, answered=answered)
         return _shared.answers(reply, 1, group.kind)[0]
 
     def _start(self, group: Group) -> None:
@@ -78,6 +85,7 @@ class TaskCoalescer:
         group.rpc.add_done_callback(lambda _: self._returned(group))
 
     async def _together(self, group: Group) -> None:
+        answered = False
         try:
             reply = await self._predict(_request(group), timeout=max(0.0, group.deadline - self._loop.time()))
             answers = _shared.answers(reply, len(group.calls), group.kind)
@@ -85,15 +93,24 @@ class TaskCoalescer:
             for call in group.calls:
                 _fail(call, self._error(error))
         else:
+            answered = True
             for call, answer in zip(group.calls, answers, strict=True):
                 with suppress(asyncio.InvalidStateError):  # cancelled, be it by a signal at this very moment
                     call.waker.set_result(answer)
         finally:
-            self._returned(group)
+            self._returned(group, answered=answered)
 
-    def _returned(self, group: Group) -> None:
-        for following in self._core.returned(group):
+    def _returned(self, group: Group, *, answered: bool = False) -> None:
+        for following in self._core.returned(group, self._loop.time(), answered=answered):
             self._start(following)
+
+    def _overdue(self) -> None:
+        """One timer for all that wait; it goes on while somebody does."""
+        self._patience = None
+        for group in self._core.overdue(self._loop.time()):
+            self._start(group)
+        if self._core.waiting:
+            self._patience = self._loop.call_later(self._core.patience, self._overdue)
 
     def _abandon(self, call: Call) -> None:
         unwanted = self._core.abandon(call)
@@ -120,10 +137,11 @@ class TaskCoalescer:
     def _error(self, error: Exception) -> DigitsError:
         """Anew for each caller: an exception that several tasks raise mixes their tracebacks up."""
         if self._closed:
-            return ClientClosed()
+            return caused(ClientClosed(), error)
         if isinstance(error, grpc.aio.AioRpcError):
             return from_rpc(error)
-        return type(error)(*error.args) if isinstance(error, DigitsError) else ServerError(f"INTERNAL: {error}")
+        again = type(error)(*error.args) if isinstance(error, DigitsError) else ServerError(f"INTERNAL: {error}")
+        return caused(again, error)
 
 
 def _request(group: Group) -> Any:

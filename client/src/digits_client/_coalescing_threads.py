@@ -1,17 +1,17 @@
 """Coalescing for threads: each caller waits on a lock of its own; no thread is added."""
 
 import time
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 from collections.abc import Callable
 from functools import partial
-from threading import TIMEOUT_MAX, Lock
+from threading import TIMEOUT_MAX, RLock
 from typing import Any
 
 import grpc
 
 from digits_client import _shared
 from digits_client._coalescing import Call, Coalescer, Coalescing, Group, Kind
-from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, from_rpc
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, caused, from_rpc
 from digits_client._results import Prediction
 
 Failure = Callable[[], DigitsError]
@@ -26,23 +26,30 @@ class ThreadCoalescer:
     def __init__(self, predict: Any, rules: Coalescing) -> None:
         self._predict = predict
         self._core = Coalescer(rules)
-        self._lock = Lock()
+        self._lock = RLock()  # a signal handler may call while its thread holds it
+        self._busy = False  # the core is being changed
+        self._callers: set[int] = set()  # threads inside `predict`
         self._closed = False
 
     def predict(self, pixels: bytes, kind: Kind, timeout: float) -> Prediction:
         """The answer for 784 bytes of pixels. Raises DigitsError."""
         waker = allocate_lock()
         waker.acquire()
-        call = self._call(pixels, kind, time.monotonic() + timeout, waker)
-        with self._lock:
-            if self._closed:
-                raise ClientClosed
-            group = self._core.join(call)
-        if group and len(group.calls) == 1:
-            return self._alone(group, timeout)
-        if group:
-            self._start(group)
-        return self._wait(call, timeout)
+        now = time.monotonic()
+        call = self._call(pixels, kind, now + timeout, waker)
+        thread = get_ident()
+        if thread in self._callers:  # a signal handler: the call that it has interrupted cannot go on to send anything
+            return self._alone(Group(kind, [call], 1, now), timeout)
+        try:
+            self._callers.add(thread)
+            return self._joined(call, now, timeout)
+        except DigitsError:
+            raise
+        except BaseException:  # an interruption (Ctrl-C) between any two steps: the other callers must not notice
+            self._withdraw(call)
+            raise
+        finally:
+            self._callers.discard(thread)
 
     def close(self) -> None:
         """Fails every call that waits or is on the way; the channel ends their RPCs."""
@@ -51,22 +58,54 @@ class ThreadCoalescer:
             for call in self._core.clear():
                 _settle(call, error=ClientClosed())
 
+    def _joined(self, call: Call, now: float, timeout: float) -> Prediction:
+        with self._lock:
+            if self._closed:
+                raise ClientClosed
+            group: Group | None = None
+            self._busy = True
+            try:
+                group = self._core.join(call, now)
+            finally:
+                self._busy = False
+        if group and len(group.calls) == 1 and self._claim(group):
+            return self._alone(group, timeout)
+        if group:
+            self._start(group)
+        return self._wait(call, timeout)
+
+    def _claim(self, group: Group) -> bool:
+        """Whether it is for this thread to send it. Another one sends it if this one was interrupted."""
+        with self._lock:
+            sent, group.sent = group.sent, True
+        return not sent
+
     def _alone(self, group: Group, timeout: float) -> Prediction:
         """On the caller's own thread, which is the fastest way there is."""
+        answered = False
         try:
             reply = self._predict(_request(group), timeout=timeout)
+            answered = True
         except grpc.RpcError as error:
             raise self._error(error) from error
         except ValueError as error:  # what gRPC raises on a closed channel
             raise self._error(error) from error
         finally:
-            self._returned(group)
+            self._returned(group, answered=answered)
         return _shared.answers(reply, 1, group.kind)[0]
 
     def _wait(self, call: Call, timeout: float) -> Prediction:
         settled = False
         try:
-            settled = call.waker.acquire(timeout=min(max(timeout, 0.0), TIMEOUT_MAX))
+            while not settled:
+                left = call.deadline - time.monotonic()
+                # A call that is on the way needs only its answer; one that waits must not wait for a frozen server.
+                patience = left if call.group else min(left, self._core.patience)
+                settled = call.waker.acquire(timeout=min(max(patience, 0.0), TIMEOUT_MAX))
+                if not settled and left <= patience:
+                    break
+                if not settled:
+                    self._overdue()
         finally:
             if not settled:  # the timeout, or an interruption
                 self._abandon(call)
@@ -77,20 +116,50 @@ class ThreadCoalescer:
         answer: Prediction = call.answer
         return answer
 
-    def _abandon(self, call: Call) -> None:
+    def _overdue(self) -> None:
+        for group in self._changed(lambda: self._core.overdue(time.monotonic())):
+            self._start(group)
+
+    def _changed(self, change: Callable[[], list[Group]]) -> list[Group]:
+        """What a change of the core lets leave."""
         with self._lock:
-            unwanted = self._core.abandon(call)
-        if unwanted and unwanted.rpc:
-            unwanted.rpc.cancel()
+            if self._busy:  # in a signal handler, whose call is not in the core
+                return []
+            self._busy = True
+            try:
+                return change()
+            finally:
+                self._busy = False
+
+    def _withdraw(self, call: Call) -> None:
+        with self._lock:
+            self._busy = False
+            unsent = self._core.withdraw(call)
+        if (group := call.group) and group.wanted <= 0:
+            if group.rpc:
+                group.rpc.cancel()
+            else:
+                self._returned(group)
+        for other in unsent:
+            if other.wanted > 0:
+                self._start(other)
+
+    def _abandon(self, call: Call) -> None:
+        unwanted: list[Group] = self._changed(lambda: [group] if (group := self._core.abandon(call)) else [])
+        for group in unwanted:
+            if group.rpc:
+                group.rpc.cancel()
 
     def _start(self, group: Group) -> None:
-        timeout = max(0.0, group.deadline - time.monotonic())
         try:
-            group.rpc = self._predict.future(_request(group), timeout=timeout)
-        except Exception as error:  # noqa: BLE001  # ValueError on a closed channel; any other would leave callers waiting
+            if self._claim(group):
+                timeout = max(0.0, group.deadline - time.monotonic())
+                group.rpc = self._predict.future(_request(group), timeout=timeout)
+                group.rpc.add_done_callback(partial(self._completed, group))
+        except BaseException as error:  # ValueError on a closed channel; an interruption: either leaves callers waiting
             self._ended(group, failure=partial(self._error, error))
-        else:
-            group.rpc.add_done_callback(partial(self._completed, group))
+            if not isinstance(error, Exception):
+                raise
 
     def _completed(self, group: Group, rpc: Any) -> None:
         """On gRPC's thread."""
@@ -102,23 +171,25 @@ class ThreadCoalescer:
             self._ended(group, answers)
 
     def _ended(self, group: Group, answers: list[Prediction] | None = None, failure: Failure | None = None) -> None:
-        self._returned(group)  # first: the server works on the next while these callers wake
+        self._returned(
+            group, answered=answers is not None
+        )  # first: the server works on the next while these callers wake
         with self._lock:
             for index, call in enumerate(group.calls):
                 _settle(call, answer=answers[index] if answers else None, error=failure() if failure else None)
 
-    def _returned(self, group: Group) -> None:
-        with self._lock:
-            leaving = self._core.returned(group)
-        for following in leaving:
+    def _returned(self, group: Group, *, answered: bool = False) -> None:
+        now = time.monotonic()
+        for following in self._changed(lambda: self._core.returned(group, now, answered=answered)):
             self._start(following)
 
-    def _error(self, error: Exception) -> DigitsError:
+    def _error(self, error: BaseException) -> DigitsError:
         if self._closed:
-            return ClientClosed()
+            return caused(ClientClosed(), error)
         if isinstance(error, grpc.RpcError):
             return from_rpc(error)
-        return type(error)(*error.args) if isinstance(error, DigitsError) else ServerError(f"INTERNAL: {error}")
+        again = type(error)(*error.args) if isinstance(error, DigitsError) else ServerError(f"INTERNAL: {error}")
+        return caused(again, error)
 
 
 def _request(group: Group) -> Any:

@@ -4,7 +4,8 @@ DigitsError
 ├── InvalidInput            INVALID_ARGUMENT     what was passed is no image; found here or by the server
 ├── NotFound                NOT_FOUND            the server does not serve this model version
 ├── Unauthenticated         UNAUTHENTICATED      the server wants a token, or does not know this one
-├── ResourceExhausted       RESOURCE_EXHAUSTED   a limit of the server, or it is overloaded: try later, with less
+├── ResourceExhausted       RESOURCE_EXHAUSTED   a limit: the request is too large, or one of these
+│   ├── Overloaded          RESOURCE_EXHAUSTED   the server has too much to do; it says when to try again
 │   └── QueueFull           RESOURCE_EXHAUSTED   too many calls wait in this client; nothing was sent
 ├── Unavailable             UNAVAILABLE          nobody answers there, or no model is serving yet
 ├── DeadlineExceeded        DEADLINE_EXCEEDED    no answer within the timeout
@@ -56,13 +57,17 @@ class Unauthenticated(DigitsError):
 
 
 class ResourceExhausted(DigitsError):
-    """A limit of the server was passed, or the server is overloaded; the message says which.
+    """A limit was reached; the message says which. The same request will fail again, unless it is a subclass of this.
 
     retry_after_seconds  when the server asks to be called again; None when it does not say
     """
 
     status = grpc.StatusCode.RESOURCE_EXHAUSTED
     retry_after_seconds: float | None = None
+
+
+class Overloaded(ResourceExhausted):
+    """The server has too much to do. The same request may succeed after `retry_after_seconds`."""
 
 
 class QueueFull(ResourceExhausted):
@@ -117,15 +122,22 @@ def from_status(
         other = ServerError(f"{status.name}: {message or 'no message'}")
         other.status = status
         return other
-    error = kind(message or status.name)
-    if isinstance(error, ResourceExhausted):
-        error.retry_after_seconds = _pushback(metadata or ())
-    return error
+    if kind is ResourceExhausted and (delay := _pushback(metadata or ())) is not None:
+        overloaded = Overloaded(message or status.name)
+        overloaded.retry_after_seconds = delay
+        return overloaded
+    return kind(message or status.name)
 
 
 def from_rpc(error: Any) -> DigitsError:
-    """The error of what gRPC raised: its types do not say that it carries a status."""
-    return from_status(error.code(), error.details(), error.trailing_metadata())
+    """The error of what gRPC raised, which is its cause. gRPC's types do not say that it carries a status."""
+    return caused(from_status(error.code(), error.details(), error.trailing_metadata()), error)
+
+
+def caused(error: DigitsError, cause: BaseException) -> DigitsError:
+    """The error with its cause, for one that is raised elsewhere than where it is made."""
+    error.__cause__ = cause
+    return error
 
 
 def _pushback(metadata: Iterable[tuple[str, Any]]) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from glob import glob
 from itertools import islice
 
-from digits_client._errors import DigitsError, InvalidInput, ResourceExhausted
+from digits_client._errors import DeadlineExceeded, DigitsError, InvalidInput, ResourceExhausted
 from digits_client._limits import FILES_PER_RPC
 from digits_client._results import Prediction
 from digits_client._sync import Client
@@ -40,8 +40,13 @@ def predictions(
             answers: Sequence[Prediction | DigitsError] = client.predict_batch(
                 images, probabilities=probabilities, model_version=model_version
             )
-        except (InvalidInput, ResourceExhausted):  # some file among them; which ones, is found one by one
-            answers = [_alone(client, image, probabilities, model_version) for image in images]
+        except DeadlineExceeded as error:  # a slow group costs no other
+            answers = [error] * len(group)
+        except (InvalidInput, ResourceExhausted) as error:  # some file among them; which ones, is found one by one
+            if isinstance(error, ResourceExhausted) and error.retry_after_seconds is not None:  # overloaded: no file's
+                answers = [error] * len(group)  # fault, and one RPC for each would make it worse
+            else:
+                answers = [_alone(client, image, probabilities, model_version) for image in images]
         yield from zip(group, answers, strict=True)
 
 

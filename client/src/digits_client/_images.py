@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_client import _limits
 from digits_client._errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ PIXELS = 28 * 28
 UINT8 = np.dtype(np.uint8)
 BYTES = (bytes, bytearray, memoryview)
 AT_HAND = (np.ndarray, *BYTES)
+_ORIENTATION = 0x0112
+"""The EXIF tag that says how a camera was held."""
+_UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""Its values → the `PIL.Image.Transpose` that turns the image upright."""
 CONVERSION = "(images * 255).round().astype(numpy.uint8)"
 
 
@@ -49,10 +54,8 @@ def encode(image: Image, name: str = "image", *, convert: bool = False) -> Encod
         return Encoded(is_file=True, data=bytes(image))
     if isinstance(image, str | os.PathLike):
         return Encoded(is_file=True, data=_read(image))
-    if type(image).__module__.startswith("PIL."):
-        file = BytesIO()
-        image.save(file, "PNG")
-        return Encoded(is_file=True, data=file.getvalue())
+    if any((base.__module__, base.__name__) == ("PIL.Image", "Image") for base in type(image).__mro__):
+        return Encoded(is_file=True, data=_png(image, name))
     raise InvalidInput(
         f"{name}: expected a uint8 array of 28 × 28, the bytes or the path of an image file, or a Pillow image; "
         f"got {type(image).__name__}"
@@ -87,10 +90,47 @@ def _scaled(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     return np.round(array.astype(np.float64) * 255).astype(np.uint8)
 
 
+def _png(image: Any, name: str) -> bytes:
+    """A Pillow image as a PNG, upright and in a mode that PNG has. InvalidInput, naming `name`, if there is no way."""
+    try:
+        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
+        if turn is not None:
+            image = image.transpose(turn)
+        if image.mode in ("I", "F"):
+            least, most = image.getextrema()
+            if not 0 <= least <= most <= 255 or 0 < most <= 1:
+                raise InvalidInput(
+                    f"{name}: expected a Pillow image with values from 0 to 255; got mode {image.mode} with values "
+                    f'from {least:g} to {most:g}: scale them and convert with image.convert("L")'
+                )
+            image = image.convert("L")
+        elif image.mode in ("CMYK", "YCbCr", "HSV", "LAB"):
+            image = image.convert("RGB")
+        file = BytesIO()
+        image.save(file, "PNG", exif=b"")
+    except InvalidInput:
+        raise
+    except Exception as error:  # Pillow and its plugins raise many kinds: of broken files, of modes without conversion
+        raise InvalidInput(
+            f'{name}: cannot convert the Pillow image of mode {image.mode} to PNG: {error}: try image.convert("RGB")'
+        ) from error
+    return file.getvalue()
+
+
 def _read(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise InvalidInput(f"cannot read {os.fspath(path)}: {error.strerror}") from error
+        raise InvalidInput(f"cannot read {_shown(os.fspath(path))}: {error.strerror}") from error
     except ValueError as error:  # a zero byte in the name
-        raise InvalidInput(f"cannot read {os.fspath(path)!r}: {error}") from error
+        raise InvalidInput(f"cannot read {_shown(os.fspath(path))!r}: {error}") from error
+
+
+def _shown(path: str) -> str:
+    """A path in an error message. A long one is no path, but base64, say: only its beginning is repeated."""
+    most = _limits.SHOWN_CHARACTERS
+    if len(path) <= most or os.sep in path[1:most]:
+        return path if len(path) <= 10 * most else f"{path[:most]}…"
+    return (
+        f"{path[:most]}… ({len(path):,} characters; a string is taken for the path of a file: pass bytes for content)"
+    )

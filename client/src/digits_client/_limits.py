@@ -3,6 +3,9 @@
 TIMEOUT_SECONDS = 10.0
 """What a call may take unless it says otherwise, retries included."""
 
+LONGEST_SECONDS = 365 * 24 * 3600.0
+"""What no limit means: gRPC's own arithmetic overflows with larger timeouts."""
+
 IMAGES_PER_RPC = 1024
 """Images a batch is split into: 0.8 MB of pixels, and the server's own batch size."""
 
@@ -15,12 +18,30 @@ BYTES_PER_RPC = 3 * 1024 * 1024
 RPCS_IN_FLIGHT = 4
 """RPCs of one batch or iterator at once: enough to keep the server busy while replies travel."""
 
+FILE_RPCS_IN_FLIGHT = 2
+"""The same for image files: of the server's queue for files, which holds four such RPCs, half is left to others."""
+
 COALESCED_IMAGES = 128
 """Images of one RPC that calls share: with 256 calls in flight the server works on one while the client fills the
 next."""
 
 COALESCED_RPCS = 4
 """Such RPCs on the way at once."""
+
+USUAL_RPC_SECONDS = 0.05
+"""How long a shared RPC is taken to last before the first one has been answered."""
+
+USUAL_RPC_WEIGHT = 0.1
+"""Of each answered RPC in the running average of how long they last."""
+
+PATIENCE = 4
+"""Usual durations for which calls wait behind an RPC of their kind before they leave without it."""
+
+LEAST_PATIENCE_SECONDS = 0.02
+"""So that a pause of the garbage collector or of the scheduler does not split what belongs together."""
+
+MOST_PATIENCE_SECONDS = 0.25
+"""However slow the servers are: a call's timeout is often a second."""
 
 WAITING_IMAGES = 8192
 """Images that wait in a client for an RPC to return, 784 bytes each: what a server lets wait, too."""
@@ -41,6 +62,30 @@ throttling")."""
 
 RETRY_TOKENS_PER_SUCCESS = 0.1
 """So that lasting trouble is answered with one retry for ten successes at most."""
+
+DEFAULT_PORT = 50051
+"""The port of a target that names a host only."""
+
+KEEPALIVE_MILLISECONDS = 5_000
+"""Silence of a server with calls in flight, after which it is asked for a sign of life (an HTTP/2 ping)."""
+
+KEEPALIVE_TIMEOUT_MILLISECONDS = 5_000
+"""Time for the answer to that ping. Then the connection is closed, and other servers get its share."""
+
+FIRST_RECONNECT_MILLISECONDS = 100
+MOST_RECONNECT_MILLISECONDS = 500
+"""Between two attempts to connect to a server that is down. gRPC adds up to a fifth; its own most is two minutes."""
+
+EJECTION_LOOK_SECONDS = 2
+EJECTION_LEAST_CALLS = 2
+EJECTION_FAILURE_PERCENT = 90
+EJECTION_SECONDS = 30
+MOST_EJECTED_PERCENT = 50
+"""Of several servers, one that failed more than this share of at least so many calls since the last look is left out
+for a time (gRFC A50): a frozen one. gRPC's keepalive does not find it: every new call that is sent resets its timer."""
+
+SHOWN_CHARACTERS = 100
+"""Characters of a caller's own string that an error message repeats."""
 
 POLL_SECONDS = 0.05
 """Between two looks at a server that is not ready yet."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,30 @@ class Prediction:
     confidence: float
     model_version: int
     probabilities: NDArray[np.float32] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are equal, the probabilities bit by bit."""
+        if not isinstance(other, Prediction):
+            return NotImplemented
+        mine, theirs = self.probabilities, other.probabilities
+        same = mine is theirs or (mine is not None and theirs is not None and np.array_equal(mine, theirs))
+        return same and self._plain() == other._plain()
+
+    def __hash__(self) -> int:
+        return hash(self._plain())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, as json.dumps takes them; the probabilities are a list of ten, or None."""
+        rows = None if self.probabilities is None else self.probabilities.tolist()
+        return {
+            "digit": self.digit,
+            "confidence": self.confidence,
+            "model_version": self.model_version,
+            "probabilities": rows,
+        }
+
+    def _plain(self) -> tuple[int, float, int]:
+        return self.digit, self.confidence, self.model_version
 
     def __str__(self) -> str:
         return f"{self.digit} ({self.confidence:.1%}, model version {self.model_version})"

@@ -1,18 +1,63 @@
 """Requests and replies, without any I/O: what both clients share."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import DESCRIPTOR, PredictRequest, PredictResponse
+from digits_client import _limits
 from digits_client._coalescing import Kind
-from digits_client._errors import DigitsError, InvalidInput, ServerError
+from digits_client._errors import DigitsError, InvalidInput, Overloaded, ServerError
 from digits_client._results import Prediction, Predictions, concatenated
 
 SERVICE: str = DESCRIPTOR.services_by_name["PredictionService"].full_name
 MOST_VERSION = 2**63 - 1  # int64 on the wire
 _CURRENT = (Kind(0, probabilities=False), Kind(0, probabilities=True))
+
+
+def seconds(timeout: float | None) -> float:
+    """A timeout that gRPC can count with; None and infinity are no limit. InvalidInput for NaN and negatives."""
+    if timeout is None:
+        return _limits.LONGEST_SECONDS
+    try:
+        valid = timeout >= 0  # false for NaN
+    except TypeError:
+        valid = False
+    if not valid:
+        raise InvalidInput(f"timeout: expected seconds, 0 or more, or None for no limit; got {timeout}")
+    return min(timeout, _limits.LONGEST_SECONDS)
+
+
+def deadline_of_each_rpc(timeout: float | None, default: float) -> Callable[[], float]:
+    """When the next RPC of a batch must be answered: a timeout holds for all RPCs together, the default for each."""
+    if timeout is None:
+        return lambda: time.monotonic() + default
+    end = time.monotonic() + seconds(timeout)
+    return lambda: end
+
+
+def left(deadline: float) -> float:
+    """Seconds until a deadline, 0 when it has passed."""
+    return max(0.0, deadline - time.monotonic())
+
+
+def retry_delay(error: DigitsError, deadline: float) -> float | None:
+    """Seconds until an overloaded server is asked again; None for any other error, and if the deadline comes first."""
+    if not isinstance(error, Overloaded):
+        return None
+    delay = max(error.retry_after_seconds or 0.0, _limits.FIRST_BACKOFF_SECONDS)
+    return delay if delay < left(deadline) else None
+
+
+def size(batch_size: int | None) -> int:
+    """Images of each RPC of an iterator. InvalidInput when there can be no such RPC."""
+    if batch_size is None:
+        return _limits.IMAGES_PER_RPC
+    if not isinstance(batch_size, int) or not 1 <= batch_size <= _limits.IMAGES_PER_RPC:
+        raise InvalidInput(f"batch_size: expected 1 to {_limits.IMAGES_PER_RPC:,} images; got {batch_size}")
+    return batch_size
 
 
 def kind(model_version: int, *, probabilities: bool) -> Kind:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse
 from digits_client import _coalescing, _health, _limits, _shared
-from digits_client._channel import Endpoint
+from digits_client._channel import Endpoint, Pem
 from digits_client._chunks import Chunk, chunks, located
 from digits_client._coalescing import Coalescing
 from digits_client._connections import ThreadConnection, tracer
@@ -36,12 +36,12 @@ class Client:
         self,
         target: str = "localhost:50051",
         *,
-        timeout: float = _limits.TIMEOUT_SECONDS,
+        timeout: float | None = _limits.TIMEOUT_SECONDS,
         coalescing: Coalescing | None = _coalescing.DEFAULT,
         tls: bool = False,
-        root_certificates: bytes | None = None,
-        certificate_chain: bytes | None = None,
-        private_key: bytes | None = None,
+        root_certificates: Pem | None = None,
+        certificate_chain: Pem | None = None,
+        private_key: Pem | None = None,
         server_name: str | None = None,
         token: Token | None = None,
         token_in_plaintext: bool = False,
@@ -50,12 +50,12 @@ class Client:
         """Connects at the first call.
 
         target              host:port, all addresses of which are used in turn, or any name gRPC resolves
-        timeout             seconds a call may take unless it says otherwise
+        timeout             seconds a call may take unless it says otherwise; None: no limit
         coalescing          how calls of `predict` share RPCs; None: each has its own
         tls                 use TLS; implied by any certificate
-        root_certificates   PEM of the authorities to trust, instead of the platform's own
-        certificate_chain   PEM of this client's certificate, for servers that ask for one
-        private_key         PEM of its key
+        root_certificates   PEM of the authorities to trust, instead of the platform's own: its bytes, or a path
+        certificate_chain   PEM of this client's certificate, for servers that ask for one: its bytes, or a path
+        private_key         PEM of its key: its bytes, or a path
         server_name         the name the server's certificate must bear, if not the target's
         token               sent with every RPC as a bearer token: itself, or a function that gives the current one
         token_in_plaintext  let the token go to another machine without TLS, which is Misused otherwise
@@ -71,7 +71,7 @@ class Client:
             token=token,
             token_in_plaintext=token_in_plaintext,
         )
-        self._timeout = timeout
+        self._timeout = _shared.seconds(timeout)
         self._coalescing = coalescing
         self._tracing = tracer() if tracing else None
         self._closed = False
@@ -115,16 +115,17 @@ class Client:
         """The digits in any number of images, in their order.
 
         images   uint8[N, 28, 28], or any iterable of what `predict` takes. Sent as several RPCs, a few at a time
-        timeout  seconds for all of them together
+        timeout  seconds for all of them together; without it, each RPC may take the client's own timeout
 
+        An RPC that an overloaded server refused is sent again after the delay the server gave, within its time.
         When an RPC finally fails, nothing more is sent. The error's `failed` are the places of that RPC's images, its
         `answered` the predictions of the images before, as far as they had come.
         """
         asked = _shared.kind(model_version, probabilities=probabilities)
-        deadline = time.monotonic() + self._seconds(timeout)
+        deadline = _shared.deadline_of_each_rpc(timeout, self._timeout)
         parts: list[Predictions] = []
         try:
-            for part in self._parts(chunks(images, asked, convert=convert), lambda: _left(deadline), asked):
+            for part in self._parts(chunks(images, asked, convert=convert), deadline, asked):
                 parts.append(part)  # noqa: PERF402  # what has come must outlive an error
         except DigitsError as error:
             raise _shared.explained(error, parts, asked)  # noqa: B904  # it is the same error
@@ -138,16 +139,20 @@ class Client:
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
+        batch_size: int | None = None,
     ) -> Generator[Prediction, None, None]:
         """The same as a generator, for more images than fit in memory: a few thousand are held at a time.
 
-        images   uint8[N, 28, 28], which may be memory-mapped, or any iterable of what `predict` takes, also an endless
-                 one. An RPC is sent when its images are complete
-        timeout  seconds for each RPC
+        images      uint8[N, 28, 28], which may be memory-mapped, or any iterable of what `predict` takes, also an
+                    endless one. An RPC is sent when its images are complete
+        timeout     seconds for each RPC
+        batch_size  images of each RPC, 1 to 1,024 (at most 64 files); fewer give earlier answers from a slow source.
+                    Answers that have come are given before the source is asked for the next image
         """
-        seconds = self._seconds(timeout)
+        deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
         asked = _shared.kind(model_version, probabilities=probabilities)
-        for part in self._parts(chunks(images, asked, convert=convert), lambda: seconds, asked):
+        line = chunks(images, asked, convert=convert, size=_shared.size(batch_size))
+        for part in self._parts(line, deadline, asked):
             yield from part
 
     def model(self, *, timeout: float | None = None) -> GetModelResponse:
@@ -159,12 +164,12 @@ class Client:
         request = _health.request(_shared.SERVICE)
         return _health.is_serving(self._call(self._connection().check, request, self._seconds(timeout)))
 
-    def wait_ready(self, timeout: float = _limits.TIMEOUT_SECONDS) -> None:
+    def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + (limit := _shared.seconds(timeout))
         while not self._serves(deadline):
             if time.monotonic() + _limits.POLL_SECONDS >= deadline:
-                raise DeadlineExceeded(f"the server was not ready within {timeout:g} seconds")
+                raise DeadlineExceeded(f"the server was not ready within {limit:g} seconds")
             time.sleep(_limits.POLL_SECONDS)
 
     def close(self) -> None:
@@ -196,39 +201,46 @@ class Client:
         return connection
 
     def _parts(
-        self, line: Iterator[Chunk], timeout: Callable[[], float], asked: _coalescing.Kind
+        self, line: Iterator[Chunk], deadline: Callable[[], float], asked: _coalescing.Kind
     ) -> Iterator[Predictions]:
         """The answers of the chunks in their order, some RPCs ahead of the reader."""
-        in_flight: deque[tuple[Chunk, Any]] = deque()
+        in_flight: deque[tuple[Chunk, Any, float]] = deque()
         try:
             for chunk in line:
-                in_flight.append((chunk, self._sent(chunk, timeout())))
-                if len(in_flight) == _limits.RPCS_IN_FLIGHT:
+                end = deadline()
+                in_flight.append((chunk, self._sent(chunk, end), end))
+                while in_flight and (len(in_flight) >= chunk.rpcs_in_flight or in_flight[0][1].done()):
                     yield self._part(*in_flight.popleft(), asked)
             while in_flight:
                 yield self._part(*in_flight.popleft(), asked)
         finally:
-            for _, call in in_flight:
+            for _, call, _ in in_flight:
                 call.cancel()
 
-    def _sent(self, chunk: Chunk, timeout: float) -> Any:
+    def _sent(self, chunk: Chunk, deadline: float) -> Any:
         predict = self._connection().stub.Predict
         try:
-            return predict.future(chunk.request, timeout=timeout)
+            return predict.future(chunk.request, timeout=_shared.left(deadline))
         except ValueError as error:  # what gRPC raises on a channel that was closed meanwhile
             raise self._error(error) from error
 
-    def _part(self, chunk: Chunk, call: Any, asked: _coalescing.Kind) -> Predictions:
-        try:
-            return _shared.predictions(call.result(), chunk.count, asked)
-        except (grpc.RpcError, grpc.FutureCancelledError) as error:
-            raise located(self._error(error), chunk) from error
-        except DigitsError as error:
-            raise located(error, chunk)  # noqa: B904  # it is the same error
+    def _part(self, chunk: Chunk, call: Any, deadline: float, asked: _coalescing.Kind) -> Predictions:
+        while True:
+            try:
+                return _shared.predictions(call.result(), chunk.count, asked)
+            except (grpc.RpcError, grpc.FutureCancelledError) as error:
+                failure = self._error(error)
+                delay = _shared.retry_delay(failure, deadline)
+                if delay is None:
+                    raise located(failure, chunk) from error
+            except DigitsError as error:
+                raise located(error, chunk)  # noqa: B904  # it is the same error
+            time.sleep(delay)
+            call = self._sent(chunk, deadline)
 
     def _serves(self, deadline: float) -> bool:
         try:
-            return self.health(timeout=_left(deadline))
+            return self.health(timeout=_shared.left(deadline))
         except (Unavailable, DeadlineExceeded):
             return False
 
@@ -244,8 +256,4 @@ class Client:
         return from_rpc(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
 
     def _seconds(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else timeout
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
+        return self._timeout if timeout is None else _shared.seconds(timeout)

@@ -15,8 +15,11 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from google.protobuf.json_format import MessageToJson
 
 from digits.v1.prediction_pb2 import ModelVersionStatus
 from digits_client import AsyncClient, Client, Coalescing, DigitsError, Prediction, _bench, _files
@@ -43,7 +46,8 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        print(f"digits: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
+        what = f"cannot read {error.filename}" if error.filename else "cannot write the output"
+        print(f"digits: {what}: {error.strerror}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
     return 1
@@ -60,7 +64,8 @@ def predict(chosen: argparse.Namespace) -> int:
         for done, (name, answer) in enumerate(answers, 1):
             if isinstance(answer, DigitsError):
                 failed += 1
-                print(f"digits: {answer}" if name in str(answer) else f"digits: {name}: {answer}", file=sys.stderr)
+                named = str(answer).startswith(f"cannot read {name}")
+                print(f"digits: {answer}" if named else f"digits: {name}: {answer}", file=sys.stderr)
             else:
                 print(_as_json(name, answer) if chosen.json else f"{name:{width}}  {_as_text(answer)}")
             if progress and (done % PROGRESS_FILES == 0 or done == len(names)):
@@ -73,6 +78,9 @@ def predict(chosen: argparse.Namespace) -> int:
 def info(chosen: argparse.Namespace) -> int:
     with Client(chosen.target, **_connection(chosen)) as client:
         model = client.model()
+    if chosen.json:
+        print(MessageToJson(model, indent=None))
+        return 0
     manifest = model.manifest
     print(f"model     {manifest.model_name}, version {manifest.model_version}, {manifest.training.network}")
     print(f"runtime   {model.runtime}")
@@ -177,13 +185,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="digits", description="Recognise handwritten digits with a Digits server.", epilog=EXIT_CODES
     )
+    parser.add_argument("--version", action="version", version=f"digits {version('digits-client')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("predict", parents=[common], help="the digit in each image file")
     command.add_argument("files", nargs="+", metavar="FILE", help="a picture file, a pattern (*, ?, **), or -")
     command.add_argument("--json", action="store_true", help="one JSON object a line, with all probabilities")
     command.add_argument("--model-version", type=int, default=0, metavar="N", help="the version that must answer")
     command.set_defaults(command=predict)
-    commands.add_parser("info", parents=[common], help="which model is served").set_defaults(command=info)
+    command = commands.add_parser("info", parents=[common], help="which model is served")
+    command.add_argument("--json", action="store_true", help="the whole answer as one JSON object")
+    command.set_defaults(command=info)
     commands.add_parser("health", parents=[common], help="exit 0 if the server answers").set_defaults(command=health)
     command = commands.add_parser("bench", parents=[common], help="how fast the server answers")
     command.add_argument("--seconds", type=_positive, default=5.0, help="how long to call (%(default)g)")
@@ -198,9 +209,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _common() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    target = os.environ.get("DIGITS_TARGET", "localhost:50051")
+    target = os.environ.get("DIGITS_TARGET") or "localhost:50051"
     common.add_argument("--target", default=target, help="host:port of the server (DIGITS_TARGET; %(default)s)")
-    common.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="seconds for each call (%(default)g)")
+    common.add_argument(
+        "--timeout", type=_positive, default=TIMEOUT_SECONDS, help="seconds for each call (%(default)g)"
+    )
     common.add_argument("--tls", action="store_true", help="use TLS")
     common.add_argument("--root-certificates", type=Path, metavar="PEM", help="trust these authorities; implies --tls")
     common.add_argument(

@@ -1,0 +1,34 @@
+"""When the RPCs of a batch must be answered, and when an overloaded server is asked again."""
+
+import time
+
+import pytest
+from support.waiting import until
+
+from digits_client import Overloaded, ResourceExhausted, Unavailable
+from digits_client._shared import deadline_of_each_rpc, retry_delay
+
+
+def overloaded(seconds: float) -> Overloaded:
+    error = Overloaded("the queue is full")
+    error.retry_after_seconds = seconds
+    return error
+
+
+def test_the_timeout_of_a_batch_holds_for_all_its_rpcs_and_that_of_the_client_for_each() -> None:
+    together, each = deadline_of_each_rpc(10, 20), deadline_of_each_rpc(None, 20)
+    first = together(), each()
+    until(lambda: each() > first[1], "the next RPC has a later deadline")
+    assert together() == first[0] < first[1]
+
+
+def test_an_overloaded_server_is_asked_again_after_its_own_delay_within_the_deadline() -> None:
+    deadline = time.monotonic() + 100
+    assert retry_delay(overloaded(20), deadline) == 20
+    assert retry_delay(overloaded(200), deadline) is None
+    assert 0 < (retry_delay(overloaded(0), deadline) or 0) < 1
+
+
+@pytest.mark.parametrize("kind", [ResourceExhausted, Unavailable])
+def test_after_any_other_error_nothing_is_asked_again(kind: type[Exception]) -> None:
+    assert retry_delay(kind("no"), time.monotonic() + 100) is None  # type: ignore[arg-type]
