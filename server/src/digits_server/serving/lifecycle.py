@@ -175,7 +175,7 @@ class Lifecycle:
             await self._load(self._shadow, partial(registry.compare, self._shadow))
 
     def _changed(self, version: int, look: Look, *, known: bool) -> bool:
-        """Whether the files of `version` are to be tried: it is not `known` nor rejected, they are others now, or its time has come."""
+        """Whether to try `version`: it is new, its files are others now, or its rejection is to be tried again now."""
         if not known and version not in self._registry.rejected:
             return True
         if not known and self._retries.due(version):
