@@ -61,7 +61,7 @@ def test_a_manifest_cut_off_anywhere_is_rejected(repository: Path, tmp_path: Pat
         opened(tmp_path).verify(1, "model.tflite")
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../2/model.tflite", "report/../../1/model.keras", "", "a\0b"])
+@pytest.mark.parametrize("name", ["/etc/passwd", "../2/model.tflite", "report/../../1/model.keras", ""])
 def test_a_manifest_cannot_point_outside_its_version(copy: Path, tmp_path: Path, name: str) -> None:
     edit_manifest(copy, lambda manifest: manifest["files"][0].update(path=name))
     with pytest.raises(ModelRejected) as caught:

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from time import perf_counter
 from typing import Protocol
 
@@ -266,7 +267,9 @@ def _join(pieces: list[Piece], joined: Images) -> Images:
 def _give_way() -> None:
     """Lowers the priority of the current thread; only Linux knows one of a single thread."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + THREAD_NICENESS)
+        with suppress(OSError):  # some sandboxes refuse it: the thread then works at the usual priority
+            niceness = os.getpriority(os.PRIO_PROCESS, 0) + THREAD_NICENESS
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def _failed() -> InferenceFailed:

@@ -1,6 +1,6 @@
 """The pin of a model: one small file in the repository that says which version must answer.
 
-It is replaced by a rename, so that whoever reads it finds the whole pin before or the whole pin after.
+It is replaced by a rename, so that a reader finds either the whole old pin or the whole new one.
 """
 
 import os
@@ -11,6 +11,7 @@ from google.protobuf import json_format
 
 from digits.v1.manifest_pb2 import Pin
 from digits_server.errors import RepositoryError
+from digits_server.system.regular_files import opened_folder, read_regular
 
 FILE_NAME = "pin.json"
 MAX_BYTES = 4096
@@ -25,8 +26,8 @@ class PinFile:
     def read(self) -> int:
         """The version pinned, 0 if none. Raises RepositoryError when the file is no pin."""
         try:
-            with self._path.open("rb") as file:
-                content = file.read(MAX_BYTES)
+            with opened_folder(self._path.parent) as folder:
+                content = read_regular(FILE_NAME, MAX_BYTES, within=folder)
             pin = json_format.Parse(content, Pin())
         except FileNotFoundError:
             return 0

@@ -5,9 +5,14 @@ through a link or outside the version's folder. What is verified is read once an
 loaded is what was verified.
 """
 
+import errno
 import hashlib
+import heapq
 import json
+import math
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +23,7 @@ from digits_server.errors import ModelRejected, RepositoryError
 from digits_server.models import signatures
 from digits_server.models.change_detection import Fingerprint, fingerprint
 from digits_server.models.signatures import Signers
+from digits_server.system.regular_files import NotRegular, TooLarge, opened_below, opened_folder, read_regular
 
 SCHEMA_VERSION = 1
 """The manifest schema this server reads."""
@@ -26,6 +32,10 @@ MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_FILES = 100
 """Files of one version; the training job writes about ten."""
 
+MAX_VERSIONS = 1000
+"""Versions looked at, the newest; a version before them is not served, even when it is pinned."""
+
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VERSION_NAME = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -52,15 +62,16 @@ class ModelRepository:
         self._max_bytes = max_bytes
 
     def versions(self) -> list[int]:
-        """The published versions, ascending. Names that are no positive integers are none: unfinished or foreign.
+        """The newest MAX_VERSIONS published versions, ascending. A name that is not a positive integer is skipped.
 
         Raises RepositoryError when there is no such repository.
         """
         try:
-            names = [entry.name for entry in self._folder.iterdir() if entry.is_dir()]
+            with os.scandir(self._folder) as entries:
+                found = (int(entry.name) for entry in entries if _VERSION_NAME.fullmatch(entry.name) and entry.is_dir())
+                return sorted(heapq.nlargest(MAX_VERSIONS, found))
         except OSError as error:
             raise RepositoryError(f"no model repository at {self._folder}: expected folders 1, 2, … there") from error
-        return sorted(int(name) for name in names if _VERSION_NAME.fullmatch(name))
 
     def fingerprint(self, version: int) -> Fingerprint:
         """What changes whenever a file of `version` does."""
@@ -92,10 +103,11 @@ class ModelRepository:
             self._signers.check(content, _read(folder, signatures.FILE_NAME, signatures.SIGNATURE_BYTES))
         try:
             # A field this schema does not know may stand in a later one: the version number has the first word.
-            fields = json.loads(content)
+            fields = json.loads(content, parse_float=_finite, parse_constant=_finite)
+            _check_texts(fields)
             newer = isinstance(fields, dict) and fields.get("schemaVersion") != SCHEMA_VERSION
             manifest = json_format.ParseDict(fields, Manifest(), ignore_unknown_fields=newer)
-        except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (json_format.ParseError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ModelRejected(
                 "manifest", "manifest.json is no manifest: it must be digits.v1.Manifest as JSON"
             ) from error
@@ -135,20 +147,57 @@ class ModelRepository:
 
 
 def _read(folder: Path, name: str, limit: int) -> bytes:
-    """At most `limit` + 1 bytes of a regular file below `folder`, reached through no link."""
+    """The content of a regular file below `folder`, of at most `limit` bytes. No link is followed.
+
+    The file is opened once, from the descriptor of its folder: what is checked is what is read, whatever is put in its
+    place meanwhile.
+    """
     path = PurePosixPath(name)
     if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name:
         raise ModelRejected("path", "the manifest lists a file outside the version's folder")
-    steps = [folder.joinpath(*path.parts[: count + 1]) for count in range(len(path.parts))]
     try:
-        if folder.is_symlink() or any(step.is_symlink() for step in steps):
-            raise ModelRejected("path", f"{name} is reached through a symbolic link")
-        if not steps[-1].is_file():
-            raise ModelRejected("missing", f"{name} is missing")
-        with steps[-1].open("rb") as file:
-            content = file.read(limit + 1)
+        with (
+            opened_folder(folder.parent) as versions,
+            opened_folder(folder.name, within=versions) as version,
+            opened_below(version, str(path)) as (place, file),
+        ):
+            return read_regular(file, limit, within=place)
+    except NotRegular as error:
+        if error.kind == "a symbolic link":
+            raise ModelRejected("path", f"{name} is reached through a symbolic link") from error
+        raise ModelRejected("missing", f"{name} is missing: expected a regular file, found {error.kind}") from error
+    except TooLarge as error:
+        raise ModelRejected("size", f"{name} is larger than {limit} bytes") from error
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+            raise ModelRejected("missing", f"{name} is missing") from error
         raise ModelRejected("read", f"{name} cannot be read") from error
-    if len(content) > limit:
-        raise ModelRejected("size", f"{name} is larger than {limit} bytes")
-    return content
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError("a number is not finite")
+    return value
+
+
+def _check_texts(fields: object) -> None:
+    """Raises ModelRejected for a text that would change how a log or a terminal looks, or stands for no number."""
+    for text in _texts(fields):
+        if _CONTROL_CHARACTER.search(text):
+            raise ModelRejected("manifest", "manifest.json has a control character in a text")
+        if text in ("NaN", "Infinity", "-Infinity"):
+            raise ModelRejected("manifest", "manifest.json has a number that is not finite")
+
+
+def _texts(fields: object) -> Iterator[str]:
+    """Every text in a JSON value, names of fields included."""
+    if isinstance(fields, str):
+        yield fields
+    elif isinstance(fields, dict):
+        for name, value in fields.items():
+            yield name
+            yield from _texts(value)
+    elif isinstance(fields, list):
+        for value in fields:
+            yield from _texts(value)

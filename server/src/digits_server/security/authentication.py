@@ -18,6 +18,7 @@ from digits_server.security.access import Access
 from digits_server.security.reloading import Reloading
 from digits_server.service.calls import Call
 from digits_server.settings import Settings
+from digits_server.system.regular_files import TooLarge, read_regular
 
 MAX_FILE_BYTES = 1024 * 1024
 """Bytes of a file of tokens: some ten thousand of them."""
@@ -127,12 +128,11 @@ def is_loopback(host: str) -> bool:
 def _read(flag: str, path: Path) -> frozenset[bytes]:
     """The digests of the tokens in a file. Messages name the line, and never what stands in it."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        content = read_regular(path, MAX_FILE_BYTES)
+    except TooLarge as error:
+        raise OperatorError(f"{flag}: {path} has more than {MAX_FILE_BYTES} bytes") from error
     except OSError as error:
         raise OperatorError(f"{flag}: cannot read {path}: {error.strerror}") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise OperatorError(f"{flag}: {path} has more than {MAX_FILE_BYTES} bytes")
     digests = set()
     for number, line in enumerate(content.decode("ascii", "replace").splitlines(), 1):
         token = line.strip()

@@ -12,8 +12,12 @@ from digits_server.models.source import ModelSource
 from digits_server.models.verification import REST_SECONDS, ProvenModel, prove
 from digits_server.sandbox.parent import SANDBOX
 from digits_server.serving.registry import ModelRegistry
+from digits_server.serving.retries import Retries
 from digits_server.system.background_thread import background_thread
 from digits_server.system.memory import release_memory
+
+PASSING_CAUSES = ("read", "internal", "time")
+"""Reasons of a rejection that may be gone later though the files are the same: a volume or memory that failed."""
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +66,7 @@ class Lifecycle:
         self._max_batch_size = max_batch_size
         self._tried: dict[int, Fingerprint] = {}
         """The files of each version as they were when it was last loaded, with whatever result."""
+        self._retries = Retries()
         self._thread = background_thread("lifecycle")
         self._lost = False
 
@@ -116,6 +121,7 @@ class Lifecycle:
 
         seen: Look = await asyncio.get_running_loop().run_in_executor(self._thread, look)
         self._tried = {version: self._tried[version] for version in seen.fingerprints}
+        self._retries.keep(seen.versions)
         self._registry.saw(seen.versions)
         self._registry.pinned = seen.pinned
         return seen
@@ -169,8 +175,10 @@ class Lifecycle:
             await self._load(self._shadow, partial(registry.compare, self._shadow))
 
     def _changed(self, version: int, look: Look, *, known: bool) -> bool:
-        """Whether the files of `version` are to be tried: it is not `known` nor rejected, or they are others now."""
+        """Whether to try `version`: it is new, its files are others now, or its rejection is to be tried again now."""
         if not known and version not in self._registry.rejected:
+            return True
+        if not known and self._retries.due(version):
             return True
         return version not in look.fingerprints or look.fingerprints[version] != self._tried[version]
 
@@ -191,9 +199,17 @@ class Lifecycle:
         try:
             model = await asyncio.get_running_loop().run_in_executor(self._thread, fingerprint_and_prove)
         except ModelRejected as rejection:
-            self._registry.reject(version, rejection.cause, rejection.message)
+            self._rejected(version, rejection.cause, rejection.message)
         except Exception:
             log.exception("loading model version %d failed", version)
-            self._registry.reject(version, "internal", "the server failed on it; its log says why")
+            self._rejected(version, "internal", "the server failed on it; its log says why")
         else:
+            self._retries.settled(version)
             deliver(model)
+
+    def _rejected(self, version: int, cause: str, reason: str) -> None:
+        if cause in PASSING_CAUSES:
+            self._retries.failed(version)
+        else:
+            self._retries.settled(version)
+        self._registry.reject(version, cause, reason)

@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 NICENESS = 10
 """Of 19: such a thread gets a tenth of a busy core. Less would let it starve while it holds Python's lock."""
@@ -22,4 +23,5 @@ def yield_to_calls() -> None:
     """Makes the current thread one of low priority, and has all threads share Python's lock in short turns."""
     sys.setswitchinterval(SWITCH_SECONDS)
     if sys.platform == "linux":  # elsewhere the priority is the process's, not the thread's
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        with suppress(OSError):  # some sandboxes refuse it: the thread then works at the usual priority
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

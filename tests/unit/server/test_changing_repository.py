@@ -1,0 +1,128 @@
+"""A repository whose files are replaced while it is read: nothing outside it is read, and nothing waits."""
+
+import ctypes
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from support.repositories import copy_version, edit_manifest
+
+from digits_server.errors import ModelRejected, RepositoryError
+from digits_server.models import repository as repository_module
+from digits_server.models.pins import PinFile
+from digits_server.models.repository import ModelRepository
+from digits_server.serving.retries import FIRST_PAUSE, JITTER, LONGEST_PAUSE, Retries
+from digits_server.system.regular_files import NotRegular, read_regular
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+ROUNDS = 300
+
+
+def rejection(root: Path) -> ModelRejected:
+    with pytest.raises(ModelRejected) as caught:
+        ModelRepository(root, "digits", max_bytes=10_000_000).verify(1, "model.tflite")
+    return caught.value
+
+
+def test_a_pin_that_is_a_named_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pin.json")
+    with pytest.raises(RepositoryError, match=r"pin\.json is no pin"):
+        PinFile(tmp_path).read()
+
+
+def test_a_pin_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    tmp_path.joinpath("elsewhere").write_text('{"version": 2}')
+    tmp_path.joinpath("pin.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RepositoryError):
+        PinFile(tmp_path).read()
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model.tflite"])
+def test_a_named_pipe_in_the_place_of_a_file_is_refused_without_waiting(
+    repository: Path, tmp_path: Path, name: str
+) -> None:
+    folder = copy_version(repository, tmp_path, 1)
+    folder.joinpath(name).unlink()
+    os.mkfifo(folder / name)
+    assert "a named pipe" in rejection(tmp_path).message
+
+
+@pytest.mark.parametrize("kind", ["link to a file", "named pipe"])
+def test_a_file_that_is_swapped_all_the_time_is_never_read_elsewhere(
+    repository: Path, tmp_path: Path, kind: str
+) -> None:
+    folder = copy_version(repository, tmp_path, 1)
+    good, other = folder / "model.tflite", tmp_path / "other"
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"outside")
+    if kind == "named pipe":
+        os.mkfifo(other)
+    else:
+        other.symlink_to(outside)
+    stop = threading.Event()
+    rename = ctypes.CDLL(None, use_errno=True).renameat2
+
+    def swap() -> None:
+        while not stop.is_set():
+            assert rename(AT_FDCWD, bytes(good), AT_FDCWD, bytes(other), RENAME_EXCHANGE) == 0
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    contents = set()
+    try:
+        for _ in range(ROUNDS):
+            try:
+                contents.add(repository_module._read(folder, "model.tflite", 10_000_000)[:7])
+            except ModelRejected as error:
+                assert error.cause in ("path", "missing", "read")
+    finally:
+        stop.set()
+        swapper.join(60)
+    assert b"outside" not in contents
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    for place in ("/dev/zero", tmp_path):
+        with pytest.raises((NotRegular, OSError)):
+            read_regular(place, 100)
+
+
+def test_of_very_many_versions_the_newest_are_looked_at(tmp_path: Path) -> None:
+    folder = tmp_path / "digits"
+    for version in range(1, 1202):
+        folder.joinpath(str(version)).mkdir(parents=True)
+    versions = ModelRepository(tmp_path, "digits", max_bytes=1).versions()
+    assert versions == list(range(202, 1202))
+
+
+@pytest.mark.parametrize("name", ["model\n.tflite", "\x1b[2Jmodel", "a\x7f", "a\x9b", "a\0b"])
+def test_a_name_with_a_control_character_is_refused(repository: Path, tmp_path: Path, name: str) -> None:
+    folder = copy_version(repository, tmp_path, 1)
+    edit_manifest(folder, lambda manifest: manifest["files"][0].update(path=name))
+    assert rejection(tmp_path).cause == "manifest"
+    assert "control character" in rejection(tmp_path).message
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", '"NaN"', '"-Infinity"', "1e999", "1" + "0" * 400])
+def test_a_number_that_is_not_finite_is_refused(repository: Path, tmp_path: Path, number: str) -> None:
+    folder = copy_version(repository, tmp_path, 1)
+    edit_manifest(folder, lambda manifest: manifest["goldenImages"][0]["probabilities"].__setitem__(0, 12345.5))
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("12345.5", number))
+    assert rejection(tmp_path).cause == "manifest"
+
+
+def test_a_version_is_tried_again_after_growing_pauses() -> None:
+    now = 0.0
+    retries = Retries(lambda: now)
+    pause = FIRST_PAUSE
+    for _ in range(12):
+        retries.failed(1)
+        now += pause * (1 - JITTER) * 0.99
+        assert not retries.due(1)
+        now += pause * 2 * JITTER + pause * 0.02
+        assert retries.due(1)
+        pause = min(2 * pause, LONGEST_PAUSE)
+    retries.settled(1)
+    assert not retries.due(1)
