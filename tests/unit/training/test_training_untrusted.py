@@ -440,3 +440,49 @@ def test_a_saved_model_whose_graph_makes_no_sense(honest: Path, tmp_path: Path) 
                 node.input[:] = [f"missing_{reference}" for reference in node.input]
 
     _refused(_change_graph(honest, tmp_path / "senseless", change), "the SavedModel's graph is damaged")
+
+
+def _nest(config: Config, compile_config: Config) -> None:
+    """Puts a model with a `compile_config` inside the model."""
+    inner = json.loads(json.dumps(config))
+    inner["compile_config"] = compile_config
+    config["config"]["layers"].append(inner)
+
+
+def test_a_nested_compile_config_does_not_reach_keras(honest: Path, tmp_path: Path) -> None:
+    path = _keras_file(honest, tmp_path / "nested.keras", lambda config: _nest(config, {"loss": "stranger"}))
+    copy = untrusted.private_copy(path.read_bytes(), ".keras")
+    assert b"stranger" in path.read_bytes()
+    assert "compile_config" not in zipfile.ZipFile(io.BytesIO(copy)).read("config.json").decode()
+
+
+def test_a_compressed_hdf5_dataset_is_refused(honest: Path, tmp_path: Path) -> None:
+    path = tmp_path / "gzip.h5"
+    path.write_bytes((honest / "model.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("more", data=np.zeros(10, np.float32), compression="gzip")
+    with pytest.raises(ModelFileError, match="not a plain array"):
+        importing.load(path)
+
+
+def test_a_layer_without_callers_cannot_take_the_memory(honest: Path, tmp_path: Path) -> None:
+    huge = {
+        "class_name": "Dense",
+        "config": {"name": "ghost", "units": 30_000},
+        "build_config": {"input_shape": [None, 30_000]},
+        "name": "ghost",
+        "inbound_nodes": [],
+    }
+
+    def make_functional(config: Config) -> None:
+        import keras
+
+        inputs = keras.Input((784,))
+        outputs = keras.layers.Dense(10, activation="softmax", name="dense")(inputs)
+        config.clear()
+        config.update(json.loads(keras.Model(inputs, outputs).to_json()))
+        config["config"]["layers"].append(huge)
+
+    path = _keras_file(honest, tmp_path / "ghost.keras", make_functional)
+    with pytest.raises(ModelFileError, match="refused"):
+        importing.load(path)

@@ -32,7 +32,7 @@ def rebuild(folder: Path) -> Any:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
-    _check_files(folder)
+    check_files(folder)
     saved = saved_model_pb2.SavedModel()
     try:
         saved.ParseFromString((folder / "saved_model.pb").read_bytes())
@@ -47,7 +47,8 @@ def rebuild(folder: Path) -> Any:
         raise ModelFileError(f"refused: the SavedModel's graph is damaged ({type(error).__name__})") from error
 
 
-def _check_files(folder: Path) -> None:
+def check_files(folder: Path) -> None:
+    """Raises ModelFileError if the folder is too large or holds other files than a plain SavedModel."""
     total = 0
     for path in folder.rglob("*"):
         known = path.is_dir() or path.name in _FILES or path.name.startswith("variables.data-")

@@ -84,6 +84,33 @@ def check_h5_file(content: bytes) -> dict[str, Any]:
     return _checked_config(config)
 
 
+def private_copy(content: bytes, suffix: str) -> bytes:
+    """The same file after every check, without the training state at any depth. Raises ModelFileError."""
+    result = io.BytesIO()
+    if suffix == ".keras":
+        text = json.dumps(without_compile_config(check_keras_file(content)))
+        with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(result, "w") as target:
+            for name in source.namelist():
+                target.writestr(name, text if name == "config.json" else source.read(name))
+        return result.getvalue()
+    import h5py
+
+    text = json.dumps(without_compile_config(check_h5_file(content)))
+    result.write(content)
+    with h5py.File(result, "r+") as file:
+        file.attrs["model_config"] = text.encode()
+    return result.getvalue()
+
+
+def without_compile_config(node: Any) -> Any:
+    """A copy without any `compile_config`: Keras reads those of nested models even with `compile=False`."""
+    if isinstance(node, list):
+        return [without_compile_config(element) for element in node]
+    if isinstance(node, dict):
+        return {key: without_compile_config(value) for key, value in node.items() if key != "compile_config"}
+    return node
+
+
 def check_config(node: Any, depth: int = 0) -> None:
     """Raises ModelFileError if anything in a model's configuration is not on the lists above."""
     _require(depth <= MAX_DEPTH, "the configuration is nested too deeply")
@@ -97,7 +124,7 @@ def check_config(node: Any, depth: int = 0) -> None:
     for key, value in node.items():
         if key.endswith("activation") and isinstance(value, str):
             _require(value in ACTIVATIONS, f"activation {value!r} is not one of Keras's own")
-        if key != "compile_config":  # never read: models are loaded without their training state
+        if key != "compile_config":  # removed from the copy that Keras reads
             check_config(value, depth + 1)
 
 
@@ -159,7 +186,7 @@ def _check_hdf5(file: Any) -> None:
 
 
 def _dataset_bytes(dataset: Any) -> int:
-    plain = not dataset.is_virtual and not dataset.external and dataset.compression in {None, "gzip", "lzf"}
+    plain = not dataset.is_virtual and not dataset.external and dataset.id.get_create_plist().get_nfilters() == 0
     _require(plain and dataset.dtype.kind in "fiubS", f"the HDF5 dataset {dataset.name} is not a plain array")
     declared, stored = int(dataset.size) * int(dataset.dtype.itemsize), int(dataset.id.get_storage_size())
     bomb = f"{dataset.name} declares {declared:,} bytes and stores {stored:,}"
@@ -174,6 +201,8 @@ def _attribute_bytes(node: Any) -> int:
         attribute = node.attrs.get_id(name)
         total += math.prod(attribute.shape) * int(attribute.dtype.itemsize)
         _require(total <= 8 * MAX_CONFIG_BYTES, f"HDF5 shape bomb: the attribute {name!r}")
+        # Many strings may be one stored string: the parent reads this attribute, so it has to be a single one.
+        _require(name != "model_config" or attribute.shape == (), "model_config is not one string")
         _require(attribute.dtype.kind in "fiubSO", f"the HDF5 attribute {name!r} is not plain")
     return total
 
