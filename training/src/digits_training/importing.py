@@ -28,7 +28,7 @@ MAX_PARAMETERS = 50_000_000
 MAX_FEATURES = 4_000_000  # values of one layer for one image
 CHILD_BYTES = 2 * 2**30  # of address space, beyond TensorFlow's own, to load a file with
 CHILD_SECONDS = 120  # to start TensorFlow and load a file
-_REFUSED = 3  # exit code of the child process
+_REFUSED, _OUT_OF_MEMORY = 3, 4  # exit codes of the child process
 SAMPLE = 2000  # training images that tell which range of pixels a model wants
 _INPUT_SHAPES = ((SIDE, SIDE), (SIDE * SIDE,), (SIDE, SIDE, 1))
 _SCALES = {"0-1": 1 / 255, "0-255": 1.0}
@@ -62,13 +62,14 @@ def _try_in_child(copy: Path, name: str) -> None:
     except subprocess.TimeoutExpired:
         raise ModelFileError(f"refused: loading {name} took longer than {CHILD_SECONDS} s") from None
     if done.returncode == _REFUSED:
-        raise ModelFileError(done.stdout.decode(errors="replace")[-500:].strip().splitlines()[-1])
+        raise ModelFileError((done.stdout.decode(errors="replace").strip().splitlines() or ["refused"])[-1][:500])
     if done.returncode < 0:
         raise ModelFileError(f"refused: the process that loaded {name} ended with signal {-done.returncode}")
+    if done.returncode == _OUT_OF_MEMORY:
+        raise ModelFileError(f"refused: loading {name} takes more than {CHILD_BYTES // 2**20:,} MiB of memory")
     if done.returncode:
-        raise ModelFileError(
-            f"refused: {name} could not be loaded within {CHILD_BYTES // 2**20:,} MiB (exit code {done.returncode})"
-        )
+        reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1][:200]
+        raise ModelFileError(f"{name} could not be loaded (exit code {done.returncode}): {reason}")
 
 
 def load_with_limits() -> None:
@@ -87,6 +88,10 @@ def load_with_limits() -> None:
     except ModelFileError as error:
         print(error, flush=True)
         sys.exit(_REFUSED)
+    except Exception as error:
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+            sys.exit(_OUT_OF_MEMORY)
+        raise
 
 
 def _load_copy(copy: Path, name: str) -> Any:

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ MAX_EXPANSION = 100  # how many times its stored size anything may unpack to; DE
 MAX_OBJECTS = 5_000  # groups and datasets of an HDF5 file
 MAX_DEPTH = 64  # of the configuration's nesting
 MAX_GROUP_DEPTH = 16
+_GZIP = 1
+_FILTERS = {_GZIP, 2, 3, 4, 32_000}  # HDF5's codes: gzip, shuffle, fletcher32, szip, lzf
 
 LAYERS = frozenset(
     """
@@ -181,17 +184,40 @@ def _check_hdf5(file: Any) -> None:
                 link = group.get(name, getlink=True)
                 _require(isinstance(link, h5py.HardLink), "the HDF5 file links to another place or file")
                 waiting.append((group[name], depth + 1))
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, zlib.error) as error:
         raise ModelFileError("refused: the HDF5 file is damaged") from error
 
 
 def _dataset_bytes(dataset: Any) -> int:
-    plain = not dataset.is_virtual and not dataset.external and dataset.id.get_create_plist().get_nfilters() == 0
-    _require(plain and dataset.dtype.kind in "fiubS", f"the HDF5 dataset {dataset.name} is not a plain array")
+    plain = not dataset.is_virtual and not dataset.external and dataset.dtype.kind in "fiubS"
+    _require(plain, f"the HDF5 dataset {dataset.name} is not a plain array")
     declared, stored = int(dataset.size) * int(dataset.dtype.itemsize), int(dataset.id.get_storage_size())
     bomb = f"{dataset.name} declares {declared:,} bytes and stores {stored:,}"
     _require(declared <= MAX_EXPANSION * max(stored, 1024), f"HDF5 shape bomb: {bomb}")
-    return declared
+    return max(declared, _unpacked_bytes(dataset, declared) if dataset.chunks else 0)
+
+
+def _unpacked_bytes(dataset: Any, declared: int) -> int:
+    """Size of a dataset's chunks, each of which must unpack to no more than its shape says."""
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(index) for index in range(properties.get_nfilters())]
+    unknown = [code for code, *_ in filters if code not in _FILTERS]
+    _require(not unknown, f"{dataset.name} is stored with the HDF5 filter {unknown[:1]}; gzip, lzf and szip are taken")
+    codes = [code for code, *_ in filters]
+    _require(len(set(codes)) == len(codes), f"{dataset.name} is stored with one HDF5 filter twice")
+    size = math.prod(dataset.chunks) * int(dataset.dtype.itemsize)
+    bomb = f"HDF5 chunk bomb: {dataset.name} declares {declared:,} bytes, and one of its chunks unpacks to more"
+    _require(size <= max(declared, MAX_CONFIG_BYTES), bomb)
+    count = int(dataset.id.get_num_chunks())
+    _require(count * size <= MAX_BYTES, f"HDF5 shape bomb: the chunks of {dataset.name} take {count * size:,} bytes")
+    for index in range(count):
+        chunk = dataset.id.get_chunk_info(index)
+        _require(chunk.size <= size + size // 100 + 1024, bomb)
+        if _GZIP in codes and not chunk.filter_mask & 1 << codes.index(_GZIP):
+            _, packed = dataset.id.read_direct_chunk(chunk.chunk_offset)
+            unpacked = zlib.decompressobj().decompress(packed, size + 1025)
+            _require(len(unpacked) <= size + 1024, bomb)
+    return count * size
 
 
 def _attribute_bytes(node: Any) -> int:
