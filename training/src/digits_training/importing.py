@@ -56,7 +56,7 @@ def _try_in_child(copy: Path, name: str) -> None:
     """Loads the copy in a process with limits of memory and time. Raises ModelFileError if that fails."""
     command = [sys.executable, "-c", "from digits_training import importing; importing.load_with_limits()"]
     try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and code  # nosec B603
+        done = subprocess.run(  # nosec B603 - our own interpreter and code
             [*command, str(copy), name], capture_output=True, timeout=CHILD_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
@@ -86,7 +86,8 @@ def load_with_limits() -> None:
     try:
         _load_copy(copy, name)
     except ModelFileError as error:
-        print(error, flush=True)
+        sys.stdout.write(f"{error}\n")
+        sys.stdout.flush()
         sys.exit(_REFUSED)
     except Exception as error:
         if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
@@ -172,13 +173,20 @@ def _check_size(network: Any) -> None:
     from keras import tree
 
     parameters = network.count_params()
-    outputs = [output for layer in network.layers for output in tree.flatten(layer.output)]
+    outputs = [output for layer in _layers(network) for output in tree.flatten(layer.output)]
     largest = max(math.prod(length or 1 for length in output.shape) for output in outputs)
     if parameters > MAX_PARAMETERS or largest > MAX_FEATURES:
         raise ModelFileError(
             f"refused: {parameters:,} parameters and layers of up to {largest:,} values an image; "
             f"up to {MAX_PARAMETERS:,} and {MAX_FEATURES:,} are taken"
         )
+
+
+def _layers(network: Any) -> list[Any]:
+    """The layers of a model and of the models inside it."""
+    return [
+        inner for layer in network.layers for inner in (layer, *(_layers(layer) if hasattr(layer, "layers") else ()))
+    ]
 
 
 def _only(tensors: Any, what: str) -> Any:

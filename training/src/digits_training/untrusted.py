@@ -23,6 +23,7 @@ MAX_EXPANSION = 100  # how many times its stored size anything may unpack to; DE
 MAX_OBJECTS = 5_000  # groups and datasets of an HDF5 file
 MAX_DEPTH = 64  # of the configuration's nesting
 MAX_GROUP_DEPTH = 16
+MAX_REASON = 300  # characters of an error message, which may quote the file
 _GZIP = 1
 _FILTERS = {_GZIP, 2, 3, 4, 32_000}  # HDF5's codes: gzip, shuffle, fletcher32, szip, lzf
 
@@ -127,6 +128,8 @@ def check_config(node: Any, depth: int = 0) -> None:
     for key, value in node.items():
         if key.endswith("activation") and isinstance(value, str):
             _require(value in ACTIVATIONS, f"activation {value!r} is not one of Keras's own")
+        mixed = isinstance(value, str) and value.startswith("mixed_")
+        _require(not mixed, f"the model computes in {value!r}; set its dtype policy to 'float32' and save it again")
         if key != "compile_config":  # removed from the copy that Keras reads
             check_config(value, depth + 1)
 
@@ -227,15 +230,16 @@ def _attribute_bytes(node: Any) -> int:
         attribute = node.attrs.get_id(name)
         total += math.prod(attribute.shape) * int(attribute.dtype.itemsize)
         _require(total <= 8 * MAX_CONFIG_BYTES, f"HDF5 shape bomb: the attribute {name!r}")
-        # Many strings may be one stored string: the parent reads this attribute, so it has to be a single one.
-        _require(name != "model_config" or attribute.shape == (), "model_config is not one string")
         _require(attribute.dtype.kind in "fiubSO", f"the HDF5 attribute {name!r} is not plain")
+        # Many strings of variable length may be one stored string, which is repeated in memory.
+        single = attribute.dtype.kind != "O" or attribute.shape == ()
+        _require(single, f"the HDF5 attribute {name!r} holds more than one string of variable length")
     return total
 
 
 def _require(condition: bool, reason: str) -> None:
     if not condition:
-        raise ModelFileError(f"refused: {reason}")
+        raise ModelFileError(f"refused: {reason[:MAX_REASON]}")
 
 
 def read_bounded(path: Path) -> bytes:
