@@ -100,6 +100,8 @@ def _load_copy(copy: Path, name: str) -> Any:
         rebuilt = saved_model.rebuild(copy)
         _check_size(rebuilt)
         return rebuilt
+    if copy.suffix != ".keras":
+        untrusted.check_strings(copy)
     check = untrusted.check_keras_file if copy.suffix == ".keras" else untrusted.check_h5_file
     config = check(copy.read_bytes())
     try:

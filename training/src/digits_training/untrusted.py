@@ -231,10 +231,33 @@ def _attribute_bytes(node: Any) -> int:
         total += math.prod(attribute.shape) * int(attribute.dtype.itemsize)
         _require(total <= 8 * MAX_CONFIG_BYTES, f"HDF5 shape bomb: the attribute {name!r}")
         _require(attribute.dtype.kind in "fiubSO", f"the HDF5 attribute {name!r} is not plain")
-        # Many strings of variable length may be one stored string, which is repeated in memory.
-        single = attribute.dtype.kind != "O" or attribute.shape == ()
-        _require(single, f"the HDF5 attribute {name!r} holds more than one string of variable length")
+        # Many strings may be one stored string. This process reads only `model_config`, so that has to be a single one.
+        _require(name != "model_config" or attribute.shape == (), "model_config is not one string")
     return total
+
+
+def check_strings(path: Path) -> None:
+    """Reads the attributes of an .h5 file, whose strings may share one stored string: call it where memory is limited.
+
+    Raises ModelFileError if they take more than attributes may.
+    """
+    import h5py
+
+    total = 0
+
+    def add(_name: str, node: Any) -> None:
+        nonlocal total
+        for value in node.attrs.values():
+            strings = value.ravel() if getattr(value, "dtype", None) == object else []
+            total += sum(len(string) for string in strings)
+            _require(total <= 8 * MAX_CONFIG_BYTES, f"HDF5 string bomb: attributes take {total:,} characters")
+
+    try:
+        with h5py.File(path, "r") as file:
+            add("/", file)
+            file.visititems(add)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise ModelFileError("refused: the HDF5 file's attributes are damaged or too large") from error
 
 
 def _require(condition: bool, reason: str) -> None:
