@@ -491,7 +491,7 @@ def test_an_hdf5_chunk_that_unpacks_to_more_than_its_array(
     _refused(path, "HDF5 chunk bomb: .*kernel declares 31,360 bytes, and one of its chunks unpacks to more")
 
 
-def test_hdf5_strings_that_share_one_stored_string(honest: Path, tmp_path: Path) -> None:
+def test_hdf5_strings_that_take_too_much_memory(honest: Path, tmp_path: Path) -> None:
     def change(file: Any) -> None:
         names = np.array(["dense" * 10_000] * 400, object)
         file["model_weights"].attrs.create("names", names, dtype=h5py.string_dtype())

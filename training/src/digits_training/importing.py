@@ -56,7 +56,7 @@ def _try_in_child(copy: Path, name: str) -> None:
     """Loads the copy in a process with limits of memory and time. Raises ModelFileError if that fails."""
     command = [sys.executable, "-c", "from digits_training import importing; importing.load_with_limits()"]
     try:
-        done = subprocess.run(  # nosec B603 - our own interpreter and code
+        done = subprocess.run(  # nosec B603
             [*command, str(copy), name], capture_output=True, timeout=CHILD_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:

@@ -14,6 +14,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from digits_training.errors import ModelFileError
 from digits_training.settings import ACTIVATIONS
 
@@ -220,7 +222,7 @@ def _unpacked_bytes(dataset: Any, declared: int) -> int:
             _, packed = dataset.id.read_direct_chunk(chunk.chunk_offset)
             unpacked = zlib.decompressobj().decompress(packed, size + 1025)
             _require(len(unpacked) <= size + 1024, bomb)
-    return count * size
+    return int(count * size)
 
 
 def _attribute_bytes(node: Any) -> int:
@@ -248,7 +250,7 @@ def check_strings(path: Path) -> None:
     def add(_name: str, node: Any) -> None:
         nonlocal total
         for value in node.attrs.values():
-            strings = value.ravel() if getattr(value, "dtype", None) == object else []
+            strings = value.ravel() if isinstance(value, np.ndarray) and value.dtype.kind == "O" else []
             total += sum(len(string) for string in strings)
             _require(total <= 8 * MAX_CONFIG_BYTES, f"HDF5 string bomb: attributes take {total:,} characters")
 
