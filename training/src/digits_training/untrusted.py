@@ -250,7 +250,7 @@ def check_strings(path: Path) -> None:
     def add(_name: str, node: Any) -> None:
         nonlocal total
         for value in node.attrs.values():
-            strings = value.ravel() if isinstance(value, np.ndarray) and value.dtype.kind == "O" else []
+            strings: Any = value.ravel() if isinstance(value, np.ndarray) and value.dtype.kind == "O" else []
             total += sum(len(string) for string in strings)
             _require(total <= 8 * MAX_CONFIG_BYTES, f"HDF5 string bomb: attributes take {total:,} characters")
 
