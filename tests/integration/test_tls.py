@@ -13,13 +13,13 @@ import pytest
 from support.certificates import NAME, Authority, Folder, Pair
 from support.http2 import DEADLINE as SOCKET_SECONDS
 from support.rpc import DEADLINE, refusal
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.servers import ServerProcess, run_server
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
-pytestmark = OVER_BOTH_TRANSPORTS
+pytestmark = pytest.mark.parametrize("transport", ["grpcio"], indirect=True, scope="module")  # native has no TLS
 
 RELOADED = "the TLS certificate reloaded"
 NOT_RELOADED = "the TLS certificate not reloaded"

@@ -4,9 +4,11 @@ import io
 import json
 import os
 import pickle
+import resource
 import shutil
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -440,3 +442,148 @@ def test_a_saved_model_whose_graph_makes_no_sense(honest: Path, tmp_path: Path) 
                 node.input[:] = [f"missing_{reference}" for reference in node.input]
 
     _refused(_change_graph(honest, tmp_path / "senseless", change), "the SavedModel's graph is damaged")
+
+
+def _nest(config: Config, compile_config: Config) -> None:
+    """Puts a model with a `compile_config` inside the model."""
+    inner = json.loads(json.dumps(config))
+    inner["compile_config"] = compile_config
+    config["config"]["layers"].append(inner)
+
+
+def test_a_nested_compile_config_does_not_reach_keras(honest: Path, tmp_path: Path) -> None:
+    path = _keras_file(honest, tmp_path / "nested.keras", lambda config: _nest(config, {"loss": "stranger"}))
+    copy = untrusted.private_copy(path.read_bytes(), ".keras")
+    assert b"stranger" in path.read_bytes()
+    assert "compile_config" not in zipfile.ZipFile(io.BytesIO(copy)).read("config.json").decode()
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [{"compression": "gzip"}, {"compression": "gzip", "shuffle": True, "fletcher32": True}, {"compression": "lzf"}],
+    ids=["gzip", "gzip-shuffle-fletcher32", "lzf"],
+)
+def test_an_honest_compressed_hdf5_file_is_taken(filters: Config, honest: Path, tmp_path: Path) -> None:
+    kernel = np.random.default_rng(0).normal(size=(784, 10)).astype(np.float32)
+    path = _h5_with(honest, tmp_path / "packed.h5", lambda file: _replace_kernel(file, data=kernel, **filters))
+    np.testing.assert_array_equal(importing.load(path).get_weights()[0], kernel)
+
+
+def test_an_hdf5_filter_that_is_not_on_the_list(honest: Path, tmp_path: Path) -> None:
+    kernel = np.ones((784, 10), np.float32)
+    path = _h5_with(honest, tmp_path / "scale.h5", lambda file: _replace_kernel(file, data=kernel, scaleoffset=3))
+    _refused(path, r"stored with the HDF5 filter \[6\]; gzip, lzf and szip are taken")
+
+
+def _kernel_in_one_chunk(file: Any, chunk: tuple[int, int], packed: bytes) -> None:
+    _replace_kernel(file, shape=(784, 10), dtype="f4", chunks=chunk, maxshape=(None, None), compression="gzip")
+    group = file["model_weights/dense"]
+    name = next(name for name in _names(group) if name.endswith("kernel"))
+    group[name].id.write_direct_chunk((0, 0), packed)
+
+
+@pytest.mark.parametrize("chunk", [(2**14, 2**12), (784, 10)], ids=["declared", "not declared"])
+def test_an_hdf5_chunk_that_unpacks_to_more_than_its_array(
+    chunk: tuple[int, int], honest: Path, tmp_path: Path
+) -> None:
+    packed = zlib.compress(bytes(10 * 2**20))
+    path = _h5_with(honest, tmp_path / "chunk.h5", lambda file: _kernel_in_one_chunk(file, chunk, packed))
+    _refused(path, "HDF5 chunk bomb: .*kernel declares 31,360 bytes, and one of its chunks unpacks to more")
+
+
+def test_hdf5_strings_that_take_too_much_memory(honest: Path, tmp_path: Path) -> None:
+    def change(file: Any) -> None:
+        names = np.array(["dense" * 10_000] * 400, object)
+        file["model_weights"].attrs.create("names", names, dtype=h5py.string_dtype())
+
+    _refused(_h5_with(honest, tmp_path / "strings.h5", change), "HDF5 string bomb: attributes take 20,")
+
+
+def test_an_error_message_quotes_only_the_start_of_a_long_name(write: Write) -> None:
+    path = write(lambda config: _add_layer(config, {"class_name": "x" * 100_000, "config": {}}))
+    with pytest.raises(ModelFileError) as refusal:
+        importing.load(path)
+    assert len(str(refusal.value)) < 400
+
+
+def test_a_model_that_computes_in_mixed_float16(write: Write) -> None:
+    policy = {"class_name": "DTypePolicy", "module": "keras", "config": {"name": "mixed_float16"}}
+
+    def change(config: Config) -> None:
+        config["config"]["layers"][1]["config"]["dtype"] = policy
+
+    _refused(write(change), "computes in 'mixed_float16'; set its dtype policy to 'float32'")
+
+
+def test_a_huge_layer_inside_a_nested_model(tmp_path: Path) -> None:
+    import keras
+
+    inner = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.ZeroPadding2D(1), keras.layers.Cropping2D(1)])
+    layers = [keras.Input((28, 28, 1)), inner, keras.layers.Flatten(), keras.layers.Dense(10)]
+    keras.Sequential(layers).save(tmp_path / "small.keras")
+
+    def change(config: Config) -> None:
+        padding, cropping = config["config"]["layers"][1]["config"]["layers"][1:3]
+        padding["config"]["padding"] = cropping["config"]["cropping"] = [[20_000, 20_000], [20_000, 20_000]]
+
+    (tmp_path / "small.keras").rename(tmp_path / "model.keras")
+    _refused(_keras_file(tmp_path, tmp_path / "huge.keras", change), "layers of up to 1,602,240,784 values an image")
+
+
+def test_saved_model_constants_that_multiply(honest: Path, tmp_path: Path) -> None:
+    def change(library: Any) -> None:
+        for function in library.function:
+            for node in [node for node in function.node_def if node.op == "BiasAdd"]:
+                for name, shape in (("row", (1, 30_000)), ("column", (30_000, 1))):
+                    constant = function.node_def.add(name=name, op="Const")
+                    constant.attr["value"].tensor.dtype = 1
+                    constant.attr["value"].tensor.float_val.append(1.0)
+                    for size in shape:
+                        constant.attr["value"].tensor.tensor_shape.dim.add(size=size)
+                function.node_def.add(name="bomb", op="Mul", input=["row:output:0", "column:output:0"])
+                node.input[1] = "bomb:z:0"
+
+    _refused(_change_graph(honest, tmp_path / "bomb", change), "constants have more than 10,000,000 elements")
+
+
+def test_a_saved_model_whose_objects_have_too_many_paths(honest: Path, tmp_path: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    folder = Path(shutil.copytree(honest / "saved_model", tmp_path / "paths"))
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    nodes = saved.meta_graphs[0].object_graph_def.nodes
+    first = len(nodes)
+    for _ in range(200):
+        nodes.add()
+    for parent in [0, *range(first, first + 200)]:
+        for child in range(first, first + 200):
+            nodes[parent].children.add(node_id=child, local_name=f"to_{child}")
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString())
+    _refused(folder, "the SavedModel's objects have more than 100,000 paths")
+
+
+def test_a_layer_without_callers_cannot_take_the_memory(honest: Path, tmp_path: Path) -> None:
+    huge = {
+        "class_name": "Dense",
+        "module": "keras.layers",
+        "registered_name": None,
+        "config": {"name": "ghost", "units": 30_000},
+        "build_config": {"input_shape": [None, 30_000]},
+        "name": "ghost",
+        "inbound_nodes": [],
+    }
+
+    def make_functional(config: Config) -> None:
+        import keras
+
+        inputs = keras.Input((784,))
+        outputs = keras.layers.Dense(10, activation="softmax", name="dense")(inputs)
+        config.clear()
+        config.update(json.loads(keras.Model(inputs, outputs).to_json()))
+        config["config"]["layers"].append(huge)
+
+    path = _keras_file(honest, tmp_path / "ghost.keras", make_functional)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _refused(path, "loading ghost.keras takes more than 2,048 MiB of memory")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB

@@ -5,6 +5,10 @@ It may take 28 × 28, 784 or 28 × 28 × 1 numbers, from 0 to 1 or from 0 to 255
 
 import hashlib
 import math
+import resource
+import shutil
+import subprocess  # nosec B404
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -22,33 +26,93 @@ from digits_training.fit import probabilities_of
 
 MAX_PARAMETERS = 50_000_000
 MAX_FEATURES = 4_000_000  # values of one layer for one image
+CHILD_BYTES = 2 * 2**30  # of address space, beyond TensorFlow's own, to load a file with
+CHILD_SECONDS = 120  # to start TensorFlow and load a file
+_REFUSED, _OUT_OF_MEMORY = 3, 4  # exit codes of the child process
 SAMPLE = 2000  # training images that tell which range of pixels a model wants
 _INPUT_SHAPES = ((SIDE, SIDE), (SIDE * SIDE,), (SIDE, SIDE, 1))
 _SCALES = {"0-1": 1 / 255, "0-255": 1.0}
 
 
 def load(path: Path) -> Any:
-    """The keras.Model in a .keras or .h5 file or a SavedModel folder, after every check. Raises ModelFileError."""
-    if path.is_dir():
-        rebuilt = saved_model.rebuild(path)
+    """The keras.Model in a .keras or .h5 file or a SavedModel folder, after every check. Raises ModelFileError.
+
+    A process of its own, with limits of memory and time, loads the private copy first; only then does this one.
+    """
+    if not path.is_dir() and path.suffix not in {".keras", ".h5", ".hdf5"}:
+        raise ModelFileError(f"{path.name} is neither a .keras nor an .h5 file nor a SavedModel folder")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / f"model{path.suffix}"  # what is checked, whatever becomes of the original
+        if path.is_dir():
+            saved_model.check_files(path)
+            shutil.copytree(path, copy, symlinks=True)
+        else:
+            copy.write_bytes(untrusted.private_copy(untrusted.read_bounded(path), path.suffix))
+        _try_in_child(copy, path.name)
+        return _load_copy(copy, path.name)
+
+
+def _try_in_child(copy: Path, name: str) -> None:
+    """Loads the copy in a process with limits of memory and time. Raises ModelFileError if that fails."""
+    command = [sys.executable, "-c", "from digits_training import importing; importing.load_with_limits()"]
+    try:
+        done = subprocess.run(  # nosec B603
+            [*command, str(copy), name], capture_output=True, timeout=CHILD_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ModelFileError(f"refused: loading {name} took longer than {CHILD_SECONDS} s") from None
+    if done.returncode == _REFUSED:
+        raise ModelFileError((done.stdout.decode(errors="replace").strip().splitlines() or ["refused"])[-1][:500])
+    if done.returncode < 0:
+        raise ModelFileError(f"refused: the process that loaded {name} ended with signal {-done.returncode}")
+    if done.returncode == _OUT_OF_MEMORY:
+        raise ModelFileError(f"refused: loading {name} takes more than {CHILD_BYTES // 2**20:,} MiB of memory")
+    if done.returncode:
+        reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1][:200]
+        raise ModelFileError(f"{name} could not be loaded (exit code {done.returncode}): {reason}")
+
+
+def load_with_limits() -> None:
+    """The child process: loads the file named in its arguments, and says on its standard output what is wrong."""
+    from digits_training import backend
+
+    copy, name = Path(sys.argv[1]), sys.argv[2]
+    backend.start(seed=0)
+    import keras  # noqa: F401 - TensorFlow's own address space is not counted
+
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + CHILD_BYTES, used + CHILD_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        _load_copy(copy, name)
+    except ModelFileError as error:
+        sys.stdout.write(f"{error}\n")
+        sys.stdout.flush()
+        sys.exit(_REFUSED)
+    except Exception as error:
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+            sys.exit(_OUT_OF_MEMORY)
+        raise
+
+
+def _load_copy(copy: Path, name: str) -> Any:
+    if copy.is_dir():
+        rebuilt = saved_model.rebuild(copy)
         _check_size(rebuilt)
         return rebuilt
-    if path.suffix not in {".keras", ".h5", ".hdf5"}:
-        raise ModelFileError(f"{path.name} is neither a .keras nor an .h5 file nor a SavedModel folder")
-    content = untrusted.read_bounded(path)
-    check = untrusted.check_keras_file if path.suffix == ".keras" else untrusted.check_h5_file
-    config = check(content)
+    if copy.suffix != ".keras":
+        untrusted.check_strings(copy)
+    check = untrusted.check_keras_file if copy.suffix == ".keras" else untrusted.check_h5_file
+    config = check(copy.read_bytes())
     try:
-        # Keras has advice for who wrote the file: nothing for who imports it.
-        with tempfile.TemporaryDirectory() as folder, quiet(), warnings.catch_warnings(action="ignore"):
+        # Keras's advice is for the author of the file, not for the person who imports it.
+        with quiet(), warnings.catch_warnings(action="ignore"):
             import keras
 
             _probe(config)
-            copy = Path(folder) / f"model{path.suffix}"  # what was checked, whatever becomes of the original
-            copy.write_bytes(content)
             return keras.models.load_model(copy, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError) as error:
-        raise ModelFileError(f"Keras cannot load {path.name}: {_first_line(error)}") from error
+        raise ModelFileError(f"Keras cannot load {name}: {_first_line(error)}") from error
 
 
 def identity(path: Path) -> ModelFile:
@@ -111,13 +175,20 @@ def _check_size(network: Any) -> None:
     from keras import tree
 
     parameters = network.count_params()
-    outputs = [output for layer in network.layers for output in tree.flatten(layer.output)]
+    outputs = [output for layer in _layers(network) for output in tree.flatten(layer.output)]
     largest = max(math.prod(length or 1 for length in output.shape) for output in outputs)
     if parameters > MAX_PARAMETERS or largest > MAX_FEATURES:
         raise ModelFileError(
             f"refused: {parameters:,} parameters and layers of up to {largest:,} values an image; "
             f"up to {MAX_PARAMETERS:,} and {MAX_FEATURES:,} are taken"
         )
+
+
+def _layers(network: Any) -> list[Any]:
+    """The layers of a model and of the models inside it."""
+    return [
+        inner for layer in network.layers for inner in (layer, *(_layers(layer) if hasattr(layer, "layers") else ()))
+    ]
 
 
 def _only(tensors: Any, what: str) -> Any:

@@ -7,7 +7,8 @@ checkpoint; an operation without a translation is refused. The formats are Tenso
 """
 
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ _FILES = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables.in
 MAX_CALL_DEPTH = 16
 MAX_OPERATIONS = 5_000  # a function may be called more than once
 MAX_CONSTANTS = 10_000_000  # elements
+MAX_PATHS = 100_000  # through the graph of objects
+_ELEMENTWISE = frozenset({"Add", "AddV2", "BiasAdd", "Sub", "Mul", "RealDiv", "FusedBatchNormV3"})
 
 
 def rebuild(folder: Path) -> Any:
@@ -32,7 +35,7 @@ def rebuild(folder: Path) -> Any:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
-    _check_files(folder)
+    check_files(folder)
     saved = saved_model_pb2.SavedModel()
     try:
         saved.ParseFromString((folder / "saved_model.pb").read_bytes())
@@ -47,7 +50,8 @@ def rebuild(folder: Path) -> Any:
         raise ModelFileError(f"refused: the SavedModel's graph is damaged ({type(error).__name__})") from error
 
 
-def _check_files(folder: Path) -> None:
+def check_files(folder: Path) -> None:
+    """Raises ModelFileError if the folder is too large or holds other files than a plain SavedModel."""
     total = 0
     for path in folder.rglob("*"):
         known = path.is_dir() or path.name in _FILES or path.name.startswith("variables.data-")
@@ -70,6 +74,7 @@ class _Translation:
         self._functions = {function.signature.name: function for function in graph.graph_def.library.function}
         self._objects = graph.object_graph_def
         self._operations = 0
+        self._keys: dict[int, str] = {}
         self._constants = 0  # elements
         self._nodes = {node.name: node for node in graph.graph_def.node}
         try:
@@ -89,25 +94,36 @@ class _Translation:
         if call.op not in _CALLS:
             raise ModelFileError(f"refused: the signature ends in the operation {call.op}")
         name = call.attr["f"].func.name
+        self._keys = self._find_keys()
         captured = [self._variable(node) for node in self._objects.concrete_functions[name].bound_inputs]
         outputs = self._call(name, [inputs, *captured], depth=0)
         return keras.Model(inputs, outputs[int(returned.name.split(":")[1])])
 
     def _variable(self, node: int) -> NDArray[Any]:
-        """The stored value of an object of the graph, found by its path from the root, as the checkpoint names it."""
-        waiting, seen = [(0, "")], set()
+        """The stored value of an object of the graph."""
+        if node not in self._keys:
+            raise ModelFileError("refused: the SavedModel captures something that is not a stored variable")
+        key = self._keys[node]
+        if np.prod(self._stored[key], dtype=float) * 4 > MAX_BYTES:
+            raise ModelFileError(f"refused: a variable of shape {self._stored[key]}")
+        return np.asarray(self._checkpoint.get_tensor(key))
+
+    def _find_keys(self) -> dict[int, str]:
+        """The checkpoint's key of each stored variable: its path from the root of the object graph."""
+        keys: dict[int, str] = {}
+        waiting, seen = deque([(0, "")]), set()
         while waiting:
-            current, path = waiting.pop(0)
+            current, path = waiting.popleft()
             key = f"{path}.ATTRIBUTES/VARIABLE_VALUE"
-            if current == node and key in self._stored:
-                if np.prod(self._stored[key], dtype=float) * 4 > MAX_BYTES:
-                    raise ModelFileError(f"refused: a variable of shape {self._stored[key]}")
-                return np.asarray(self._checkpoint.get_tensor(key))
+            if key in self._stored:
+                keys.setdefault(current, key)
             for child in self._objects.nodes[current].children:
                 if (child.node_id, path) not in seen and path.count("/") < 4:
                     seen.add((child.node_id, path))
                     waiting.append((child.node_id, f"{path}{child.local_name.replace('/', '.S')}/"))
-        raise ModelFileError("refused: the SavedModel captures something that is not a stored variable")
+            if len(seen) > MAX_PATHS:
+                raise ModelFileError(f"refused: the SavedModel's objects have more than {MAX_PATHS:,} paths")
+        return keys
 
     def _call(self, name: str, arguments: list[Any], depth: int) -> list[Any]:
         """The outputs of a function of the graph."""
@@ -142,11 +158,17 @@ class _Translation:
             return self._call(node.attr["f"].func.name, arguments, depth + 1)
         if node.op == "Const":
             tensor = node.attr["value"].tensor
-            self._constants += math.prod(dim.size for dim in tensor.tensor_shape.dim)  # one value may stand for many
-            if self._constants > MAX_CONSTANTS:
-                raise ModelFileError(f"refused: the graph's constants have more than {MAX_CONSTANTS:,} elements")
+            self._count_constant(dim.size for dim in tensor.tensor_shape.dim)  # one value may stand for many
             return [make_ndarray(tensor)]
+        if node.op in _ELEMENTWISE:  # a column and a row of constants give a matrix
+            shapes = [argument.shape for argument in arguments if isinstance(argument, np.ndarray)]
+            self._count_constant(np.broadcast_shapes(*shapes))
         return [TRANSLATIONS[node.op](node, *arguments)]
+
+    def _count_constant(self, shape: Iterable[int]) -> None:
+        self._constants += math.prod(shape)
+        if self._constants > MAX_CONSTANTS:
+            raise ModelFileError(f"refused: the graph's constants have more than {MAX_CONSTANTS:,} elements")
 
 
 def _one(entries: Any, what: str) -> list[Any]:

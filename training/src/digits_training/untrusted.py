@@ -10,8 +10,11 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from digits_training.errors import ModelFileError
 from digits_training.settings import ACTIVATIONS
@@ -22,6 +25,9 @@ MAX_EXPANSION = 100  # how many times its stored size anything may unpack to; DE
 MAX_OBJECTS = 5_000  # groups and datasets of an HDF5 file
 MAX_DEPTH = 64  # of the configuration's nesting
 MAX_GROUP_DEPTH = 16
+MAX_REASON = 300  # characters of an error message, which may quote the file
+_GZIP = 1
+_FILTERS = {_GZIP, 2, 3, 4, 32_000}  # HDF5's codes: gzip, shuffle, fletcher32, szip, lzf
 
 LAYERS = frozenset(
     """
@@ -84,6 +90,33 @@ def check_h5_file(content: bytes) -> dict[str, Any]:
     return _checked_config(config)
 
 
+def private_copy(content: bytes, suffix: str) -> bytes:
+    """The same file after every check, without the training state at any depth. Raises ModelFileError."""
+    result = io.BytesIO()
+    if suffix == ".keras":
+        text = json.dumps(without_compile_config(check_keras_file(content)))
+        with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(result, "w") as target:
+            for name in source.namelist():
+                target.writestr(name, text if name == "config.json" else source.read(name))
+        return result.getvalue()
+    import h5py
+
+    text = json.dumps(without_compile_config(check_h5_file(content)))
+    result.write(content)
+    with h5py.File(result, "r+") as file:
+        file.attrs["model_config"] = text.encode()
+    return result.getvalue()
+
+
+def without_compile_config(node: Any) -> Any:
+    """A copy without any `compile_config`: Keras reads those of nested models even with `compile=False`."""
+    if isinstance(node, list):
+        return [without_compile_config(element) for element in node]
+    if isinstance(node, dict):
+        return {key: without_compile_config(value) for key, value in node.items() if key != "compile_config"}
+    return node
+
+
 def check_config(node: Any, depth: int = 0) -> None:
     """Raises ModelFileError if anything in a model's configuration is not on the lists above."""
     _require(depth <= MAX_DEPTH, "the configuration is nested too deeply")
@@ -97,7 +130,9 @@ def check_config(node: Any, depth: int = 0) -> None:
     for key, value in node.items():
         if key.endswith("activation") and isinstance(value, str):
             _require(value in ACTIVATIONS, f"activation {value!r} is not one of Keras's own")
-        if key != "compile_config":  # never read: models are loaded without their training state
+        mixed = isinstance(value, str) and value.startswith("mixed_")
+        _require(not mixed, f"the model computes in {value!r}; set its dtype policy to 'float32' and save it again")
+        if key != "compile_config":  # removed from the copy that Keras reads
             check_config(value, depth + 1)
 
 
@@ -154,17 +189,40 @@ def _check_hdf5(file: Any) -> None:
                 link = group.get(name, getlink=True)
                 _require(isinstance(link, h5py.HardLink), "the HDF5 file links to another place or file")
                 waiting.append((group[name], depth + 1))
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, zlib.error) as error:
         raise ModelFileError("refused: the HDF5 file is damaged") from error
 
 
 def _dataset_bytes(dataset: Any) -> int:
-    plain = not dataset.is_virtual and not dataset.external and dataset.compression in {None, "gzip", "lzf"}
-    _require(plain and dataset.dtype.kind in "fiubS", f"the HDF5 dataset {dataset.name} is not a plain array")
+    plain = not dataset.is_virtual and not dataset.external and dataset.dtype.kind in "fiubS"
+    _require(plain, f"the HDF5 dataset {dataset.name} is not a plain array")
     declared, stored = int(dataset.size) * int(dataset.dtype.itemsize), int(dataset.id.get_storage_size())
     bomb = f"{dataset.name} declares {declared:,} bytes and stores {stored:,}"
     _require(declared <= MAX_EXPANSION * max(stored, 1024), f"HDF5 shape bomb: {bomb}")
-    return declared
+    return max(declared, _unpacked_bytes(dataset, declared) if dataset.chunks else 0)
+
+
+def _unpacked_bytes(dataset: Any, declared: int) -> int:
+    """Size of a dataset's chunks, each of which must unpack to no more than its shape says."""
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(index) for index in range(properties.get_nfilters())]
+    unknown = [code for code, *_ in filters if code not in _FILTERS]
+    _require(not unknown, f"{dataset.name} is stored with the HDF5 filter {unknown[:1]}; gzip, lzf and szip are taken")
+    codes = [code for code, *_ in filters]
+    _require(len(set(codes)) == len(codes), f"{dataset.name} is stored with one HDF5 filter twice")
+    size = math.prod(dataset.chunks) * int(dataset.dtype.itemsize)
+    bomb = f"HDF5 chunk bomb: {dataset.name} declares {declared:,} bytes, and one of its chunks unpacks to more"
+    _require(size <= max(declared, MAX_CONFIG_BYTES), bomb)
+    count = int(dataset.id.get_num_chunks())
+    _require(count * size <= MAX_BYTES, f"HDF5 shape bomb: the chunks of {dataset.name} take {count * size:,} bytes")
+    for index in range(count):
+        chunk = dataset.id.get_chunk_info(index)
+        _require(chunk.size <= size + size // 100 + 1024, bomb)
+        if _GZIP in codes and not chunk.filter_mask & 1 << codes.index(_GZIP):
+            _, packed = dataset.id.read_direct_chunk(chunk.chunk_offset)
+            unpacked = zlib.decompressobj().decompress(packed, size + 1025)
+            _require(len(unpacked) <= size + 1024, bomb)
+    return int(count * size)
 
 
 def _attribute_bytes(node: Any) -> int:
@@ -175,12 +233,38 @@ def _attribute_bytes(node: Any) -> int:
         total += math.prod(attribute.shape) * int(attribute.dtype.itemsize)
         _require(total <= 8 * MAX_CONFIG_BYTES, f"HDF5 shape bomb: the attribute {name!r}")
         _require(attribute.dtype.kind in "fiubSO", f"the HDF5 attribute {name!r} is not plain")
+        # Many strings may be one stored string. This process reads only `model_config`, so that has to be a single one.
+        _require(name != "model_config" or attribute.shape == (), "model_config is not one string")
     return total
+
+
+def check_strings(path: Path) -> None:
+    """Reads the attributes of an .h5 file, whose strings may share one stored string: call it where memory is limited.
+
+    Raises ModelFileError if they take more than attributes may.
+    """
+    import h5py
+
+    total = 0
+
+    def add(_name: str, node: Any) -> None:
+        nonlocal total
+        for value in node.attrs.values():
+            strings: Any = value.ravel() if isinstance(value, np.ndarray) and value.dtype.kind == "O" else []
+            total += sum(len(string) for string in strings)
+            _require(total <= 8 * MAX_CONFIG_BYTES, f"HDF5 string bomb: attributes take {total:,} characters")
+
+    try:
+        with h5py.File(path, "r") as file:
+            add("/", file)
+            file.visititems(add)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise ModelFileError("refused: the HDF5 file's attributes are damaged or too large") from error
 
 
 def _require(condition: bool, reason: str) -> None:
     if not condition:
-        raise ModelFileError(f"refused: {reason}")
+        raise ModelFileError(f"refused: {reason[:MAX_REASON]}")
 
 
 def read_bounded(path: Path) -> bytes:
