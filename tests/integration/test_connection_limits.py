@@ -12,13 +12,13 @@ import hpack
 import pytest
 from support.http2 import GRPC, Http2, framed, is_served
 from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers import OVER_GRPCIO, ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
-pytestmark = OVER_BOTH_TRANSPORTS
+pytestmark = OVER_GRPCIO
 
 PREDICT = "/digits.v1.PredictionService/Predict"
 STREAM = "/digits.v1.PredictionService/PredictStream"

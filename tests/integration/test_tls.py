@@ -13,13 +13,13 @@ import pytest
 from support.certificates import NAME, Authority, Folder, Pair
 from support.http2 import DEADLINE as SOCKET_SECONDS
 from support.rpc import DEADLINE, refusal
-from support.servers import ServerProcess, run_server
+from support.servers import OVER_GRPCIO, ServerProcess, run_server
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
-pytestmark = pytest.mark.parametrize("transport", ["grpcio"], indirect=True, scope="module")  # native has no TLS
+pytestmark = OVER_GRPCIO
 
 RELOADED = "the TLS certificate reloaded"
 NOT_RELOADED = "the TLS certificate not reloaded"

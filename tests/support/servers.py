@@ -26,6 +26,9 @@ STOP_SECONDS = 40.0
 OVER_BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["grpcio", "native"], indirect=True, scope="module")
 """Marks a module whose promises hold however calls arrive."""
 
+OVER_GRPCIO = pytest.mark.parametrize("transport", ["grpcio"], indirect=True, scope="module")
+"""Marks a module whose promises only grpcio makes: TLS, and limits of connections."""
+
 
 class ServerProcess:
     """`digits-server` on free ports. As a context manager: listening on entry, ended on exit."""

@@ -564,7 +564,7 @@ def test_a_saved_model_whose_objects_have_too_many_paths(honest: Path, tmp_path:
 
 
 def test_a_layer_without_callers_cannot_take_the_memory(honest: Path, tmp_path: Path) -> None:
-    huge = {
+    huge: dict[str, Any] = {
         "class_name": "Dense",
         "module": "keras.layers",
         "registered_name": None,
