@@ -32,7 +32,7 @@ class Retries:
         """`version` was rejected for a reason that may pass."""
         before = self._retries.get(version)
         pause = min(2 * before.pause, LONGEST_PAUSE) if before else FIRST_PAUSE
-        wait = pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+        wait = pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret  # nosec B311
         self._retries[version] = _Retry(pause, self._clock() + wait)
 
     def settled(self, version: int) -> None:
