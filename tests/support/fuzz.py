@@ -131,6 +131,9 @@ class Worker:
     def end(self) -> str:
         self._process.kill()
         code = self._process.wait()
+        self._selector.close()
+        assert self._process.stdout
+        self._process.stdout.close()
         return f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit code {code}"
 
 
