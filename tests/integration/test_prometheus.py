@@ -97,7 +97,7 @@ def test_the_alerts_ask_for_series_that_a_live_server_has(
 ) -> None:
     alerts = [rule["query"] for rule in prometheus.rules() if rule["type"] == "alerting"]
     wanted = set().union(*map(selectors, alerts))
-    assert len(alerts) == 8
+    assert len(alerts) == 9
     assert len(wanted) > 10
 
     def all_there() -> bool:
