@@ -2,15 +2,23 @@
 
 from typing import Any
 
-from digits_server.rpcs.rpc import Rpc
+from digits_server.rpcs.rpc import UnaryRpc
+from digits_server.service.direct_predictions import DirectPredictions
 
 _kept: list[bytes] = []
-_parse = Rpc.parse
+_answer = UnaryRpc.answer
+_take = DirectPredictions.take
 
 
-def _keeping(rpc: Rpc, data: Any) -> Any:
-    _kept.append(bytes(data))
-    return _parse(rpc, data)
+async def _answering(rpc: UnaryRpc, data: Any, call: Any) -> bytes:
+    _kept.append(bytes(bytearray(data)))
+    return await _answer(rpc, data, call)
 
 
-setattr(Rpc, "parse", _keeping)  # noqa: B010 - that is the leak
+def _taking(direct: DirectPredictions, call: int, message: bytes, *known: Any) -> bool:
+    _kept.append(bytes(bytearray(message)))
+    return _take(direct, call, message, *known)
+
+
+setattr(UnaryRpc, "answer", _answering)  # noqa: B010 - that is the leak
+setattr(DirectPredictions, "take", _taking)  # noqa: B010 - the same, for calls answered where they arrive
