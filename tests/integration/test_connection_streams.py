@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from support.http2 import GRPC, Http2, framed
-from support.servers import ServerProcess
+from support.servers import OVER_GRPCIO, ServerProcess
 from support.waiting import until
+
+pytestmark = OVER_GRPCIO
 
 WATCH = "/grpc.health.v1.Health/Watch"
 RESOURCE_EXHAUSTED = 8

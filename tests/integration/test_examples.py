@@ -41,7 +41,7 @@ def test_node_prints_the_digits(server: ServerProcess, node: Path) -> None:
 def test_node_tells_what_the_server_refuses(server: ServerProcess, node: Path) -> None:
     ended = run("node", node, server.target, ROOT / "README.md")
     assert ended.returncode == 1
-    assert ended.stderr.startswith("INVALID_ARGUMENT: image_files[0]: expected")
+    assert ended.stderr.startswith("INVALID_ARGUMENT: image_files[0]: not a valid PNG")
 
 
 def test_node_pins_what_it_needs_exactly() -> None:
