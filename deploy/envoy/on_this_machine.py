@@ -38,6 +38,8 @@ DRAIN_SECONDS = 2
 STOP_SECONDS = 25.0
 """What the calls in flight have to finish at a stop, at most."""
 LOOK_SECONDS = 0.1
+QUIET_LOOKS = 5
+"""Looks in a row that find no call: a client between two calls has not gone yet."""
 
 
 def configuration(
@@ -94,7 +96,9 @@ def drain(admin: int) -> None:
     _ask(admin, "/drain_listeners?graceful", method="POST")
     until = time.monotonic() + STOP_SECONDS
     time.sleep(DRAIN_SECONDS)
-    while time.monotonic() < until and _calls(admin):
+    quiet = 0
+    while time.monotonic() < until and quiet < QUIET_LOOKS:
+        quiet = 0 if _calls(admin) else quiet + 1
         time.sleep(LOOK_SECONDS)
 
 
