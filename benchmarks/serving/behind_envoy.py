@@ -10,7 +10,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.serving.running import free_port
 from deploy.envoy.on_this_machine import command, written
 
 STOP_SECONDS = 10.0
@@ -18,7 +17,7 @@ STOP_SECONDS = 10.0
 
 def main() -> int:
     port, http_port, server_command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
-    grpc_port, admin = free_port(), free_port()
+    grpc_port, admin = port + 3, port + 4  # beside the port and the two that other servers use
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     with tempfile.TemporaryDirectory() as folder:
