@@ -69,4 +69,4 @@ def test_a_stop_ends_a_server_that_cannot_read_its_certificate(repository: Path,
 
 def waits_for_the_volume(server: ServerProcess) -> bool:
     tasks = Path(f"/proc/{server.process.pid}/task").iterdir()
-    return any("fuse" in task.joinpath("wchan").read_text() for task in tasks)
+    return any("request_wait_answer" in task.joinpath("wchan").read_text() for task in tasks)
