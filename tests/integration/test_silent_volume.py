@@ -6,6 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from support.following import following
 from support.mounted import Mounted
 from support.repositories import copy_version
 from support.rpc import DEADLINE
@@ -67,6 +68,18 @@ def test_a_server_follows_its_repository_again_once_that_answers(
         assert server.get("/model/1/report/history.png")[0] == 503
         volume.speak()
         until(lambda: predict(channel).model_version == 2, "version 2 answers")
+
+
+def test_a_version_that_could_not_be_read_for_a_while_is_tried_again(
+    repository: Path, folder: Path, volume: Mounted
+) -> None:
+    with following(volume.path) as follower:
+        volume.fail()
+        copy_version(repository, folder.parent / "new", 2).rename(folder / "digits" / "2")
+        follower.wait_for({1: "SERVING", 2: "REJECTED"})
+        assert follower.reason(2) == "manifest.json cannot be read: Input/output error"
+        volume.speak()
+        follower.wait_for({1: "SERVING", 2: "SERVING"})
 
 
 def test_probes_are_answered_and_a_stop_ends_a_server_that_cannot_read_its_first_model(volume: Mounted) -> None:

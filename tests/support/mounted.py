@@ -48,15 +48,20 @@ class Mounted:
         self._process.send_signal(signal.SIGUSR1)
         assert self._lines.get(timeout=START_SECONDS) == "silent"
 
+    def fail(self) -> None:
+        """From now on no file can be read."""
+        self._process.send_signal(signal.SIGHUP)
+        assert self._lines.get(timeout=START_SECONDS) == "failing"
+
     def speak(self) -> None:
-        """Everything asked since is answered, and what comes."""
+        """Everything asked since is answered, and what comes: without errors."""
         self._process.send_signal(signal.SIGUSR2)
 
     def _listen(self) -> None:
         assert self._process.stdout
         try:
             for line in self._process.stdout:
-                if line in ("mounted\n", "silent\n"):
+                if line in ("mounted\n", "silent\n", "failing\n"):
                     self._lines.put(line.strip())
                 else:
                     self.read.append(line.strip())

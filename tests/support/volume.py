@@ -2,8 +2,8 @@
 
     python -m support.volume MOUNT_POINT FOLDER [--restless]
 
-SIGUSR1 stops the answers, SIGUSR2 has everything answered that was asked since. A restless volume has other inodes and
-times at each look, as object stores do. On its standard output it says "mounted", "silent", and each file it reads.
+SIGUSR1 stops the answers, SIGHUP has every read fail, SIGUSR2 ends both. A restless volume has other inodes and times at
+each look, as object stores do. On its standard output it says "mounted", "silent", "failing", and each file it reads.
 
 It speaks the kernel's own protocol (https://docs.kernel.org/filesystems/fuse/fuse.html, linux/fuse.h), so that it needs
 no library, but /dev/fuse and the right to mount.
@@ -58,7 +58,7 @@ class Volume:
         self._nodes = {folder: 1}
         self._numbers = count(2)
         self._restless = count(1_000_000) if restless else None
-        self._silent = False
+        self._silent = self._fails = False
         self._awake, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake)
@@ -67,6 +67,7 @@ class Volume:
         """Until the volume is unmounted."""
         signal.signal(signal.SIGUSR1, lambda *_: self._turn(silent=True))
         signal.signal(signal.SIGUSR2, lambda *_: self._turn(silent=False))
+        signal.signal(signal.SIGHUP, lambda *_: self._fail())
         _say("mounted")
         while True:
             # While silent, requests stay with the kernel, which lets a process be killed that waits for an answer. Once
@@ -86,9 +87,13 @@ class Volume:
             self._answer(request)
 
     def _turn(self, *, silent: bool) -> None:
-        self._silent = silent
+        self._silent, self._fails = silent, False
         if silent:
             _say("silent")
+
+    def _fail(self) -> None:
+        self._fails = True
+        _say("failing")
 
     def _answer(self, request: bytes) -> None:
         _, operation, unique, node, *_ = REQUEST.unpack_from(request)
@@ -128,6 +133,8 @@ class Volume:
 
     def _read(self, path: Path, argument: bytes) -> bytes:
         _, offset, size = struct.unpack_from("<QQI", argument)
+        if self._fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         if offset == 0:
             _say(path.name)
         return path.read_bytes()[offset : offset + size]

@@ -181,7 +181,7 @@ def _read(folder: Path, name: str, limit: int) -> bytes:
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
             raise ModelRejected("missing", f"{name} is missing") from error
-        raise ModelRejected("read", f"{name} cannot be read") from error
+        raise ModelRejected("read", f"{name} cannot be read: {error.strerror}") from error
 
 
 def _finite(number: str) -> float:
