@@ -2,8 +2,8 @@
 
     python -m support.volume MOUNT_POINT FOLDER [--restless]
 
-SIGUSR1 stops the answers, SIGHUP has every read fail, SIGUSR2 ends both. A restless volume has other inodes and times at
-each look, as object stores do. On its standard output it says "mounted", "silent", "failing", and each file it reads.
+SIGUSR1 stops the answers, SIGHUP has every read fail, SIGUSR2 ends both. A restless volume has other inodes and times
+at each look, as object stores do. On its standard output it says "mounted", "silent", "failing", and what it reads.
 
 It speaks the kernel's own protocol (https://docs.kernel.org/filesystems/fuse/fuse.html, linux/fuse.h), so that it needs
 no library, but /dev/fuse and the right to mount.
