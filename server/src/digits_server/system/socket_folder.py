@@ -9,7 +9,7 @@ from digits_server.errors import OperatorError
 MAX_PATH_BYTES = 107
 """Of the path of a Unix socket (unix(7))."""
 
-PLACES = (None, "/tmp", "/dev/shm", "/run")  # noqa: S108 - what is made there is for this user alone
+PLACES = (None, "/tmp", "/dev/shm", "/run")  # noqa: S108  # nosec B108 - for this user alone
 """Where it may be, the best first: None is what TMPDIR says."""
 
 
