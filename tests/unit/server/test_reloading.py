@@ -1,6 +1,7 @@
 """Files that change under a running server: when their content counts, and what happens to content that is no good."""
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from digits_server.errors import OperatorError
 from digits_server.security import reloading
 from digits_server.security.authentication import token_file
-from digits_server.security.reloading import Contents, Reloading
+from digits_server.security.reloading import Contents, FileContent, Reloading
 from digits_server.system import regular_files
 
 DEADLINE = 30.0
@@ -186,6 +187,11 @@ def test_what_is_not_taken_is_read_no_further(tmp_path: Path) -> None:
         Reloading("the file", [path], text)
 
 
-def test_no_content_is_shown(file: Path) -> None:
-    files = Reloading("the file", [file], text)
-    assert "first" not in repr(files._taken)
+def test_no_content_is_kept_or_shown(file: Path) -> None:
+    shown: list[str] = []
+    files = Reloading("the file", [file], lambda contents: shown.append(repr(contents)))
+    for _ in range(LOOKS):
+        files._renew()
+    gc.collect()
+    assert "first" not in repr(vars(files)) + "".join(shown)
+    assert not [item for item in gc.get_objects() if isinstance(item, FileContent) and item.path == file]

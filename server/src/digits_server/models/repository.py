@@ -32,6 +32,9 @@ MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_FILES = 100
 """Files of one version; the training job writes about ten."""
 
+MAX_NETWORK_CHARACTERS = 100
+"""Of the name of the network, which is a label of `digits_model_info`."""
+
 MAX_VERSIONS = 200
 """Versions looked at, the newest, and any older one that is pinned or in use."""
 
@@ -140,6 +143,10 @@ class ModelRepository:
             raise ModelRejected("manifest", "manifest.json has no golden images to prove the model with")
         if any(len(item.image) != 784 or len(item.probabilities) != 10 for item in manifest.golden_images):
             raise ModelRejected("manifest", "manifest.json: a golden image must have 784 bytes and 10 probabilities")
+        if len(manifest.training.network) > MAX_NETWORK_CHARACTERS:
+            raise ModelRejected(
+                "manifest", f"manifest.json: a network's name has at most {MAX_NETWORK_CHARACTERS} letters"
+            )
         if len(manifest.files) > MAX_FILES:
             raise ModelRejected("manifest", f"manifest.json lists {len(manifest.files)} files; at most {MAX_FILES}")
         total = sum(item.size_bytes for item in manifest.files)

@@ -27,6 +27,9 @@ CONTENT_TYPES = {".png": "image/png", ".md": "text/plain; charset=utf-8", ".json
 READ_SECONDS = 5.0
 """What a file of the report may take to be read, those before it among that."""
 
+MAX_WAITING = 16
+"""Files of the report that may wait to be read; more is refused."""
+
 POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 
@@ -46,6 +49,8 @@ def routes(models: ModelRegistry, source: ModelSource) -> list[Route]:
         content_type = CONTENT_TYPES.get(path[path.rfind(".") :])
         if manifest.model_version != int(request.path_params["version"]) or listed is None or content_type is None:
             raise NotFound("the version that serves has no such report file")
+        if reader.waiting >= MAX_WAITING:
+            raise Unavailable("the model repository does not answer")
         try:
             async with asyncio.timeout(READ_SECONDS):
                 content = await reader.run(lambda: source.read(manifest.model_version, listed))

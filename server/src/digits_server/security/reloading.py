@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import secrets
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
 from typing import Generic, TypeVar
@@ -48,6 +50,11 @@ class FileContent:
 
 Contents = tuple[FileContent, ...]
 
+Marks = tuple[bytes | str, ...]
+"""Of some contents: a keyed hash of each file, or why it could not be read."""
+
+_KEY = secrets.token_bytes(32)
+
 
 class Reloading(Generic[Value]):
     """What `parse` makes of the contents of `files`, as of their last good state. `value` may be read from any thread.
@@ -68,8 +75,9 @@ class Reloading(Generic[Value]):
         self._said = ""
         self._pause = LOOK_SECONDS
         self._try_again = float("inf")
-        self._taken = self._seen = self._look()
-        self.value = parse(self._taken)
+        contents = self._look()
+        self._taken = self._seen = _marks(contents)  # not the contents: no token stays in memory as it is
+        self.value = parse(contents)
 
     def tell(self, listener: Callable[[Value], None]) -> None:
         """Has `listener` called with each new value, on the event loop."""
@@ -97,14 +105,14 @@ class Reloading(Generic[Value]):
 
     def _renew(self) -> bool:
         """Takes up new content once it has settled; whether there is a new value. Raises what `parse` raises."""
-        now, before = self._look(), self._seen
-        self._seen = now
+        contents, before = self._look(), self._seen
+        now = self._seen = _marks(contents)
         if now != before or (now == self._taken and monotonic() < self._try_again):
             return False
         if now != self._taken:
             self._pause, self._said = LOOK_SECONDS, ""
         self._taken, self._try_again = now, float("inf")
-        self.value = self._parse(now)
+        self.value = self._parse(contents)
         return True
 
     def _failed(self, reason: str) -> None:
@@ -118,6 +126,10 @@ class Reloading(Generic[Value]):
 
     def _look(self) -> Contents:
         return tuple(_content(path) for path in self._files)
+
+
+def _marks(contents: Contents) -> Marks:
+    return tuple(item.error if item.data is None else blake2b(item.data, key=_KEY).digest() for item in contents)
 
 
 def _described(error: Exception) -> str:

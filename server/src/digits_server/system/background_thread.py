@@ -38,6 +38,11 @@ class BackgroundThread:
         self._thread: threading.Thread | None = None
         self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
 
+    @property
+    def waiting(self) -> int:
+        """How much waits to be begun, what its callers no longer wait for among it."""
+        return self._work.qsize()
+
     async def run(self, work: Callable[[], Result], *, what: str = "") -> Result:
         """What `work` returns or raises. If the caller is cancelled before it is begun, it is not done.
 
