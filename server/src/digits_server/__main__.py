@@ -86,7 +86,9 @@ async def _serve(chosen: Settings, role: Role) -> None:
     stopping = stop_signal()
     # In a thread: a volume that does not answer must not keep the server from being stopped.
     reading = asyncio.ensure_future(
-        BackgroundThread("start").run(lambda: (model_source(chosen), Credentials.read(chosen)), what="reading files")
+        BackgroundThread("start", yields=False).run(
+            lambda: (model_source(chosen), Credentials.read(chosen)), what="reading files"
+        )
     )
     await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
     if reading.done():

@@ -34,7 +34,7 @@ class BareFile:
         self._max_bytes = max_bytes
         self._contents = ContentWatch()
 
-    def versions(self, _also: Iterable[int] = ()) -> list[int]:
+    def versions(self, also: Iterable[int] = ()) -> list[int]:  # noqa: ARG002 - there is one
         return [BARE_FILE_VERSION]
 
     def fingerprint(self, version: int) -> bytes:

@@ -27,14 +27,17 @@ Result = TypeVar("Result")
 
 
 class BackgroundThread:
-    """One thread of low priority that does one thing after the other. It starts with the first.
+    """One thread that does one thing after the other. It starts with the first.
 
     Nothing waits for it at the end of the process, unlike the threads of an executor: a volume that does not answer
     holds the thread that reads from it, and nobody else.
+
+    yields  whether its priority is low
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, yields: bool = True) -> None:
         self._name = name
+        self._yields = yields
         self._thread: threading.Thread | None = None
         self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
 
@@ -74,7 +77,8 @@ class BackgroundThread:
         await asyncio.wait((asyncio.wrap_future(ended),), timeout=seconds)
 
     def _run(self) -> None:
-        yield_to_calls()
+        if self._yields:
+            yield_to_calls()
         while item := self._work.get():
             future, work = item
             if future.set_running_or_notify_cancel():
