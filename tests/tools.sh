@@ -20,6 +20,8 @@ libraries=(
 for library in "${libraries[@]}"; do
   dpkg -s "$library" >/dev/null 2>&1 || packages+=("$library")
 done
+# System calls are made to fail, as sandboxes have them fail.
+command -v strace >/dev/null || packages+=(strace)
 # The page is tested in a real browser.
 command -v chromium >/dev/null || packages+=(chromium)
 if ((${#packages[@]} == 0)); then

@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,9 +34,12 @@ OVER_GRPCIO = pytest.mark.parametrize("transport", ["grpcio"], indirect=True, sc
 class ServerProcess:
     """`digits-server` on free ports. As a context manager: listening on entry, ended on exit."""
 
-    def __init__(self, *flags: str | Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *flags: str | Path, environment: dict[str, str] | None = None, under: Sequence[str] = ()
+    ) -> None:
+        """`under` is a command that runs the server, in the same process or in front of it."""
         self.process = subprocess.Popen(
-            [SCRIPTS / "digits-server", "--grpc-port", "0", "--http-port", "0", "--log-format", "json", *flags],
+            [*under, SCRIPTS / "digits-server", "--grpc-port", "0", "--http-port", "0", "--log-format", "json", *flags],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

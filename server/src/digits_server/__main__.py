@@ -72,13 +72,28 @@ def _print_config(context: click.Context, chosen: Settings) -> None:
 
 
 async def _serve(chosen: Settings, role: Role) -> None:
+    import asyncio
+
     from digits_server.sandbox.parent import SANDBOX
 
     SANDBOX.start_early("keras" if chosen.model else chosen.runtime)  # it imports beside what follows
     from digits_server.app import App  # here, so that --help and a wrong flag answer at once
+    from digits_server.models.source import model_source
+    from digits_server.security.credentials import Credentials
+    from digits_server.system.background_thread import BackgroundThread
     from digits_server.system.signals import stop_signal
 
-    await App(chosen, role=role).run(stop_signal())
+    stopping = stop_signal()
+    # In a thread: a volume that does not answer must not keep the server from being stopped.
+    reading = asyncio.ensure_future(
+        BackgroundThread("start", yields=False).run(
+            lambda: (model_source(chosen), Credentials.read(chosen)), what="reading files"
+        )
+    )
+    await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if reading.done():
+        source, credentials = reading.result()
+        await App(chosen, source, credentials, role=role).run(stopping)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 
-from digits_server.models.source import ModelSource, model_source
+from digits_server.models.source import ModelSource
 from digits_server.observability.direct_counts import DirectCounts
 from digits_server.observability.metrics import Metrics
 from digits_server.observers.setup import observation
@@ -17,8 +17,9 @@ from digits_server.rpcs.health import Health
 from digits_server.rpcs.interceptors import watched
 from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
 from digits_server.rpcs.table import PREDICTION_SERVICE, all_rpcs
-from digits_server.security.authentication import guard, is_loopback, ports_in_plaintext
-from digits_server.security.tls import http_context, identity
+from digits_server.security.authentication import Guard, is_loopback, ports_in_plaintext
+from digits_server.security.credentials import Credentials
+from digits_server.security.tls import http_context
 from digits_server.service.direct_predictions import DirectPredictions
 from digits_server.service.file_decoder import FileDecoder
 from digits_server.service.offload import Offload
@@ -50,7 +51,9 @@ log = logging.getLogger(__name__)
 class App:
     """One server process. Make it inside the event loop it will run on."""
 
-    def __init__(self, settings: Settings, role: Role | None = None) -> None:
+    def __init__(
+        self, settings: Settings, source: ModelSource, credentials: Credentials, role: Role | None = None
+    ) -> None:
         """Puts the parts together; nothing listens yet. Without a `role` this process is the whole server.
 
         Raises OperatorError.
@@ -59,7 +62,6 @@ class App:
         self._role = role or Alone()
         self._metrics = metrics = Metrics()
         self._observation = observation(settings)
-        source = model_source(settings)
         self._models = ModelRegistry(
             metrics,
             max_batch_size=settings.max_batch_size,
@@ -90,10 +92,18 @@ class App:
         service = PredictionService(self._models, self._decoder, metrics, ahead)
         inference = OpenInference(service)
         self._health = Health((PREDICTION_SERVICE, INFERENCE_SERVICE), self._models.draining)
-        self._identity = identity(settings)
+        self._credentials = credentials
+        self._identity = credentials.identity
         if own := self._identity:
             metrics.watch_certificate(lambda: own.value.expires)
-        self._guard = guard(settings, metrics.rejections)
+        for name, files in credentials.files.items():
+            files.count_failures(metrics.reload_failures.labels(name).inc)
+        self._guard = Guard(
+            credentials.callers,
+            credentials.scrapers,
+            open_paths=[path for path in settings.http_open.split(",") if path],
+            rejections=metrics.rejections,
+        )
         for port in ports_in_plaintext(settings):
             log.warning("tokens travel in plaintext to the %s port: anybody on their way can read them", port)
         admit = self._guard.admit if settings.tokens else None
@@ -150,9 +160,8 @@ class App:
             await self._transport.start()
             closing.push_async_callback(self._drain)
             await self._role.listening(self._settings.host, self._transport.port, self._web.port, self._choice)
-            for files in (self._identity, *self._guard.files):
-                if files:
-                    closing.callback(asyncio.create_task(files.watch()).cancel)
+            for files in self._credentials.files.values():
+                closing.callback(asyncio.create_task(files.watch()).cancel)
             loading = asyncio.create_task(self._lifecycle.start())
             await asyncio.wait((loading, stopping), return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
@@ -171,7 +180,7 @@ class App:
         end = loop.time() + self._settings.shutdown_grace
         await self._transport.stop(self._settings.shutdown_grace)
         await self._in_flight.close(max(0.0, end - loop.time()))
-        self._lifecycle.close()
+        await self._lifecycle.close()
         await self._models.close()
         self._decoder.close()
         self._offload.close()

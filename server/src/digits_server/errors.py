@@ -148,8 +148,10 @@ class ModelRejected(OperatorError):
     """A version failed verification, loading or its golden images.
 
     `cause` is the label of `digits_model_load_failures_total`: one of a handful of words, whatever the files say.
+    `passing` says that the same files may be good later: a volume failed for a moment, or memory was short.
     """
 
-    def __init__(self, cause: str, message: str) -> None:
+    def __init__(self, cause: str, message: str, *, passing: bool = False) -> None:
         super().__init__(message)
         self.cause = cause
+        self.passing = passing or cause in ("read", "internal", "time")

@@ -44,8 +44,15 @@ def named(name: str, kind: Kind) -> Kind:
     return kind
 
 
-DIRECTORY = named("dir", click.Path(path_type=Path))
-FILE = named("file", click.Path(path_type=Path))
+class UnseenPath(click.Path):
+    """A path that nobody looks at yet. click's own type asks for its status, for which a volume may let it wait."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
+        return Path(value)
+
+
+DIRECTORY = named("dir", UnseenPath())
+FILE = named("file", UnseenPath())
 PATHS = named("paths", click.types.StringParamType())
 HOSTS = named("names", click.types.StringParamType())
 HOST = named("host", click.types.StringParamType())

@@ -1,6 +1,6 @@
 """Tokens: which files are taken, which fields of a call are, and what is kept of either."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from digits_server.errors import OperatorError, Unauthenticated
 from digits_server.observability.metrics import Metrics
 from digits_server.security.access import Access
-from digits_server.security.authentication import MAX_FILE_BYTES, Guard, guard, ports_in_plaintext
+from digits_server.security.authentication import Guard, ports_in_plaintext, token_file
+from digits_server.security.credentials import Credentials
+from digits_server.security.reloading import MAX_FILE_BYTES
 from digits_server.service.calls import PlainCall
 from digits_server.settings import Settings
 
@@ -19,9 +21,14 @@ NOT_COUNTED: nullcontext[None] = nullcontext()
 GOOD = "dGhpcyBpcyBhIHRva2Vu"
 
 
+def guard(settings: Settings, rejections: AbstractContextManager[None] = NOT_COUNTED) -> Guard:
+    files = Credentials.read(settings)
+    return Guard(files.callers, files.scrapers, open_paths=settings.http_open.split(","), rejections=rejections)
+
+
 def read(path: Path, content: bytes, http_open: str = "") -> Guard:
     path.write_bytes(content)
-    return guard(Settings(tokens=path, http_open=http_open), NOT_COUNTED)
+    return guard(Settings(tokens=path, http_open=http_open))
 
 
 def let_in(known: Guard, authorization: str | None, path: str = "/v2", access: Access = Access.CALLERS) -> bool:
@@ -67,7 +74,7 @@ def test_a_file_over_the_limit_is_refused(path: Path) -> None:
 @pytest.mark.parametrize("name", ["absent", "."])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(OperatorError, match="--tokens: cannot read"):
-        guard(Settings(tokens=tmp_path / name), NOT_COUNTED)
+        guard(Settings(tokens=tmp_path / name))
 
 
 @given(st.text(max_size=40))
@@ -79,8 +86,10 @@ def test_no_other_field_opens_anything(tmp_path_factory: pytest.TempPathFactory,
 
 
 def test_no_token_is_kept_in_memory_as_it_is(path: Path) -> None:
-    known = read(path, GOOD.encode())
-    assert GOOD not in repr(vars(known)) + repr([files.value for files in known.files])
+    path.write_text(GOOD)
+    tokens = token_file("--tokens", path)
+    assert tokens
+    assert GOOD not in repr(vars(tokens)) + repr(tokens.value)
 
 
 def test_who_is_not_let_in_is_counted(path: Path) -> None:
@@ -108,14 +117,14 @@ def test_open_paths_are_exact_or_all_that_begin_so(path: Path, path_asked: str, 
 
 
 def test_without_tokens_everybody_is_let_in() -> None:
-    known = guard(Settings(), NOT_COUNTED)
+    known = guard(Settings())
     assert let_in(known, None)
     known.admit(PlainCall())
 
 
 def test_tokens_of_scrapers_alone_close_the_metrics_and_nothing_else(path: Path) -> None:
     path.write_text(GOOD)
-    known = guard(Settings(metrics_tokens=path), NOT_COUNTED)
+    known = guard(Settings(metrics_tokens=path))
     assert not let_in(known, None, "/metrics", Access.SCRAPERS)
     assert let_in(known, f"Bearer {GOOD}", "/metrics", Access.SCRAPERS)
     assert let_in(known, None)

@@ -11,7 +11,7 @@ from support.repositories import copy_version, edit_manifest
 from digits_server.errors import ModelRejected, RepositoryError
 from digits_server.models import repository as repository_module
 from digits_server.models.pins import PinFile
-from digits_server.models.repository import ModelRepository
+from digits_server.models.repository import MAX_VERSIONS, ModelRepository
 from digits_server.serving.retries import FIRST_PAUSE, JITTER, LONGEST_PAUSE, Retries
 from digits_server.system.regular_files import NotRegular, read_regular
 
@@ -88,12 +88,14 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
             read_regular(place, 100)
 
 
-def test_of_very_many_versions_the_newest_are_looked_at(tmp_path: Path) -> None:
+def test_of_very_many_versions_the_newest_are_looked_at_and_those_in_use(tmp_path: Path) -> None:
     folder = tmp_path / "digits"
-    for version in range(1, 1202):
+    for version in range(1, MAX_VERSIONS + 100):
         folder.joinpath(str(version)).mkdir(parents=True)
-    versions = ModelRepository(tmp_path, "digits", max_bytes=1).versions()
-    assert versions == list(range(202, 1202))
+    repository = ModelRepository(tmp_path, "digits", max_bytes=1)
+    newest = list(range(100, MAX_VERSIONS + 100))
+    assert repository.versions() == newest
+    assert repository.versions(also={0, 3, 150, MAX_VERSIONS + 100}) == [3, *newest]
 
 
 @pytest.mark.parametrize("name", ["model\n.tflite", "\x1b[2Jmodel", "a\x7f", "a\x9b", "a\0b"])

@@ -7,8 +7,7 @@ import pytest
 
 from digits_server.observability.metrics import Metrics
 from digits_server.security.access import Access
-from digits_server.security.authentication import guard
-from digits_server.settings import Settings
+from digits_server.security.authentication import Guard
 from digits_server.web.doors import Doors
 from digits_server.web.interceptors import WatchedRequest, watched
 from digits_server.web.origins import Origins
@@ -60,7 +59,7 @@ def failing(metrics: Metrics) -> Doors:
 
     return Doors(
         [Route("/page", endpoint, Access.CALLERS), Route("/health", endpoint, Access.PROBES)],
-        guard=guard(Settings(), metrics.rejections),
+        guard=Guard(None, None, open_paths=[], rejections=metrics.rejections),
         origins=Origins([]),
         places=Places(1, metrics.http.connection_closed),
         metrics=metrics.http,

@@ -1,6 +1,6 @@
 """The files of TLS: what is taken as a server's identity, and which sentence an operator gets for the rest."""
 
-import asyncio
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +9,6 @@ import pytest
 from support.certificates import Authority, Folder
 
 from digits_server.errors import OperatorError
-from digits_server.security.reloading import Reloading
 from digits_server.security.tls import Identity, http_context, identity
 from digits_server.settings import Settings
 
@@ -72,12 +71,6 @@ def test_a_self_signed_pair_is_taken(folder: Folder, kind: tuple[str, ...]) -> N
     assert read(folder).expires > 0
 
 
-@pytest.mark.parametrize("kind", ["ed25519", "ed448"])
-def test_keys_that_grpc_cannot_use_are_refused(folder: Folder, kind: str) -> None:
-    self_signed(folder, kind)
-    assert "expected RSA or ECDSA" in refused(folder)
-
-
 def test_a_key_too_short_to_be_safe_is_refused(folder: Folder) -> None:
     self_signed(folder, "rsa:1024")
     assert "too small" in refused(folder)
@@ -96,10 +89,20 @@ def test_a_file_that_is_no_pem_is_named(folder: Folder, name: str, content: byte
     assert str(folder.path / name) in refused(folder)
 
 
+FLAGS = {"tls.crt": "--tls-certificate", "tls.key": "--tls-key", "ca.crt": "--tls-client-ca"}
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_named_pipe_in_the_place_of_a_file_is_refused_at_once(folder: Folder, name: str) -> None:
+    (folder.path / name).unlink()
+    os.mkfifo(folder.path / name)
+    assert refused(folder).endswith("expected a regular file, found a named pipe")
+
+
 @pytest.mark.parametrize("name", ["tls.crt", "tls.key", "ca.crt"])
 def test_a_file_that_is_not_there_is_named(folder: Folder, name: str) -> None:
     (folder.path / name).unlink()
-    assert refused(folder) == f"TLS: cannot read {folder.path / name}: No such file or directory"
+    assert refused(folder) == f"{FLAGS[name]}: cannot read {folder.path / name}: No such file or directory"
 
 
 def test_without_files_there_is_no_tls() -> None:
@@ -118,50 +121,9 @@ def test_authorities_of_callers_without_a_certificate_of_its_own_are_refused(fol
         identity(Settings(tls_client_ca=folder.path / "ca.crt"))
 
 
-@pytest.mark.parametrize("curve", ["P-224", "secp256k1", "brainpoolP256r1", "brainpoolP384r1"])
-def test_keys_of_curves_that_callers_refuse_are_refused_in_one_sentence(folder: Folder, curve: str) -> None:
-    self_signed(folder, "ec", "-pkeyopt", f"ec_paramgen_curve:{curve}")
-    assert "expected RSA or ECDSA" in refused(folder)
-
-
-def test_a_dsa_key_is_refused_in_one_sentence(folder: Folder) -> None:
-    openssl(folder, "dsaparam", "-out", "parameters", "2048")
-    self_signed(folder, "dsa:parameters")
-    assert "tls.crt" in refused(folder)
-
-
 def test_what_was_proved_is_shown_though_the_files_are_gone(folder: Folder) -> None:
     own = identity(settings(folder))
     assert own
     for name in ("tls.crt", "tls.key"):
         (folder.path / name).write_text("something else")
     http_context(own)
-
-
-def test_the_watch_survives_any_error_says_so_once_and_tries_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("digits_server.security.reloading.LOOK_SECONDS", 0.01)
-    file = tmp_path / "file"
-    file.write_text("first")
-    looks: list[Exception] = [ValueError("strange")] * 3 + [OperatorError("not yet")] * 3
-
-    def read() -> str:
-        content = file.read_text()
-        if content != "first" and looks:
-            raise looks.pop()
-        return content
-
-    async def check() -> None:
-        reloading = Reloading("the file", [file], read)
-        taken = asyncio.Event()
-        reloading.tell(lambda _: taken.set())
-        watch = asyncio.create_task(reloading.watch())
-        file.write_text("second")
-        await asyncio.wait_for(taken.wait(), 30)
-        watch.cancel()
-        assert reloading.value == "second"
-
-    asyncio.run(check())
-    assert sum("not yet" in record.getMessage() for record in caplog.records) == 1
-    assert sum("strange" in record.getMessage() for record in caplog.records) == 1

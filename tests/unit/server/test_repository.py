@@ -91,6 +91,7 @@ def test_a_version_over_the_size_limit_is_rejected_before_it_is_read(repository:
         ({"input": {"dtype": "uint8", "shape": [32, 32]}}, "found [32, 32]"),
         ({"goldenImages": [{"image": "AAAA"}]}, "784 bytes and 10 probabilities"),
         ({"files": []}, "lists no model.tflite"),
+        ({"training": {"network": "x" * 101}}, "a network's name has at most 100 letters"),
         ({"aFieldOfTomorrow": 1}, "no manifest"),
     ],
 )

@@ -1,12 +1,13 @@
 """A system that refuses a change of priority does not prevent the start."""
 
+import asyncio
 import errno
 import os
 
 import pytest
 
 from digits_server.batching import batcher
-from digits_server.system.background_thread import background_thread
+from digits_server.system.background_thread import BackgroundThread
 from digits_server.system.scheduling import work_in_batches
 
 REFUSALS = [errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS]
@@ -21,5 +22,4 @@ def test_a_refused_priority_is_not_an_error(monkeypatch: pytest.MonkeyPatch, num
         monkeypatch.setattr(os, name, refuse)
     work_in_batches()
     batcher._give_way()
-    with background_thread("test") as thread:
-        assert thread.submit(lambda: 1).result(60) == 1
+    assert asyncio.run(BackgroundThread("test").run(lambda: 1)) == 1

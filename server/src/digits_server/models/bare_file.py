@@ -1,14 +1,16 @@
 """One bare Keras file, served as if it were a published version."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from digits.v1.manifest_pb2 import Manifest, ModelFile, ModelInput, Training
 from digits_server.errors import ModelRejected, OperatorError
-from digits_server.models.change_detection import Fingerprint, fingerprint
+from digits_server.models.change_detection import ContentWatch, content_of, look_at
 from digits_server.models.source import FoundModel
 from digits_server.runtimes.loading import ModelContent
 from digits_server.settings import MODEL_NAME
+from digits_server.system.regular_files import TooLarge, read_regular
 
 BARE_FILE_VERSION = 1
 """The version a bare Keras file answers as."""
@@ -17,10 +19,11 @@ BARE_FILE_VERSION = 1
 class BareFile:
     """A source of one version made of a `.keras` or `.h5` file, with a manifest that claims no more than is known.
 
-    scale  factor of the raw 0…255 pixels before the model
+    scale      factor of the raw 0…255 pixels before the model
+    max_bytes  of the file
     """
 
-    def __init__(self, path: Path, scale: float) -> None:
+    def __init__(self, path: Path, scale: float, max_bytes: int) -> None:
         """Raises OperatorError when there is no such file."""
         if path.suffix not in (".keras", ".h5"):
             raise OperatorError(f"--model: expected a .keras or .h5 file, got {path.name}")
@@ -28,21 +31,28 @@ class BareFile:
             raise OperatorError(f"--model: there is no file {path}")
         self._path = path
         self._scale = scale
+        self._max_bytes = max_bytes
+        self._contents = ContentWatch()
 
-    def versions(self) -> list[int]:
+    def versions(self, also: Iterable[int] = ()) -> list[int]:  # noqa: ARG002 - there is one
         return [BARE_FILE_VERSION]
 
-    def fingerprint(self, _version: int) -> Fingerprint:
-        return fingerprint(self._path)
+    def fingerprint(self, version: int) -> bytes:
+        try:
+            return self._contents.digest(version, look_at(self._path), lambda: content_of(self._path))
+        except OSError:
+            return self._contents.known(version)
 
     def pinned(self) -> int:
         return 0
 
     def load(self, version: int) -> FoundModel:
         try:
-            content = self._path.read_bytes()
+            content = read_regular(self._path, self._max_bytes)
+        except TooLarge as error:
+            raise ModelRejected("size", f"{self._path.name}: {error.strerror} (max_model_bytes)") from error
         except OSError as error:
-            raise ModelRejected("read", f"{self._path.name} cannot be read") from error
+            raise ModelRejected("read", f"{self._path.name} cannot be read: {error.strerror}") from error
         sha256 = hashlib.sha256(content).hexdigest()
         manifest = Manifest(
             schema_version=1,

@@ -1,32 +1,149 @@
-"""Whether files have changed, told without reading them."""
+"""Whether files have changed. Their content decides; it is read again only when they look changed.
 
+Times and inodes come from the storage. A disk keeps them; a volume over a network or an object store may show others at
+every look, for files that nobody has touched.
+"""
+
+import hashlib
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
 
-Fingerprint = tuple[tuple[str, int, int, int, int], ...]
-"""Of each file: its path, size in bytes, times of its last write and of its last change in ns, and inode."""
+from digits_server.system.regular_files import opened_below, opened_folder, opened_regular
 
 MAX_ENTRIES = 1000
 """Files and folders looked at; a published version has about ten."""
 
+MAX_DEPTH = 8
+"""Folders within folders; a published version has one."""
 
-def fingerprint(path: Path) -> Fingerprint:
-    """Of `path` and everything below it, through no link. What cannot be looked at counts as not there."""
-    found = []
-    for place in islice(_walk(path), MAX_ENTRIES):
-        try:
-            status = place.lstat()
-        except OSError:
-            continue
-        found.append((str(place), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
-    return tuple(found)
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 600.0
+"""Seconds before files of the same sizes that look changed are read again: doubled each time they had not changed."""
 
 
-def _walk(path: Path) -> Iterator[Path]:
-    yield path
-    if not path.is_symlink():
-        for folder, folders, files in os.walk(path):
-            folders.sort()
-            yield from (Path(folder, name) for name in (*folders, *sorted(files)))
+class Entry(NamedTuple):
+    """A file or folder as the storage describes it. `path` is relative, with forward slashes."""
+
+    path: str
+    kind: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+    inode: int
+
+
+Look = tuple[Entry, ...]
+
+
+@dataclass(slots=True)
+class _Known:
+    look: Look
+    digest: bytes
+    pause: float
+    read_again: float
+    """When files of the same sizes that look changed may be read again, on the clock."""
+
+
+class ContentWatch:
+    """Remembers the digest of some files, by a key, as long as they look the same.
+
+    clock  the time in seconds
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._known: dict[int, _Known] = {}
+
+    def digest(self, key: int, look: Look, read: Callable[[], bytes]) -> bytes:
+        """The digest of files that look like this now; `read` computes it. Raises what `read` raises."""
+        known, now = self._known.get(key), self._clock()
+        if known is None:
+            self._known[key] = _Known(look, read(), FIRST_PAUSE, now)
+            return self._known[key].digest
+        if look == known.look:
+            if now >= known.read_again:
+                known.pause = FIRST_PAUSE
+            return known.digest
+        if now < known.read_again and _sizes(look) == _sizes(known.look):
+            return known.digest
+        digest = read()
+        known.pause = min(2 * known.pause, LONGEST_PAUSE) if digest == known.digest else FIRST_PAUSE
+        known.look, known.digest = look, digest
+        known.read_again = now + known.pause if known.pause > FIRST_PAUSE else now
+        return digest
+
+    def known(self, key: int) -> bytes:
+        """The digest as it was when the files could last be read, empty if never: an error is not a change."""
+        known = self._known.get(key)
+        return known.digest if known else b""
+
+    def keep(self, keys: set[int]) -> None:
+        """Forgets all others."""
+        self._known = {key: known for key, known in self._known.items() if key in keys}
+
+
+def look_into(folder: int) -> Look:
+    """What stands in a folder and below it, through no link, in the order of the paths. Raises OSError."""
+    return tuple(sorted(islice(_entries(folder, "", MAX_DEPTH), MAX_ENTRIES)))
+
+
+def look_at(path: Path) -> Look:
+    """One file; a link is followed. Raises OSError."""
+    return (_entry(path.name, path.stat()),)
+
+
+def digest_of(folder: int, look: Look, max_bytes: int) -> bytes:
+    """Of what `look` names: the paths and kinds, and of regular files the content. Raises OSError.
+
+    max_bytes  of all files together; of those beyond, size and time stand for the content
+    """
+    result = hashlib.sha256()
+    for entry in look:
+        content = b""
+        if stat.S_ISREG(entry.kind):
+            max_bytes -= entry.size
+            known = repr((entry.size, entry.modified_ns)).encode()
+            content = _content(folder, entry.path) if max_bytes >= 0 else known
+        result.update(repr((entry.path, entry.kind, content)).encode())
+    return result.digest()
+
+
+def content_of(path: Path) -> bytes:
+    """The digest of one file; a link is followed. Raises OSError."""
+    with opened_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _content(folder: int, path: str) -> bytes:
+    try:
+        with opened_below(folder, path) as (parent, name), opened_regular(name, within=parent) as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except FileNotFoundError:  # gone since
+        return b""
+
+
+def _entries(folder: int, prefix: str, depth: int) -> Iterator[Entry]:
+    with os.scandir(folder) as found:
+        for item in found:
+            try:
+                entry = _entry(prefix + item.name, item.stat(follow_symlinks=False))
+            except FileNotFoundError:
+                continue
+            yield entry
+            if stat.S_ISDIR(entry.kind) and depth:
+                with opened_folder(item.name, within=folder) as inner:
+                    yield from _entries(inner, entry.path + "/", depth - 1)
+
+
+def _entry(path: str, status: os.stat_result) -> Entry:
+    kind = stat.S_IFMT(status.st_mode)
+    return Entry(path, kind, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def _sizes(look: Look) -> list[tuple[str, int]]:
+    return [(entry.path, entry.size) for entry in look if stat.S_ISREG(entry.kind)]

@@ -33,7 +33,7 @@ class Versions:
         """Why a server would reject `version`; empty if it would not."""
         from digits_server.models.verification import prove
 
-        if version not in self.all:
+        if version not in self.all and version not in self._source.versions(also=(version,)):
             return "there is no such version"
         try:
             prove(self._source, version, LARGEST_BATCH)

@@ -1,7 +1,8 @@
 """The versions of the model repository, computed by either runtime."""
 
+from collections.abc import Iterable
+
 from digits.v1.manifest_pb2 import ModelFile
-from digits_server.models.change_detection import Fingerprint
 from digits_server.models.pins import PinFile
 from digits_server.models.repository import ModelRepository
 from digits_server.models.signatures import Signers
@@ -22,10 +23,10 @@ class PublishedVersions:
         self._runtime = settings.runtime
         self._file = "model.keras" if settings.runtime == "keras" else "model.tflite"
 
-    def versions(self) -> list[int]:
-        return self._repository.versions()
+    def versions(self, also: Iterable[int] = ()) -> list[int]:
+        return self._repository.versions(also)
 
-    def fingerprint(self, version: int) -> Fingerprint:
+    def fingerprint(self, version: int) -> bytes:
         return self._repository.fingerprint(version)
 
     def pinned(self) -> int:

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -21,7 +21,7 @@ from google.protobuf import json_format
 from digits.v1.manifest_pb2 import Manifest, ModelFile
 from digits_server.errors import ModelRejected, RepositoryError
 from digits_server.models import signatures
-from digits_server.models.change_detection import Fingerprint, fingerprint
+from digits_server.models.change_detection import ContentWatch, digest_of, look_into
 from digits_server.models.signatures import Signers
 from digits_server.system.regular_files import NotRegular, TooLarge, opened_below, opened_folder, read_regular
 
@@ -32,8 +32,11 @@ MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_FILES = 100
 """Files of one version; the training job writes about ten."""
 
-MAX_VERSIONS = 1000
-"""Versions looked at, the newest; a version before them is not served, even when it is pinned."""
+MAX_NETWORK_CHARACTERS = 100
+"""Of the name of the network, which is a label of `digits_model_info`."""
+
+MAX_VERSIONS = 200
+"""Versions looked at, the newest, and any older one that is pinned or in use."""
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VERSION_NAME = re.compile(r"[1-9][0-9]{0,17}")
@@ -60,22 +63,32 @@ class ModelRepository:
         self._folder = root / name
         self._name = name
         self._max_bytes = max_bytes
+        self._contents = ContentWatch()
 
-    def versions(self) -> list[int]:
-        """The newest MAX_VERSIONS published versions, ascending. A name that is not a positive integer is skipped.
+    def versions(self, also: Iterable[int] = ()) -> list[int]:
+        """The newest MAX_VERSIONS published versions and those of `also`, ascending. Other folders are skipped.
 
         Raises RepositoryError when there is no such repository.
         """
         try:
             with os.scandir(self._folder) as entries:
-                found = (int(entry.name) for entry in entries if _VERSION_NAME.fullmatch(entry.name) and entry.is_dir())
-                return sorted(heapq.nlargest(MAX_VERSIONS, found))
+                found = [int(item.name) for item in entries if _VERSION_NAME.fullmatch(item.name) and item.is_dir()]
         except OSError as error:
             raise RepositoryError(f"no model repository at {self._folder}: expected folders 1, 2, … there") from error
+        newest = set(heapq.nlargest(MAX_VERSIONS, found)) | set(also).intersection(found)
+        self._contents.keep(newest)
+        return sorted(newest)
 
-    def fingerprint(self, version: int) -> Fingerprint:
-        """What changes whenever a file of `version` does."""
-        return fingerprint(self._folder / str(version))
+    def fingerprint(self, version: int) -> bytes:
+        """What changes whenever the content of a file of `version` does. An error is not a change."""
+        try:
+            with opened_folder(self._folder) as versions, opened_folder(str(version), within=versions) as folder:
+                look = look_into(folder)
+                return self._contents.digest(version, look, lambda: digest_of(folder, look, self._max_bytes))
+        except NotRegular as error:
+            return error.kind.encode()
+        except OSError:
+            return self._contents.known(version)
 
     def verify(self, version: int, model_file: str) -> VerifiedVersion:
         """Checks every file of `version` against its manifest and reads `model_file`.
@@ -130,6 +143,10 @@ class ModelRepository:
             raise ModelRejected("manifest", "manifest.json has no golden images to prove the model with")
         if any(len(item.image) != 784 or len(item.probabilities) != 10 for item in manifest.golden_images):
             raise ModelRejected("manifest", "manifest.json: a golden image must have 784 bytes and 10 probabilities")
+        if len(manifest.training.network) > MAX_NETWORK_CHARACTERS:
+            raise ModelRejected(
+                "manifest", f"manifest.json: a network's name has at most {MAX_NETWORK_CHARACTERS} letters"
+            )
         if len(manifest.files) > MAX_FILES:
             raise ModelRejected("manifest", f"manifest.json lists {len(manifest.files)} files; at most {MAX_FILES}")
         total = sum(item.size_bytes for item in manifest.files)
@@ -171,7 +188,7 @@ def _read(folder: Path, name: str, limit: int) -> bytes:
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
             raise ModelRejected("missing", f"{name} is missing") from error
-        raise ModelRejected("read", f"{name} cannot be read") from error
+        raise ModelRejected("read", f"{name} cannot be read: {error.strerror}") from error
 
 
 def _finite(number: str) -> float:

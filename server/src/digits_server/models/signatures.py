@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from digits_server.errors import ModelRejected, OperatorError
+from digits_server.system.regular_files import read_regular
 
 FILE_NAME = "manifest.json.sig"
 SIGNATURE_BYTES = 64
@@ -27,8 +28,7 @@ class Signers:
         except ImportError as error:
             raise OperatorError("--require-signature needs the extra digits-server[signing]") from error
         try:
-            with path.open("rb") as file:
-                found = _KEY.findall(file.read(MAX_KEY_FILE_BYTES))
+            found = _KEY.findall(read_regular(path, MAX_KEY_FILE_BYTES))
             keys = [load_pem_public_key(key) for key in found]
         except (OSError, ValueError) as error:
             raise OperatorError(f"--require-signature: cannot read public keys from {path}") from error

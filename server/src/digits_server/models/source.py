@@ -1,10 +1,10 @@
 """Where models come from: the repository, or one bare Keras file."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from digits.v1.manifest_pb2 import Manifest, ModelFile
-from digits_server.models.change_detection import Fingerprint
 from digits_server.runtimes import Runtime
 from digits_server.runtimes.loading import ModelContent
 from digits_server.settings import Settings
@@ -33,12 +33,15 @@ class LoadedModel:
 class ModelSource(Protocol):
     """Versions of one model. Every method does I/O and is called off the event loop, one at a time."""
 
-    def versions(self) -> list[int]:
-        """The versions there are, ascending. Raises RepositoryError when that cannot be told."""
+    def versions(self, also: Iterable[int] = ()) -> list[int]:
+        """The newest versions there are, and those of `also` that are there, ascending.
+
+        Raises RepositoryError when that cannot be told.
+        """
         ...
 
-    def fingerprint(self, version: int) -> Fingerprint:
-        """What changes whenever a file of `version` does. Never raises: what is not there has no files."""
+    def fingerprint(self, version: int) -> bytes:
+        """What changes whenever the content of `version` does. An error is not a change; never raises."""
         ...
 
     def pinned(self) -> int:
@@ -62,4 +65,5 @@ def model_source(settings: Settings) -> ModelSource:
         return PublishedVersions(settings)
     from digits_server.models.bare_file import BareFile
 
-    return BareFile(settings.model, scale=1 / 255 if settings.model_pixels == "unit" else 1.0)
+    scale = 1 / 255 if settings.model_pixels == "unit" else 1.0
+    return BareFile(settings.model, scale, settings.max_model_bytes)

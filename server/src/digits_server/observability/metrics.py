@@ -258,6 +258,12 @@ class Metrics:
             "Seconds to verify, load and warm up the version that serves.",
             registry=registry,
         )
+        self.reload_failures = Counter(
+            registry,
+            "digits_reload_failures",
+            "Failed attempts to use changed files, by what they hold.",
+            ("files",),
+        )
         self.model_load_failures = Counter(
             registry, "digits_model_load_failures", "Versions rejected, by reason.", ("reason",)
         )

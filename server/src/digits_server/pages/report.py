@@ -8,11 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from digits.v1.manifest_pb2 import Manifest
-from digits_server.errors import ModelRejected, NotFound
+from digits_server.errors import ModelRejected, NotFound, Unavailable
 from digits_server.models.source import ModelSource
 from digits_server.pages.answers import HEADERS, cached
 from digits_server.security.access import Access
 from digits_server.serving.registry import ModelRegistry
+from digits_server.system.background_thread import BackgroundThread
 from digits_server.web.routes import Route
 
 log = logging.getLogger(__name__)
@@ -23,11 +24,18 @@ FOLDER = "report/"
 CONTENT_TYPES = {".png": "image/png", ".md": "text/plain; charset=utf-8", ".json": "application/json"}
 """What report files are sent as, by the end of their names. Others are not sent: nothing that a browser would run."""
 
+READ_SECONDS = 5.0
+"""What a file of the report may take to be read, those before it among that."""
+
+MAX_WAITING = 16
+"""Files of the report that may wait to be read; more is refused."""
+
 POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 
 def routes(models: ModelRegistry, source: ModelSource) -> list[Route]:
     """`/model`, and `/model/VERSION/report/FILE` for the version that serves."""
+    reader = BackgroundThread("report")
 
     async def model(request: Request) -> Response:
         """What serves now."""
@@ -41,8 +49,13 @@ def routes(models: ModelRegistry, source: ModelSource) -> list[Route]:
         content_type = CONTENT_TYPES.get(path[path.rfind(".") :])
         if manifest.model_version != int(request.path_params["version"]) or listed is None or content_type is None:
             raise NotFound("the version that serves has no such report file")
+        if reader.waiting >= MAX_WAITING:
+            raise Unavailable("the model repository does not answer")
         try:
-            content = await asyncio.to_thread(source.read, manifest.model_version, listed)
+            async with asyncio.timeout(READ_SECONDS):
+                content = await reader.run(lambda: source.read(manifest.model_version, listed))
+        except TimeoutError as error:
+            raise Unavailable("the model repository does not answer") from error
         except ModelRejected as error:
             log.warning("a report file is not sent: %s", error.message)
             raise NotFound("this report file is no longer what was published") from error

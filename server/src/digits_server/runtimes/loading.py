@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from digits_server.errors import ModelRejected
 from digits_server.runtimes import Runtime, batch_sizes
 
 
@@ -40,9 +41,14 @@ def load(content: ModelContent) -> Runtime:
     from digits_server.runtimes.keras import KerasRuntime
 
     # Keras loads from a path only: the bytes go where nobody else writes, so that they are what it loads.
-    with tempfile.TemporaryDirectory(prefix="digits-") as folder:
-        copy = Path(folder, content.name)
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="digits-")
+        copy = Path(folder.name, content.name)
         copy.write_bytes(content.data)
+    except OSError as error:
+        reason = f"no temporary copy of {content.name} can be written, which Keras needs: {error.strerror}"
+        raise ModelRejected("internal", reason) from error
+    with folder:
         return KerasRuntime(copy, scale=content.scale)
 
 

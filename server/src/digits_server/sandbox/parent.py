@@ -98,7 +98,9 @@ class Child:
                 "time", f"{content.name} was not proved within {PROOF_LIMITS[content.runtime].seconds} s"
             )
         if code < 0:
-            raise ModelRejected("crash", f"{content.name} ended with signal {-code} while it was proved")
+            killed = -code == signal.SIGKILL  # by the system, when memory is short
+            message = f"{content.name} ended with signal {-code} while it was proved"
+            raise ModelRejected("crash", message, passing=killed)
         try:
             answer = json.loads(os.pread(self._answer.fileno(), MAX_ANSWER_BYTES, 0))
             cause, message = answer["cause"], answer["message"]
@@ -157,5 +159,6 @@ def _environment() -> dict[str, str]:
 
 def _file_in_memory() -> IO[bytes]:
     if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("proof"), "rb")
+        with suppress(OSError):  # a sandbox may refuse it
+            return os.fdopen(os.memfd_create("proof"), "rb")
     return cast("IO[bytes]", tempfile.TemporaryFile())

@@ -15,13 +15,9 @@ from pathlib import Path
 
 from digits_server.errors import OperatorError, Unauthenticated
 from digits_server.security.access import Access
-from digits_server.security.reloading import Reloading
+from digits_server.security.reloading import FileContent, Reloading
 from digits_server.service.calls import Call
 from digits_server.settings import Settings
-from digits_server.system.regular_files import TooLarge, read_regular
-
-MAX_FILE_BYTES = 1024 * 1024
-"""Bytes of a file of tokens: some ten thousand of them."""
 
 TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]{16,512}=*")
 """RFC 6750's characters, and enough of them that nobody guesses one."""
@@ -63,11 +59,6 @@ class Guard:
         self._open_prefixes = tuple(path[:-1] for path in paths if path.endswith("*"))
         self._rejections = rejections
 
-    @property
-    def files(self) -> list[Reloading[Tokens]]:
-        """What is to be watched."""
-        return [tokens for tokens in (self._callers, self._scrapers) if tokens]
-
     def admit(self, call: Call) -> None:
         """Lets an RPC pass. Raises Unauthenticated."""
         if self._callers:
@@ -90,18 +81,11 @@ class Guard:
                 raise Unauthenticated("authorization: expected a bearer token that is known here")
 
 
-def guard(settings: Settings, rejections: AbstractContextManager[None]) -> Guard:
-    """What the settings ask of callers. Raises OperatorError when a file cannot be used."""
-
-    def read(flag: str, path: Path | None) -> Reloading[Tokens] | None:
-        return Reloading(flag, [path], lambda: Tokens(_read(flag, path))) if path else None
-
-    return Guard(
-        read("--tokens", settings.tokens),
-        read("--metrics-tokens", settings.metrics_tokens),
-        open_paths=[path for path in settings.http_open.split(",") if path],
-        rejections=rejections,
-    )
+def token_file(flag: str, path: Path | None) -> Reloading[Tokens] | None:
+    """The tokens of a file that a flag names. Raises OperatorError when it cannot be used."""
+    if path is None:
+        return None
+    return Reloading(flag, [path], lambda contents: Tokens(_digests(flag, contents[0])))
 
 
 def _is_known(known: Tokens, authorization: str | None) -> bool:
@@ -125,22 +109,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _read(flag: str, path: Path) -> frozenset[bytes]:
+def _digests(flag: str, content: FileContent) -> frozenset[bytes]:
     """The digests of the tokens in a file. Messages name the line, and never what stands in it."""
-    try:
-        content = read_regular(path, MAX_FILE_BYTES)
-    except TooLarge as error:
-        raise OperatorError(f"{flag}: {path} has more than {MAX_FILE_BYTES} bytes") from error
-    except OSError as error:
-        raise OperatorError(f"{flag}: cannot read {path}: {error.strerror}") from error
-    digests = set()
-    for number, line in enumerate(content.decode("ascii", "replace").splitlines(), 1):
+    path, digests = content.path, set()
+    for number, line in enumerate(content.read(flag).decode("ascii", "replace").splitlines(), 1):
         token = line.strip()
         if not token or token.startswith("#"):
             continue
         if not TOKEN.fullmatch(token):
             raise OperatorError(
-                f"{flag}: line {number} of {path} is no token: expected 16 to 512 letters, digits or -._~+/"
+                f"{flag}: line {number} of {path} is not a token: expected 16 to 512 letters, digits or -._~+/"
             )
         digests.add(_digest(token))
     if not digests:

@@ -3,14 +3,13 @@
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NoReturn
 
 from digits_server.errors import OperatorError
-from digits_server.security.reloading import Reloading
+from digits_server.security import key_kinds
+from digits_server.security.reloading import Contents, FileContent, Reloading
 from digits_server.settings import Settings
 from digits_server.system.memory_file import in_memory
-from digits_server.system.regular_files import read_regular
 
 HANDSHAKE_SECONDS = 10
 """What a caller has for the handshake of a new connection."""
@@ -18,28 +17,15 @@ HANDSHAKE_SECONDS = 10
 ROUND_TRIPS = 2
 """Of a handshake in TLS 1.3."""
 
-EDWARDS_CURVES = (bytes.fromhex("300506032b6570"), bytes.fromhex("300506032b6571"))
-"""What names Ed25519 and Ed448 in a certificate (RFC 8410, DER): gRPC's TLS takes neither, from anyone."""
-
-
-CURVE_KEY = bytes.fromhex("06072a8648ce3d0201")
-"""What stands before the name of a key's curve in a certificate (RFC 5480, DER)."""
-
-CURVES = tuple(bytes.fromhex(name) for name in ("06082a8648ce3d030107", "06052b81040022", "06052b81040023"))
-"""P-256, P-384 and P-521 in DER: callers refuse the many other curves that OpenSSL makes keys of."""
-
-MAX_FILE_BYTES = 1024 * 1024
-"""Of each PEM file."""
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who the server is, and whose callers it takes.
 
-    certificate       PEM of the server's certificate and those between it and its authority
-    key               PEM of its private key
-    client_ca         PEM of the authorities one of which must have signed a caller's certificate; None asks for none
-    expires           when the certificate ends to be valid, Unix time in seconds
+    certificate  PEM of the server's certificate and those between it and its authority
+    key          PEM of its private key
+    client_ca    PEM of the authorities one of which must have signed a caller's certificate; None asks for none
+    expires      when the certificate ends to be valid, Unix time in seconds
     """
 
     certificate: bytes
@@ -55,15 +41,17 @@ def identity(settings: Settings) -> Reloading[Identity] | None:
         if certificate or key or client_ca or settings.http_tls:
             raise OperatorError("TLS needs both --tls-certificate and --tls-key")
         return None
-    files = [certificate, key, *([client_ca] if client_ca else [])]
-    return Reloading("the TLS certificate", files, lambda: _read(certificate, key, client_ca))
+    return Reloading("the TLS certificate", [certificate, key, *([client_ca] if client_ca else [])], _parse)
 
 
-def _read(certificate: Path, key: Path, client_ca: Path | None) -> Identity:
-    own, secret = _content(certificate), _content(key)
-    expires = _expiry(_context(own, secret, certificate, key), own, certificate)
-    authorities = _authorities(client_ca) if client_ca else None
-    return Identity(own, secret, authorities, expires)
+def _parse(contents: Contents) -> Identity:
+    """From the contents of the certificate's file, the key's, and perhaps that of the callers' authorities."""
+    own, secret, *callers = contents
+    certificate, key = own.read("--tls-certificate"), secret.read("--tls-key")
+    server = _context(own, secret)
+    _check_kinds(own)
+    expires = _expiry(server, own)
+    return Identity(certificate, key, _authorities(callers[0]) if callers else None, expires)
 
 
 def http_context(own: Reloading[Identity]) -> ssl.SSLContext:
@@ -81,79 +69,93 @@ def _show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
         context.load_cert_chain(certificate_file, key_file, password=_encrypted)
 
 
-def _content(path: Path) -> bytes:
-    try:
-        return read_regular(path, MAX_FILE_BYTES)
-    except OSError as error:
-        raise OperatorError(f"TLS: cannot read {path}: {error.strerror}") from error
-
-
-def _context(own: bytes, secret: bytes, certificate: Path, key: Path) -> ssl.SSLContext:
+def _context(own: FileContent, secret: FileContent) -> ssl.SSLContext:
     """A server of this certificate and its key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        _show(context, own, secret)
+        _show(context, own.read("--tls-certificate"), secret.read("--tls-key"))
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise OperatorError(f"--tls-key: {key} is not the key of {certificate}") from error
-        why = error.reason.replace("_", " ").lower() if error.reason else "expected PEM files"
-        raise OperatorError(f"--tls-certificate, --tls-key: cannot use {certificate} and {key}: {why}") from error
+            raise OperatorError(f"--tls-key: {secret.path} is not the key of {own.path}") from error
+        why = _why(error, "expected PEM files")
+        raise OperatorError(f"--tls-certificate, --tls-key: cannot use {own.path} and {secret.path}: {why}") from error
     return context
+
+
+def _check_kinds(own: FileContent) -> None:
+    """Raises OperatorError when gRPC clients accept no key of such a kind, whatever its authority."""
+    kind, *between = _kinds("--tls-certificate", own)
+    if kind not in key_kinds.OF_SERVERS:
+        raise OperatorError(
+            f"--tls-certificate: gRPC clients accept no key of the kind in {own.path}: expected RSA, or ECDSA with "
+            f"P-256 or P-384, found {kind}"
+        )
+    _check_authorities("--tls-certificate", own, between)
+
+
+def _check_authorities(flag: str, file: FileContent, kinds: list[str]) -> None:
+    for kind in kinds:
+        if kind not in key_kinds.OF_AUTHORITIES:
+            raise OperatorError(
+                f"{flag}: gRPC accepts no signature by an authority of the kind in {file.path}: expected RSA, P-224, "
+                f"P-256, P-384, P-521 or Ed25519, found {kind}"
+            )
+
+
+def _kinds(flag: str, file: FileContent) -> list[str]:
+    try:
+        found = key_kinds.kinds_in(file.read(flag))
+    except ValueError as error:
+        raise OperatorError(f"{flag}: cannot use {file.path}: {error}") from error
+    if not found:
+        raise OperatorError(f"{flag}: expected PEM certificates in {file.path}")
+    return found
 
 
 def _encrypted() -> NoReturn:
     raise OperatorError("--tls-key: expected a key without a passphrase")
 
 
-def _authorities(client_ca: Path) -> bytes:
-    content = _content(client_ca)
+def _authorities(callers: FileContent) -> bytes:
+    content = callers.read("--tls-client-ca")
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii"))
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
-        raise OperatorError(f"--tls-client-ca: expected PEM certificates in {client_ca}") from error
+        raise OperatorError(f"--tls-client-ca: expected PEM certificates in {callers.path}") from error
+    _check_authorities("--tls-client-ca", callers, _kinds("--tls-client-ca", callers))
     return content
 
 
-def _expiry(server: ssl.SSLContext, own: bytes, certificate: Path) -> float:
+def _expiry(server: ssl.SSLContext, own: FileContent) -> float:
     """When the certificate expires. Raises OperatorError when no caller would take it, whatever its authority.
 
     Found in a handshake with a caller who trusts this certificate itself.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
-    with in_memory(own) as trusted:
-        client.load_verify_locations(trusted)
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    caller = client.wrap_bio(to_client, to_server)
-    ends = (caller, server.wrap_bio(to_server, to_client, server_side=True))
     try:
+        with in_memory(own.read("--tls-certificate")) as trusted:
+            client.load_verify_locations(trusted)
+        caller = client.wrap_bio(to_client, to_server)
+        ends = (caller, server.wrap_bio(to_server, to_client, server_side=True))
         for _ in range(ROUND_TRIPS):
             for end in ends:
                 _go_on(end)
     except ssl.SSLCertVerificationError as error:
-        raise OperatorError(f"--tls-certificate: cannot use {certificate}: {error.verify_message}") from error
-    except ssl.SSLError as error:  # no handshake is possible with such a key
-        raise OperatorError(_wrong_kind(certificate)) from error
+        raise OperatorError(f"--tls-certificate: cannot use {own.path}: {error.verify_message}") from error
+    except ssl.SSLError as error:
+        raise OperatorError(
+            f"--tls-certificate: no caller can use {own.path}: {_why(error, 'no handshake')}"
+        ) from error
     shown: Any = caller.getpeercert()
-    if not _is_taken(caller.getpeercert(binary_form=True) or b""):
-        raise OperatorError(_wrong_kind(certificate))
     return ssl.cert_time_to_seconds(shown["notAfter"])
 
 
-def _is_taken(certificate: bytes) -> bool:
-    """Whether callers take the kind of key of a certificate in DER."""
-    if any(curve in certificate for curve in EDWARDS_CURVES):
-        return False
-    _, found, curve = certificate.partition(CURVE_KEY)
-    return not found or curve.startswith(CURVES)
-
-
-def _wrong_kind(certificate: Path) -> str:
-    return (
-        f"--tls-certificate: callers refuse keys of the kind in {certificate}: expected RSA or ECDSA keys "
-        "(P-256, P-384 or P-521)"
-    )
+def _why(error: ssl.SSLError, otherwise: str) -> str:
+    """OpenSSL's reason in words."""
+    return error.reason.replace("_", " ").lower() if error.reason else otherwise
 
 
 def _go_on(end: ssl.SSLObject) -> None:

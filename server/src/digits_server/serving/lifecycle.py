@@ -5,19 +5,22 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from digits_server.errors import ModelRejected, RepositoryError
-from digits_server.models.change_detection import Fingerprint
 from digits_server.models.source import ModelSource
 from digits_server.models.verification import REST_SECONDS, ProvenModel, prove
 from digits_server.sandbox.parent import SANDBOX
 from digits_server.serving.registry import ModelRegistry
 from digits_server.serving.retries import Retries
-from digits_server.system.background_thread import background_thread
+from digits_server.system.background_thread import BackgroundThread
 from digits_server.system.memory import release_memory
 
-PASSING_CAUSES = ("read", "internal", "time")
-"""Reasons of a rejection that may be gone later though the files are the same: a volume or memory that failed."""
+MAX_REASONS = 10
+"""Rejected versions whose reasons are named when there is nothing to serve: the newest."""
+
+CLOSE_SECONDS = 5.0
+"""What the thread has to end when the server stops. It need not: it may wait for a volume that does not answer."""
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ class Look:
 
     versions: list[int]
     pinned: int
-    fingerprints: dict[int, Fingerprint]
+    fingerprints: dict[int, bytes]
 
 
 class Lifecycle:
@@ -64,10 +67,10 @@ class Lifecycle:
         self._canary = canary
         self._shadow = shadow
         self._max_batch_size = max_batch_size
-        self._tried: dict[int, Fingerprint] = {}
-        """The files of each version as they were when it was last loaded, with whatever result."""
+        self._tried: dict[int, bytes] = {}
+        """The fingerprint of each version when it was last loaded, with whatever result."""
         self._retries = Retries()
-        self._thread = background_thread("lifecycle")
+        self._thread = BackgroundThread("lifecycle")
         self._lost = False
 
     async def start(self) -> None:
@@ -75,7 +78,7 @@ class Lifecycle:
         await self._choose_current(await self._look())
         if not self._registry.versions:
             failed = reversed(self._registry.statuses())
-            reasons = "; ".join(f"version {status.version}: {status.reason}" for status in failed)
+            reasons = "; ".join(f"version {item.version}: {item.reason}" for item in islice(failed, MAX_REASONS))
             raise RepositoryError(f"no model to serve: {reasons or 'no version is published'}")
 
     async def follow(self) -> None:
@@ -85,10 +88,10 @@ class Lifecycle:
             await asyncio.sleep(self._poll_interval)
             await self._round()
 
-    def close(self) -> None:
-        """Ends the thread once it is done with what it is at; a model that is being proved is given up."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Gives up a model that is being proved, and waits a little for the thread: a volume may not answer it."""
         SANDBOX.close()
+        await self._thread.close(CLOSE_SECONDS)
 
     async def _round(self) -> None:
         """One look, and what follows from it. Whatever goes wrong, what serves goes on."""
@@ -108,18 +111,20 @@ class Lifecycle:
 
     async def _look(self) -> Look:
         registry = self._registry
-        watched = {*registry.versions, *registry.rejected, registry.shadow_version} & set(self._tried)
+        in_use = {*registry.versions, registry.shadow_version, self._canary, self._shadow}
+        watched = {*in_use, *registry.rejected} & set(self._tried)
         have_left, registry.have_left = registry.have_left, False
 
         def look() -> Look:
             if have_left:
                 release_memory()
-            versions = self._source.versions()
+            pinned = self._source.pinned()
+            versions = self._source.versions(also={*in_use, pinned})
             tried = [version for version in versions if version in watched]
             fingerprints = {version: self._source.fingerprint(version) for version in tried}
-            return Look(versions, self._source.pinned(), fingerprints)
+            return Look(versions, pinned, fingerprints)
 
-        seen: Look = await asyncio.get_running_loop().run_in_executor(self._thread, look)
+        seen = await self._thread.run(look, what="looking at the model repository")
         self._tried = {version: self._tried[version] for version in seen.fingerprints}
         self._retries.keep(seen.versions)
         self._registry.saw(seen.versions)
@@ -178,7 +183,7 @@ class Lifecycle:
         """Whether to try `version`: it is new, its files are others now, or its rejection is to be tried again now."""
         if not known and version not in self._registry.rejected:
             return True
-        if not known and self._retries.due(version):
+        if version in self._registry.rejected and self._retries.due(version):
             return True
         return version not in look.fingerprints or look.fingerprints[version] != self._tried[version]
 
@@ -197,19 +202,19 @@ class Lifecycle:
         live = bool(self._registry.versions)
         self._registry.loading(version)
         try:
-            model = await asyncio.get_running_loop().run_in_executor(self._thread, fingerprint_and_prove)
+            model = await self._thread.run(fingerprint_and_prove)
         except ModelRejected as rejection:
-            self._rejected(version, rejection.cause, rejection.message)
+            self._rejected(version, rejection)
         except Exception:
             log.exception("loading model version %d failed", version)
-            self._rejected(version, "internal", "the server failed on it; its log says why")
+            self._rejected(version, ModelRejected("internal", "the server failed on it; its log says why"))
         else:
             self._retries.settled(version)
             deliver(model)
 
-    def _rejected(self, version: int, cause: str, reason: str) -> None:
-        if cause in PASSING_CAUSES:
+    def _rejected(self, version: int, rejection: ModelRejected) -> None:
+        if rejection.passing:
             self._retries.failed(version)
         else:
             self._retries.settled(version)
-        self._registry.reject(version, cause, reason)
+        self._registry.reject(version, rejection.cause, rejection.message)

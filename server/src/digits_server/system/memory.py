@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from time import process_time
 
-from digits_server.system.background_thread import background_thread
+from digits_server.system.background_thread import BackgroundThread
 
 LOOK_SECONDS = 5.0
 """Between two looks at how much memory the process has."""
@@ -50,7 +50,11 @@ async def give_back_when_idle() -> None:
     """Looks now and then, and gives memory back when a burst is over. Returns where that cannot be known."""
     if sys.platform != "linux":
         return
-    thread = background_thread("memory")
+    try:
+        resident()
+    except (OSError, ValueError, IndexError):  # there is no /proc, or another system's
+        return
+    thread = BackgroundThread("memory")
     least, before, busy, pause = resident(), resident(), process_time(), LOOK_SECONDS
     try:
         while True:
@@ -60,13 +64,13 @@ async def give_back_when_idle() -> None:
             idle = busy - busy_before < IDLE_SHARE * pause
             waited, pause = pause, LOOK_SECONDS
             if idle and now > least + BURST_BYTES and now <= before + BURST_BYTES // 8:
-                await asyncio.get_running_loop().run_in_executor(thread, release_memory)
+                await thread.run(release_memory)
                 futile = resident() > now - BURST_BYTES // 8
                 pause = min(2 * waited, LONGEST_SECONDS) if futile else LOOK_SECONDS
             before = resident()
             least = min(least, before)
     finally:
-        thread.shutdown(wait=False)
+        await thread.close()
 
 
 def resident() -> int:

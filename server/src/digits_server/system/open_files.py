@@ -16,10 +16,16 @@ def allow(connections: int) -> None:
     server's own limits are reached.
     """
     wanted = connections + SPARE
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except OSError:
+        return
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    except (OSError, ValueError):  # a sandbox may refuse what the limits allow
+        allowed = soft
     if allowed < wanted:
         log.warning("the system allows %d open files; %d connections may need %d", allowed, connections, wanted)

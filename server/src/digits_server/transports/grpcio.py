@@ -9,10 +9,11 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from digits_server.errors import AddressUnavailable, Overloaded, ServingError
+from digits_server.errors import Overloaded, ServingError
 from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
 from digits_server.security.reloading import Reloading
 from digits_server.security.tls import HANDSHAKE_SECONDS, Identity
+from digits_server.system.ports import why_unavailable
 from digits_server.transports.limits import (
     MAX_METADATA_BYTES,
     PING_SECONDS,
@@ -87,7 +88,7 @@ class GrpcioTransport:
             else:
                 self.port = self._server.add_secure_port(address, _credentials(self._identity))
         except RuntimeError as error:
-            raise AddressUnavailable(f"cannot listen for gRPC on {address}: is the port taken?") from error
+            raise why_unavailable(self._host, self.port, "gRPC") from error
 
     async def stop(self, grace: float) -> None:
         """Stops as `Transport.stop` says, cutting nobody off.

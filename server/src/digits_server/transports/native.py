@@ -9,21 +9,20 @@ is for callers on this machine, or behind a proxy that bounds both.
 """
 
 import asyncio
-import errno
 import logging
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
-from digits_server.errors import AddressUnavailable, Overloaded, RequestTooLarge, ServingError, Unavailable
+from digits_server.errors import Overloaded, RequestTooLarge, ServingError, Unavailable
 from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
 from digits_server.service.direct_predictions import DirectPredictions
+from digits_server.system.ports import why_unavailable
+from digits_server.system.socket_folder import socket_folder
 from digits_server.transports.grpcio import GrpcioTransport
 from digits_server.transports.limits import (
     MAX_METADATA_BYTES,
@@ -104,7 +103,7 @@ class NativeTransport:
         self.port = port
         self._limits = limits
         self._shared = shared
-        self._folder = Path(tempfile.mkdtemp(prefix="digits-"))
+        self._folder = socket_folder("streams")
         self._streams = GrpcioTransport(
             [rpc for rpc in every if isinstance(rpc, StreamRpc)], "", 0, limits, unix_socket=self._folder / "streams"
         )
@@ -121,8 +120,7 @@ class NativeTransport:
             self._front = self._listen()
         except OSError as error:
             shutil.rmtree(self._folder, ignore_errors=True)
-            reason = "is the port taken?" if error.errno == errno.EADDRINUSE else error
-            raise AddressUnavailable(f"cannot listen for gRPC on {self._host}:{self.port}: {reason}") from error
+            raise why_unavailable(self._host, self.port, "gRPC") from error
         self.port = self._front.bound_port
         await self._streams.start()
         self._front.set_fallback(str(self._folder / "streams"))

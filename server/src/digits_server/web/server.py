@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from digits_server.system.ports import taken
+from digits_server.system.ports import unavailable
 from digits_server.web.acceptor import Acceptor
 from digits_server.web.connections import HEADERS_SECONDS, Connection
 from digits_server.web.places import Places
@@ -83,8 +83,8 @@ class WebServer:
             listener = socket.create_server(
                 (self._host, self.port), family=family, reuse_port=self._shared, backlog=BACKLOG
             )
-        except OSError as error:
-            raise taken(self._host, self.port, "HTTP") from error
+        except (OSError, UnicodeError) as error:
+            raise unavailable(self._host, self.port, "HTTP", error) from error
         self.port = listener.getsockname()[1]
         self._server.acceptor = Acceptor(listener, self._places, self._connection, self._tls)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))

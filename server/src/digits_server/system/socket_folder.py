@@ -1,0 +1,27 @@
+"""A folder of this process alone for a Unix socket, whose path must be short."""
+
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from digits_server.errors import OperatorError
+
+MAX_PATH_BYTES = 107
+"""Of the path of a Unix socket (unix(7))."""
+
+PLACES = (None, "/tmp", "/dev/shm", "/run")  # noqa: S108  # nosec B108 - for this user alone
+"""Where it may be, the best first: None is what TMPDIR says."""
+
+
+def socket_folder(name: str) -> Path:
+    """A new folder in which a socket of this name has a path that is short enough. Raises OperatorError."""
+    for place in PLACES:
+        with suppress(OSError):
+            folder = Path(tempfile.mkdtemp(prefix="digits-", dir=place))
+            if len(bytes(folder / name)) <= MAX_PATH_BYTES:
+                return folder
+            folder.rmdir()
+    raise OperatorError(
+        "--transport native needs a folder to write a socket in: set TMPDIR to a writable folder with a short path, or "
+        "use --transport grpcio"
+    )

@@ -1,0 +1,63 @@
+"""Sandboxes refuse system calls: what only makes things better never prevents the start. strace has them fail."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from support.rpc import DEADLINE
+from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+
+from digits.v1.prediction_pb2 import PredictRequest
+from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+
+pytestmark = OVER_BOTH_TRANSPORTS
+
+REFUSED = {
+    "sched_setscheduler": ("EPERM", "EINVAL", "ENOSYS"),
+    "setpriority": ("EPERM", "EACCES", "ENOSYS"),
+    "getpriority": ("ENOSYS",),
+    "prlimit64": ("EPERM", "ENOSYS"),
+    "prctl": ("EPERM", "EINVAL"),
+    "memfd_create": ("EPERM", "ENOSYS"),
+    "sched_getaffinity": ("ENOSYS",),
+    "sysinfo": ("EPERM",),
+    "io_uring_setup": ("EPERM", "ENOSYS"),
+    "close_range": ("ENOSYS",),
+    "madvise": ("ENOSYS",),
+    "mbind": ("EPERM", "ENOSYS"),
+    "rseq": ("ENOSYS",),
+}
+"""System calls of a server that only make things better, and how sandboxes refuse them."""
+
+FILES = ("/proc/self/statm", "/proc/self/oom_score_adj", "/proc/self/stat", "/proc/self/limits", "/proc/cpuinfo")
+
+
+def strace(*injection: str) -> list[str]:
+    """A command that runs a program whose system calls fail; the program has the process that was started."""
+    return [shutil.which("strace") or "strace", "-D", "-f", "-qq", "-o", os.devnull, *injection]
+
+
+def serves(repository: Path, under: Sequence[str], *flags: str) -> None:
+    with ServerProcess("--repository", repository, *flags, under=under) as server, server.channel() as channel:
+        server.wait_ready()
+        reply = PredictionServiceStub(channel).Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE)
+        assert reply.model_version == 1
+        server.terminate()
+        assert server.wait() == 0
+        assert "Traceback" not in "".join(server.stderr)
+
+
+@pytest.mark.parametrize(("call", "error"), [(call, error) for call, errors in REFUSED.items() for error in errors])
+def test_a_server_starts_where_a_system_call_is_refused(repository: Path, call: str, error: str) -> None:
+    serves(repository, strace("--seccomp-bpf", "-e", f"trace={call}", "-e", f"inject={call}:error={error}"))
+
+
+def test_a_server_starts_where_files_of_the_system_cannot_be_read(repository: Path) -> None:
+    paths = [argument for path in FILES for argument in ("-P", path)]
+    serves(repository, strace(*paths, "-e", "inject=openat:error=EACCES"))
+
+
+def test_a_server_starts_at_a_low_priority_that_it_cannot_raise(repository: Path) -> None:
+    serves(repository, ["nice", "-n", "15", "setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"])

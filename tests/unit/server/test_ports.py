@@ -1,0 +1,79 @@
+"""An address that cannot be had is said with its reason; a folder for a socket is found wherever there is one."""
+
+import errno
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from digits_server.errors import AddressUnavailable, OperatorError
+from digits_server.system import socket_folder as folders
+from digits_server.system.ports import claim_port, hold_port, unavailable, why_unavailable
+from digits_server.system.socket_folder import MAX_PATH_BYTES, socket_folder
+
+
+def reason(host: str, port: int) -> str:
+    with pytest.raises(AddressUnavailable) as caught:
+        hold_port(host, port, "calls").close()
+    assert caught.value.message == why_unavailable(host, port, "calls").message
+    return caught.value.message
+
+
+def test_a_taken_port_is_asked_about() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert reason("127.0.0.1", port) == f"cannot listen for calls on 127.0.0.1:{port}: is the port taken?"
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", "x" * 300])
+def test_a_name_that_does_not_resolve_is_said_to_be_one(host: str) -> None:
+    assert reason(host, 50051).endswith(f"the name {host} does not resolve to an address")
+
+
+def test_an_address_of_another_machine_is_said_to_be_one() -> None:
+    assert reason("192.0.2.1", 50051).endswith("this machine has no such address")
+
+
+@pytest.mark.parametrize(
+    ("number", "port", "words"),
+    [
+        (errno.EACCES, 80, "ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose a higher one"),
+        (errno.EACCES, 8080, "Permission denied"),
+        (errno.EMFILE, 8080, "Too many open files"),
+    ],
+)
+def test_what_the_system_says_is_said(number: int, port: int, words: str) -> None:
+    error = unavailable("127.0.0.1", port, "HTTP", OSError(number, os.strerror(number)))
+    assert error.message == f"cannot listen for HTTP on 127.0.0.1:{port}: {words}"
+
+
+def test_a_port_is_claimed_once_and_where_there_are_no_abstract_names_never() -> None:
+    with hold_port("127.0.0.1", 0, "calls") as held, claim_port(held), pytest.raises(AddressUnavailable):
+        claim_port(held)
+
+    class Refusing(socket.socket):
+        def bind(self, _address: object) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with hold_port("127.0.0.1", 0, "calls") as held, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "socket", Refusing)
+        claim_port(held).close()
+
+
+def test_a_socket_has_a_short_path_though_tmpdir_is_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    folder = socket_folder("streams")
+    try:
+        assert len(bytes(folder / "streams")) <= MAX_PATH_BYTES
+        assert list(long.iterdir()) == []
+    finally:
+        folder.rmdir()
+
+
+def test_with_no_folder_to_write_in_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "PLACES", (str(tmp_path / "missing"),))
+    with pytest.raises(OperatorError, match="set TMPDIR"):
+        socket_folder("streams")
