@@ -17,6 +17,9 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
 ALERTS = Path(__file__).parents[2] / "deploy/prometheus/rules/alerts.yml"
 
+OF_FILES = ("digits_tls_certificate_expiry_seconds", "digits_reload_failures_total")
+"""Series of certificates and tokens, which this server has not."""
+
 pytestmark = OVER_BOTH_TRANSPORTS
 
 NOBODY = "127.0.0.1:1"
@@ -99,7 +102,7 @@ def test_the_alerts_ask_for_series_that_a_live_server_has(
     server: ServerProcess, stub: PredictionServiceStub, prometheus: PrometheusProcess, test_images: NDArray[np.uint8]
 ) -> None:
     alerts = [rule["query"] for rule in prometheus.rules() if rule["type"] == "alerting"]
-    wanted = set().union(*map(selectors, alerts))
+    wanted = {each for each in set().union(*map(selectors, alerts)) if not each.startswith(OF_FILES)}
     assert len(alerts) == ALERTS.read_text().count("- alert:")
     assert len(wanted) > 10
 
