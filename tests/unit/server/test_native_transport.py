@@ -182,7 +182,7 @@ async def test_an_overloaded_server_says_when_to_come_back() -> None:
 
 async def test_a_failure_of_the_receiving_thread_ends_its_calls_and_not_the_thread(serving: Both) -> None:
     setup, stub = serving
-    served, setup.served = setup.served, SimpleNamespace()  # a model without a runtime: nothing foresees that
+    served, setup.served = setup.served, SimpleNamespace(runtime=setup.model)  # no version: nothing foresees that
     with pytest.raises(aio.AioRpcError) as caught:
         await stub.Predict(PredictRequest(images=image(1)), timeout=SECONDS)
     assert caught.value.code() == grpc.StatusCode.INTERNAL

@@ -49,7 +49,9 @@ class CallQueue:
     def __init__(self, most_calls: int) -> None:
         self._most_calls = most_calls
         self._queues: dict[Hashable, deque[Waiting]] = {}
+        self._waiting: set[int] = set()
         self._left: set[int] = set()
+        """Those of the calls that wait whose callers have left."""
         self.calls = 0
         """Calls that wait."""
         self._seconds_per_image = 0.0
@@ -72,12 +74,13 @@ class CallQueue:
         if queue is None:
             queue = self._queues[peer] = deque()
         queue.append(waiting)
+        self._waiting.add(waiting.call)
         self.calls += 1
         self.images += waiting.images
 
     def cancel(self, call: int) -> None:
         """The caller of `call` has left. Without effect when that call does not wait."""
-        if self.calls:
+        if call in self._waiting:
             self._left.add(call)
 
     def take(self, now: float) -> Batch:
@@ -91,7 +94,9 @@ class CallQueue:
                     del self._queues[peer]
                 self.calls -= 1
                 self.images -= waiting.images
+                self._waiting.discard(waiting.call)
                 if waiting.call in self._left:
+                    self._left.discard(waiting.call)
                     batch.left.append(waiting)
                 elif waiting.deadline is not None and waiting.deadline <= now:
                     batch.late.append(waiting)
@@ -100,8 +105,6 @@ class CallQueue:
                     room -= waiting.images
                     if room < LARGEST_CALL:
                         break
-        if not self.calls:
-            self._left.clear()
         return batch
 
     def took(self, images: int, seconds: float) -> None:

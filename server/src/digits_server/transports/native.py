@@ -34,7 +34,7 @@ from digits_server.transports.limits import (
 )
 
 IO_THREADS = 1
-"""Threads of the library. One carries some 30,000 calls a second; a second one would compete with Python for a core."""
+"""Threads of the library. One carries more calls than Python answers; a second one would compete with it for a core."""
 
 EVENTS = 256
 """Calls and cancellations received at once, at most."""
