@@ -65,7 +65,16 @@ def test_every_message_of_a_method_without_a_stream_is_bounded_and_every_stream_
         "/grpc.health.v1.Health/Check",
         "/no.such.Service/Method",
     }
-    assert {path for path in streams | others if is_buffered(path, host["routes"])} == others
+    uncompressed = [each for each in host["routes"] if "headers" not in each["match"]]
+    assert {path for path in streams | others if is_buffered(path, uncompressed)} == others
+
+
+def test_no_compressed_message_of_any_method_reaches_a_server(shipped: dict[str, Any]) -> None:
+    (host,) = manager(shipped, "grpc")["route_config"]["virtual_hosts"]
+    first = host["routes"][0]
+    assert first["match"]["prefix"] == "/"
+    assert {each["name"] for each in first["match"]["headers"]} == {"grpc-encoding"}
+    assert first["direct_response"]["status"] == 404
 
 
 def test_the_largest_message_is_the_servers_own(shipped: dict[str, Any]) -> None:
