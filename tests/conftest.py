@@ -10,6 +10,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from support.arrangements import server_process, transport_of
 from support.servers import SCRIPTS, ServerProcess
+from support.shared import made_once
 
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 from digits_training.data import read
@@ -25,11 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with version 1, the reference network trained as anyone would. Read only: copy to change."""
-    root = tmp_path_factory.mktemp("repository")
-    subprocess.run(
-        [SCRIPTS / "digits-train", "train", "--repository", root], check=True, capture_output=True, timeout=250
-    )
-    return root
+
+    def train(root: Path) -> None:
+        command = [SCRIPTS / "digits-train", "train", "--repository", root]
+        subprocess.run(command, check=True, capture_output=True, timeout=250)
+
+    return made_once(tmp_path_factory, "repository", train)
 
 
 @pytest.fixture(scope="session")

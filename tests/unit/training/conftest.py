@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.shared import made_once
 
 from digits_training import cli, data
 from digits_training.data import DataSet, LabelledImages
@@ -62,7 +63,9 @@ def small_data(small: DataSet, write_data_set: WriteDataSet, tmp_path_factory: p
 @pytest.fixture(scope="session")
 def published(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with one version of a small mlp, published by the command line. Tests only read it."""
-    repository = tmp_path_factory.mktemp("published")
-    arguments = ["--repository", str(repository), "--data", str(small_data), "--epochs", "4", "--min-accuracy", "0.6"]
-    assert cli.run(["train", *arguments]) == 0
-    return repository
+
+    def train(repository: Path) -> None:
+        where = ["--repository", str(repository), "--data", str(small_data)]
+        assert cli.run(["train", *where, "--epochs", "4", "--min-accuracy", "0.6"]) == 0
+
+    return made_once(tmp_path_factory, "published", train)
