@@ -27,7 +27,7 @@ def parse_stat(line: str) -> Stat:
 
 
 def family(root: int) -> dict[int, Stat]:
-    """`root`, its descendants, and whoever else is of its session: a daemon's children lose their parent."""
+    """`root`, its descendants, and all others of its session: a daemon's children lose their parent."""
     everyone: dict[int, Stat] = {}
     for folder in PROC.iterdir():
         if folder.name.isdecimal():
@@ -44,6 +44,16 @@ def family(root: int) -> dict[int, Stat]:
 
 def cpu_seconds(root: int) -> float:
     return sum(stat.cpu_seconds for stat in family(root).values())
+
+
+def thread_seconds(pid: int) -> dict[int, tuple[str, float]]:
+    """Thread of one process → its name and the CPU seconds it has used."""
+    threads = {}
+    for folder in (PROC / str(pid) / "task").iterdir():
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            name = (folder / "comm").read_text().strip()
+            threads[int(folder.name)] = (name, parse_stat((folder / "stat").read_text()).cpu_seconds)
+    return threads
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ PEM = Authority().certificate
         {"server_name": "digits.test"},
         {"server_name": "", "tls": True},
     ],
-    ids=str,
+    ids=" and ".join,
 )
 def test_half_a_tls_is_misused_before_anything_is_sent(kind: Any, half: dict[str, Any]) -> None:
     with pytest.raises(Misused, match=next(iter(half)) if len(half) == 1 and "chain" not in str(half) else None):
