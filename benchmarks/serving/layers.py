@@ -1,136 +1,122 @@
-"""Where the CPU time of a request goes: `python -m benchmarks.serving.layers`; rewrites docs/performance.md's table.
+"""Where the CPU time of a request goes: `python -m benchmarks.serving.layers`; rewrites a table of docs/performance.md.
 
-The kernel counts the CPU time of every thread of a server under load (proc(5)). That of the transport library's own
-threads is one row. Of the threads that run Python, py-spy (https://github.com/benfred/py-spy) samples the stacks; each
-sample counts for the innermost file of ours on it, with the compiled code that it calls.
+perf (Debian's linux-perf) samples all threads of a server under load and says in which library each sample fell. A
+share of the samples times the server's CPU time for each request are that library's microseconds.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.serving import closed_loop, page
 from benchmarks.serving.closed_loop import Load, lasting
-from benchmarks.serving.cores import on_cores
-from benchmarks.serving.paths import BUILD, PAGE, ROOT, SCRIPTS
+from benchmarks.serving.paths import BUILD, PAGE, ROOT
 from benchmarks.serving.payloads import Payloads
-from benchmarks.serving.process_tree import thread_seconds
+from benchmarks.serving.process_tree import cpu_seconds
 from benchmarks.serving.running import Running
 from benchmarks.serving.scenarios import LOADS
-from benchmarks.serving.servers import Command, Server, all_servers
+from benchmarks.serving.servers import Server, all_servers
 from benchmarks.serving.tables import table
 
-SAMPLES_PER_SECOND = 200
-PROFILED = {"native": ("single_1", "single_64", "batch_32", "batch_1024"), "grpcio": ("single_64",)}
-"""Transport → the loads that it is profiled under."""
+SAMPLES_PER_SECOND = 1999
+PROFILED = {"native": ("single_1", "single_64", "batch_32", "batch_1024"), "grpcio": ("single_64", "batch_1024")}
+"""Transport → the loads under which it is profiled."""
 
 SERVER_CORE, LOAD_CORE = "0", "1"
-WARM_UP = 1.0  # seconds of the load before anything is counted
-LEAST_SHARE = 0.01
-"""Of all CPU time, below which a file has no row of its own."""
+WARM_UP = 1.0  # seconds of the load before samples are taken
 
-LIBRARY_THREADS = ("grpc-native", "grpc_global", "event_engine", "lifeguard")
-"""How the names of the transport libraries' own threads begin."""
+LIBRARIES = {
+    "_native.abi3.so": "pygrpc-native: HTTP/2 and gRPC, in Rust",
+    "cygrpc": "grpcio: HTTP/2 and gRPC, in C++",
+    "loop.cpython": "uvloop: the event loop",
+    "litert": "LiteRT: the network",
+    "_multiarray_umath": "NumPy",
+    "_message.": "protobuf: messages",
+    "libpython": "Python's interpreter",
+    "python3": "Python's interpreter",
+    "libc.so": "libc: memory and copies",
+    "[kernel": "the kernel: sockets, and threads that wake one another",
+}
+"""Part of a library's file name → its row."""
 
-PACKAGE = "digits_server/"
-LIBRARY = "the transport library's own threads"
-ELSEWHERE = "event loop and transport library, in Python's threads"
+OTHER = "all other libraries"
 BEGIN, END = "<!-- layers: begin (python -m benchmarks.serving.layers) -->", "<!-- layers: end -->"
-
-Parts = dict[str, float]
-"""Where → CPU µs a request."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One transport under one load."""
+    """One transport under one load: row → CPU µs a request."""
 
     transport: str
     load: Load
-    parts: Parts
+    microseconds: dict[str, float]
 
     @property
     def title(self) -> str:
-        images = f"{self.load.images:,} image" + "s" * (self.load.images > 1)
-        return f"{self.transport}: {images} a request, {self.load.in_flight} in flight"
+        return f"{self.transport}, {self.load.images:,} × {self.load.in_flight} in flight"
 
 
-def layer(stack: str) -> str:
-    """The innermost file of ours on a stack in py-spy's raw format: "function (file:line)" frames, outermost first."""
-    for frame in reversed(stack.split(";")):
-        _, found, rest = frame.partition(PACKAGE)
-        if found and not rest.startswith("__main__"):
-            return rest.split(":")[0]
-    return ELSEWHERE
+def layer(library: str) -> str:
+    """The row of a library, by its file name."""
+    return next((row for part, row in LIBRARIES.items() if part in library), OTHER)
 
 
-def shares(raw: str) -> Parts:
-    """Layer → its share of the samples in py-spy's raw format, a stack and its count a line; the largest first."""
-    counts: Counter[str] = Counter()
-    for line in raw.splitlines():
-        stack, _, count = line.rpartition(" ")
-        counts[layer(stack)] += int(count)
-    return {name: count / counts.total() for name, count in counts.most_common()}
-
-
-def parts(threads: Parts, raw: str, requests: float) -> Parts:
-    """CPU µs a request by layer, of the CPU seconds of each thread, by its name, and the samples meanwhile."""
-    library = sum(seconds for name, seconds in threads.items() if name.startswith(LIBRARY_THREADS))
-    python = sum(threads.values()) - library
-    each = 1e6 / requests
-    return {LIBRARY: library * each} | {name: share * python * each for name, share in shares(raw).items()}
+def shares(report: str) -> dict[str, float]:
+    """Row → its share of the samples, of perf's report: a percentage and a library's file name a line."""
+    found: defaultdict[str, float] = defaultdict(float)
+    for line in report.splitlines():
+        percentage, _, library = line.strip().partition("%")
+        if library:
+            found[layer(library.strip())] += float(percentage)
+    return {row: percentage / 100 for row, percentage in found.items()}
 
 
 def profile(server: Server, payloads: Payloads, transport: str, load: Load, seconds: float) -> Profile:
     """Samples a server under load for so many seconds."""
-    recording, log = BUILD / f"layers-{transport}.raw", BUILD / "layers.log"
+    recording, log = BUILD / f"layers-{transport}.data", BUILD / "layers.log"
     with Running(server, SERVER_CORE, BUILD / f"{server.name}.log") as running:
         running.first_answer(payloads.images[:1])
         url = f"http://{running.address}{server.protocol.method}"
         frame = payloads.payload(server.protocol, load.images).frame
         closed_loop.run(url, frame, load, LOAD_CORE, *lasting(WARM_UP), log=log)
-        before = thread_seconds(running.pid)
-        line: Command = [SCRIPTS / "py-spy", "record", "--pid", str(running.pid), "--format", "raw"]
-        how: Command = ["--rate", str(SAMPLES_PER_SECOND), "--duration", str(round(seconds)), "--output", recording]
-        with subprocess.Popen(
-            on_cores(LOAD_CORE, [*line, *how]), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as sampling:
+        line = ["perf", "record", "--quiet", "--event", "cpu-clock", "--freq", str(SAMPLES_PER_SECOND)]
+        what = ["--pid", str(running.pid), "--output", str(recording), "--", "sleep", f"{seconds}"]
+        before = cpu_seconds(running.pid)
+        with subprocess.Popen([*line, *what]) as sampling:
             report = closed_loop.run(url, frame, load, LOAD_CORE, *lasting(seconds), log=log)
             sampling.wait(seconds + closed_loop.TIME_LIMIT)
-        after = thread_seconds(running.pid)
-    used: Counter[str] = Counter()
-    for thread, (name, now) in after.items():
-        used[name] += now - before.get(thread, (name, 0.0))[1]
-    return Profile(transport, load, parts(dict(used), recording.read_text(), report.requests))
+        each = (cpu_seconds(running.pid) - before) / report.requests * 1e6
+    line = ["perf", "report", "--stdio", "--quiet", "--sort", "dso", "--input", str(recording)]
+    text = subprocess.run(line, check=True, capture_output=True, text=True).stdout
+    return Profile(transport, load, {row: share * each for row, share in shares(text).items()})
 
 
 def rows(profiles: list[Profile]) -> str:
-    """One table: layers down, loads across."""
-    totals = [sum(each.parts.values()) for each in profiles]
-    names = [
-        name
-        for name in dict.fromkeys(name for each in profiles for name in each.parts)
-        if any(each.parts.get(name, 0) >= LEAST_SHARE * total for each, total in zip(profiles, totals, strict=True))
+    """One table: libraries down, loads across."""
+    present = [
+        row for row in dict.fromkeys([*LIBRARIES.values(), OTHER]) if any(row in p.microseconds for p in profiles)
     ]
-    body = [[name, *(_figure(each.parts.get(name)) for each in profiles)] for name in names]
-    rest = [sum(µs for name, µs in each.parts.items() if name not in names) for each in profiles]
-    body += [["the rest", *map(_figure, rest)], ["**all**", *map(_figure, totals)]]
+    body = [[row, *(_figure(each.microseconds.get(row, 0)) for each in profiles)] for row in present]
+    body.append(["**all**", *(_figure(sum(each.microseconds.values())) for each in profiles)])
     return table(["CPU µs a request", *(each.title for each in profiles)], body)
 
 
-def _figure(microseconds: float | None) -> str:
-    return f"{microseconds:.3g}" if microseconds else "–"
+def _figure(microseconds: float) -> str:
+    return f"{microseconds:,.1f}" if microseconds < 100 else f"{microseconds:,.0f}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.serving.layers", description=__doc__)
     parser.add_argument("--repository", type=Path, default=ROOT / "models", help="model repository to serve from")
-    parser.add_argument("--seconds", type=float, default=8.0, help="that each load is sampled for (default 8)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of samples for each load (default 5)")
     parser.add_argument("--print", action="store_true", help="print the table and leave the page alone")
     options = parser.parse_args()
+    if not shutil.which("perf"):
+        parser.error("perf is not installed; Debian has it in the package linux-perf")
     payloads = Payloads(options.repository.resolve(), BUILD)
     servers = {server.name: server for server in all_servers(payloads, 1)}
     profiles = [

@@ -46,16 +46,6 @@ def cpu_seconds(root: int) -> float:
     return sum(stat.cpu_seconds for stat in family(root).values())
 
 
-def thread_seconds(pid: int) -> dict[int, tuple[str, float]]:
-    """Thread of one process → its name and the CPU seconds it has used."""
-    threads = {}
-    for folder in (PROC / str(pid) / "task").iterdir():
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            name = (folder / "comm").read_text().strip()
-            threads[int(folder.name)] = (name, parse_stat((folder / "stat").read_text()).cpu_seconds)
-    return threads
-
-
 @dataclass(frozen=True)
 class Memory:
     """MB, 2²⁰ bytes. `rss` counts a page shared by two processes twice, `pss` once."""

@@ -1,15 +1,31 @@
-"""Samples of stacks are counted for the file of ours that was at work."""
+"""Samples of a server's libraries become microseconds of a request."""
 
-from benchmarks.serving.layers import ELSEWHERE, layer, shares
+from benchmarks.serving.closed_loop import Load
+from benchmarks.serving.layers import OTHER, Profile, layer, rows, shares
 
-MODEL = "run (uvloop/a.py:1);predict (digits_server/service/calls.py:9);_run (digits_server/runtimes/litert.py:4)"
-LOOP = "main (digits_server/__main__.py:2);run (uvloop/__init__.py:3)"
+REPORT = """
+    60.00%  libpython3.11.so.1.0
+    20.00%  python3.11
+    15.00%  libpywrap_litert_common.so
+     5.00%  [vdso]
+
+"""
 
 
-def test_a_stack_counts_for_its_innermost_file_of_ours() -> None:
-    assert layer(MODEL) == "runtimes/litert.py"
-    assert layer(LOOP) == ELSEWHERE
+def test_a_library_has_a_row_whatever_its_version_is() -> None:
+    assert layer("cygrpc.cpython-313-x86_64-linux-gnu.so") == layer("cygrpc.abi3.so") != OTHER
+    assert layer("[kernel.kallsyms]") != OTHER
 
 
-def test_shares_are_of_all_samples() -> None:
-    assert shares(f"{MODEL} 1\n{LOOP} 3\n") == {ELSEWHERE: 0.75, "runtimes/litert.py": 0.25}
+def test_samples_of_one_row_add_up() -> None:
+    found = shares(REPORT)
+    assert found == {layer("libpython"): 0.8, layer("litert"): 0.15, OTHER: 0.05}
+
+
+def test_the_table_has_a_column_for_each_load_and_a_sum() -> None:
+    quick = Profile("native", Load(1, 1, 1), {layer("libpython"): 60.0, OTHER: 5.0})
+    slow = Profile("grpcio", Load(4, 16, 1), {layer("libpython"): 400.0, layer("cygrpc"): 1000.0})
+    lines = rows([quick, slow]).splitlines()
+    assert lines[0] == "| CPU µs a request | native, 1 × 1 in flight | grpcio, 1 × 64 in flight |"
+    assert "| Python's interpreter | 60.0 | 400 |" in lines
+    assert lines[-1] == "| **all** | 65.0 | 1,400 |"
