@@ -1,6 +1,7 @@
 """What the processes of one parallel test run make once and share."""
 
 import fcntl
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     with (root / f"shared-{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not complete.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what a failed attempt left
             folder.mkdir()
             make(folder)
             complete.touch()
