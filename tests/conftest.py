@@ -1,6 +1,7 @@
 """What many tests share: one model trained for real, one server of it, the test set."""
 
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,12 +24,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run tests/robustness in full length and record the figures")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says in red, as the last thing, what was not run and why."""
+    reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
+    for reason, tests in reasons.items():
+        terminalreporter.write_line(f"NOT RUN: {tests} tests: {reason.removeprefix('Skipped: ')}", red=True, bold=True)
+
+
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with version 1, the reference network trained as anyone would. Read only: copy to change."""
 
     def train(root: Path) -> None:
-        command = [SCRIPTS / "digits-train", "train", "--repository", root]
+        command: list[str | Path] = [SCRIPTS / "digits-train", "train", "--repository", root]
         subprocess.run(command, check=True, capture_output=True, timeout=250)
 
     return made_once(tmp_path_factory, "repository", train)

@@ -28,8 +28,8 @@ if ((${#packages[@]} == 0)); then
   exit
 fi
 if ((EUID)) || ! command -v apt-get >/dev/null; then
-  echo "the tests need these packages of Debian, and only root can install them: ${packages[*]}" >&2
-  exit 1
+  echo "Tests that need these packages of Debian will not be run, for only root can install them: ${packages[*]}" >&2
+  exit
 fi
 apt-get update -qq
 apt-get install -y -qq "${packages[@]}"

@@ -4,11 +4,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.needs import need
 
 PROMETHEUS = Path(__file__).parents[2] / "deploy" / "prometheus"
 
 
 def promtool(*arguments: str | Path) -> str:
+    need("promtool")
     command: list[str | Path] = ["promtool", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

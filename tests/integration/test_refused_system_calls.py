@@ -1,11 +1,11 @@
 """Sandboxes refuse system calls: what only makes things better never prevents the start. strace has them fail."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from support.needs import need
 from support.rpc import DEADLINE
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 
@@ -36,7 +36,8 @@ FILES = ("/proc/self/statm", "/proc/self/oom_score_adj", "/proc/self/stat", "/pr
 
 def strace(*injection: str) -> list[str]:
     """A command that runs a program whose system calls fail; the program has the process that was started."""
-    return [shutil.which("strace") or "strace", "-D", "-f", "-qq", "-o", os.devnull, *injection]
+    need("strace")
+    return ["strace", "-D", "-f", "-qq", "-o", os.devnull, *injection]
 
 
 def serves(repository: Path, under: Sequence[str], *flags: str) -> None:

@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.needs import need
 
 ROOT = Path(__file__).parents[2]
 ALONE = ["unshare", "--map-root-user", "--net", sys.executable, str(ROOT / "tests/support/offline.py")]
 
 
 def alone(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    need("unshare")
     return subprocess.run([*ALONE, *command], capture_output=True, text=True, timeout=250, check=False)
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
+from support.needs import need
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -17,8 +18,8 @@ PATIENCE_MS = 30_000
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The browser, with a fresh profile. A missing one is a failure: `apt-get install chromium`."""
-    assert CHROMIUM.exists(), "the page is tested in Debian's Chromium: apt-get install chromium"
+    """The browser, with a fresh profile."""
+    need("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:

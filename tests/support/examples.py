@@ -5,9 +5,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from support.needs import need
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 SECONDS = 120
+TOOLS = {"Go": ("go", "protoc", "protoc-gen-go-grpc"), "Java": ("javac", "protoc", "grpc_java_plugin")}
 
 
 def bash(script: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -23,6 +26,7 @@ def built_as_documented(language: str, folder: Path, source: Path | None = None)
 
     source  a program to build in the place of the documented one; Go only
     """
+    need(*TOOLS[language])
     section = (EXAMPLES / "README.md").read_text().partition(f"## {language}\n")[2].partition("\n## ")[0]
     *building, call = [line.removeprefix("    ") for line in section.splitlines() if line.startswith("    ")]
     script = "\n".join(["set -aeu", *building, "env --null"])
@@ -35,6 +39,7 @@ def built_as_documented(language: str, folder: Path, source: Path | None = None)
 
 def node_program(source: Path, folder: Path) -> Path:
     """A copy of `source` in `folder`, beside the packages that the Node example names."""
+    need("node", "npm")
     shutil.copy(EXAMPLES / "node" / "package.json", folder)
     install = ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
     subprocess.run(install, cwd=folder, check=True, capture_output=True, timeout=SECONDS)

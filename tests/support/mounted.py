@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from support.needs import need_root
+
 START_SECONDS = 30.0
 MNT_FORCE, MNT_DETACH = 1, 2
 
@@ -19,6 +21,7 @@ class Mounted:
     """`folder`, shown at `path` while the context lasts. Nothing but the server under test should look there."""
 
     def __init__(self, path: Path, folder: Path, *, restless: bool = False) -> None:
+        need_root()
         path.mkdir()
         self.path = path
         self.read: list[str] = []

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from support.needs import need
+
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
 START_SECONDS = 60.0
 INTERVAL = "250ms"
@@ -25,6 +27,7 @@ class PrometheusProcess:
     """
 
     def __init__(self, targets: list[str], folder: Path) -> None:
+        need("prometheus")
         config = {
             "global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL},
             "rule_files": [str(RULES / "*.yml")],

@@ -1,0 +1,31 @@
+"""What some tests need beside Python: programs of Debian's packages, and root's rights.
+
+A test whose need is not met is not run, and the end of the run says so in red; where CI is set, it fails.
+"""
+
+import os
+import shutil
+
+import pytest
+
+MUST_RUN = bool(os.environ.get("CI"))
+"""Whether a test that cannot run is a failure."""
+
+
+def need(*programs: str) -> None:
+    """Ends the test unless all these programs are installed."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        _not_run(f"needs {', '.join(missing)} (`make tools` installs it as root)")
+
+
+def need_root() -> None:
+    """Ends the test unless root runs it."""
+    if os.geteuid() != 0:
+        _not_run("needs root's rights")
+
+
+def _not_run(reason: str) -> None:
+    if MUST_RUN:
+        pytest.fail(f"{reason}; CI runs every test", pytrace=False)
+    pytest.skip(reason)
