@@ -11,6 +11,9 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 INFERENCE_CLIENTS := $(VENV)/inference_clients
 SOURCES := proto/generate.py requirements/audit.py training server client tests benchmarks deploy
 
+# Where Python is told to keep no bytecode, every process compiles all our modules again before it starts.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help install inference-clients tools run run-behind-envoy demo test robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
 
@@ -44,8 +47,10 @@ run-behind-envoy: install  ## the same behind Envoy, with the limits for a netwo
 demo: install  ## the same, then exit
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %) --exit
 
-test: install inference-clients tools  ## every test
-	$(BIN)/python -m pytest
+TEST_PROCESSES ?= 3
+test: install inference-clients tools  ## every test, in parallel; then those of robustness, which need the cores to themselves
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --ignore tests/robustness
+	$(BIN)/python -m pytest tests/robustness
 
 robust: install  ## the tests of robustness in full length; rewrites the figures in tests/robustness/README.md
 	$(BIN)/python -m pytest tests/robustness --full --timeout 1800
