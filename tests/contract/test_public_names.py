@@ -5,9 +5,12 @@ docs/compatibility.md says how a name is removed. To add one: PYTHONPATH=tests .
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 from support.public_names import LIST, public_names
+
+from digits_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,3 +35,16 @@ def test_the_compatibility_page_names_tests_that_exist() -> None:
         named = set(re.findall(r"`(test_\w+\.py)`", row))
         assert named, row
         assert named <= there, row
+
+
+def test_the_limits_on_the_operating_page_have_the_defaults_of_the_code() -> None:
+    page = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+    limits = page[page.index("## Limits") : page.index("## Health")]
+    rows = dict(re.findall(r"^\| `--([a-z-]+)` \| ([^|]*) \|", limits, re.MULTILINE))
+    expected = {item.name.replace("_", "-"): item.default for item in fields(Settings) if item.name.startswith("max_")}
+    expected["http-timeout"] = 30.0
+    del expected["max-model-bytes"]  # a limit for the repository, described there
+    assert rows.keys() == expected.keys()
+    for name, default in expected.items():
+        value = f"{default // 1024**2} MiB" if name.endswith("-bytes") else f"{default:,.0f}"
+        assert re.match(rf"{value}\b", rows[name]), name
