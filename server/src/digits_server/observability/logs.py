@@ -45,7 +45,8 @@ class TextFormatter(logging.Formatter):
     """Time, level, message, and the record's own fields as name=value.
 
     A record is one line, and the lines of a traceback are indented. So text from callers cannot look like a record of
-    its own, and cannot control the terminal. """
+    its own, and cannot control the terminal.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")

@@ -2,7 +2,8 @@
 
 The span of an RPC or an HTTP request is a child of its caller's span (W3C Trace Context). Its children are `queue`,
 from the submission to the batch, and `batch`, until the model has answered. `compute` is the model's run on the whole
-batch, which may have several callers: it is a child of the first caller's `batch`, and linked with the others. """
+batch, which may have several callers: it is a child of the first caller's `batch`, and linked with the others.
+"""
 
 from collections.abc import Hashable
 from contextvars import ContextVar

@@ -48,7 +48,8 @@ class Bodies:
         """The whole body.
 
         Raises RequestTooLarge, Unimplemented, DeadlineExceeded if it has not arrived by then (event-loop time,
-        seconds), and Crowded if it was dropped in favour of others. """
+        seconds), and Crowded if it was dropped in favour of others.
+        """
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Unimplemented("compressed requests are not accepted: send content-encoding identity")
         scope = asyncio.timeout_at(deadline)
