@@ -126,7 +126,7 @@ def _joined(parts: list[Numbers], empty: type[np.generic]) -> Numbers:
 
 
 def _varints(packed: memoryview) -> Numbers:
-    """Consecutive varints, the lowest 32 bits of each: uint8[N] if all have one byte, else uint32[N]. Or DecodeError."""
+    """Consecutive varints, the lowest 32 bits of each: uint8[N] if all take a byte, else uint32[N]. Or DecodeError."""
     octets = np.frombuffer(packed, np.uint8)
     if octets.max() < 0x80:
         return octets
