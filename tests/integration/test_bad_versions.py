@@ -133,7 +133,7 @@ FAULTS: dict[Callable[[Path], None], tuple[str, str]] = {
     vouch_for_garbage: ("load", "not a LiteRT model"),
     link_to_another_version: ("path", "symbolic link"),
     vouch_for(cut_off): ("load", "not a LiteRT model"),
-    vouch_for(tflite.with_custom_operator): ("operator", "the operator 32, which is not among those allowed"),
+    vouch_for(tflite.with_custom_operator): ("operator", "the operator 32, which is not allowed"),
     vouch_for(tflite.with_huge_padding): ("memory", "asks for more than 536870912 bytes of tensors"),
     vouch_for(tflite.with_doubling): ("memory", "asks for more than 536870912 bytes of tensors"),
     vouch_for_changed_weights: ("golden", "golden images score otherwise"),

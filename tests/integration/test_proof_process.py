@@ -25,7 +25,7 @@ from digits_server.settings import PROOF_LIMITS, ProofLimits
 
 WITHOUT_FIRST_WALL = {"PYTHONPATH": str(Path(__file__).parents[1] / "support/without_first_wall")}
 NO_IMAGES = GoldenImages.read(b"", b"", 0.0)
-ABORTED = f"model.tflite ended with signal {signal.SIGABRT:d} while it was proved"
+ABORTED = f"model.tflite ended with signal {signal.SIGABRT:d} while it was tried"
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_models_command_says_that_such_a_model_crashed(corrupting: Path) -> 
 def test_a_child_that_is_killed_rejects_its_model(model: ModelContent) -> None:
     child = Child("litert")
     os.kill(child.pid, signal.SIGSEGV)
-    assert rejection(child, model) == ("crash", "model.tflite ended with signal 11 while it was proved")
+    assert rejection(child, model) == ("crash", "model.tflite ended with signal 11 while it was tried")
 
 
 def test_a_model_that_needs_more_memory_than_allowed_is_rejected(
@@ -111,7 +111,7 @@ def test_a_child_that_hangs_is_ended_in_time(model: ModelContent, monkeypatch: p
     monkeypatch.setitem(PROOF_LIMITS, "litert", ProofLimits(memory=3 * 1024**3, seconds=1))
     child = Child("litert")
     os.kill(child.pid, signal.SIGSTOP)
-    assert rejection(child, model) == ("time", "model.tflite was not proved within 1 s")
+    assert rejection(child, model) == ("time", "model.tflite was not loaded and run within 1 s")
     with pytest.raises(ProcessLookupError):
         os.kill(child.pid, 0)
 

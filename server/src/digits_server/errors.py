@@ -1,7 +1,7 @@
-"""Everything that goes wrong on purpose, by who is at fault, each with the gRPC status its caller sees.
+"""Every error that the server raises on purpose, grouped by who is at fault, with the gRPC status the caller sees.
 
     ServingError
-    ├── CallerError                 the request asks for what cannot be
+    ├── CallerError                 the request cannot be answered
     │   ├── InvalidRequest          INVALID_ARGUMENT
     │   ├── RequestTooLarge         RESOURCE_EXHAUSTED
     │   ├── NotFound                NOT_FOUND
@@ -13,12 +13,12 @@
     │   └── Unavailable             UNAVAILABLE
     ├── InferenceFailed             INTERNAL: the model failed on a valid batch
     ├── BrokenProtocol              INTERNAL: the call breaks the rules of gRPC itself
-    └── OperatorError               the server cannot start as it was told to; no caller sees these
-        ├── AddressUnavailable      a port is taken, or a host is not ours
+    └── OperatorError               the server cannot start with these settings; callers never see these
+        ├── AddressUnavailable      a port is taken, or the host is not an address of this machine
         ├── RepositoryError         no model to serve
         └── ModelRejected           a version failed verification, loading or its golden images
 
-A message is one sentence for the person who can mend it. It carries no path and no traceback towards a caller.
+A message is one sentence for the person who can fix the problem. A caller never gets a path or a traceback.
 """
 
 from enum import IntEnum
@@ -52,18 +52,18 @@ class ServingError(Exception):
 
 
 class CallerError(ServingError):
-    """The request asks for what cannot be."""
+    """The request cannot be answered as it is."""
 
 
 class InvalidRequest(CallerError):
-    """A field is not what it must be; the message names it and what was expected."""
+    """A field is invalid; the message names it and says what was expected."""
 
     status = Status.INVALID_ARGUMENT
     reason = "invalid"
 
 
 class RequestTooLarge(CallerError):
-    """The request passes a limit; the message names it."""
+    """The request exceeds a limit; the message names it."""
 
     status = Status.RESOURCE_EXHAUSTED
     reason = "too_large"
@@ -77,7 +77,7 @@ class NotFound(CallerError):
 
 
 class Unauthenticated(CallerError):
-    """The caller shows no token, or one that is not known here."""
+    """The caller sent no token, or an unknown one."""
 
     status = Status.UNAUTHENTICATED
     reason = "unauthenticated"
@@ -91,20 +91,20 @@ class DeadlineExceeded(CallerError):
 
 
 class Unimplemented(CallerError):
-    """The method, or the way the call is sent, is not known here."""
+    """The server does not know the method, or the form in which the call was sent."""
 
     status = Status.UNIMPLEMENTED
     reason = "invalid"
 
 
 class CapacityError(ServingError):
-    """The request is fine; this server cannot take it now."""
+    """The request is valid, but this server cannot accept it now."""
 
 
 class Overloaded(CapacityError):
     """The queue is full.
 
-    `retry_after_ms` milliseconds is when a retry may find room: the time the queue needs at the measured rate.
+    retry_after_ms  milliseconds after which to try again: the time the queue needs at the measured rate
     """
 
     status = Status.RESOURCE_EXHAUSTED
@@ -123,32 +123,32 @@ class Unavailable(CapacityError):
 
 
 class InferenceFailed(ServingError):
-    """The model failed on a valid batch: a fault of ours, logged with its traceback."""
+    """The model failed on a valid batch: a fault of the server, logged with its traceback."""
 
     reason = "inference_failed"
 
 
 class BrokenProtocol(ServingError):
-    """The call breaks the rules of gRPC itself; these say that its status is INTERNAL."""
+    """The call breaks the rules of gRPC, which define INTERNAL as its status."""
 
 
 class OperatorError(ServingError):
-    """The server cannot start as it was told to."""
+    """The server cannot start with these settings."""
 
 
 class AddressUnavailable(OperatorError):
-    """A port is taken, or a host is not ours."""
+    """A port is taken, or the host is not an address of this machine."""
 
 
 class RepositoryError(OperatorError):
-    """There is no model to serve where the server was told to look."""
+    """The repository has no model to serve."""
 
 
 class ModelRejected(OperatorError):
     """A version failed verification, loading or its golden images.
 
-    `cause` is the label of `digits_model_load_failures_total`: one of a handful of words, whatever the files say.
-    `passing` says that the same files may be good later: a volume failed for a moment, or memory was short.
+    cause    label of `digits_model_load_failures_total`: one word of a fixed list, never a text from the files
+    passing  the same files may be good later: a volume failed for a moment, or memory was short
     """
 
     def __init__(self, cause: str, message: str, *, passing: bool = False) -> None:

@@ -16,16 +16,16 @@ MODEL_NAME = "digits"
 """The model's folder below the repository, and its name in every protocol."""
 
 RESERVED_CONNECTIONS = 16
-"""HTTP connections beside --max-connections. When all others are busy, connections are accepted here to be asked what
-they want: probes and scrapers are answered, everybody else is rejected."""
+"""HTTP connections beside --max-connections. When all others are in use, a connection is accepted here to read its
+request: probes and scrapers are answered, every other request is rejected."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProofLimits:
-    """What the process in which a model is proved may take.
+    """Limits of the process that tries a model first.
 
-    memory   bytes of address space, its programs among them
-    seconds  of the clock, and of the processor
+    memory   bytes of address space, programs and libraries included
+    seconds  of wall-clock time, and of processor time
     """
 
     memory: int
@@ -33,7 +33,7 @@ class ProofLimits:
 
 
 PROOF_LIMITS = {"litert": ProofLimits(3 * 1024**3, 120), "keras": ProofLimits(16 * 1024**3, 300)}
-"""By runtime."""
+"""The limits by runtime."""
 
 Kind = TypeVar("Kind", bound="click.ParamType[Any]")
 
@@ -45,7 +45,7 @@ def named(name: str, kind: Kind) -> Kind:
 
 
 class UnseenPath(click.Path):
-    """A path that nobody looks at yet. click's own type asks for its status, for which a volume may let it wait."""
+    """A path that is not opened yet. click's own type calls stat(), which can hang on a volume that does not answer."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
         return Path(value)
@@ -65,7 +65,7 @@ SECONDS = named("seconds", click.FloatRange(min=0))
 
 
 class Endpoint(click.ParamType[str]):
-    """A URL with a scheme, a host and perhaps a port. No password: it would be shown with the other settings."""
+    """A URL with a scheme, a host and an optional port. No password: --print-config would show it."""
 
     name = "url"
 
@@ -83,7 +83,7 @@ ENDPOINT = Endpoint()
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The version, and its share of the requests that name none, from 0 to 1."""
+    """A version, and the share of the requests without a version that it answers, from 0 to 1."""
 
     version: int
     share: float
@@ -93,7 +93,7 @@ class Canary:
 
 
 class CanaryType(click.ParamType[Canary]):
-    """`N=5%`: a version and its share."""
+    """`N=5%`: a version and its share of the requests."""
 
     name = "n=x%"
 
@@ -114,31 +114,35 @@ def setting(default: Any, kind: Any, text: str, *, section: str | None = None, a
     """A field with its default, its click type and its line of help.
 
     section  starts a section of --help
-    also     names of environment variables that say the same, after our own
+    also     further environment variables with the same meaning; our own one wins
     """
     return field(default=default, metadata={"kind": kind, "help": text, "section": section, "also": also})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What one server process was told. Immutable; made once, at start."""
+    """The settings of one server process. Immutable; made once, at the start."""
 
     repository: Path = setting(Path("models"), DIRECTORY, "Model repository to serve from.", section="Model")
     model: Path | None = setting(None, FILE, "Serve this bare .keras or .h5 file instead; implies --runtime keras.")
-    model_pixels: str = setting("raw", click.Choice(["raw", "unit"]), "What --model takes: raw 0…255, or unit 0…1.")
-    runtime: str = setting("litert", click.Choice(["litert", "keras"]), "What computes the predictions.")
-    max_model_bytes: int = setting(512 * 1024 * 1024, BYTES, "One model version, all files together.")
+    model_pixels: str = setting(
+        "raw", click.Choice(["raw", "unit"]), "Pixels that --model expects: raw 0…255, or unit 0…1."
+    )
+    runtime: str = setting("litert", click.Choice(["litert", "keras"]), "Library that computes the predictions.")
+    max_model_bytes: int = setting(512 * 1024 * 1024, BYTES, "Largest model version, all files together.")
 
     poll_interval: float = setting(
-        2.0, SECONDS, "Between two looks for new versions; 0: look once, at the start.", section="Versions"
+        2.0, SECONDS, "Time between two searches for new versions; 0: search once, at the start.", section="Versions"
     )
-    served_versions: int = setting(2, COUNT, "Newest good versions that a request may name.")
+    served_versions: int = setting(2, COUNT, "How many of the newest good versions a request may name.")
     canary: Canary | None = setting(
-        None, CanaryType(), "Share of the requests that name no version to send to one: 5=10%."
+        None, CanaryType(), "Send a share of the requests without a version to this one: 5=10%."
     )
-    shadow: int | None = setting(None, VERSION, "Version that scores copies of live batches, and answers nobody.")
+    shadow: int | None = setting(
+        None, VERSION, "Version that scores copies of live batches; callers never get its answers."
+    )
     require_signature: Path | None = setting(
-        None, FILE, "Ed25519 public keys (PEM): refuse versions they did not sign."
+        None, FILE, "Ed25519 public keys (PEM): serve only versions signed with one of them."
     )
 
     host: str = setting("127.0.0.1", HOST, "Address to listen on, for gRPC and HTTP.", section="Network")
@@ -147,67 +151,71 @@ class Settings:
     transport: str = setting(
         "auto",
         click.Choice(["auto", "native", "grpcio"]),
-        "What carries the RPCs; auto: native for this machine alone.",
+        "Library that receives RPCs; auto: native on loopback without TLS, else grpcio.",
     )
-    workers: int = setting(1, WORKERS, "Processes that share the ports; each has the limits below to itself.")
-    worker_timeout: float = setting(10.0, SECONDS, "What one of several workers has to answer before it is replaced.")
+    workers: int = setting(1, WORKERS, "Processes that share the ports; the limits below hold for each process.")
+    worker_timeout: float = setting(
+        10.0, SECONDS, "With several workers: replace one that has not answered for so long."
+    )
     reflection: bool = setting(True, bool, "Answer gRPC server reflection.")
-    page: bool = setting(True, bool, "Answer / over HTTP with a page to draw digits on.")
+    page: bool = setting(True, bool, "Serve a page to draw digits on at / over HTTP.")
     max_connections: int = setting(256, COUNT, "HTTP connections at once; 16 more are kept for probes and scrapers.")
     max_grpc_connections: int = setting(1024, COUNT, "gRPC connections at once; further ones are closed.")
-    max_connection_idle: float = setting(300.0, SECONDS, "A gRPC connection without a call is closed then; 0: never.")
+    max_connection_idle: float = setting(
+        300.0, SECONDS, "Close a gRPC connection that had no call for so long; 0: never."
+    )
     max_connection_age: float = setting(
-        0.0, SECONDS, "A gRPC connection takes no further call then, so that callers spread anew; 0: never."
+        0.0, SECONDS, "End a gRPC connection at this age, so that callers reconnect elsewhere; 0: never."
     )
 
     tls_certificate: Path | None = setting(
-        None, FILE, "TLS on the gRPC port: the server's certificate chain, PEM.", section="Security"
+        None, FILE, "Certificate chain of the server, PEM: turns on TLS on the gRPC port.", section="Security"
     )
-    tls_key: Path | None = setting(None, FILE, "The private key of --tls-certificate, PEM.")
+    tls_key: Path | None = setting(None, FILE, "Private key of --tls-certificate, PEM.")
     tls_client_ca: Path | None = setting(
-        None, FILE, "Mutual TLS: authorities that sign the certificates of callers, PEM. Nobody else is taken."
+        None, FILE, "Mutual TLS: accept only callers whose certificate one of these authorities signed, PEM."
     )
-    http_tls: bool = setting(False, bool, "TLS on the HTTP port too, with the same certificate; no mutual TLS there.")
-    tokens: Path | None = setting(None, FILE, "Bearer tokens of those who may call, one a line; for gRPC and HTTP.")
-    metrics_tokens: Path | None = setting(None, FILE, "Bearer tokens of those who may read /metrics, instead.")
+    http_tls: bool = setting(
+        False, bool, "Use TLS on the HTTP port too, with the same certificate, without mutual TLS."
+    )
+    tokens: Path | None = setting(None, FILE, "Bearer tokens of callers, one per line; for gRPC and HTTP.")
+    metrics_tokens: Path | None = setting(None, FILE, "Bearer tokens that may read /metrics, instead of --tokens.")
     http_open: str = setting(
-        "/healthz,/readyz,/v2/health/*", PATHS, "HTTP paths that take no token; * at an end: all that begin so."
+        "/healthz,/readyz,/v2/health/*", PATHS, "HTTP paths that need no token; a * at the end matches any rest."
     )
 
-    http_hosts: str = setting(
-        "", HOSTS, "Names, beside this machine's, that HTTP requests to a loopback --host may be sent to."
-    )
+    http_hosts: str = setting("", HOSTS, "Further host names that HTTP requests to a loopback --host may use.")
 
     max_message_bytes: int = setting(
-        4 * 1024 * 1024, BYTES, "One request message or the body of an HTTP request.", section="Requests"
+        4 * 1024 * 1024, BYTES, "Largest request message, or body of an HTTP request.", section="Requests"
     )
     max_image_files: int = setting(64, COUNT, "Image files in one request.")
     max_image_pixels: int = setting(16_777_216, COUNT, "Pixels of one image file, width × height.")
     max_request_pixels: int = setting(268_435_456, COUNT, "Pixels of all image files in one request.")
-    http_timeout: float = setting(30.0, SECONDS, "From an HTTP request's headers to its prediction.")
-    max_streams: int = setting(2048, COUNT, "Streams of one RPC open at once; more is refused.")
-    max_connection_streams: int = setting(64, COUNT, "Those of one connection; more is refused.")
-    max_stream_window: int = setting(16, COUNT, "Requests of one stream that may be in work at once.")
+    http_timeout: float = setting(30.0, SECONDS, "Time from the headers of an HTTP request to its prediction.")
+    max_streams: int = setting(2048, COUNT, "Streams of one RPC open at once; further ones are rejected.")
+    max_connection_streams: int = setting(64, COUNT, "Streams of one connection; further ones are rejected.")
+    max_stream_window: int = setting(16, COUNT, "Requests of one stream in work at once.")
     max_stream_bytes: int = setting(
-        64 * 1024 * 1024, BYTES, "Requests that streams have read and not answered; beyond half, none reads ahead."
+        64 * 1024 * 1024, BYTES, "Requests that streams have read and not answered; beyond half, no stream reads ahead."
     )
 
-    max_batch_size: int = setting(1024, COUNT, "Images the model sees at once.", section="Queues")
+    max_batch_size: int = setting(1024, COUNT, "Most images in one run of the model.", section="Queues")
     max_queue_size: int = setting(
-        65536, COUNT, "Images that may wait for the model; one connection's at most what it leaves free."
+        65536, COUNT, "Images waiting for the model; one connection may have as many as it leaves free."
     )
-    max_calls: int = setting(2048, COUNT, "Calls that may wait to be taken; one connection may have a quarter.")
+    max_calls: int = setting(2048, COUNT, "Calls waiting for the server; one connection may have a quarter.")
     max_waiting_bytes: int = setting(
-        32 * 1024 * 1024, BYTES, "Messages that may wait to be read, all together; more is refused."
+        32 * 1024 * 1024, BYTES, "Messages waiting to be parsed, all together; further ones are rejected."
     )
-    max_waiting_files: int = setting(256, COUNT, "Image files that may wait to be decoded; more is refused.")
-    max_waiting_file_bytes: int = setting(64 * 1024 * 1024, BYTES, "Their bytes; more is refused.")
-    shutdown_grace: float = setting(25.0, SECONDS, "What requests in flight have to finish after SIGTERM.")
+    max_waiting_files: int = setting(256, COUNT, "Image files waiting to be decoded; further ones are rejected.")
+    max_waiting_file_bytes: int = setting(64 * 1024 * 1024, BYTES, "Bytes of these files; further ones are rejected.")
+    shutdown_grace: float = setting(25.0, SECONDS, "Time for requests in flight to finish after SIGTERM.")
 
     log_level: str = setting(
-        "info", click.Choice(["debug", "info", "warning", "error"]), "Least level logged.", section="Logs"
+        "info", click.Choice(["debug", "info", "warning", "error"]), "Lowest level that is logged.", section="Logs"
     )
-    access_log: bool = setting(False, bool, "Log a line for each call and HTTP request, with its id.")
+    access_log: bool = setting(False, bool, "Log one line for each call and HTTP request, with its id.")
     log_format: str = setting(
         "auto", click.Choice(["auto", "text", "json"]), "Log lines; auto: text on a terminal, JSON elsewhere."
     )

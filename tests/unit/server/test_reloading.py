@@ -105,7 +105,7 @@ async def test_no_error_ends_the_watch_and_each_is_said_once(
     await watched(files, lambda: file.write_text("second"), "second")
     errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert len(errors) == 1
-    assert errors[0].startswith("the file not reloaded: what was there before stays. ")
+    assert errors[0].startswith("the file not reloaded: the previous content stays in use. ")
     assert "s3cret" not in caplog.text
     assert len(counted) == 5
 

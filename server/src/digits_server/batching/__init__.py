@@ -1,4 +1,4 @@
-"""Images that wait for a model, and the batches they are computed in.
+"""Images that wait for a model, and the batches in which they are computed.
 
-It knows no gRPC and no model: a batcher is given one function, and images with deadlines.
+This room knows neither gRPC nor models: a batcher gets one function, and images with deadlines.
 """

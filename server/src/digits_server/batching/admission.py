@@ -1,4 +1,4 @@
-"""Who may wait for the model: whose images have a place, and will be through in time as far as can be told."""
+"""Admission: which submissions may wait for the model, by free places and by the time they are expected to need."""
 
 from collections.abc import Hashable
 
@@ -7,22 +7,22 @@ from digits_server.batching.fair_queue import FairQueue, Submission
 from digits_server.errors import Overloaded, RequestTooLarge
 
 HEADROOM = 0.8
-"""The share of the time left that a wait may be expected to take, which none can be sure of."""
+"""An expected wait may take at most this share of the time left, because the expectation can be wrong."""
 
 LEAST_EXPECTED_SECONDS = 0.001
-"""Shorter waits say little about how long others take: a moment's pause of the process is as long."""
+"""Shorter waits teach nothing about longer ones: a short pause of the process takes as long."""
 
 RISE, FALL = 0.3, 0.005
-"""Weight of one more wait that was longer, or shorter, than expected: what is promised should hold for nearly all."""
+"""Weights of a wait that was longer, or shorter, than expected. Longer ones weigh more: most promises should hold."""
 
 MOST_STRETCH = 10.0
 
 
 class Admission:
-    """In front of `queue`, which holds at most `max_queue_size` images, each batch of which has its `costs`.
+    """Admits submissions to `queue`, which holds at most `max_queue_size` images; `costs` gives the time of a batch.
 
-    A wait takes longer than the images before it: others that come later have their turns too, and the processor has
-    other things to do. How much longer is learned from the waits that end, for as long as the queue is never empty.
+    A wait takes longer than the images before it need: connections that come later have their turns too, and the
+    processor has other work. How much longer is learned from waits that have ended, until the queue is empty again.
     """
 
     def __init__(self, queue: FairQueue, costs: BatchCosts, max_queue_size: int) -> None:
@@ -32,10 +32,12 @@ class Admission:
         self._stretch = 1.0
 
     def admit(self, count: int, peer: Hashable, left: float | None) -> float:
-        """The seconds after which `count` more images of `peer` should be through, for whom `left` are left.
+        """Seconds after which `count` more images of `peer` should be answered; 0 if no expectation was needed.
 
-        None: for ever, and 0 is returned. Who finds nobody waiting is let in if it may be in time at all, and 0 is
-        returned. Raises RequestTooLarge or Overloaded.
+        left  seconds until the deadline; None: no deadline, and 0 is returned
+
+        If the queue is empty, the request is admitted unless it would miss its deadline even alone; 0 is returned.
+        Raises RequestTooLarge or Overloaded.
         """
         most = self._max_queue_size // 2
         if count > most:
@@ -47,19 +49,19 @@ class Admission:
             )
         if left is None:
             return 0.0
-        if not self._queue:  # only batches that run tell that a slow processor is fast again
+        if not self._queue:  # only a batch that runs can show that a slow processor is fast again
             if min(self._costs.of(count), self._costs.at_warm_up(count)) > left:
-                raise self._overloaded("the images would not be through before the deadline")
+                raise self._overloaded("the images could not be answered before the deadline")
             return 0.0
         expected = self._costs.of(self._queue.before(count, peer))
         if expected * self._stretch > HEADROOM * left:
-            raise self._overloaded("the images that wait would not be through before the deadline")
+            raise self._overloaded("the images that wait could not be answered before the deadline")
         return expected
 
     def too_late(self, submission: Submission, left: float) -> Overloaded | None:
-        """What to say when `submission`, now that it is next, would not be through in the `left` seconds after all.
+        """The error if `submission`, which is next, cannot be answered within the `left` seconds; None if it can.
 
-        None: it would. So nothing is computed for nobody.
+        So the model computes nothing for callers that have given up.
         """
         if submission.expected < LEAST_EXPECTED_SECONDS:
             return None
@@ -67,7 +69,7 @@ class Admission:
         if remaining <= left:
             return None
         self._learn(submission, remaining)
-        return self._overloaded("the images waited longer than expected, and would not be through before the deadline")
+        return self._overloaded("the images waited longer than expected, and could not be answered before the deadline")
 
     def through(self, submission: Submission) -> None:
         """`submission` has been answered."""
@@ -75,7 +77,7 @@ class Admission:
             self._learn(submission, 0.0)
 
     def empty(self) -> None:
-        """Nobody waits."""
+        """The queue is empty: what was learned about waits no longer holds."""
         self._stretch = 1.0
 
     def _learn(self, submission: Submission, remaining: float) -> None:

@@ -1,22 +1,22 @@
-"""What a batch costs: the seconds of each size, measured at the warm-up and corrected by every batch since."""
+"""How long a batch of each size takes, in seconds: measured at the warm-up, corrected by every batch since."""
 
 from collections.abc import Mapping
 
 OVERHEAD_SECONDS = 0.00002
-"""Of one batch beside the model: taken from the queue, handed in, handed out."""
+"""Seconds of one batch outside the model: taking it from the queue, handing it in and out."""
 
 NEARLY = 1.25
-"""A batch is large enough when an image in it costs at most so many times what it costs in the cheapest size."""
+"""A batch is large enough if an image in it costs at most so many times as much as in the cheapest size."""
 
 MEMORY = 0.9
-"""Weight of what was known against one more batch."""
+"""Weight of the earlier estimate against one more batch."""
 
 LEAST_CORRECTION, MOST_CORRECTION = 0.25, 20.0
-"""Between a machine that was busy at the warm-up and one that is now."""
+"""Bounds of the correction: the machine may have been busy at the warm-up, or be busy now."""
 
 
 class BatchCosts:
-    """Seconds by batch size. `measured` has sizes in powers of two from 1 on, each the images of one batch."""
+    """Seconds by batch size. The keys of `measured` are the sizes 1, 2, 4, …, in images."""
 
     def __init__(self, measured: Mapping[int, float]) -> None:
         self._measured = dict(sorted(measured.items()))
@@ -27,7 +27,7 @@ class BatchCosts:
         return self.at_warm_up(images) * self._correction
 
     def at_warm_up(self, images: int) -> float:
-        """The same, without what was learned since."""
+        """The same, as measured at the warm-up."""
         largest = max(self._measured)
         whole, rest = divmod(images, largest)
         seconds = whole * self._measured[largest]
@@ -43,13 +43,13 @@ class BatchCosts:
 
     @property
     def efficient_size(self) -> int:
-        """The smallest size in which an image costs nearly as little as in any: a larger one delays others in vain."""
+        """The smallest size in which an image costs nearly the least. A larger batch only delays other requests."""
         by_image = {size: (seconds + OVERHEAD_SECONDS) / size for size, seconds in self._measured.items()}
         cheapest = min(by_image.values())
         return next(size for size, seconds in by_image.items() if seconds <= NEARLY * cheapest)
 
     def largest_within(self, seconds: float) -> int:
-        """The largest size that takes at most `seconds`, all smaller ones too; 0 if none."""
+        """The largest size that takes at most `seconds`, as all smaller ones do; 0 if no size does."""
         largest = 0
         for size, cost in self._measured.items():
             if cost > seconds:

@@ -1,8 +1,8 @@
-"""Natural micro-batching: whatever has queued while the last batch ran is the next batch. No timer, no added delay.
+"""Natural micro-batching: the images that queued while the last batch ran are the next batch. No timer, no added delay.
 
-The batcher knows images, probabilities, deadlines and one function that turns the first into the second. It lives on
-one event loop, and `submit` is called there. Small submissions are computed there too, as long as that takes less than
-handing them over would; large ones by a thread beside it, slice by slice. So nobody small waits for anybody large.
+The batcher knows images, probabilities, deadlines and one function from images to probabilities. It lives on one event
+loop, and `submit` is called there. Small submissions are computed there too, while that takes less time than a handover
+to a thread. Large ones are computed by a background thread, slice by slice, so that small ones never wait for them.
 """
 
 import asyncio
@@ -29,24 +29,24 @@ log = logging.getLogger(__name__)
 
 INLINE_SECONDS = 0.0003
 """A batch that takes at most this long may run on the event loop itself: handing it to a thread and back would cost
-nearly as much, and nobody else there waits noticeably."""
+nearly as much, and other work of the loop does not wait noticeably."""
 
 SLICE_SECONDS = 0.002
-"""How long the thread may run one batch for a larger one's sake: others that are large, or slow to compute, wait."""
+"""How long the thread may run one batch. Larger batches cost less per image, but other large submissions wait."""
 
 TURN_SECONDS = 0.02
-"""How long batches are of one submission before those of other connections have their turn. Where turns changed with
-every batch all would be through late, and each that comes would delay all those that wait."""
+"""How long the batches come from one submission before other connections have their turn. If turns changed with every
+batch, all submissions would end late, and each new one would delay all those that wait."""
 
 SMALL_IMAGES = 32
 """Images of the largest submission that counts as small."""
 
 THREAD_NICENESS = 5
-"""By how much the thread of large batches gives way to the event loop where both want the same core."""
+"""How much lower the priority of the thread of large batches is than that of the event loop, when they share a core."""
 
 
 class BatchObserver(Protocol):
-    """Is told what happens; seconds and images."""
+    """Is told what happens, in seconds and images."""
 
     def waited(self, seconds: float) -> None:
         """The first images of one submission left the queue."""
@@ -61,10 +61,10 @@ class Batcher:
     """A bounded queue of images in front of one model.
 
     predict         uint8[N, 28, 28] → float32[N, 10]; called from the event loop and from one thread, perhaps at once
-    costs           what a batch of each size takes
-    max_batch_size  images the model sees at once, at most; fewer where more would only delay others. A larger
-                    submission is split
-    max_queue_size  images that may wait; a submission that does not fit is refused
+    costs           the seconds of a batch of each size
+    max_batch_size  most images in one run of the model; fewer if more would only delay others. A larger submission
+                    is split
+    max_queue_size  images that may wait; a submission that does not fit is rejected
     """
 
     def __init__(
@@ -104,8 +104,11 @@ class Batcher:
     ) -> Probabilities:
         """The probabilities of `images`: uint8[N, 28, 28] → float32[N, 10].
 
-        `deadline` is a time of the event loop's clock, seconds; `peer` is whose turn it costs. A `patient` submission
-        waits for its place in a full queue. Cancelling the caller takes its images off the queue.
+        deadline  a time of the event loop's clock, in seconds
+        peer      the connection whose turn it is
+        patient   waits for a place if the queue is full, instead of being rejected
+
+        Cancelling the caller removes its images from the queue.
         Raises RequestTooLarge, Overloaded, Unavailable, DeadlineExceeded or InferenceFailed.
         """
         loop = asyncio.get_running_loop()
@@ -134,14 +137,14 @@ class Batcher:
             raise
 
     async def close(self) -> None:
-        """Refuses new submissions and returns when the last batch is done."""
+        """Rejects new submissions, and returns when the last batch is done."""
         self._closed = True
         self._patient.tell()
         await self._idle.wait()
         self._thread.shutdown()
 
     def _at_once(self, loop: asyncio.AbstractEventLoop, images: Images, deadline: float | None) -> Probabilities:
-        """Runs a batch of one submission on the spot: nobody waits for company. What arrives meanwhile is the next."""
+        """Runs a batch of one submission at once. What arrives meanwhile is the next batch."""
         self._check(loop, deadline)
         self._loop_busy = True
         self._idle.clear()
@@ -157,10 +160,10 @@ class Batcher:
         if self._closed:
             raise Unavailable("the server is draining")
         if deadline is not None and deadline <= loop.time():
-            raise DeadlineExceeded("the deadline passed before the images came to the model")
+            raise DeadlineExceeded("the deadline passed before the model computed the images")
 
     def _next_in_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Runs the small submissions that wait, up to the bound, or rests."""
+        """Runs the small submissions that wait, up to the bound; without any, it stops."""
         pieces = self._queue.take_small(self._loop_size, self._usable(loop.time()))
         if pieces:
             images = _join(pieces, self._joined_in_loop)
@@ -171,7 +174,7 @@ class Batcher:
             self._rest()
 
     def _next_in_thread(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Has the thread run the next slice of the others, or lets it rest."""
+        """Has the thread run the next slice of the large submissions; without any, it stops."""
         pieces = self._take_in_thread(self._thread_size, self._usable(loop.time()))
         if pieces:
             images = _join(pieces, self._joined_in_thread)
@@ -189,7 +192,7 @@ class Batcher:
             self._idle.set()
 
     def _usable(self, now: float) -> Callable[[Submission], bool]:
-        """What tells the submissions of the next batch from those that have expired or were cancelled."""
+        """A function that says whether a submission may be computed: it has not expired and was not cancelled."""
         left = perf_counter()
 
         def usable(submission: Submission) -> bool:
@@ -205,7 +208,7 @@ class Batcher:
         return usable
 
     def _error(self, submission: Submission, left: float) -> ServingError | None:
-        """Why there is no use in computing `submission`, which has so many seconds `left`, if there is none."""
+        """The error if `submission` cannot be answered within the seconds `left`; None if it can."""
         if left <= 0:
             return DeadlineExceeded("the deadline passed while the images waited for the model")
         return self._admission.too_late(submission, left)
@@ -213,7 +216,7 @@ class Batcher:
     def _timed(self, images: Images, _pieces: list[Piece] | None) -> tuple[Probabilities | None, float]:
         """The probabilities, or None when the model failed, and the seconds it took. Never raises.
 
-        `_pieces` are what the images are of; None: they are a submission of their own.
+        `_pieces` are the parts of submissions that the images belong to; None: one whole submission.
         """
         begin = perf_counter()
         try:
@@ -257,7 +260,7 @@ class Batcher:
 
 
 def _join(pieces: list[Piece], joined: Images) -> Images:
-    """One array of all of them, in `joined`; a piece alone is not copied."""
+    """The images of all pieces as one array, in `joined`; a single piece is not copied."""
     parts = [piece.submission.images[piece.start : piece.stop] for piece in pieces]
     if len(parts) == 1:
         return parts[0]
@@ -265,7 +268,7 @@ def _join(pieces: list[Piece], joined: Images) -> Images:
 
 
 def _give_way() -> None:
-    """Lowers the priority of the current thread; only Linux knows one of a single thread."""
+    """Lowers the priority of the current thread; only Linux has a priority for each thread."""
     if sys.platform == "linux":
         with suppress(OSError):  # some sandboxes refuse it: the thread then works at the usual priority
             niceness = os.getpriority(os.PRIO_PROCESS, 0) + THREAD_NICENESS

@@ -1,4 +1,4 @@
-"""Small calls that wait for the thread that receives them: a bounded queue in which connections take turns."""
+"""Small calls that wait in the receiving thread: a bounded queue in which connections take turns."""
 
 from collections import deque
 from collections.abc import Hashable
@@ -10,16 +10,16 @@ LARGEST_CALL = 32
 """Images of the largest call that may wait here. A larger one would delay the others of its batch noticeably."""
 
 BATCH_IMAGES = 256
-"""Images of one batch, at most: the largest shape for which a model is compiled."""
+"""Most images of one batch: the largest shape for which a model is compiled."""
 
 LEAST_RETRY_MS = 20
-"""Milliseconds after which a rejected caller may try again, at least."""
+"""Shortest time, in milliseconds, after which a rejected caller is asked to try again."""
 
 HEADROOM = 0.8
 """The share of a caller's remaining time that its wait may be expected to take."""
 
 MEMORY = 0.9
-"""Weight of the known seconds for each image, against those of one more batch."""
+"""Weight of the earlier estimate of the seconds per image, against one more batch."""
 
 
 class Waiting(NamedTuple):
@@ -36,7 +36,7 @@ class Waiting(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What leaves the queue at once: calls to compute, calls that are too late, calls whose callers have left."""
+    """What leaves the queue in one turn: calls to compute, calls that are too late, calls whose callers have left."""
 
     calls: list[Waiting]
     late: list[Waiting]
@@ -51,7 +51,7 @@ class CallQueue:
         self._queues: dict[Hashable, deque[Waiting]] = {}
         self._waiting: set[int] = set()
         self._left: set[int] = set()
-        """Those of the calls that wait whose callers have left."""
+        """Waiting calls whose callers have left."""
         self.calls = 0
         """Calls that wait."""
         self._seconds_per_image = 0.0
@@ -70,7 +70,7 @@ class CallQueue:
         if waiting.deadline is not None:
             expected = self._seconds_per_image * (self.images + waiting.images)
             if expected > HEADROOM * (waiting.deadline - waiting.arrived):
-                raise self._overloaded("the calls that wait would not be answered before the deadline")
+                raise self._overloaded("the calls that wait could not be answered before the deadline")
         if queue is None:
             queue = self._queues[peer] = deque()
         queue.append(waiting)
@@ -79,7 +79,7 @@ class CallQueue:
         self.images += waiting.images
 
     def cancel(self, call: int) -> None:
-        """The caller of `call` has left. Without effect when that call does not wait."""
+        """The caller of `call` has left. No effect if the call is not waiting."""
         if call in self._waiting:
             self._left.add(call)
 
@@ -108,7 +108,7 @@ class CallQueue:
         return batch
 
     def took(self, images: int, seconds: float) -> None:
-        """Calls waited while a batch of so many images took so many seconds, until the next one began."""
+        """A batch of so many images took so many seconds, until the next one began, while calls waited."""
         self._seconds_per_image = MEMORY * self._seconds_per_image + (1 - MEMORY) * seconds / images
 
     def _overloaded(self, message: str) -> Overloaded:

@@ -1,9 +1,9 @@
-"""What waits for the model, and whose turn it is.
+"""The images that wait for the model, and the order in which connections have their turns.
 
-Two lanes, one for small submissions and one for large ones. Where both go through the same batches they share each half
-and half, and what one leaves of its half the other may have: a large submission goes through in slices, every small one
-that comes meanwhile beside them. Within a lane the connections take turns, and none may hold more places than it leaves
-free: one that sends much delays itself and nobody else.
+There are two lanes, one for small submissions and one for large ones. In a batch of both, each lane has one half, and
+may use what the other leaves free: a large submission is computed in slices, and small ones that arrive meanwhile go
+beside them. Within a lane connections take turns, and a connection may hold at most as many places as it leaves free.
+So a connection that sends much delays only itself.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ class Submission:
     """The images of one caller: those before `taken` are in a batch or answered, the rest wait.
 
     deadline  a time of the event loop's clock, if any
-    expected  seconds after which they should be through; 0: nobody has looked
+    expected  seconds after which they should be answered; 0: not estimated
     """
 
     __slots__ = ("answer", "deadline", "expected", "future", "images", "peer", "submitted", "taken")
@@ -52,7 +52,7 @@ class Submission:
 
 
 class Piece(NamedTuple):
-    """The images of a submission from `start` to `stop`: what of it is in one batch."""
+    """The images of a submission from `start` to `stop`: its part of one batch."""
 
     submission: Submission
     start: int
@@ -62,7 +62,7 @@ class Piece(NamedTuple):
 class Lane:
     """A queue for each connection, the connections in the order of their turns.
 
-    A turn lasts until a submission is through, or until `turn_images` of it have gone, whatever comes first.
+    A turn lasts until a whole submission or `turn_images` of it have been taken, whichever comes first.
     """
 
     def __init__(self, turn_images: int) -> None:
@@ -94,9 +94,9 @@ class Lane:
         return next(iter(next(iter(self._queues.values()))))
 
     def took(self, submission: Submission, images: int) -> None:
-        """So many more images of the submission that `next` gave have gone.
+        """So many more images of the submission that `next` returned were taken.
 
-        After its turn it stands behind the others of its connection, and that behind the others.
+        After its turn, the submission goes behind the others of its connection, and the connection behind the others.
         """
         self._gone = images + (self._gone if submission is self._has_turn else 0)
         self._has_turn = submission
@@ -126,11 +126,11 @@ class FairQueue:
         return self.waiting > 0
 
     def has_room(self, images: int, peer: Hashable) -> bool:
-        """Whether `images` more of `peer` may wait: what it then holds is at most what is then left free."""
+        """Whether `images` more of `peer` may wait: it may then hold at most as many places as are left free."""
         return self._by_peer.get(peer, 0) + images <= self._max_images - self.waiting - images
 
     def before(self, images: int, peer: Hashable) -> int:
-        """Images that go before the last of `images` more of `peer`, itself included, as the turns go."""
+        """Images that leave the queue up to the last of `images` more of `peer`, in the order of turns."""
         own = self._by_peer.get(peer, 0) + images
         others = len(self._by_peer) + (peer not in self._by_peer)
         return min(self.waiting + images, own * others)
@@ -140,26 +140,26 @@ class FairQueue:
         self._count(submission.peer, submission.waiting)
 
     def remove(self, submission: Submission) -> None:
-        """Takes what still waits of a submission out; nothing if nothing does."""
+        """Removes the images of a submission that still wait, if there are any."""
         lane = self._lane(submission)
         if submission in lane:
             lane.remove(submission)
             self._count(submission.peer, -submission.waiting)
 
     def take_small(self, room: int, usable: Callable[[Submission], bool]) -> list[Piece]:
-        """As `take`, of the small ones alone."""
+        """As `take`, small submissions only."""
         pieces: list[Piece] = []
         self._fill(pieces, self._small, room, usable)
         return pieces
 
     def take_large(self, room: int, usable: Callable[[Submission], bool]) -> list[Piece]:
-        """As `take`, of the large ones alone."""
+        """As `take`, large submissions only."""
         pieces: list[Piece] = []
         self._fill(pieces, self._large, room, usable)
         return pieces
 
     def take(self, room: int, usable: Callable[[Submission], bool]) -> list[Piece]:
-        """The next batch: at most `room` images, of submissions that are `usable`. The others leave the queue."""
+        """The next batch: at most `room` images of submissions that are `usable`. Unusable ones leave the queue."""
         pieces: list[Piece] = []
         kept = room // 2 if self._large else 0
         room = kept + self._fill(pieces, self._small, room - kept, usable)
@@ -168,7 +168,7 @@ class FairQueue:
         return pieces
 
     def _fill(self, pieces: list[Piece], lane: Lane, room: int, usable: Callable[[Submission], bool]) -> int:
-        """Moves images from `lane` to `pieces` until there is no more room. Returns what is left of it."""
+        """Moves images from `lane` to `pieces` until the batch is full. Returns how many more would fit."""
         while room and lane:
             submission = lane.next()
             if not usable(submission):

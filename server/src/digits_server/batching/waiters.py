@@ -1,4 +1,4 @@
-"""Those that wait until there is a place for what they hold."""
+"""Tasks that wait until a condition holds, such as a free place in a queue."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,15 +7,15 @@ from digits_server.errors import DeadlineExceeded
 
 
 class Waiters:
-    """Any number of them, each for a condition of its own. Lives on the event loop."""
+    """Any number of waiting tasks, each with a condition of its own. Lives on the event loop."""
 
     def __init__(self) -> None:
         self._told: asyncio.Future[None] | None = None
 
     async def until(self, holds: Callable[[], bool], deadline: float | None = None, late: str = "") -> None:
-        """Returns as soon as `holds()`, which is asked at once and whenever they are told to look.
+        """Returns as soon as `holds()` is true. It is called at once, and after every change.
 
-        Raises DeadlineExceeded, which says `late`, at `deadline`: a time of the event loop's clock, in seconds.
+        Raises DeadlineExceeded with the message `late` at `deadline`, a time of the event loop's clock in seconds.
         """
         if holds():
             return
@@ -28,7 +28,7 @@ class Waiters:
             raise DeadlineExceeded(late) from error
 
     def tell(self) -> None:
-        """Something has become free: all look again."""
+        """Something has changed: every waiting task checks its condition again."""
         if self._told:
             self._told.set_result(None)
             self._told = None

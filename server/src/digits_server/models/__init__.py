@@ -1,4 +1,4 @@
 """Models on disk: finding versions, verifying them, signatures, pins, and the `models` command.
 
-Everything here reads files that somebody else wrote, off the event loop.
+Everything here reads untrusted files, off the event loop.
 """

@@ -1,7 +1,7 @@
-"""Whether files have changed. Their content decides; it is read again only when they look changed.
+"""Detects changed files. Their content decides; it is read again only if they look changed.
 
-Times and inodes come from the storage. A disk keeps them; a volume over a network or an object store may show others at
-every look, for files that nobody has touched.
+Times and inodes come from the storage. A disk keeps them, but a network volume or an object store may report others
+each time, even for unchanged files.
 """
 
 import hashlib
@@ -23,11 +23,11 @@ MAX_DEPTH = 8
 """Folders within folders; a published version has one."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 600.0
-"""Seconds before files of the same sizes that look changed are read again: doubled each time they had not changed."""
+"""Seconds before files of the same sizes that look changed are read again; doubled each time they had not changed."""
 
 
 class Entry(NamedTuple):
-    """A file or folder as the storage describes it. `path` is relative, with forward slashes."""
+    """A file or folder, as the storage describes it. `path` is relative, with forward slashes."""
 
     path: str
     kind: int
@@ -60,7 +60,7 @@ class ContentWatch:
         self._known: dict[int, _Known] = {}
 
     def digest(self, key: int, look: Look, read: Callable[[], bytes]) -> bytes:
-        """The digest of files that look like this now; `read` computes it. Raises what `read` raises."""
+        """The digest of files that now look like this; `read` computes it if needed. Raises what `read` raises."""
         known, now = self._known.get(key), self._clock()
         if known is None:
             self._known[key] = _Known(look, read(), FIRST_PAUSE, now)
@@ -78,7 +78,7 @@ class ContentWatch:
         return digest
 
     def known(self, key: int) -> bytes:
-        """The digest as it was when the files could last be read, empty if never: an error is not a change."""
+        """The digest of the files when they could last be read, empty if never: an error is not a change."""
         known = self._known.get(key)
         return known.digest if known else b""
 
@@ -88,7 +88,7 @@ class ContentWatch:
 
 
 def look_into(folder: int) -> Look:
-    """What stands in a folder and below it, through no link, in the order of the paths. Raises OSError."""
+    """The files and folders in a folder, recursively, sorted by path; links are not followed. Raises OSError."""
     return tuple(sorted(islice(_entries(folder, "", MAX_DEPTH), MAX_ENTRIES)))
 
 
@@ -98,9 +98,9 @@ def look_at(path: Path) -> Look:
 
 
 def digest_of(folder: int, look: Look, max_bytes: int) -> bytes:
-    """Of what `look` names: the paths and kinds, and of regular files the content. Raises OSError.
+    """The digest of what `look` returned: paths, kinds, and the content of regular files. Raises OSError.
 
-    max_bytes  of all files together; of those beyond, size and time stand for the content
+    max_bytes  limit of all files together; beyond it, size and time count instead of the content
     """
     result = hashlib.sha256()
     for entry in look:

@@ -1,7 +1,7 @@
-"""Signatures of manifests: who published a version, proved by an Ed25519 key (RFC 8032).
+"""Signatures of manifests by Ed25519 keys (RFC 8032), which show who published a version.
 
-A manifest holds the hash of every file of its version, so that its signature vouches for all of them. The keys are
-plain PEM, the signature its 64 bytes, so that `openssl` or a key service can make both. Needs `digits-server[signing]`.
+A manifest holds the hash of every file of its version, so its signature covers all of them. Keys are plain PEM, and the
+signature is its 64 bytes, so `openssl` or a key service can make both. Needs `digits-server[signing]`.
 """
 
 import re
@@ -18,7 +18,7 @@ _KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.
 
 
 class Signers:
-    """The public keys of those who may publish: any one of them is enough, so that a key can be replaced."""
+    """The public keys of publishers. A signature by any one of them is enough, so that a key can be replaced."""
 
     def __init__(self, path: Path) -> None:
         """Reads one or more public keys in PEM. Raises OperatorError."""
@@ -46,4 +46,4 @@ class Signers:
             except InvalidSignature:
                 continue
             return
-        raise ModelRejected("signature", f"{FILE_NAME} is no signature of manifest.json by a key that is trusted here")
+        raise ModelRejected("signature", f"{FILE_NAME} is not a signature of manifest.json by a trusted key")

@@ -1,4 +1,4 @@
-"""What a loaded model must show before it answers anyone: the published scores, at every batch size."""
+"""Verifies a version and its model before it answers: golden images in the sandbox, then every batch size here."""
 
 from dataclasses import dataclass
 from time import perf_counter, sleep
@@ -17,38 +17,38 @@ WARM_UP_RUNS = 3
 by another version can only make a run longer."""
 
 REST_SECONDS = 0.01
-"""Between two steps, each of a few milliseconds, while another version answers calls: what they delayed is caught up
-with before the next."""
+"""Pause between two steps of a few milliseconds each, while another version answers calls, so that delayed calls catch
+up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProvenModel:
-    """A model that may answer."""
+    """A verified and loaded model, which may answer."""
 
     loaded: LoadedModel
     costs: BatchCosts
     seconds: float
-    """To verify, load, warm up and prove it."""
+    """Time it took to verify, try, load and warm it up."""
 
 
 def prove(source: ModelSource, version: int, largest: int, *, rest: float = 0.0) -> ProvenModel:
-    """Verifies `version`, proves it in a process of its own for batches of up to `largest` images, then loads it here.
+    """Verifies `version`, tries it in the sandbox in batches of up to `largest` images, then loads it here.
 
-    What is loaded are the bytes that were proved. Raises ModelRejected.
+    The loaded bytes are the ones that were tried. Raises ModelRejected.
 
     rest  seconds to pause between the steps
     """
     begin = perf_counter()
     found = source.load(version)
     golden = GoldenImages.of(found.manifest)
-    loading.prepare(found.content.runtime)  # while the process that proves it does the same
+    loading.prepare(found.content.runtime)  # the sandbox imports the same meanwhile
     SANDBOX.prove(found.content, golden, largest)
     sleep(rest)
     try:
         runtime = loading.load(found.content)
         golden.check(runtime)
         costs = warm_up(runtime, largest, rest)
-    except RuntimeError as error:  # what LiteRT raises when an operator cannot run after all
+    except RuntimeError as error:  # LiteRT raises it if an operator cannot run
         raise ModelRejected("load", "the model loads but cannot run") from error
     loaded = LoadedModel(manifest=found.manifest, runtime=runtime, sha256=found.sha256)
     return ProvenModel(loaded=loaded, costs=costs, seconds=perf_counter() - begin)
@@ -57,7 +57,7 @@ def prove(source: ModelSource, version: int, largest: int, *, rest: float = 0.0)
 def warm_up(runtime: Runtime, largest: int, rest: float = 0.0) -> BatchCosts:
     """Runs every batch size up to `largest`, in powers of two, once cold, then a few times to see what it costs.
 
-    What the runtime computes in pieces costs as much as they do.
+    A batch that the runtime computes in pieces costs as much as its pieces.
     """
     costs: dict[int, float] = {}
     size = 1

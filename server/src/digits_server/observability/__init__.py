@@ -1,1 +1,1 @@
-"""What an operator can see of the whole server: its metrics and its log."""
+"""Metrics, failures and the log: what operators see of the whole server."""

@@ -1,8 +1,8 @@
-"""Counters and histograms that cost next to nothing to count with.
+"""Counters and histograms that are cheap to count with.
 
-They are plain numbers and lists, turned into samples when the page is scraped: the server counts thousands of times for
-each scrape. No lock protects them, so each `Count` and each `Buckets` belongs to one thread. `labels` gives those of
-the event loop; `part` gives another thread its own, and the page shows the sum. The page may be read in any thread.
+They are plain numbers and lists, and become samples when the page is scraped: the server counts thousands of times for
+each scrape. No lock protects them, so each `Count` and each `Buckets` belongs to one thread. `labels` returns those of
+the event loop; `part` makes one for another thread, and the page shows the sum. Any thread may read the page.
 """
 
 from bisect import bisect_left
@@ -33,7 +33,7 @@ class Count:
 
 
 class Buckets:
-    """Observations sorted into buckets: the last one takes what is above every bound."""
+    """Observations sorted into buckets: the last bucket has those above every bound."""
 
     __slots__ = ("_bounds", "_bounds_array", "_many", "_one_by_one", "exemplars", "sum")
 
@@ -55,12 +55,12 @@ class Buckets:
         self.sum += value
 
     def observe_times(self, value: float, times: int) -> None:
-        """The same value so many times."""
+        """Observes the same value so many times."""
         self._one_by_one[bisect_left(self._bounds, value)] += times
         self.sum += value * times
 
     def observe_all(self, values: NDArray[np.floating]) -> None:
-        """The same for each of `values`."""
+        """Observes each of `values`."""
         self._many += np.bincount(self._bounds_array.searchsorted(values), minlength=len(self._many))
         self.sum += float(values.sum(dtype=np.float64))
 
@@ -75,7 +75,7 @@ class Buckets:
         self.exemplars[bisect_left(self._bounds, value)] = Exemplar(labels, value, time())
 
     def samples(self) -> Iterator[tuple[str, float] | tuple[str, float, Exemplar]]:
-        """Each bucket's bound, as text, with the observations up to it and an example from it, if there is one."""
+        """For each bucket: its bound as text, the observations up to it, and its example if it has one."""
         bounds = [*map(str, self._bounds), "+Inf"]
         for place, (bound, count) in enumerate(zip(bounds, accumulate(self.counts), strict=True)):
             exemplar = self.exemplars.get(place)
@@ -91,7 +91,7 @@ class Counter(Collector):
         registry.register(self)
 
     def labels(self, *values: str) -> Count:
-        """The count for these label values, from now on on the page. Keep it: looking it up is what costs."""
+        """The count for these label values, which is on the page from now on. Keep it: the look-up is expensive."""
         return self._counts.setdefault(values, [Count()])[0]
 
     def part(self, *values: str) -> Count:
@@ -109,7 +109,7 @@ class Counter(Collector):
 
 
 class Histogram(Collector):
-    """Buckets by label values. `bounds` ascend; each belongs to the bucket below it."""
+    """Buckets by label values. `bounds` ascend; each bound belongs to the bucket below it."""
 
     def __init__(
         self, registry: CollectorRegistry, name: str, text: str, bounds: Sequence[float], labels: LabelValues = ()
@@ -120,7 +120,7 @@ class Histogram(Collector):
         registry.register(self)
 
     def labels(self, *values: str) -> Buckets:
-        """The buckets for these label values, from now on on the page."""
+        """The buckets for these label values, which are on the page from now on."""
         return self._buckets.setdefault(values, [Buckets(self._bounds)])[0]
 
     def part(self, *values: str) -> Buckets:

@@ -1,4 +1,4 @@
-"""What the thread that receives calls counts of the predictions it makes itself."""
+"""The counts of the receiving thread, for the predictions that it makes itself."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ Arrivals = Mapping[float, int]
 
 
 class DirectCounts:
-    """Parts of the server's metrics that belong to one thread. Times are in seconds, all of one clock."""
+    """Parts of the server's metrics that belong to one thread. Times are in seconds, all from the same clock."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.rejections = metrics.rejections.part()
@@ -43,7 +43,7 @@ class DirectCounts:
         self._predictions.add_one(version, digit, confidence)
 
     def ended(self, status: Status, arrivals: Arrivals, now: float) -> None:
-        """Calls have ended so."""
+        """Calls have ended with this status."""
         for arrived, calls in arrivals.items():
             self._started.value += calls
             self._handled[status].value += calls

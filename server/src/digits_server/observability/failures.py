@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw: each is logged once in full, all are counted, no caller can fill the log with them."""
+"""Unexpected errors: each kind is logged once in full, all are counted, and no caller can fill the log with them."""
 
 import logging
 from time import monotonic
@@ -8,14 +8,14 @@ from digits_server.observability.rejection_counts import Rejections
 log = logging.getLogger(__name__)
 
 KEPT = 100
-"""Failures that are remembered, so that each is logged in full once; of more than these none is."""
+"""Kinds of failures that are remembered and logged in full once; further kinds are only counted."""
 
 AGAIN_SECONDS = 10.0
-"""At most one line in so many seconds for failures that have been logged in full already."""
+"""Seconds between two log lines about failures that were already logged in full."""
 
 
 class Failures:
-    """The failures of one process. Two that come from the same line of code are the same."""
+    """The failures of one process. Two failures from the same line of code are of the same kind."""
 
     def __init__(self, rejections: Rejections) -> None:
         self._rejections = rejections
@@ -24,7 +24,7 @@ class Failures:
         self._said = -AGAIN_SECONDS
 
     def report(self, what: str, error: BaseException, request_id: str) -> None:
-        """`what` failed because of `error`, which is the fault of this server. Counts it as "internal"."""
+        """`what` failed with `error`, a fault of this server. Counts it as "internal"."""
         self._rejections.add("internal", 1)
         place = _place(error)
         if place not in self._known and len(self._known) < KEPT:

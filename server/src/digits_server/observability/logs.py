@@ -1,4 +1,4 @@
-"""Log lines for people on a terminal, and JSON objects, one a line, for everything else."""
+"""The log: text for people on a terminal, one JSON object per line for everything else."""
 
 import json
 import logging
@@ -14,19 +14,19 @@ ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None] 
 
 
 def visible(text: str) -> str:
-    """The text with everything a terminal would obey, or take for the end of a line, as an escape sequence."""
+    """The text with control characters and line ends as escape sequences."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    """What the caller passed as `extra`."""
+    """The fields that the code passed as `extra`."""
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a record: time (UTC, ISO 8601), level, logger, message, and the record's own fields."""
+    """One JSON object for each record: time (UTC, ISO 8601), level, logger, message, and the record's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -44,8 +44,8 @@ class JsonFormatter(logging.Formatter):
 class TextFormatter(logging.Formatter):
     """Time, level, message, and the record's own fields as name=value.
 
-    A record is one line, and what follows of a traceback is indented: whatever callers have put into it, nothing of it
-    looks like a line of its own, and no terminal obeys it.
+    A record is one line, and the lines of a traceback are indented. So text from callers cannot look like a record of
+    its own, and cannot control the terminal.
     """
 
     def __init__(self) -> None:
@@ -63,9 +63,9 @@ class TextFormatter(logging.Formatter):
 def configure(level: str, style: str, fields: Mapping[str, object]) -> None:
     """Sends every record of at least `level` to standard error; `style` is "auto", "text" or "json".
 
-    gRPC's own lines, one for every failed handshake, are left out: any passer-by could fill the log with them.
+    gRPC's own lines, one for every failed handshake, are left out: anyone could fill the log with them.
 
-    fields  what every record says beside its own
+    fields  fields that are added to every record
     """
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     handler = logging.StreamHandler()

@@ -27,21 +27,21 @@ LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 DIFFERENCES = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 FEW = 48
-"""Images that are counted faster one by one than as an array, at most."""
+"""Up to so many images are counted faster one by one than as an array."""
 
 RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 CLOSED_CONNECTIONS = ("limit", "pushed_out", "late", "tls")
-"""Why the server closes HTTP connections: no place is left, others need its place, its caller is late, or TLS fails."""
+"""Why the server closes an HTTP connection: none is free, another needs it, the caller is late, or TLS fails."""
 
 REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
-"""The words of ModelRejected."""
+"""The causes of ModelRejected that are on the page from the start."""
 
 DEPARTED_VERSIONS = 8
-"""Versions that have left and are still on the page: the last ones to have begun to answer."""
+"""How many versions that no longer answer stay on the page: the newest of them."""
 
 
 class DigitCounts:
-    """How often each digit was answered: single ones in a list, many at once in an array, as each is fastest."""
+    """How often each digit was answered. Single answers are counted in a list, many at once in an array: faster so."""
 
     __slots__ = ("many", "one_by_one")
 
@@ -76,13 +76,13 @@ class PredictionPart:
 
 
 class PredictionCounts(PredictionPart, Collector):
-    """What all threads count, as the page shows it. Itself, it is the part of the event loop."""
+    """The sum of all threads' counts, as the page shows it. The object itself is the part of the event loop."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._histogram = Histogram(
             registry,
             "digits_prediction_confidence",
-            "Probability of the predicted digit, an observation an image.",
+            "Probability of the predicted digit, one observation per image.",
             CONFIDENCES,
         )
         self._parts: list[PredictionPart] = [self]
@@ -90,13 +90,13 @@ class PredictionCounts(PredictionPart, Collector):
         registry.register(self)
 
     def part(self) -> PredictionPart:
-        """A part for another thread."""
+        """A further part, for another thread."""
         part = PredictionPart(self._histogram.part())
         self._parts.append(part)
         return part
 
     def keep(self, versions: Collection[int]) -> None:
-        """Takes all others off the page but the last few: to Prometheus as if what counted them had ended."""
+        """Removes older versions from the page, but keeps the last few: Prometheus sees their series end."""
         departed = [version for version in self._totals() if version not in versions]
         for version in departed[:-DEPARTED_VERSIONS]:
             for part in self._parts:
@@ -147,7 +147,7 @@ class RpcMetrics:
 
 
 class HttpMetrics:
-    """Requests answered over HTTP by route, which is a pattern of paths and never a path itself."""
+    """Requests answered over HTTP by route: a pattern of paths, never a caller's path."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
@@ -156,21 +156,24 @@ class HttpMetrics:
         self._seconds = Histogram(
             registry,
             "digits_http_request_seconds",
-            "Seconds from a request's headers to its answer.",
+            "Seconds from the headers of a request to its answer.",
             RPC_SECONDS,
             ("route",),
         )
         closed = Counter(
-            registry, "digits_http_connections_closed", "HTTP connections the server closed, by reason.", ("reason",)
+            registry,
+            "digits_http_connections_closed",
+            "HTTP connections that the server closed, by reason.",
+            ("reason",),
         )
         self._closed = {reason: closed.labels(reason) for reason in CLOSED_CONNECTIONS}
 
     def connection_closed(self, reason: str) -> None:
-        """The server closed a connection, for one of CLOSED_CONNECTIONS."""
+        """The server closed a connection, for one of the reasons in CLOSED_CONNECTIONS."""
         self._closed[reason].inc()
 
     def answered(self, route: str, status: int, seconds: float, trace_id: str | None = None) -> None:
-        """One request was answered; its trace, if it has one that is kept, is an example of its latency."""
+        """One request was answered; its trace, if it was recorded, becomes an example of its latency."""
         self._requests.labels(route, str(status)).inc()
         buckets = self._seconds.labels(route)
         buckets.observe(seconds)
@@ -179,21 +182,26 @@ class HttpMetrics:
 
 
 class ShadowCounts:
-    """How often the shadow agrees with what was answered, and by how much its confidence differs, an image each."""
+    """How often the shadow agrees with the answer, and by how much its confidence differs, for each image."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         agreement = Counter(
-            registry, "digits_shadow_agreement", "Images the shadow sees as it was answered, or not.", ("agrees",)
+            registry,
+            "digits_shadow_agreement",
+            "Images for which the shadow gives the same digit as the answer, or another.",
+            ("agrees",),
         )
         self._agree, self._differ = agreement.labels("true"), agreement.labels("false")
         self._difference = Histogram(
             registry,
             "digits_shadow_confidence_difference",
-            "Absolute difference of the confidences of the shadow and of the answer.",
+            "Absolute difference between the confidence of the shadow and that of the answer.",
             DIFFERENCES,
         ).labels()
-        self._shed = Counter(registry, "digits_shadow_shed", "Images the shadow was spared, for want of time.").labels()
-        self._failed = Counter(registry, "digits_shadow_failures", "Images the shadow failed on.").labels()
+        self._shed = Counter(
+            registry, "digits_shadow_shed", "Images that the shadow did not score, because it was busy."
+        ).labels()
+        self._failed = Counter(registry, "digits_shadow_failures", "Images that the shadow failed to score.").labels()
 
     def compared(self, agrees: NDArray[np.bool_], differences: NDArray[np.float32]) -> None:
         """N images were scored."""
@@ -210,7 +218,7 @@ class ShadowCounts:
 
 
 class Metrics:
-    """All of them, on a registry of their own. Also the observer of the batchers."""
+    """All metrics, on a registry of their own. Also the observer of the batchers."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -221,16 +229,20 @@ class Metrics:
             registry, "grpc_server_handled", "RPCs ended, by status.", (*RPC_LABELS, "grpc_code")
         )
         self.rpc_seconds = Histogram(
-            registry, "grpc_server_handling_seconds", "Seconds from start to end.", RPC_SECONDS, RPC_LABELS
+            registry,
+            "grpc_server_handling_seconds",
+            "Seconds from the start of an RPC to its end.",
+            RPC_SECONDS,
+            RPC_LABELS,
         )
         self.http = HttpMetrics(registry)
         self.predictions = PredictionCounts(registry)
-        self.batch_size = Histogram(registry, "digits_batch_size", "Images of a batch.", BATCH_IMAGES)
+        self.batch_size = Histogram(registry, "digits_batch_size", "Images in a batch.", BATCH_IMAGES)
         self.queue_seconds = Histogram(
             registry, "digits_queue_seconds", "Seconds a request waited for the model.", STEP_SECONDS
         )
         self.inference_seconds = Histogram(
-            registry, "digits_inference_seconds", "Seconds of a batch in the model.", STEP_SECONDS
+            registry, "digits_inference_seconds", "Seconds that the model computed a batch.", STEP_SECONDS
         )
         self._batch_size = self.batch_size.labels()
         self._queue_seconds = self.queue_seconds.labels()
@@ -238,43 +250,47 @@ class Metrics:
         self.loop_lag = Histogram(
             registry,
             "digits_event_loop_lag_seconds",
-            "Seconds by which the event loop was late, looked at 40 times a second.",
+            "Seconds by which the event loop was late, measured 40 times a second.",
             LAG_SECONDS,
         ).labels()
         self._queue_images = Gauge(
-            "digits_queue_images", "Images that wait for a model, in the longest queue.", registry=registry
+            "digits_queue_images", "Images waiting for a model, in the longest queue.", registry=registry
         )
         self.rejections = Rejections(registry)
         self.failures = Failures(self.rejections)
         self._model_info = Gauge(
             "digits_model_info",
-            "1 for the version that serves.",
+            "1 for the current version.",
             ("model_version", "runtime", "network", "sha256"),
             registry=registry,
         )
-        self.model_pinned = Gauge("digits_model_pinned_version", "The version pinned; 0: none.", registry=registry)
+        self.model_pinned = Gauge(
+            "digits_model_pinned_version", "The pinned version; 0: no version is pinned.", registry=registry
+        )
         self.model_load_seconds = Gauge(
             "digits_model_load_seconds",
-            "Seconds to verify, load and warm up the version that serves.",
+            "Seconds it took to verify, load and warm up the current version.",
             registry=registry,
         )
         self.reload_failures = Counter(
             registry,
             "digits_reload_failures",
-            "Failed attempts to use changed files, by what they hold.",
+            "Failed attempts to reload changed files, by kind of file.",
             ("files",),
         )
         self.model_load_failures = Counter(
             registry, "digits_model_load_failures", "Versions rejected, by reason.", ("reason",)
         )
         for cause in REJECTION_CAUSES:
-            self.model_load_failures.labels(cause)  # from 0 on, so that the first one is seen as an increase
+            self.model_load_failures.labels(cause)  # starts at 0, so that the first failure is an increase
         self._queue_limit = Gauge(
-            "digits_queue_limit_images", "Images that may wait in one queue; more is refused.", registry=registry
+            "digits_queue_limit_images",
+            "Images that may wait in one queue; further ones are rejected.",
+            registry=registry,
         )
         self._training_shares = Gauge(
             "digits_training_label_share",
-            "Share of a digit in what the version that serves was trained on, if it says so.",
+            "Share of a digit in the training data of the current version, if its manifest says so.",
             ("digit",),
             registry=registry,
         )
@@ -284,27 +300,27 @@ class Metrics:
         return RpcMetrics(self, kind, service, method)
 
     def serving(self, version: int, runtime: str, network: str, sha256: str) -> None:
-        """Says which version serves: the one series of `digits_model_info`."""
+        """Names the current version: the only series of `digits_model_info`."""
         self._model_info.clear()
         self._model_info.labels(str(version), runtime, network, sha256).set(1)
 
     def trained_on(self, label_counts: Sequence[int]) -> None:
-        """Says how many training images of each digit the version that serves has seen: ten counts, or none."""
+        """Shows the training images of each digit of the current version: ten counts, or an empty list."""
         self._training_shares.clear()
         for digit, count in enumerate(label_counts):
             self._training_shares.labels(str(digit)).set(count / max(1, sum(label_counts)))
 
     def shadow(self) -> ShadowCounts:
-        """The counts of a shadow, from now on on the page."""
+        """The counts of a shadow; they are on the page from now on."""
         return ShadowCounts(self.registry)
 
     def watch_queue(self, waiting: Callable[[], int], limit: int) -> None:
-        """Has `waiting` asked for the images in the longest queue at each scrape; `limit` may wait."""
+        """Calls `waiting` at each scrape for the images in the longest queue, which may hold `limit`."""
         self._queue_images.set_function(waiting)
         self._queue_limit.set(limit)
 
     def watch_certificate(self, expires: Callable[[], float]) -> None:
-        """Has `expires`, Unix time in seconds, asked for whenever the metrics are scraped."""
+        """Calls `expires` at each scrape for the Unix time, in seconds, at which the certificate expires."""
         name, text = "digits_tls_certificate_expiry_seconds", "Unix time at which the server's certificate expires."
         Gauge(name, text, registry=self.registry).set_function(expires)
 

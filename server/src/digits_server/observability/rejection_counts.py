@@ -1,4 +1,4 @@
-"""What is not answered, and why: counted by the RPCs, or by a transport that refused it before they heard of it."""
+"""Requests that were not answered, by reason: counted by the RPCs, or by a transport that rejected them earlier."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ REASONS = (
 
 
 class RejectionPart:
-    """Counts why there are no predictions, as one thread does. A context that may be entered again and again."""
+    """The rejections that one thread counts. A context manager that may be entered many times."""
 
     def __init__(self, counts: Mapping[str, Count]) -> None:
         self._counts = counts
@@ -31,24 +31,24 @@ class RejectionPart:
             self.count(error)
 
     def count(self, error: BaseException) -> None:
-        """There is no prediction, for this reason."""
+        """Counts one request that failed with `error`."""
         if isinstance(error, ServingError):
             self._counts[error.reason].inc()
         elif isinstance(error, asyncio.CancelledError):
             self._counts["cancelled"].inc()
 
     def add(self, reason: str, calls: int) -> None:
-        """There are so many predictions fewer, for this reason."""
+        """Counts so many requests that failed for `reason`."""
         self._counts[reason].value += calls
 
 
 class Rejections(RejectionPart):
-    """The part of the event loop."""
+    """The counts of the event loop."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._counter = Counter(registry, "digits_rejected", "Requests not answered, by reason.", ("reason",))
         super().__init__({reason: self._counter.labels(reason) for reason in REASONS})
 
     def part(self) -> RejectionPart:
-        """A part for another thread."""
+        """The counts of another thread."""
         return RejectionPart({reason: self._counter.part(reason) for reason in REASONS})

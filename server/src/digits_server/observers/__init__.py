@@ -1,4 +1,4 @@
-"""What follows single calls when the settings ask for it: the access log, and traces.
+"""The access log and traces: they follow single calls, if the settings turn them on.
 
-Without either, calls go untouched.
+Without them the code on a call's way is the same as if this room did not exist.
 """

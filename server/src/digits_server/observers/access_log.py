@@ -1,4 +1,4 @@
-"""A line of the log for each RPC and HTTP request: what was asked, how it ended, how long it took; no content."""
+"""The access log: one line for each RPC and HTTP request, with its method, status and duration, without content."""
 
 import logging
 
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class AccessLog:
-    """A watcher that logs each call and each request when it has ended."""
+    """An observer that logs each call and each request when it has ended."""
 
     def began(self, rpc: Rpc, call: WatchedCall) -> None:
         pass

@@ -1,4 +1,4 @@
-"""What watches the calls of this server: nothing, unless the settings say so."""
+"""Makes the observers of calls that the settings ask for; by default there are none to make."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from digits_server.web.interceptors import WebWatcher
 
 
 class Observer(Watcher, WebWatcher, Protocol):
-    """Watches what comes over gRPC and over HTTP."""
+    """An observer of RPCs and of HTTP requests."""
 
 
 @dataclass(slots=True)
 class Observation:
-    """Watchers of all calls, what makes batchers, and what is to be done at the end (it may take seconds)."""
+    """The observers of all calls, what makes batchers, and the clean-up at the end, which may take seconds."""
 
     watchers: list[Observer] = field(default_factory=list)
     batcher: Callable[..., Batcher] = Batcher
@@ -26,7 +26,7 @@ class Observation:
 
 
 def observation(settings: Settings) -> Observation:
-    """What the settings ask for. Raises OperatorError when tracing is not installed."""
+    """The observers that the settings ask for. Raises OperatorError if tracing is not installed."""
     chosen = Observation()
     if settings.tracing_endpoint:
         try:

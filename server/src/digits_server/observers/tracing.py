@@ -1,8 +1,8 @@
-"""Traces of calls, as OpenTelemetry has them: the extra digits-server[tracing]. Imported only when tracing is on.
+"""Traces of calls with OpenTelemetry: the extra digits-server[tracing]. Imported only if tracing is on.
 
-The span of an RPC or an HTTP request is a child of its caller's (W3C Trace Context). Below it stand `queue`, from the
-submission to the batch, and `batch`, until the model has answered. `compute` is the model's run on the whole batch, of
-several callers perhaps: a child of the first one's `batch`, and linked with the others'.
+The span of an RPC or an HTTP request is a child of its caller's span (W3C Trace Context). Its children are `queue`,
+from the submission to the batch, and `batch`, until the model has answered. `compute` is the model's run on the whole
+batch, which may have several callers: it is a child of the first caller's `batch`, and linked with the others.
 """
 
 from collections.abc import Hashable
@@ -37,25 +37,25 @@ from digits_server.service.calls import TRACEPARENT, TRACESTATE
 from digits_server.web.interceptors import WatchedRequest
 
 EXPORT_SECONDS = 2.0
-"""What the collector has to take some spans, the last ones too: a server does not wait longer to end."""
+"""Time for the collector to accept spans. The server does not wait longer for it at its end either."""
 
 OUR_FAULT = frozenset({Status.DEADLINE_EXCEEDED, Status.UNIMPLEMENTED, Status.INTERNAL, Status.UNAVAILABLE})
 """Statuses that make a server's span an error, by OpenTelemetry's conventions for gRPC."""
 
 UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Paths that are asked for every few seconds, by nobody who would look at a trace."""
+"""Paths of probes and scrapers, which are requested every few seconds and need no trace."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Of HTTP, by their own names in spans. A caller may make up any other."""
+"""HTTP methods that appear in spans by name. Any other could be invented by a caller."""
 
 PREDICTING = ContextVar[Span]("PREDICTING", default=INVALID_SPAN)
-"""The span of what the current task answers. Each call and request has a task of its own, so that nobody resets it."""
+"""The span of the current task's call. Each call and request has its own task, so it needs no reset."""
 
 
 class Tracing:
-    """A watcher that makes a span of each call and each request and sends it to `endpoint`, a URL of OTLP over gRPC.
+    """An observer that sends a span of each call and each request to `endpoint`, a URL of OTLP over gRPC.
 
-    What else there is to choose (name, sampling, headers, queue), OpenTelemetry's own OTEL_ variables say.
+    OpenTelemetry's own OTEL_ variables set everything else: name, sampling, headers, queue.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -107,7 +107,7 @@ class Tracing:
     def _begin(
         self, asked: WatchedCall | WatchedRequest, name: str, carried: dict[str, Any], about: dict[str, str]
     ) -> None:
-        """Starts the span of what the current task answers. `carried`: what its caller says of a trace."""
+        """Starts the span of the current task's call. `carried` has the trace headers of the caller."""
         asked.span = self.tracer.start_span(
             name,
             self._propagator.extract(carried),
@@ -118,13 +118,13 @@ class Tracing:
         PREDICTING.set(asked.span)
 
     def close(self) -> None:
-        """Sends what is left, if the collector takes it in time."""
+        """Sends the remaining spans, if the collector accepts them in time."""
         self._provider.shutdown()
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """One submission: the span of its call, when it came and when it last left the queue, in nanoseconds since 1970."""
+    """One submission: the span of its call, and when it arrived and last left the queue, in nanoseconds since 1970."""
 
     call: Span
     submitted: int
@@ -132,12 +132,12 @@ class _Waiting:
 
 
 class TracedBatcher(Batcher):
-    """A batcher that makes the spans below a call's. Submissions of nothing that is traced leave none."""
+    """A batcher that makes the children of a call's span, if the call is traced."""
 
     def __init__(self, *arguments: Any, tracer: Tracer, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._tracer = tracer
-        self._submissions: dict[int, _Waiting] = {}  # by the identity of their arrays, which live as long
+        self._submissions: dict[int, _Waiting] = {}  # by the id() of their arrays, which live as long
 
     async def submit(
         self, images: Images, deadline: float | None = None, peer: Hashable = None, *, patient: bool = False
@@ -153,7 +153,7 @@ class TracedBatcher(Batcher):
             self._submissions.pop(id(images), None)
 
     def _timed(self, images: Images, pieces: list[Piece] | None) -> tuple[Probabilities | None, float]:
-        if pieces is None:  # a submission that found nobody before it: it was never in the queue
+        if pieces is None:  # it was computed at once and was never in the queue
             left = [self._left(images, len(images), first=True)]
         else:
             left = [self._left(submission.images, stop - start, first=start == 0) for submission, start, stop in pieces]
@@ -185,7 +185,7 @@ class TracedBatcher(Batcher):
         return outcome
 
     def _left(self, images: Images, count: int, *, first: bool) -> tuple[_Waiting, int] | None:
-        """Some images of a submission are in the batch that begins; None if nothing is traced of it."""
+        """The submission, some of whose images are in the batch that begins; None if it is not traced."""
         waiting = self._submissions.get(id(images))
         if waiting is None:
             return None

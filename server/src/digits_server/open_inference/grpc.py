@@ -1,4 +1,4 @@
-"""The protocol's messages over gRPC, into its questions and out of its answers."""
+"""The protocol over gRPC: messages to questions, and answers to messages."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ FP32_FIELD = InferTensorContents.FP32_CONTENTS_FIELD_NUMBER
 
 
 def inference_rpcs(inference: OpenInference) -> list[tuple[str, type[Message], Behaviour]]:
-    """The methods of the service but ModelInfer: name, type of the request, and what answers it."""
+    """All methods of the service except ModelInfer: name, type of the request, and the function that answers."""
     service = GrpcInference(inference)
     return [
         ("ServerLive", ServerLiveRequest, service.server_live),
@@ -129,9 +129,9 @@ class InferQuestion(NamedTuple):
 
 
 def infer_request(data: bytes | memoryview, most_entries: int = MOST_ENTRIES) -> tuple[InferRequest, ModelInferRequest]:
-    """What a message asks for, and the message without its tensors' contents.
+    """The question in a message, and the message without the contents of its tensors.
 
-    Raises protobuf's DecodeError, or InvalidRequest when it contradicts itself or has more tensors than can be.
+    Raises protobuf's DecodeError, or InvalidRequest if the message contradicts itself or has too many tensors.
     """
     check_entries(data, ModelInferRequest, most_entries)
     message, typed, raw = take_tensors(data)
@@ -154,7 +154,7 @@ def infer_request(data: bytes | memoryview, most_entries: int = MOST_ENTRIES) ->
 
 
 def infer_response(reply: InferReply, request_id: str, *, raw: bool) -> ModelInferResponse:
-    """The answer as a message, its tensors raw where the caller's were, so that it can read what it can write."""
+    """The answer as a message. Its tensors are raw if the caller's were, so that the caller can read them."""
     message = ModelInferResponse(
         model_name=MODEL_NAME,
         model_version=str(reply.version),
@@ -197,7 +197,7 @@ def _contents(datatype: str, typed: TypedContents, index: int) -> Contents:
 
 
 def _typed(output: OutputTensor) -> InferTensorContents:
-    """The elements in the field of their datatype; floats in one piece, for one by one they take up to 15 ms."""
+    """The elements in the field of their datatype. Floats are added at once: one by one they take up to 15 ms."""
     if output.datatype == FP32:
         return InferTensorContents.FromString(packed(FP32_FIELD, output.values.tobytes()))
     return InferTensorContents(**{TYPED[output.datatype]: output.values.ravel().tolist()})

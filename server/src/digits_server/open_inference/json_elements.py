@@ -1,7 +1,7 @@
-"""The elements of a tensor as JSON writes them: lists of numbers, or of files in base64.
+"""The elements of a tensor in JSON: lists of numbers, or of files in base64.
 
-A body of a few megabytes may hold millions of numbers. Python makes no object for any of them: simdjson reads them in
-pieces into flat buffers. Numbers are counted before they are read, and read only where the count fits the shape.
+A body of a few megabytes can hold millions of numbers. Python makes no objects for them: simdjson reads them in pieces
+into flat buffers. Numbers are counted first, and are read only if the count fits the shape.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from digits_server.errors import InvalidRequest
 
 PIECE_BYTES = 128 * 1024
-"""Of JSON read at once. Python's lock is held meanwhile, for a millisecond or two, and the event loop waits for it."""
+"""Bytes of JSON read at once. Meanwhile Python's lock is held and the event loop waits, for a millisecond or two."""
 
 WHITESPACE = b" \t\r\n"
 COMMA = ord(",")
 SHOWN_SIZES = 6
-"""Sizes of a caller's shape that an error repeats."""
+"""How many sizes of a caller's shape an error message repeats."""
 
 STRUCTURE = b"[],"
 NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in STRUCTURE)
@@ -34,7 +34,7 @@ NESTED_FILES = msgspec.json.Decoder(list[tuple[bytes]])
 
 @dataclass(frozen=True, slots=True)
 class JsonElements:
-    """The JSON text of a tensor's `data`, not yet read. The `name` that its methods take is for errors."""
+    """The JSON text of a tensor's `data`, not yet read. The methods use `name` in error messages."""
 
     text: bytes
 
@@ -67,7 +67,7 @@ class JsonElements:
             raise InvalidRequest(f"{name}: expected {shape[0]} files in base64: {error}") from error
 
     def _list(self, name: str, shape: Sequence[int]) -> bytes:
-        """The text without space around it: a list with as many elements as the shape says."""
+        """The text without surrounding space: a list with as many elements as the shape says."""
         text = self.text.strip(WHITESPACE)
         if not (text.startswith(b"[") and text.endswith(b"]")):
             raise InvalidRequest(f"{name}: expected a list")
@@ -77,7 +77,7 @@ class JsonElements:
         return text
 
     def _numbers_in_a_row(self, name: str, shape: Sequence[int]) -> int:
-        """How many numbers an element of the outermost list has. Raises InvalidRequest when it is nested otherwise."""
+        """How many numbers an element of the outermost list has. Raises InvalidRequest if its nesting does not fit."""
         if self.text.count(b"[") == 1:
             return 1
         row = b""
@@ -98,7 +98,7 @@ def _flat(array: bytes) -> NDArray[np.float64]:
 
 
 def _pieces(text: bytes, row: int) -> Iterator[bytes]:
-    """A list as several, each of whole rows of `row` numbers and of about PIECE_BYTES bytes."""
+    """A list in several pieces of whole rows of `row` numbers, each of about PIECE_BYTES bytes."""
     symbols = np.frombuffer(text, np.uint8)
     at, end, length = 1, len(text) - 1, PIECE_BYTES
     while at < end:
@@ -116,6 +116,6 @@ def _pieces(text: bytes, row: int) -> Iterator[bytes]:
 
 
 def shown(shape: Sequence[int]) -> str:
-    """A shape for an error message, however long its caller made it."""
+    """A shape for an error message; a long one is shortened."""
     sizes = [str(size) for size in shape[:SHOWN_SIZES]]
     return f"[{', '.join(sizes)}{', …' if len(shape) > SHOWN_SIZES else ''}]"

@@ -84,7 +84,7 @@ class OutputTensor:
 
 
 def images_or_files(inputs: Sequence[InputTensor], max_files: int) -> Images | list[bytes]:
-    """What to classify: pixels, uint8[N, 28, 28], or at most `max_files` image files.
+    """The input to classify: pixels, uint8[N, 28, 28], or at most `max_files` image files.
 
     Raises InvalidRequest or RequestTooLarge.
     """
@@ -97,19 +97,19 @@ def images_or_files(inputs: Sequence[InputTensor], max_files: int) -> Images | l
 
 
 def one_input(count: int) -> None:
-    """Raises InvalidRequest unless a request has one input. Asked before anybody looks at each of them."""
+    """Raises InvalidRequest unless a request has one input. It is checked before the inputs are read."""
     if count != 1:
         raise InvalidRequest(f"inputs: {EXPECTED_INPUT}, got {count}")
 
 
 def outputs_within(count: int) -> None:
-    """Raises InvalidRequest when a request names more outputs than there are."""
+    """Raises InvalidRequest if a request names more outputs than exist."""
     if count > len(OUTPUTS):
         raise InvalidRequest(f"outputs: {EXPECTED_OUTPUTS}, got {count}")
 
 
 def requested(names: Sequence[str]) -> tuple[TensorKind, ...]:
-    """The outputs of these names, in their order; all of them when none is named. Raises InvalidRequest."""
+    """The outputs with these names, in this order; all outputs if no name is given. Raises InvalidRequest."""
     if not names:
         return OUTPUTS
     outputs_within(len(names))
@@ -120,7 +120,7 @@ def requested(names: Sequence[str]) -> tuple[TensorKind, ...]:
 
 
 def refuse_unsupported(parameters: Iterable[str]) -> None:
-    """Raises InvalidRequest when one of these parameter names asks for an extension this server has not."""
+    """Raises InvalidRequest if one of these parameters asks for an extension that this server does not have."""
     for name in UNSUPPORTED.intersection(parameters):
         raise InvalidRequest(f"parameters: {name} is not supported")
 
@@ -139,7 +139,7 @@ def outputs(kinds: Sequence[TensorKind], answer: Classified) -> list[OutputTenso
 
 
 def _shape(tensor: InputTensor) -> tuple[int, ...]:
-    """The shape, once it is known to be short: callers may send millions of sizes. Raises InvalidRequest."""
+    """The shape, after a check that it is short: a caller could send millions of sizes. Raises InvalidRequest."""
     if len(tensor.shape) > MOST_SIZES:
         raise InvalidRequest(
             f"{tensor.name}: expected a shape of at most {MOST_SIZES} sizes, got {len(tensor.shape)}: "
@@ -168,7 +168,7 @@ def _images(tensor: InputTensor) -> Images:
 
 
 def whole_levels(values: Numbers) -> NDArray[np.uint8]:
-    """Grey levels as float32, which must be whole ones from 0 to 255. Raises InvalidRequest."""
+    """Grey levels as float32, which must be whole numbers from 0 to 255. Raises InvalidRequest."""
     if not (values.min() >= 0 and values.max() <= 255):
         raise InvalidRequest("images: expected grey levels from 0 to 255, got a number outside")
     levels: NDArray[np.uint8] = values.astype(np.uint8)
@@ -178,13 +178,13 @@ def whole_levels(values: Numbers) -> NDArray[np.uint8]:
 
 
 def grey_levels(values: Numbers) -> NDArray[np.uint8]:
-    """Grey levels as float32, 0 to 255, rounded to whole ones.
+    """Grey levels as float32, 0 to 255, rounded to whole numbers.
 
-    Raises InvalidRequest for what lies outside, and when no number is above 1 but some above 0: those are pixels scaled
-    to 0…1, which read as grey levels would be a black image, and answered with a digit all the same.
+    Raises InvalidRequest for numbers outside, and if no number is above 1 but some are above 0: these are pixels scaled
+    to 0…1, which would be read as a black image, and still be answered with a digit.
     """
     least, most = float(values.min()), float(values.max())
-    if not (least >= 0 and most <= 255):  # asked this way round, NaN fails too
+    if not (least >= 0 and most <= 255):  # written this way, NaN fails too
         raise InvalidRequest("images: expected grey levels from 0 to 255, got a number outside, or NaN")
     if 0 < most <= 1:
         raise InvalidRequest(
@@ -241,7 +241,7 @@ def _files(tensor: InputTensor, max_files: int) -> list[bytes]:
 
 
 def _length_prefixed(raw: bytes | memoryview) -> Iterator[bytes]:
-    """The elements of raw BYTES. Raises InvalidRequest when they do not end where `raw` does."""
+    """The elements of raw BYTES. Raises InvalidRequest if the last one does not end where `raw` ends."""
     at = 0
     while at < len(raw):
         start = at + LENGTH_BYTES

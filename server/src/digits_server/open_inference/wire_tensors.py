@@ -1,6 +1,6 @@
-"""The tensors of a ModelInferRequest, taken out of the message as arrays; the rest of it is left to protobuf.
+"""Reads the tensors of a ModelInferRequest as arrays; protobuf parses the rest of the message.
 
-Protobuf would make the elements of typed contents one by one, and hold Python's lock from the first to the last.
+Protobuf would make the elements of typed contents one by one, and hold Python's lock all the time.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from digits_server.service.wire import FIXED32, FIXED64, LENGTH, LONGEST_VARINT,
 
 Numbers = NDArray[Any]
 Piece = tuple[int, memoryview]
-"""How a piece of a field's elements is written, LENGTH when packed, and its bytes."""
+"""How a piece of a field's elements is encoded (LENGTH if packed), and its bytes."""
 
 INPUTS, RAW, CONTENTS = 5, 7, 5
 """Numbers of the fields `inputs` and `raw_input_contents` of the message, and of `contents` of an input."""
@@ -25,10 +25,10 @@ INPUTS, RAW, CONTENTS = 5, 7, 5
 INPUT_TAG = bytes([INPUTS << 3 | LENGTH])
 
 MOST_REST_BYTES = 64 * 1024
-"""Bytes of a message beside the contents of its tensors: names, shapes, parameters."""
+"""Most bytes of a message without the contents of its tensors: names, shapes, parameters."""
 
 CHUNK_BYTES = 64 * 1024
-"""Bytes of numbers read at once: what that takes is a few times as large."""
+"""Bytes of numbers read at once; reading needs a few times as much memory."""
 
 _fields: Any = InferTensorContents.DESCRIPTOR.fields_by_number
 FIELDS: dict[int, FieldDescriptor] = dict(_fields)
@@ -53,7 +53,7 @@ class TypedContents:
         return list(self._pieces)
 
     def add(self, field: FieldDescriptor, kind: int, value: memoryview) -> None:
-        """One more entry of `field`. One that is not written as its type is, protobuf ignores, and so is done here."""
+        """Adds an entry of `field`. An entry of the wrong wire type is ignored, as protobuf does."""
         single = _SINGLE.get(field.type, VARINT)
         if kind == single or (kind == LENGTH and len(value)):
             self._pieces.setdefault(field.name, []).append((kind, value))
@@ -75,7 +75,7 @@ class TypedContents:
 
 
 class Taken(NamedTuple):
-    """A message apart: `rest` is it without the contents of its tensors, which are in `typed` (one each) and `raw`."""
+    """A message in parts: `rest` without the contents of tensors, which are in `typed` (one each) and `raw`."""
 
     rest: ModelInferRequest
     typed: list[TypedContents]
@@ -83,7 +83,7 @@ class Taken(NamedTuple):
 
 
 def take_tensors(data: bytes | memoryview) -> Taken:
-    """Takes `data`, a ModelInferRequest on the wire, apart. Raises DecodeError or InvalidRequest."""
+    """Splits `data`, an encoded ModelInferRequest, into its parts. Raises DecodeError or InvalidRequest."""
     view = memoryview(data)
     rest, typed, raw = bytearray(), [], []
     for entry in entries(view, 0, len(view)):
@@ -104,7 +104,7 @@ def take_tensors(data: bytes | memoryview) -> Taken:
 
 
 def _without_contents(view: memoryview, tensor: Entry, contents: TypedContents) -> Iterator[memoryview]:
-    """The entries of an input but for its contents, which are added to `contents`."""
+    """The entries of an input without its contents, which are added to `contents`."""
     for entry in entries(view, tensor.start, tensor.end):
         if entry.field == CONTENTS and entry.kind == LENGTH:
             for element in entries(view, entry.start, entry.end):
@@ -126,7 +126,7 @@ def _joined(parts: list[Numbers], empty: type[np.generic]) -> Numbers:
 
 
 def _varints(packed: memoryview) -> Numbers:
-    """Varints in a row, the lowest 32 bits of each: uint8[N] if all take one byte, else uint32[N]. Or DecodeError."""
+    """Consecutive varints, the lowest 32 bits of each: uint8[N] if all take a byte, else uint32[N]. Or DecodeError."""
     octets = np.frombuffer(packed, np.uint8)
     if octets.max() < 0x80:
         return octets

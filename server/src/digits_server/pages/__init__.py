@@ -1,1 +1,1 @@
-"""What is answered over HTTP: probes and metrics, the Open Inference Protocol, the page."""
+"""The HTTP endpoints: probes and metrics, the Open Inference Protocol, the page."""

@@ -1,4 +1,4 @@
-"""What the page and the files it asks for have in common: headers and caching."""
+"""Headers and caching of the page and the files it loads."""
 
 import hashlib
 
@@ -10,13 +10,13 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
-"""No guessing of types, no addresses told to others, nothing for the pages of others to embed."""
+"""Headers against guessing of types, referrers, and embedding by pages of other sites."""
 
 UNCACHED = {**HEADERS, "cache-control": "no-store"}
 
 
 def cached(request: Request, body: bytes, content_type: str, headers: dict[str, str]) -> Response:
-    """The body, or 304 where the browser has it. The browser asks each time: all of this changes with the version."""
+    """The body, or 304 if the browser has it. The browser asks each time, because the version may have changed."""
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {**headers, "content-type": content_type, "cache-control": "no-cache", "etag": tag}
     if tag in request.headers.get("if-none-match", ""):

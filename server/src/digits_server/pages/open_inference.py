@@ -22,8 +22,8 @@ from digits_server.web.routes import Route
 MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 
 INLINE_BYTES = 8 * 1024
-"""Of a body, or of the tensors of an answer, that are read or written on the event loop: handing them over would take
-longer. An image as JSON has 2 to 4 KiB."""
+"""Largest body, or tensors of an answer, that the event loop reads or writes itself: handing them to a thread would
+take longer. An image in JSON has 2 to 4 KiB."""
 
 Result = TypeVar("Result")
 
@@ -36,7 +36,7 @@ class OpenInferenceRoutes:
 
     offload    where large bodies are read
     bodies     reads the bodies of requests
-    seconds    from a request's headers to its answer, at most
+    seconds    most time from a request's headers to its answer
     """
 
     inference: OpenInference
@@ -46,7 +46,7 @@ class OpenInferenceRoutes:
     seconds: float
 
     def routes(self) -> list[Route]:
-        """Every route below /v2. The last one says of anything else that it is not there, in the protocol's way."""
+        """Every route below /v2. The last one answers all other paths with the protocol's error."""
         return [
             Route("/v2", self._server_metadata, Access.CALLERS),
             Route("/v2/", self._server_metadata, Access.CALLERS),
@@ -84,7 +84,7 @@ class OpenInferenceRoutes:
         return Response(content, headers=headers)
 
     async def _answer(self, request: Request, body: bytes, call: HttpCall) -> tuple[bytes, dict[str, str]]:
-        """The body and the headers of the answer to a question. What takes long is done beside the event loop."""
+        """The body and the headers of the answer to a question. A background thread does what takes long."""
         header_length = request.headers.get(rest.HEADER_LENGTH)
 
         def read() -> tuple[Question, rest.ReplyForm]:

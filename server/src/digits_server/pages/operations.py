@@ -1,4 +1,4 @@
-"""What an operator reads: /metrics, /healthz, /readyz."""
+"""The endpoints for operators: /metrics, /healthz, /readyz."""
 
 from collections.abc import Iterable
 
@@ -40,11 +40,11 @@ def operations(role: Role) -> list[Route]:
         return Response(page, headers={"content-type": content_type})
 
     async def healthz(_: Request) -> Response:
-        """200 as long as the process can answer at all: restart it when it does not."""
+        """200 as long as the process can answer: restart it if it does not."""
         return PlainTextResponse("alive\n")
 
     async def readyz(_: Request) -> Response:
-        """200 when predictions are answered, 503 while a model is loading or the server drains: send no calls then."""
+        """200 if predictions are answered, 503 while a model is loading or the server drains: send no calls then."""
         return PlainTextResponse("ready\n") if await role.ready() else PlainTextResponse("not ready\n", status_code=503)
 
     return [

@@ -1,4 +1,4 @@
-"""The page at / to draw a digit on, and the predictions it asks for."""
+"""The page at / to draw a digit on, and the predictions that it requests."""
 
 import asyncio
 import base64
@@ -26,19 +26,19 @@ NO_DEVICES = "camera=(), display-capture=(), geolocation=(), microphone=(), paym
 def routes(service: PredictionService, in_flight: InFlight, bodies: Bodies, seconds: float) -> list[Route]:
     """`/` and `/predict`.
 
-    in_flight  where to be while a prediction is made
+    in_flight  counts the predictions in flight
     bodies     reads the pictures
-    seconds    from a request's headers to its answer, at most
+    seconds    most time from a request's headers to its answer
     """
     html = files("digits_server.pages").joinpath("playground.html").read_bytes()
     headers = {**HEADERS, "content-security-policy": policy(html.decode()), "permissions-policy": NO_DEVICES}
 
     async def page(request: Request) -> Response:
-        """The one HTML file. Whatever else it shows, it asks for."""
+        """The HTML file. It requests everything else that it shows."""
         return cached(request, html, "text/html; charset=utf-8", headers)
 
     async def predict(request: Request) -> Response:
-        """One image file in; the digit, its probabilities and the pixels the model was shown out."""
+        """Takes one image file; answers the digit, its probabilities and the pixels that the model saw."""
         deadline = asyncio.get_running_loop().time() + seconds
         with service.metrics.rejections:  # what fails later is counted where it fails
             _refuse_forms(request)
@@ -83,10 +83,10 @@ def policy(html: str) -> str:
 
 
 def _refuse_forms(request: Request) -> None:
-    """Refuses what the page of another site could send without a question: forms and plain text.
+    """Rejects content types that a page of another site could send without a preflight request: forms and plain text.
 
-    For any other type browsers ask this server first whether they may, and it does not say yes. Browsers that mark what
-    other sites send need no such rule; old ones do not.
+    For any other type, browsers ask the server first, and it does not allow it. Only old browsers, which do not mark
+    requests of other sites, need this rule.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not kind.startswith("image/") and kind != "application/octet-stream":

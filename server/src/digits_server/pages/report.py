@@ -1,4 +1,4 @@
-"""The model that serves, as the page shows it: what its manifest says, and the files of its report."""
+"""The current model, as the page shows it: its manifest, and the files of its report."""
 
 import asyncio
 import json
@@ -19,36 +19,36 @@ from digits_server.web.routes import Route
 log = logging.getLogger(__name__)
 
 FOLDER = "report/"
-"""The folder of a version whose files are for everyone to see."""
+"""The folder of a version whose files everyone may see."""
 
 CONTENT_TYPES = {".png": "image/png", ".md": "text/plain; charset=utf-8", ".json": "application/json"}
-"""What report files are sent as, by the end of their names. Others are not sent: nothing that a browser would run."""
+"""Content types of report files by suffix. Other files, which a browser might run, are not sent."""
 
 READ_SECONDS = 5.0
-"""What a file of the report may take to be read, those before it among that."""
+"""Longest time to read a file of the report, including the wait for files before it."""
 
 MAX_WAITING = 16
-"""Files of the report that may wait to be read; more is refused."""
+"""Files of the report that may wait to be read; further ones are rejected."""
 
 POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 
 def routes(models: ModelRegistry, source: ModelSource) -> list[Route]:
-    """`/model`, and `/model/VERSION/report/FILE` for the version that serves."""
+    """`/model`, and `/model/VERSION/report/FILE` for the current version."""
     reader = BackgroundThread("report")
 
     async def model(request: Request) -> Response:
-        """What serves now."""
+        """The current model."""
         return cached(request, json.dumps(described(models.current.manifest)).encode(), "application/json", HEADERS)
 
     async def report(request: Request) -> Response:
-        """A file of the report, if the verified manifest lists it and it is still what that says."""
+        """A file of the report, if the verified manifest lists it and the file has not changed."""
         manifest = models.current.manifest
         path = FOLDER + request.path_params["name"]
         listed = next((item for item in manifest.files if item.path == path), None)
         content_type = CONTENT_TYPES.get(path[path.rfind(".") :])
         if manifest.model_version != int(request.path_params["version"]) or listed is None or content_type is None:
-            raise NotFound("the version that serves has no such report file")
+            raise NotFound("the current version has no such report file")
         if reader.waiting >= MAX_WAITING:
             raise Unavailable("the model repository does not answer")
         try:
@@ -68,7 +68,7 @@ def routes(models: ModelRegistry, source: ModelSource) -> list[Route]:
 
 
 def described(manifest: Manifest) -> dict[str, object]:
-    """What the page shows of a manifest, as JSON has it."""
+    """The part of a manifest that the page shows, as JSON."""
     return {
         "name": manifest.model_name,
         "version": manifest.model_version,

@@ -1,7 +1,7 @@
-"""Pictures of one digit, as people take them, to ink: decoded, freed of paper and dirt, in strokes of a pen's weight.
+"""Pictures of one digit: decoded, separated from paper and dirt, with strokes as wide as a pen's.
 
-file ──files──▶ picture ──margin──▶ one with paper around its digit ──ink──▶ ink of the whole page ──digit──▶ the
-digit's alone ──strokes──▶ the same, as a pen's
+file ──files──▶ picture ──margin──▶ with paper around its digit ──ink──▶ ink of the whole page ──digit──▶ ink of the
+digit ──strokes──▶ the same, as wide as a pen's
 """
 
 import numpy as np
@@ -11,8 +11,7 @@ Picture = NDArray[np.uint8]
 """A colour picture: uint8[height, width, 3]."""
 
 Ink = NDArray[np.float32]
-"""How much ink is where: float32[height, width], 0 for paper. The unit is said where it is made."""
+"""The amount of ink: float32[height, width], 0 for paper. The functions that make it name its unit."""
 
 WORKING_SIDE = 512
-"""Pixels of a picture's longer side at most: a file is reduced to it before anything is measured. Plenty for a digit
-of 20, and cheap."""
+"""Longest side of a picture, in pixels: larger files are reduced first. Enough for a digit of 20 pixels, and cheap."""

@@ -11,7 +11,7 @@ Labels = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """The least rectangle around something, in pixels; `bottom` and `right` are the first row and column beyond it."""
+    """The smallest rectangle around something, in pixels; `bottom` and `right` are the first row and column outside."""
 
     top: int
     left: int

@@ -1,4 +1,4 @@
-"""Which of the ink on a page is the digit: not the frame around it, not specks, not what comes in from the edge."""
+"""Finds the ink of the digit on a page: without frames, specks, and ink that reaches in from the edge."""
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -24,9 +24,9 @@ MARGIN = 0.1
 
 
 def digit_in(ink: Ink, name: str) -> Ink:
-    """The ink of the digit alone, cut to it, from 0 to 1. `name` is the field to name in errors.
+    """The ink of the digit alone, cropped to it, from 0 to 1. `name` is the field to name in errors.
 
-    InvalidRequest when there is nothing to tell from paper.
+    Raises InvalidRequest if there is no ink.
     """
     image = Image.fromarray(ink)
     image.thumbnail((SMALL_SIDE, SMALL_SIDE), Image.Resampling.BOX)
@@ -46,7 +46,7 @@ def digit_in(ink: Ink, name: str) -> Ink:
 
 
 def threshold(ink: Ink) -> float:
-    """The level that parts ink from paper best: the classes on its two sides have the means farthest apart.
+    """The level that separates ink from paper best: the means of the two classes are farthest apart.
 
     (N. Otsu, "A threshold selection method from gray-level histograms", 1979)
     """
@@ -94,7 +94,7 @@ def _marginal(piece: Mask) -> bool:
 
 
 def _frames(labels: Labels, main: int, around: Box, inside: Box) -> bool:
-    """Whether the piece `main` is a frame around another: hollow, with something of size in its hollow."""
+    """Whether the piece `main` is a frame around another one: hollow, with something large inside."""
     rows, columns = (around.bottom - around.top) // 6, (around.right - around.left) // 6
     hollow = labels[around.top + rows : around.bottom - rows, around.left + columns : around.right - columns]
     return inside.side > around.side / 3 and inside.within(around, -1) and not (hollow == main).any()

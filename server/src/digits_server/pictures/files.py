@@ -1,4 +1,4 @@
-"""Image files to pictures, within bounds whatever the file claims."""
+"""Decodes image files to pictures, within bounds that hold for any file."""
 
 import warnings
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from digits_server.pictures import WORKING_SIDE, Picture
 from digits_server.pictures.structure import check_structure
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
-"""What is decoded, known by its content, never by its name; of an animation the first frame.
+"""Formats that are decoded, detected by content, never by name; of an animation the first frame.
 
 Not BMP, whose compressed form Pillow unpacks in Python, slowly; not TIFF, a container of dozens of codecs; not SVG,
 which is a program.
@@ -46,8 +46,8 @@ def pixels_in(data: bytes, name: str, max_pixels: int) -> int:
 def picture_in(data: bytes, name: str, max_pixels: int) -> Picture:
     """Decodes a file: its first frame, upright, at most WORKING_SIDE pixels a side.
 
-    `name` is the field to name in errors. RequestTooLarge beyond `max_pixels` (width × height), which is read from the
-    header before any pixel is decoded; InvalidRequest for what is not such a file, or a damaged one.
+    `name` is the field to name in errors. Raises RequestTooLarge beyond `max_pixels` (width × height), which is read
+    from the header before any pixel is decoded, and InvalidRequest for a file that is damaged or of another format.
     """
     with _opened(data, name, max_pixels) as image:
         image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
@@ -56,7 +56,7 @@ def picture_in(data: bytes, name: str, max_pixels: int) -> Picture:
 
 @contextmanager
 def _opened(data: bytes, name: str, max_pixels: int) -> Iterator[Image.Image]:
-    """The file, opened but not decoded. Whatever fails inside is the file's fault: an InvalidRequest."""
+    """The file, opened but not decoded. Any failure inside the context is the file's fault: an InvalidRequest."""
     check_structure(data, name)
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
@@ -67,16 +67,16 @@ def _opened(data: bytes, name: str, max_pixels: int) -> Iterator[Image.Image]:
             yield image
     except (RequestTooLarge, InvalidRequest):
         raise
-    except Exception as error:  # Pillow raises what it meets: OSError, SyntaxError, ValueError, struct.error, …
+    except Exception as error:  # Pillow raises all kinds: OSError, SyntaxError, ValueError, struct.error, …
         raise InvalidRequest(
             f"{name}: not a valid PNG, JPEG, WebP or GIF file ({len(data):,} bytes), or a damaged one"
         ) from error
 
 
 def _upright(picture: Image.Image, file: Image.Image) -> Image.Image:
-    """`picture` turned as the file says that the camera was held; as it is where that cannot be read.
+    """`picture`, turned upright by the orientation in the file; unchanged if that cannot be read.
 
-    Other programs show a photograph whose EXIF block is damaged, and so must we.
+    Other programs show photographs with a damaged EXIF block, so this server accepts them, too.
     """
     try:
         turn = TURNS.get(file.getexif().get(ORIENTATION, 1))
@@ -97,7 +97,7 @@ def _reduced(image: Image.Image) -> Image.Image:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """The picture in RGB; where it is transparent, on white if its ink is dark, else on black."""
+    """The picture in RGB. Transparent parts become white if the ink is dark, otherwise black."""
     if image.mode == "RGB":
         return image
     alpha = np.asarray(image.getchannel("A"))

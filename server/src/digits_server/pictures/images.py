@@ -1,6 +1,6 @@
-"""Bytes to the pixels the model takes: uint8[N, 28, 28], 0 background to 255 ink.
+"""From bytes to the pixels of the model's input: uint8[N, 28, 28], 0 background to 255 ink.
 
-Image files are brought to the form of the MNIST set, as its makers describe it (Y. LeCun, C. Cortes, C. Burges, "The
+Image files are converted to the form of the MNIST set, as its makers describe it (Y. LeCun, C. Cortes, C. Burges, "The
 MNIST database of handwritten digits"): the digit scaled to fit 20 × 20 pixels with its proportions kept, and placed in
 28 × 28 with its centre of mass in the middle.
 """
@@ -24,7 +24,7 @@ DIGIT_SIDE = 20
 
 
 def from_pixels(pixels: bytes | memoryview) -> Images:
-    """A view, not a copy, of raw pixels: N × 784 bytes → uint8[N, 28, 28]. InvalidRequest for any other length."""
+    """A view of raw pixels: N × 784 bytes → uint8[N, 28, 28]. Raises InvalidRequest for any other length."""
     if not pixels or len(pixels) % PIXELS:
         raise InvalidRequest(
             f"images: expected a positive multiple of {PIXELS} bytes (28 × 28 pixels an image), got {len(pixels)}"
@@ -35,8 +35,8 @@ def from_pixels(pixels: bytes | memoryview) -> Images:
 def from_file(data: bytes, name: str, max_pixels: int) -> Images:
     """One encoded image file → uint8[28, 28].
 
-    `name` is the field to name in errors. RequestTooLarge beyond `max_pixels` (width × height), which is read from the
-    header before any pixel is decoded; InvalidRequest for what is no image file, is damaged, or shows nothing.
+    `name` is the field to name in errors. Raises RequestTooLarge beyond `max_pixels` (width × height), which is read
+    from the header before any pixel is decoded, and InvalidRequest if the file is not a valid image or shows nothing.
     """
     return normalise(picture_in(data, name, max_pixels), name)
 
@@ -44,8 +44,8 @@ def from_file(data: bytes, name: str, max_pixels: int) -> Images:
 def normalise(picture: Picture, name: str = "image") -> Images:
     """A picture of one digit, uint8[height, width, 3], of any colours → uint8[28, 28].
 
-    A grey one that already has the form of the set, 28 × 28 with nearly all of its edge black, stays as it is; its
-    negative is turned.
+    A grey picture that already has the form of the set, 28 × 28 with nearly all of its edge black, stays unchanged; a
+    negative of one is inverted.
     """
     grey = picture[:, :, 0]
     if grey.shape == (SIDE, SIDE) and (picture == grey[:, :, None]).all():

@@ -1,7 +1,7 @@
-"""What is ink on a picture: the paper, the light on it and the rules printed on it are taken away.
+"""Finds the ink on a picture: removes the paper, the light on it and the rules printed on it.
 
-Neither colour nor polarity is assumed. Paper is what lies along the edges; ink is what differs from it most, in
-whichever direction of colour that is.
+It assumes no colour and no polarity. Paper is what lies along the edges; ink is what differs from it most, in any
+direction of colour.
 """
 
 import numpy as np
@@ -20,16 +20,16 @@ TRUST = (64, 32, 16, 12, 8)
 """Grey levels that a pixel of the band may be off and still count half as paper, fit after fit."""
 
 STIFFNESS = np.diag(np.array([1e-3, 1, 2, 1, 2, 2], np.float32) * 0.002)
-"""What it costs the paper's light to slope and to curve, so that it does not follow strokes along the edge."""
+"""Penalties for slope and curvature of the paper's light, so that it does not follow strokes along the edge."""
 
 WIDEST_STROKE = 0.22
-"""Share of the longer side: what is wider, and fainter than half the ink, is shade."""
+"""Share of the longer side: anything wider that is fainter than half the ink is shade."""
 
 LEAST_LIGHT = 32
-"""Grey levels of the paper below which ink on it is not made up for the dark."""
+"""Grey levels: on darker paper, the ink is not corrected for the missing light."""
 
 RULE_WIDTH = 0.03
-"""Share of the height: what is thinner, and crosses the whole page, is a printed rule."""
+"""Share of the height: anything thinner that crosses the whole page is a printed rule."""
 
 RULE_COVER = 0.85
 """Share of a row that a rule covers at least; strokes beside it hide the rest."""
@@ -54,7 +54,7 @@ def ink_on(picture: Picture) -> Ink:
 
 
 def _light(shape: tuple[int, ...]) -> tuple[Ink, ...]:
-    """What the light on a page of this shape is made of: level, slopes, curvatures, to be broadcast over the page."""
+    """The components of the light on a page of this shape: level, slopes, curvatures, to be broadcast over the page."""
     rows = np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None]
     columns = np.linspace(-1, 1, shape[1], dtype=np.float32)[None, :]
     return np.ones((1, 1), np.float32), rows, rows * rows, columns, columns * columns, rows * columns
@@ -71,7 +71,7 @@ def _lit(shape: tuple[int, ...], factors: NDArray[np.float32]) -> Ink:
 def _paper(small: NDArray[np.float32]) -> NDArray[np.float32]:
     """The paper's colour under its light: factors of `_light` for each channel, float32[6, 3].
 
-    Fitted to the edges of the picture, time and again, with ever less weight for what is off: ink, dirt, a frame.
+    It is fitted to the edges of the picture several times, each time with less weight for ink, dirt and frames.
     """
     height, width = small.shape[:2]
     band = np.ones((height, width), bool)
@@ -91,8 +91,8 @@ def _paper(small: NDArray[np.float32]) -> NDArray[np.float32]:
 def _colour(off: NDArray[np.float32]) -> NDArray[np.float32]:
     """The direction from paper to ink, float32[3], of length 1; `off` is the picture less its paper.
 
-    It is the direction in which the picture varies most, far pixels counting for more; and of its two ends the one
-    with the farther pixels.
+    It is the direction in which the picture varies most, with more weight for distant pixels. Of its two ends, the one
+    with the more distant pixels is the ink.
     """
     flat = off.reshape(-1, 3)
     direction = np.linalg.eigh((flat * np.square(flat).sum(axis=1, keepdims=True)).T @ flat)[1][:, -1]
@@ -100,9 +100,9 @@ def _colour(off: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _shade(ink: Ink) -> Ink:
-    """What of the ink is no ink but shade: wider than a stroke and fainter than half of it.
+    """The part of the ink that is shade: wider than a stroke and fainter than half of it.
 
-    How faint it is is told a few pixels narrower: the soft edge of a stroke just as wide must not stand for all of it.
+    Faintness is measured on a slightly narrower area, so that the soft edge of a wide stroke is not taken for shade.
     """
     size = round(max(ink.shape) * WIDEST_STROKE) | 1
     return np.where(_opened(ink, size - 4) < np.percentile(ink, 99.5) / 2, _opened(ink, size), 0)

@@ -1,6 +1,6 @@
-"""A margin for pictures that are cut so close to the digit that their edges show its ink.
+"""Adds a margin to pictures that are cropped so closely that their edges show ink.
 
-Only a picture of two even shades can be told so: its paper is one colour, and there is no light to be guessed.
+This is possible only for pictures of two even shades: their paper has one colour, and there is no light to estimate.
 """
 
 import numpy as np
@@ -52,9 +52,9 @@ def with_margin(picture: Picture) -> Picture:
 
 
 def _two_shades(small: NDArray[np.float32]) -> Mask | None:
-    """Which pixels are of one of a picture's two shades; None if it has more.
+    """The pixels of one of a picture's two shades; None if it has more shades.
 
-    The two are told apart along the colour in which the picture varies most.
+    The two are separated along the colour in which the picture varies most.
     """
     flat = small.reshape(-1, 3) - small.mean(axis=(0, 1))
     shades = (flat @ np.linalg.eigh(flat.T @ flat)[1][:, -1]).astype(np.float32).reshape(small.shape[:2])

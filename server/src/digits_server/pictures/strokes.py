@@ -1,4 +1,4 @@
-"""The weight of strokes: hairlines and bold type brought to what pens of the MNIST set drew."""
+"""The width of strokes: hairlines and bold type become as wide as the pens of the MNIST set."""
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -7,7 +7,7 @@ from digits_server.pictures import Ink
 from digits_server.pictures.components import box_of
 
 FINENESS = 4
-"""Pixels here for each of the set's: 80 for a digit's 20."""
+"""Pixels here for each pixel of the set: 80 for a digit's 20."""
 
 WIDTH = 3.0
 """Pixels of the set across a stroke, by the measure below; half of the set's digits lie between 2.2 and 3.0."""
@@ -24,7 +24,7 @@ def as_penned(digit: Ink, side: int) -> Ink:
     image = Image.fromarray(fine)
     for _ in range(abs(change)):
         changed = image.filter(ImageFilter.MaxFilter(3) if change > 0 else ImageFilter.MinFilter(3))
-        if not changed.getextrema()[1]:  # ink full of small holes looks wide, and would be thinned to nothing
+        if not changed.getextrema()[1]:  # ink with many small holes looks wide, and would be thinned to nothing
             break
         image = changed
     penned = np.asarray(image)

@@ -1,4 +1,4 @@
-"""How many parts an image file has: counted before a decoder visits each of them.
+"""Counts the parts of an image file before a decoder visits each of them.
 
 JPEG files are read as ITU-T T.81 (annex B) describes them, PNG files as the PNG specification does (section 5).
 """
@@ -9,15 +9,15 @@ from typing import NamedTuple
 from digits_server.errors import InvalidRequest
 
 MOST_PARTS = 16_384
-"""Segments of a JPEG file or chunks of a PNG file. A file of 4 MiB has about 500 of the usual size; Pillow takes 3
-microseconds and more for each, however small it is."""
+"""Most segments of a JPEG file, or chunks of a PNG file. A file of 4 MiB has about 500 of the usual size; Pillow takes
+at least 3 microseconds for each, even for an empty one."""
 
 MOST_SCANS = 100
-"""Scans of a JPEG file; encoders write about ten. A scan of nothing takes 40 bytes and still a visit to every pixel:
-within the size of a message, a file could keep a core busy for most of a minute."""
+"""Most scans of a JPEG file; encoders write about ten. An empty scan has 40 bytes, but the decoder visits every pixel:
+a file within the size of a message could keep a core busy for most of a minute."""
 
 MOST_FILLING = 4096
-"""Bytes before the first scan of a JPEG file that belong to no segment; encoders write none."""
+"""Most bytes before the first scan of a JPEG file that do not belong to a segment; encoders do not write any."""
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 
@@ -27,14 +27,14 @@ CHUNK_BYTES = 12
 FIRST_SEGMENT, END, SCAN = 0xC0, 0xD9, 0xDA
 
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
-"""What ends a scan: neither a byte of its data, nor filling, nor a restart within it."""
+"""The end of a scan: a marker that is not data, filling or a restart."""
 
 STRIDE = 65_536
 """Bytes searched at once: Python's lock is held meanwhile."""
 
 
 class Marker(NamedTuple):
-    """One marker of a JPEG file: its second byte, what lies unclaimed in front of it, and where it ends."""
+    """One marker of a JPEG file: its second byte, the unclaimed bytes before it, and where it ends."""
 
     code: int
     filling: int
@@ -42,7 +42,7 @@ class Marker(NamedTuple):
 
 
 def check_structure(data: bytes, name: str) -> None:
-    """Raises InvalidRequest, which names the field `name`, for a file of more parts than are decoded."""
+    """Raises InvalidRequest, which names the field `name`, if a file has too many parts."""
     if data.startswith(PNG):
         _check_chunks(data, name)
     elif data.startswith(JPEG):
@@ -59,9 +59,9 @@ def _check_chunks(data: bytes, name: str) -> None:
 
 
 def _check_segments(data: bytes, name: str) -> None:
-    """The walk of a decoder: from marker to marker, over what each segment claims, until the end of the image.
+    """Walks as a decoder does: from marker to marker, skipping the content of segments, until the end of the image.
 
-    What follows the end is another file; phones put a film there. What is inside a segment is not a marker.
+    Anything after the end is another file, such as the film of a phone's photo. Inside a segment there are no markers.
     """
     at, scans, filling = len(JPEG), 0, 0
     for _ in range(MOST_PARTS):

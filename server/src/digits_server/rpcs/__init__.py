@@ -1,4 +1,4 @@
-"""The RPCs of this server, as bytes in and bytes out, whatever transport carries them.
+"""The RPCs of this server, from bytes to bytes, the same for every transport.
 
 `table` lists them all; health, reflection and stream limits are beside it.
 """

@@ -25,7 +25,7 @@ class Health:
         self._changed = asyncio.Event()
 
     async def check(self, request: HealthCheckRequest, _call: Call) -> HealthCheckResponse:
-        """The status of one service. Raises NotFound for a name that is none here."""
+        """The status of one service. Raises NotFound for an unknown name."""
         if request.service not in self._services:
             raise NotFound("service: no service of this name is registered")
         return HealthCheckResponse(status=self._status)
@@ -47,7 +47,7 @@ class Health:
             if status != sent:
                 yield HealthCheckResponse(status=status)
                 sent = status
-                continue  # it may have changed while the message was on its way
+                continue  # it may have changed while the message was sent
             if self._draining.is_set():
-                return  # an end in good order: before an error status, clients may drop the last message
+                return  # a normal end: before an error status, clients may drop the last message
             await changed.wait()

@@ -1,6 +1,6 @@
-"""Calls that somebody watches: the access log, tracing. RPCs that nobody watches go untouched.
+"""Puts observers (access log, tracing) around RPCs. Without observers, RPCs are unchanged.
 
-`watched` puts watchers around RPCs when the server is put together, so that a server without any pays nothing.
+`watched` does so once, when the server is composed, so that a server without observers has no extra cost.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Sequence
@@ -15,7 +15,7 @@ from digits_server.service.calls import REQUEST_ID, TRACEPARENT, Call, request_i
 
 
 class WatchedCall:
-    """A call with what its watchers keep about it. Whoever asks for its request id gets the same one each time."""
+    """A call, with what its observers keep about it. Its request id is always the same."""
 
     __slots__ = ("_call", "request_id", "span", "trace_id")
 
@@ -46,7 +46,7 @@ class Watcher(Protocol):
 
 
 def watched(rpcs: Iterable[UnaryRpc | StreamRpc], watchers: Sequence[Watcher]) -> list[UnaryRpc | StreamRpc]:
-    """The same RPCs with `watchers` around each; the first is told first."""
+    """The same RPCs with `watchers` around each, told in this order."""
     if not watchers:
         return list(rpcs)
     around: list[UnaryRpc | StreamRpc] = []

@@ -1,4 +1,4 @@
-"""gRPC server reflection: the services of this server, described to whoever asks."""
+"""gRPC server reflection: describes the services of this server to tools."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
@@ -22,7 +22,7 @@ FILES = (prediction_pb2.DESCRIPTOR, inference_pb2.DESCRIPTOR, health_pb2.DESCRIP
 
 
 def reflect(services: Collection[str], draining: asyncio.Event) -> Callable[[AsyncIterator[Any], Call], Any]:
-    """What answers ServerReflectionInfo for `services` and itself, until `draining` is set."""
+    """The function that answers ServerReflectionInfo for `services` and itself, until `draining` is set."""
     servicer = aio.ReflectionServicer(sorted({*services, SERVICE_NAME}), _pool())
 
     def info(requests: AsyncIterator[Any], _call: Call) -> Any:
@@ -32,7 +32,7 @@ def reflect(services: Collection[str], draining: asyncio.Event) -> Callable[[Asy
 
 
 def _pool() -> DescriptorPool:
-    """One pool of everything described: the Open Inference Protocol's stubs have one of their own."""
+    """One pool with everything that is described: the Open Inference Protocol's stubs have their own pool."""
     pool = DescriptorPool()
 
     def add(file: FileDescriptor) -> None:

@@ -17,16 +17,16 @@ from digits_server.service.offload import Offload
 from digits_server.service.wire import SMALL_BYTES
 
 Data = bytes | memoryview
-"""A message on its way in: a view where a transport can spare the copy."""
+"""A received message: a view if the transport can avoid the copy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """How the messages of one method are written.
 
-    parse        bytes → request. Raises DecodeError when they are not one, or ServingError
+    parse        bytes → request. Raises DecodeError for other bytes, or ServingError
     serialise    reply → bytes
-    name         of the request's type, for the error when something else was sent
+    name         name of the request's type, for error messages
     parse_large  as `parse`, of a large message, in any thread; None: `parse` does that as well
     at_once      a large message → request, if that takes no longer than for a small one; else None
     """
@@ -46,7 +46,7 @@ Admit = Callable[[Call], None]
 class Rpc:
     """One method.
 
-    admit   None takes every call
+    admit   checks a call; None accepts every call
     beside  where large messages are parsed
     """
 
@@ -80,7 +80,7 @@ class Rpc:
             raise
 
     def _parsed(self, parse: Callable[[Data], Any], data: Data) -> Any:
-        """What `parse` makes of `data`. Raises InvalidRequest when the bytes are not such a message."""
+        """The result of `parse`. Raises InvalidRequest if the bytes are not such a message."""
         try:
             return parse(data)
         except DecodeError as error:
@@ -103,7 +103,7 @@ class Rpc:
 
 
 def status_of(error: BaseException | None, call: Call) -> Status:
-    """What the caller sees of a call that ended in `error`."""
+    """The error that the caller of a call that ended in `error` gets."""
     if error is None:
         return Status.OK
     if isinstance(error, ServingError):
@@ -161,6 +161,6 @@ class StreamRpc(Rpc):
         async for data in incoming:
             small = len(data) < SMALL_BYTES
             request = self.parse(data) if small else await self.parse_large(data, call, patient=True)
-            del data  # the request is all that is kept while the next message is waited for
+            del data  # keep nothing but the request while waiting for the next message
             yield request
             del request

@@ -1,4 +1,4 @@
-"""How many streams may be open: of one RPC, and of those on one connection."""
+"""The limits of open streams: of one RPC, and on one connection."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
@@ -8,7 +8,7 @@ from digits_server.errors import Overloaded
 from digits_server.observability.rejection_counts import Rejections
 
 RETRY_AFTER_MS = 1000
-"""Milliseconds after which a rejected caller may try again. Streams last."""
+"""Milliseconds after which a rejected caller may try again. Streams last long."""
 
 
 class StreamLimit:
@@ -22,7 +22,7 @@ class StreamLimit:
 
     @contextmanager
     def for_one(self, peer: Hashable) -> Iterator[None]:
-        """Holds the place of one more stream of the connection `peer`. Raises Overloaded when there is none."""
+        """Holds a place for one more stream of the connection `peer`. Raises Overloaded if no place is free."""
         if self._open.total() >= self._most:
             raise self._rejected(f"{self._open.total()} streams are open; at most {self._most} may be (max_streams)")
         if self._open[peer] >= self._most_each:

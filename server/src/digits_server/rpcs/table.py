@@ -1,4 +1,4 @@
-"""The RPCs this server answers: what every transport carries, and none defines."""
+"""The table of RPCs that this server answers, over every transport."""
 
 from functools import partial
 from operator import methodcaller
@@ -31,7 +31,7 @@ SERIALISE = methodcaller("SerializeToString")
 
 def protobuf(request_type: type[Message], most_entries: int = MOST_ENTRIES) -> Format:
     """Requests and replies are protobuf's own objects, the requests of at most `most_entries` entries."""
-    parse_all: Any = request_type.FromString  # it takes a view as well; its types do not say so
+    parse_all: Any = request_type.FromString  # it accepts a view too, although its types do not say so
 
     def parse(data: Data) -> Any:
         if len(data) >= SMALL_BYTES:
@@ -42,7 +42,7 @@ def protobuf(request_type: type[Message], most_entries: int = MOST_ENTRIES) -> F
 
 
 def predictions(most_entries: int = MOST_ENTRIES) -> Format:
-    """Requests and replies of Predict, read and written without protobuf where they are what most callers send."""
+    """Requests and replies of Predict. The usual ones are read and written without protobuf."""
     parse_large = partial(messages.parse_request, most_entries=most_entries)
     name = prediction_pb2.PredictRequest.DESCRIPTOR.full_name
     return Format(messages.parse_request, messages.serialise_reply, name, parse_large, messages.read_in_place)
@@ -61,10 +61,10 @@ def all_rpcs(
     beside: Offload,
     admit: Admit | None = None,
 ) -> list[UnaryRpc | StreamRpc]:
-    """Every RPC of the server. All but those of health ask `admit`: whoever balances load knows no token.
+    """Every RPC of the server. All except health check the caller with `admit`: load balancers have no token.
 
     max_streams             streams of one RPC open at once
-    max_connection_streams  those of one connection
+    max_connection_streams  streams of one connection
     max_image_files         image files in one request
     beside                  where large messages are parsed
     """

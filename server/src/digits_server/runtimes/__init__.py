@@ -1,4 +1,4 @@
-"""What computes predictions. A runtime knows pixels and probabilities, and no request."""
+"""Runtimes: they compute predictions. A runtime knows pixels and probabilities, but no requests."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -28,7 +28,7 @@ class Runtime(Protocol):
 
 
 def padded_size(count: int, largest: int) -> int:
-    """The batch size that `count` images run at: the next power of two, at most `largest`.
+    """The batch size in which `count` images run: the next power of two, at most `largest`.
 
     A compiled model holds one batch shape; powers of two bound how many shapes are ever compiled, and the padding.
     """

@@ -1,6 +1,6 @@
 """A FlatBuffer read without trust: every offset, length and count is checked before it is followed.
 
-A buffer that passes here is laid out as its schema says, so that reading it cannot leave it, whoever reads it
+A buffer that passes is laid out as its schema says, so that no reader can be led outside it
 (https://flatbuffers.dev/internals/ describes the layout).
 """
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_TABLES = 20_000
-"""Tables read from one buffer, each as often as it is referred to: a few bytes can refer to one another without end."""
+"""Most tables read from one buffer. A table counts at each reference to it: a few bytes can form an endless loop."""
 
 MAX_DEPTH = 16
-"""Tables within tables."""
+"""How deep tables may be nested."""
 
 
 class Malformed(Exception):
-    """The buffer is not what its schema says; one sentence."""
+    """The buffer does not follow its schema; the message is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Vector:
 
 @dataclass(frozen=True, slots=True)
 class Union:
-    """A table whose type the field `selector` names by number: that of `tables`; any other is refused."""
+    """A table whose type number is in the field `selector`; types that are not in `tables` are rejected."""
 
     selector: str
     tables: Mapping[int, str]
@@ -61,10 +61,10 @@ class Absent:
 
 Kind = Scalar | Text | Table | Vector | Union | Absent
 Schema = Mapping[str, Mapping[str, Kind]]
-"""Tables by name; the fields of each in the order of their numbers. Fields beyond them are refused."""
+"""Tables by name, with their fields in the order of their numbers. Further fields are rejected."""
 
 Values = dict[str, Any]
-"""The fields of one table that are there. A table is Values; text is bytes; a vector of numbers a memoryview."""
+"""The fields that a table has. A nested table is Values, a text is bytes, a vector of numbers is a memoryview."""
 
 
 def read(data: bytes, identifier: bytes, schema: Schema, root: str) -> Values:

@@ -1,7 +1,6 @@
 """The Keras runtime: `model.keras`, or a bare `.keras` or `.h5` file, computed by TensorFlow.
 
-Needs the extra `digits-server[keras]`. TensorFlow takes seconds to import, so nothing imports this module before it
-is asked for.
+Needs the extra `digits-server[keras]`. TensorFlow takes seconds to import, so this module is imported only if needed.
 """
 
 import os
@@ -13,7 +12,7 @@ import numpy as np
 from digits_server.errors import ModelRejected, OperatorError
 from digits_server.runtimes import Images, Probabilities, padded_size
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up notes are no log lines of ours
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's notes at its start
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 try:
@@ -23,7 +22,7 @@ except ImportError as missing:
     raise OperatorError("the Keras runtime needs TensorFlow: install digits-server[keras]") from missing
 
 LARGEST_SHAPE = 1024
-"""Images of the largest shape traced; larger batches run in pieces of it."""
+"""Images of the largest shape that is traced; larger batches run in pieces of this size."""
 
 INPUT_SHAPES = ((28, 28), (28, 28, 1), (784,))
 
@@ -35,10 +34,10 @@ class KerasRuntime:
     largest_shape = LARGEST_SHAPE
 
     def __init__(self, path: Path, *, scale: float = 1.0) -> None:
-        """Loads `path` in Keras's safe mode, which refuses code in the file.
+        """Loads `path` in Keras's safe mode, which rejects code in the file.
 
-        `scale` multiplies the raw 0…255 pixels before the model: 1/255 for a model that takes 0…1. ModelRejected when
-        the file is not such a classifier.
+        `scale` multiplies the raw 0…255 pixels before the model: 1/255 for a model that takes 0…1. Raises ModelRejected
+        if the file is not such a classifier.
         """
         model = self._load(path)
         shape = tuple(model.input_shape[1:])
@@ -70,7 +69,7 @@ class KerasRuntime:
     def _load(path: Path) -> Any:
         try:
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # Keras raises what it meets: ValueError, TypeError, KeyError, OSError, …
+        except Exception as error:  # Keras raises all kinds: ValueError, TypeError, KeyError, OSError, …
             raise ModelRejected("load", f"{path.name} cannot be loaded as a Keras model without code in it") from error
         found = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
         if found not in [((None, *shape), (None, 10)) for shape in INPUT_SHAPES]:

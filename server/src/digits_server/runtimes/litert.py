@@ -9,22 +9,22 @@ from digits_server.errors import ModelRejected
 from digits_server.runtimes import Images, Probabilities, padded_size, tflite_model
 
 LARGEST_SHAPE = 256
-"""Images of the largest shape compiled; larger batches run in pieces of it. Beyond it the cost per image stays level
-while the memory of a convolutional network's activations does not."""
+"""Images of the largest shape that is compiled; larger batches run in pieces of this size. Beyond it an image costs as
+much as before, but a convolutional network's activations need more memory."""
 
 
 class LiteRTRuntime:
     """A `.tflite` model of one input uint8[N, 28, 28] and one output float32[N, 10].
 
-    An interpreter is not thread-safe and holds one batch shape. So each power of two has its own, and one more for each
-    further thread that needs it at the same moment: what was warmed up in one thread answers in another.
+    An interpreter is not thread-safe and holds one batch shape. So there is one for each power of two, and one more for
+    each further thread that needs it at the same time. An interpreter warmed up in one thread may be used in another.
     """
 
     name = "litert"
     largest_shape = LARGEST_SHAPE
 
     def __init__(self, model: bytes) -> None:
-        """Loads the flatbuffer `model`; ModelRejected when it may not run here, or takes or gives something else."""
+        """Loads the flatbuffer `model`. Raises ModelRejected if it is not allowed, or has other inputs or outputs."""
         tflite_model.check(model, LARGEST_SHAPE)
         self._model = model
         self._idle: dict[int, list[Any]] = {}
@@ -53,7 +53,7 @@ class LiteRTRuntime:
             probabilities = interpreter.get_tensor(self._output)
         else:
             # The views into the interpreter's memory must be gone before it runs, hence no names for them. Rows beyond
-            # `count` hold images of an earlier batch: each row is computed by itself, and theirs are cut off.
+            # `count` hold images of an earlier batch: each row is computed on its own, and these are cut off.
             interpreter.tensor(self._input)()[:count] = images
             interpreter.invoke()
             probabilities = interpreter.tensor(self._output)()[:count].copy()

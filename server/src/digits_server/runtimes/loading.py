@@ -16,7 +16,7 @@ class ModelContent:
     """A model file in memory.
 
     runtime  "litert" or "keras"
-    name     of the file, without a folder; its ending tells Keras the format
+    name     file name without a folder; its suffix tells Keras the format
     data     the bytes
     scale    factor of the raw 0…255 pixels before the model; Keras only
     """
@@ -28,7 +28,7 @@ class ModelContent:
 
 
 def prepare(runtime: str) -> None:
-    """Imports what computes: TensorFlow takes seconds. Raises OperatorError when it is not installed."""
+    """Imports the library of a runtime: TensorFlow takes seconds. Raises OperatorError if it is not installed."""
     importlib.import_module(f"digits_server.runtimes.{runtime}")
 
 
@@ -40,20 +40,20 @@ def load(content: ModelContent) -> Runtime:
         return LiteRTRuntime(content.data)
     from digits_server.runtimes.keras import KerasRuntime
 
-    # Keras loads from a path only: the bytes go where nobody else writes, so that they are what it loads.
+    # Keras loads from a path only. The bytes go to a private folder, so that Keras loads the verified ones.
     try:
         folder = tempfile.TemporaryDirectory(prefix="digits-")
         copy = Path(folder.name, content.name)
         copy.write_bytes(content.data)
     except OSError as error:
-        reason = f"no temporary copy of {content.name} can be written, which Keras needs: {error.strerror}"
+        reason = f"cannot write the temporary copy of {content.name} that Keras needs: {error.strerror}"
         raise ModelRejected("internal", reason) from error
     with folder:
         return KerasRuntime(copy, scale=content.scale)
 
 
 def run_sizes(runtime: Runtime, largest: int) -> None:
-    """Runs each batch size that a server will, up to `largest` images; of Keras's, which take long to trace, two."""
+    """Runs each batch size that a server uses, up to `largest` images; with Keras, which traces slowly, only two."""
     sizes = list(batch_sizes(runtime, largest))
     for size in {sizes[0], sizes[-1]} if runtime.name == "keras" else sizes:
         runtime.predict(np.zeros((size, 28, 28), np.uint8))

@@ -1,6 +1,6 @@
-"""The elements of lists of integers: the file computes shapes from the number of images, and so does the check.
+"""Operators on lists of integers. A model computes shapes from the number of images, so the check does the same.
 
-Each function gives what one operator computes, and raises Refused for what our converter never writes.
+Each function returns the result of one operator, and raises Refused for input that our converter never writes.
 """
 
 import math
@@ -8,7 +8,7 @@ import math
 from digits_server.runtimes.tflite_shapes import Call, Refused
 
 MAX_PRODUCT = 2**31 - 1
-"""Of integers that are multiplied: int32 holds no more."""
+"""Largest product of integers: int32 holds no more."""
 
 
 def sides(call: Call) -> list[int]:
@@ -31,7 +31,7 @@ def packed(call: Call) -> list[int]:
 
 def joined(call: Call) -> list[int]:
     if any(len(shape) != 1 for shape in call.inputs):
-        raise Refused("joins what are no lists of integers")
+        raise Refused("joins inputs that are not lists of integers")
     return packed(call)
 
 

@@ -1,8 +1,8 @@
 """A `.tflite` file checked before the interpreter gets it: well-formed, of known operators, of bounded memory.
 
-LiteRT trusts its files. It copies as many bytes as one tensor has into another that the file says is smaller, and makes
-a tensor as large as an operator asks. So a file is read here without trust, every operator must have exactly the types
-that our own converter gives it, and the shape of every tensor is worked out for every batch size that will be run.
+LiteRT trusts its files. It copies the bytes of one tensor into another that the file declares smaller, and makes a
+tensor as large as an operator asks. So a file is read here without trust: every operator must have exactly the types
+that our own converter gives it, and the shape of every tensor is computed for every batch size that will run.
 """
 
 import math
@@ -18,17 +18,17 @@ from digits_server.runtimes.tflite_shapes import Call, Refused, Shape, integers
 MAX_TENSORS = 4000
 MAX_OPERATORS = 1000
 MAX_TENSOR_BYTES = 512 * 1024 * 1024
-"""Of all tensors of one batch together, each counted once."""
+"""Most bytes of all tensors of one batch together, each tensor counted once."""
 
 MAX_INTEGERS = 64
-"""Elements of the longest list of integers. They say how an operator is applied: a shape, axes, paddings."""
+"""Elements of the longest list of integers. Such lists are parameters of operators: a shape, axes, paddings."""
 
 MAX_RANK = 5
 """Axes of a tensor; group normalisation needs five."""
 
 
 def check(model: bytes, largest: int) -> None:
-    """Raises ModelRejected unless `model` may be interpreted, for batches of 1, 2, 4, … up to `largest` images."""
+    """Raises ModelRejected unless it is safe to interpret `model` in batches of 1, 2, 4, … up to `largest` images."""
     try:
         graph = _Graph(flatbuffer.read(model, IDENTIFIER, SCHEMA, "Model"))
         size = 1
@@ -41,7 +41,7 @@ def check(model: bytes, largest: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Tensor:
-    """What the file says of one tensor.
+    """One tensor, as the file describes it.
 
     letter     its type: f float32, i int32, u uint8, b bool
     shape      for a batch of one image; 1 for sides that the converter did not know
@@ -59,7 +59,7 @@ class _Tensor:
         return len(self.data) > 0
 
     def is_claimed(self, shape: Shape) -> bool:
-        """Whether `shape`, worked out for a batch of one image, is what the file says."""
+        """Whether `shape`, computed for a batch of one image, is the one in the file."""
         unknown = self.signature or self.shape
         return len(shape) == len(self.shape) == len(unknown) and all(
             (side == claimed and known in (side, -1)) or (claimed, known) == (1, -1)
@@ -100,7 +100,7 @@ class _Graph:
         _check_extras(root, len(buffers), len(tensors))
 
     def walk(self, batch: int) -> None:
-        """Works out the shape of every tensor for `batch` images. Raises Malformed or ModelRejected."""
+        """Computes the shape of every tensor for `batch` images. Raises Malformed or ModelRejected."""
         shapes = {number: tensor.shape for number, tensor in enumerate(self._tensors) if tensor.constant}
         values = {number: integers(self._tensors[number].data) for number in shapes if self._letter(number) == "i"}
         if self._input in shapes:
@@ -138,7 +138,7 @@ class _Graph:
                 f"model.tflite asks for more than {MAX_TENSOR_BYTES} bytes of tensors in a batch of {batch} images",
             )
         if batch == 1 and not all(self._tensors[number].is_claimed(shape) for number, shape in shapes.items()):
-            raise Malformed("it has a tensor of another shape than it claims")
+            raise Malformed("it has a tensor whose computed shape is not the declared one")
         if shapes[self._output] != (batch, 10):
             raise Malformed("it does not give ten numbers for each image")
 
@@ -158,14 +158,14 @@ class _Graph:
             raise Malformed(f"{operator.name} has the options of another operator")
         found = "".join(map(self._written, inputs)) + ">" + "".join(map(self._written, outputs))
         if not operator.takes.fullmatch(found):
-            raise Malformed(f"{operator.name} is applied to other types of numbers than it may be")
+            raise Malformed(f"{operator.name} has inputs or outputs of types that are not allowed")
         return _Step(operator, tuple(inputs), outputs[0], call.get("options", {}))
 
     def _letter(self, number: int) -> str:
         return self._tensors[number].letter
 
     def _written(self, number: int) -> str:
-        """A tensor as signatures have it: its letter, a capital one for a constant; - for an input left out."""
+        """The letter of a tensor in a signature: a capital letter for a constant, - for an input left out."""
         if number < 0:
             return "-"
         letter = self._letter(number)
@@ -182,7 +182,7 @@ class _Graph:
 def _allowed(code: Values) -> Operator:
     number = max(code.get("code", 0), code.get("short_code", 0))
     if number not in OPERATORS:
-        raise ModelRejected("operator", f"model.tflite has the operator {number}, which is not among those allowed")
+        raise ModelRejected("operator", f"model.tflite has the operator {number}, which is not allowed")
     if "custom_code" in code:
         raise Malformed("it gives code of its own to an operator of the format")
     return OPERATORS[number]
@@ -192,7 +192,7 @@ def _tensor(table: Values, buffers: list[memoryview]) -> _Tensor:
     kind, buffer = table.get("type", 0), table.get("buffer", 0)
     letter = LETTERS.get(kind)
     if letter is None:
-        raise Malformed(f"it has a tensor of the type {kind}, which is not among those allowed")
+        raise Malformed(f"it has a tensor of the type {kind}, which is not allowed")
     if buffer >= len(buffers):
         raise Malformed("it has a tensor without a buffer")
     shape, signature = (tuple(integers(table.get(field, b""))) for field in ("shape", "shape_signature"))
@@ -208,10 +208,10 @@ def _tensor(table: Values, buffers: list[memoryview]) -> _Tensor:
 
 
 def _check_extras(root: Values, buffers: int, tensors: int) -> None:
-    """What the interpreter reads beside the graph: each number in it must be that of something in the file."""
+    """Checks what the interpreter reads beside the graph: every number must refer to something in the file."""
     for note in root.get("metadata", []):
         if note.get("name") not in METADATA or note.get("buffer", 0) >= buffers:
-            raise Malformed("it has metadata that no converter of ours writes")
+            raise Malformed("it has metadata that our converter does not write")
     for signature in root.get("signatures", []):
         named = [*signature.get("inputs", []), *signature.get("outputs", [])]
         if signature.get("subgraph", 0) or any(each.get("tensor", 0) >= tensors for each in named):

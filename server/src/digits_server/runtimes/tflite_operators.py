@@ -1,7 +1,7 @@
 """The operators that a model of this server may use, each with its exact signature.
 
-They are what TensorFlow's converter makes of our own networks and of the Keras layers that `digits-train import` takes,
-and no others. Numbers are those of TensorFlow's schema.
+TensorFlow's converter writes these operators, and no others, for our own networks and for the Keras layers that
+`digits-train import` accepts. Numbers are those of TensorFlow's schema.
 """
 
 import re
@@ -18,7 +18,7 @@ from digits_server.runtimes.tflite_shapes import Call, Shape
 class Operator:
     """One operator.
 
-    options  number of the type of its options; 0: it has none
+    options  number of the type of its options; 0: no options
     takes    types of its inputs and outputs, a letter each; a capital letter for a constant, - for an input left out
     shape    the shape of its output
     rank     axes of its largest tensor
@@ -95,4 +95,4 @@ OPERATORS = {
     123: _operator("SELECT_V2", 98, "bff>f", shapes.broadcast),
     150: _operator("GELU", 116, _ONE, shapes.same),
 }
-"""By number."""
+"""The operators by number."""

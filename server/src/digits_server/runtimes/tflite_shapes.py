@@ -1,4 +1,4 @@
-"""The shape each operator gives its output, so that a model's memory is known before anything of it runs."""
+"""The output shape of each operator, so that a model's memory is known before it runs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,18 +14,18 @@ MAX_WINDOW = 64
 
 SAME_PADDING, VALID_PADDING = 0, 1
 ACTIVATIONS = (0, 1, 2, 3)
-"""Those that may be part of another operator: none, RELU, RELU_N1_TO_1, RELU6."""
+"""Activations that may be part of another operator: no activation, RELU, RELU_N1_TO_1, RELU6."""
 
 INT32 = 2
 
 
 class Refused(Exception):
-    """The operator cannot be applied to these shapes; one sentence without its subject."""
+    """The operator cannot be applied to these shapes. The message is a sentence without its subject, the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One operator with what it is applied to.
+    """One operator and its inputs.
 
     inputs   shapes; an input left out is missing at the end or ()
     values   elements of the inputs of integers, None for others
@@ -44,7 +44,7 @@ class Call:
         return found
 
     def option(self, name: str, default: int = 0) -> int:
-        """A stride, dilation or side of a window; `default` is what the format takes for one that is not there."""
+        """A stride, dilation or side of a window; `default` is the format's value for a missing one."""
         value = int(self.options.get(name, default))
         if not 1 <= value <= MAX_WINDOW:
             raise Refused(f"has {value} as its {name}; expected 1 to {MAX_WINDOW}")
@@ -142,7 +142,7 @@ def pad(call: Call) -> Shape:
 
 
 def space_to_batch(call: Call) -> Shape:
-    """Cuts images into interleaved ones, so that a plain convolution of them is a dilated one of the images."""
+    """Cuts images into interleaved ones: a plain convolution of these is a dilated convolution of the images."""
     images, (rows, columns) = _of_rank(call, 0, [4]), _blocks(call)
     sides = _sides(call, 2, 2)
     height, width = (size + sum(side) for size, side in zip(images[1:3], sides, strict=True))
@@ -152,7 +152,7 @@ def space_to_batch(call: Call) -> Shape:
 
 
 def batch_to_space(call: Call) -> Shape:
-    """The reverse."""
+    """The reverse of `space_to_batch`."""
     images, (rows, columns) = _of_rank(call, 0, [4]), _blocks(call)
     sides = _sides(call, 2, 2)
     height, width = images[1] * rows - sum(sides[0]), images[2] * columns - sum(sides[1])
@@ -230,7 +230,7 @@ def _check_bias(call: Call, channels: int) -> None:
 
 
 def _windows(call: Call, images: Shape, height: int, width: int, *, dilated: bool) -> Shape:
-    """Number, height and width of what windows of this size make of `images`."""
+    """Number, height and width of the output when windows of this size move over `images`."""
     call.check_activation()
     padding = call.options.get("padding", SAME_PADDING)
     if padding not in (SAME_PADDING, VALID_PADDING):

@@ -1,4 +1,4 @@
-"""A process of its own in which a model file is tried before the server loads it.
+"""A separate process with limits, in which a model file is tried before the server loads it.
 
-`parent` starts it and takes its verdict, `child` is what runs in it, `confinement` are its limits.
+`parent` starts the process and reads its answer, `child` runs in it, `confinement` sets its limits.
 """

@@ -1,9 +1,9 @@
-"""The process in which one model is proved.
+"""The process in which one model is tried.
 
     python -m digits_server.sandbox.child RUNTIME BYTES SECONDS
 
-It gets the model on its standard input and answers {"cause", "message"} in JSON; both are empty for a good model. It
-imports what a model needs and nothing of the server around it. BYTES of address space and SECONDS are what it may take.
+It reads the model from its standard input and answers {"cause", "message"} in JSON; both are empty for a good model. It
+imports only what a model needs. It may use BYTES of address space and SECONDS of time.
 """
 
 import json
@@ -27,7 +27,7 @@ def main(runtime: str, memory: int, seconds: int) -> None:
     loading.prepare(runtime)
     head = json.loads(sys.stdin.buffer.readline())
     pixels, scores, data = (sys.stdin.buffer.read(length) for length in head["lengths"])
-    signal.alarm(seconds)  # from here on nothing is waited for
+    signal.alarm(seconds)  # from here on no library is loaded
     confinement.filter_calls()
     cause = message = ""
     try:
@@ -38,11 +38,11 @@ def main(runtime: str, memory: int, seconds: int) -> None:
     except ModelRejected as rejection:
         cause, message = rejection.cause, rejection.message
     except MemoryError:
-        cause, message = "memory", f"{head['name']} needs more than {memory} bytes while it is proved"
-    except RuntimeError:  # what LiteRT raises when an operator cannot run after all
+        cause, message = "memory", f"{head['name']} needs more than {memory} bytes"
+    except RuntimeError:  # LiteRT raises it if an operator cannot run
         cause, message = "load", "the model loads but cannot run"
     os.write(answer, json.dumps({"cause": cause, "message": message}).encode())
-    os._exit(0)  # without the ends of objects that a harmful model may have changed
+    os._exit(0)  # no destructors run: a harmful model may have changed objects
 
 
 if __name__ == "__main__":

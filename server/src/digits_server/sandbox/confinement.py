@@ -1,7 +1,7 @@
-"""What a process takes from itself before it touches a model that nobody has tried: memory, time, network, power.
+"""The limits that a process sets for itself before it loads an untried model: memory, time, network, system calls.
 
-Everything here is for this process alone and cannot be taken back. What the system does not offer or allow is left out:
-the limits hold on every Unix, the filter of system calls on Linux with x86-64 or ARM64.
+The limits hold for this process alone and cannot be removed. What the system does not offer is left out: limits work on
+every Unix, the filter of system calls on Linux with x86-64 or ARM64.
 """
 
 import ctypes
@@ -15,23 +15,23 @@ from contextlib import suppress
 from pathlib import Path
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
-"""Of one file that is written: Keras gets a copy of its model, and the answer is short."""
+"""Largest file that may be written: Keras gets a copy of its model, and the answer is short."""
 
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
 SECCOMP_MODE_FILTER = 2
 """prctl(2)"""
 
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-"""Operations of a filter: take a number of the call; jump if it equals, or is at least, a constant; decide."""
+"""Operations of a filter: load a number of the call; jump if it equals, or is at least, a constant; decide."""
 
 _NUMBER, _FIRST_ARGUMENT = 0, 16
-"""Where a call has its number and the lower half of its first argument: struct seccomp_data."""
+"""Offsets of a call's number and of the lower half of its first argument in struct seccomp_data."""
 
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050001
 """SECCOMP_RET_ALLOW; SECCOMP_RET_ERRNO with EPERM."""
 
 _X32 = 0x40000000
-"""Calls from this number on are those of another interface of x86-64, under numbers that the list does not have."""
+"""System calls from this number on belong to the x32 interface of x86-64, whose numbers are not in the list."""
 
 REFUSED = {
     "x86_64": (
@@ -49,17 +49,17 @@ REFUSED = {
         *(40, 97, 261),
     ),
 }
-"""Numbers of the system calls that the filter refuses, by machine."""
+"""Numbers of the system calls that the filter rejects, by machine."""
 
 TGKILL = {"x86_64": 234, "aarch64": 131}
-"""The call by which abort() ends its own process: allowed for that alone."""
+"""The system call with which abort() ends its own process: allowed for this process only."""
 
 
 def die_with_parent() -> None:
-    """Has this process killed when the one that started it ends. Nothing where the system has no such thing."""
+    """Asks the system to kill this process when its parent ends. Does nothing except on Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        with suppress(OSError):  # and first, should the machine or the container run out of memory
+        with suppress(OSError):  # if memory runs out, this process is killed first
             Path("/proc/self/oom_score_adj").write_text("1000")
 
 
@@ -83,9 +83,9 @@ def supported() -> bool:
 
 
 def filter_calls() -> bool:
-    """Refuses what a model does not need: network, programs, other processes. False where that cannot be had.
+    """Rejects system calls that no model needs: network, programs, other processes. False if the system has no filter.
 
-    To be called once everything is imported and while there is one thread: later ones inherit it.
+    Call it once everything is imported and while there is one thread: later threads inherit the filter.
     """
     if not supported():
         return False
@@ -116,5 +116,5 @@ def _program(machine: str) -> list[bytes]:
 
 
 def _instruction(operation: int, constant: int, then: int = 0, otherwise: int = 0) -> bytes:
-    """One struct sock_filter; `then` and `otherwise` are how many instructions to pass over."""
+    """One struct sock_filter; `then` and `otherwise` are how many instructions to skip."""
     return struct.pack("=HBBI", operation, then, otherwise, constant)

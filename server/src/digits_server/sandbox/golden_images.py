@@ -1,4 +1,4 @@
-"""The golden images of a version: what its model must score, as its manifest says."""
+"""The golden images of a version: images in its manifest, with the probabilities that its model must give."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,13 +8,13 @@ import numpy as np
 from digits_server.errors import ModelRejected
 from digits_server.runtimes import Images, Probabilities, Runtime
 
-if TYPE_CHECKING:  # the process in which a model is proved reads no manifest
+if TYPE_CHECKING:  # the process in which a model is tried reads no manifest
     from digits.v1.manifest_pb2 import Manifest
 
 
 @dataclass(frozen=True, slots=True)
 class GoldenImages:
-    """uint8[N, 28, 28], their published probabilities, and how far a score may be off. N may be 0."""
+    """uint8[N, 28, 28], their published probabilities, and the tolerance. N may be 0."""
 
     images: Images
     probabilities: Probabilities
@@ -33,11 +33,11 @@ class GoldenImages:
         return cls(images, np.frombuffer(probabilities, np.float32).reshape(-1, 10), tolerance)
 
     def check(self, runtime: Runtime) -> None:
-        """Replays them; ModelRejected when a score is off by more than the tolerance."""
+        """Computes them again. Raises ModelRejected if a probability differs by more than the tolerance."""
         if not len(self.images):
             return
         difference = np.abs(runtime.predict(self.images) - self.probabilities)
-        failed = ~(difference <= self.tolerance)  # asked this way round, scores that are not numbers fail too
+        failed = ~(difference <= self.tolerance)  # written this way, NaN fails too
         if failed.any():
             raise ModelRejected(
                 "golden",

@@ -1,8 +1,7 @@
-"""A model is first loaded and run in a process of its own, so that a file which harms a process harms that one.
+"""A model is first loaded and run in a separate process, so that a harmful file can harm only that process.
 
-The bytes that were verified go to the child through a pipe, and are the ones that are served. The child has limits of
-memory and time, and no network where the system allows it. It says in one line of JSON what it found. If it dies
-instead, the version is rejected.
+The verified bytes go to the child through a pipe, and the server loads the same bytes. The child has limits of memory
+and time, and no network if the system allows that. It answers in one line of JSON. If it dies, the version is rejected.
 """
 
 import json
@@ -19,25 +18,25 @@ from digits_server.runtimes.loading import ModelContent
 from digits_server.sandbox.golden_images import GoldenImages
 from digits_server.settings import PROOF_LIMITS
 
-ARGUMENTS = ("-P", "-m", "digits_server.sandbox.child")  # -P: nothing is imported from the working directory
+ARGUMENTS = ("-P", "-m", "digits_server.sandbox.child")  # -P: import nothing from the working directory
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_REASON_CHARACTERS = 500
 
 CAUSES = {"load", "operator", "memory", "golden", "internal"}
-"""What a child may give as the cause of a rejection."""
+"""Causes of a rejection that a child may name."""
 
 OURS = ("DIGITS_", "OTEL_")
-"""Beginnings of the environment variables that a child does not get: a collector's password may be among them."""
+"""Prefixes of environment variables that a child does not get: they may hold a collector's password."""
 
 EXHAUSTED = {signal.SIGXCPU, signal.SIGALRM}
 
 
 class Child:
-    """One process that proves one model. Imports what it needs as soon as it is made, then waits for the model."""
+    """One process that tries one model. It imports what it needs at once, then waits for the model."""
 
     def __init__(self, runtime: str) -> None:
         """Raises OSError."""
-        # The answer is a file in memory: the limit of a file's size holds for it, which does not for a pipe.
+        # The answer goes to a file in memory, for which the limit of file sizes holds. For a pipe it would not.
         self._answer = _file_in_memory()
         limits = PROOF_LIMITS[runtime]
         try:
@@ -61,7 +60,7 @@ class Child:
         return self._process.pid
 
     def prove(self, content: ModelContent, golden: GoldenImages, largest: int) -> None:
-        """Raises ModelRejected unless the child ran the model at every batch size and liked its scores."""
+        """Raises ModelRejected unless the child ran the model at every batch size and its golden images passed."""
         parts = (golden.images.tobytes(), golden.probabilities.tobytes(), content.data)
         head = {
             "name": content.name,
@@ -75,16 +74,16 @@ class Child:
             self._process.communicate(b"".join((json.dumps(head).encode(), b"\n", *parts)), timeout=seconds)
             self._judge(content)
         except subprocess.TimeoutExpired:
-            raise ModelRejected("time", f"{content.name} was not proved within {seconds} s") from None
+            raise ModelRejected("time", f"{content.name} was not loaded and run within {seconds} s") from None
         finally:
             self.end()
 
     def kill(self) -> None:
-        """Has `prove`, if it waits in another thread, see the process die."""
+        """Kills the process: `prove`, which may wait in another thread, then returns."""
         self._process.kill()
 
     def end(self) -> None:
-        """Kills the process if it is still there, and lets go of what it had."""
+        """Kills the process if it is still there, and frees its resources."""
         self._process.kill()
         self._process.wait()
         with suppress(BrokenPipeError):
@@ -95,19 +94,19 @@ class Child:
         code = self._process.returncode
         if code < 0 and -code in EXHAUSTED:
             raise ModelRejected(
-                "time", f"{content.name} was not proved within {PROOF_LIMITS[content.runtime].seconds} s"
+                "time", f"{content.name} was not loaded and run within {PROOF_LIMITS[content.runtime].seconds} s"
             )
         if code < 0:
             killed = -code == signal.SIGKILL  # by the system, when memory is short
-            message = f"{content.name} ended with signal {-code} while it was proved"
+            message = f"{content.name} ended with signal {-code} while it was tried"
             raise ModelRejected("crash", message, passing=killed)
         try:
             answer = json.loads(os.pread(self._answer.fileno(), MAX_ANSWER_BYTES, 0))
             cause, message = answer["cause"], answer["message"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ModelRejected("crash", f"{content.name} ended with exit code {code} while it was proved") from error
+            raise ModelRejected("crash", f"{content.name} ended with exit code {code} while it was tried") from error
         if cause:
-            # What a harmful model may have put there is at most a short text under a known cause.
+            # A harmful model can write an answer too, but only a short text under a known cause.
             known = cause if cause in CAUSES else "internal"
             words = "".join(letter for letter in str(message) if letter.isprintable())
             raise ModelRejected(known, words[:MAX_REASON_CHARACTERS])
@@ -125,31 +124,31 @@ class Sandbox:
         self._closed = False
 
     def start_early(self, runtime: str) -> None:
-        with suppress(OSError):  # that is said when the model is proved
+        with suppress(OSError):  # `prove` reports it
             self._early = Child(runtime)
 
     def prove(self, content: ModelContent, golden: GoldenImages, largest: int) -> None:
-        """Loads and runs a model in a process of its own. Raises ModelRejected."""
+        """Loads and runs a model in a separate process. Raises ModelRejected."""
         try:
             early, self._early = self._early, None
             self._child = early if early and early.alive else Child(content.runtime)
         except OSError as error:
-            raise ModelRejected("internal", "the process in which a model is proved cannot be started") from error
+            raise ModelRejected("internal", "the process in which a model is tried cannot be started") from error
         if self._closed:
             self._child.kill()
         self._child.prove(content, golden, largest)
 
     def close(self) -> None:
-        """Ends what is being proved."""
+        """Stops trying the current model."""
         self._closed = True
         if self._early:
             self._early.end()
         if self._child:
-            self._child.kill()  # the thread that waits for it sees the rest
+            self._child.kill()  # the thread that waits for it cleans up
 
 
 SANDBOX = Sandbox()
-"""That of this process: it proves one model at a time."""
+"""The sandbox of this process: it tries one model at a time."""
 
 
 def _environment() -> dict[str, str]:

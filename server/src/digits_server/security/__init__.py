@@ -1,1 +1,1 @@
-"""TLS certificates and bearer tokens, read again when their files change."""
+"""TLS certificates and bearer tokens; their files are read again when they change."""

@@ -1,14 +1,14 @@
-"""Who may use what is answered over HTTP."""
+"""The rules of access to HTTP routes."""
 
 from enum import Enum
 
 
 class Access(Enum):
-    """Who may use a route. Paths that --http-open names need no token, unless they are for scrapers with their own."""
+    """Who may use a route. Paths in --http-open need no token, except for scrapers with tokens of their own."""
 
     PROBES = "probes"
-    """Callers, and they are answered though all places are busy."""
+    """Every caller, even if all places are busy."""
     SCRAPERS = "scrapers"
-    """Those of --metrics-tokens, or else callers. They are answered though all places are busy."""
+    """Callers with a token of --metrics-tokens, or without that file of --tokens, even if all places are busy."""
     CALLERS = "callers"
-    """Those of --tokens, while there is a place for their request."""
+    """Callers with a token of --tokens, while a place is free."""

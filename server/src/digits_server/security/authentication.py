@@ -1,7 +1,7 @@
-"""Who may call: bearer tokens (RFC 6750), one a line of a file that is read again when it changes.
+"""Authentication: bearer tokens (RFC 6750), one per line of a file that is read again when it changes.
 
-Tokens are kept as keyed hashes. The key is new with each process, so how long a comparison takes tells nobody anything
-about a token, however many there are, and memory holds none of them.
+Tokens are kept as keyed hashes, and each process has a new key. So the time of a comparison says nothing about a token,
+and no token is in memory.
 """
 
 import re
@@ -20,7 +20,7 @@ from digits_server.service.calls import Call
 from digits_server.settings import Settings
 
 TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]{16,512}=*")
-"""RFC 6750's characters, and enough of them that nobody guesses one."""
+"""The characters of RFC 6750, and enough of them that a token cannot be guessed."""
 
 _KEY = secrets.token_bytes(32)
 
@@ -36,12 +36,12 @@ class Tokens:
 
 
 class Guard:
-    """Asks callers for a token.
+    """Checks the tokens of callers.
 
-    callers     whose tokens open RPCs and HTTP; None opens both to everybody
-    scrapers    whose tokens open what is for scrapers, instead of those of callers
-    open_paths  paths that need no token over HTTP; one that ends in * stands for all that begin so
-    rejections  a context that counts who is not let in
+    callers     tokens for RPCs and HTTP; None: no token is needed
+    scrapers    tokens for scrapers' routes, instead of those of callers
+    open_paths  HTTP paths that need no token; a * at the end matches any rest
+    rejections  a context manager that counts rejected callers
     """
 
     def __init__(
@@ -60,19 +60,19 @@ class Guard:
         self._rejections = rejections
 
     def admit(self, call: Call) -> None:
-        """Lets an RPC pass. Raises Unauthenticated."""
+        """Accepts an RPC, or raises Unauthenticated."""
         if self._callers:
             self._check(self._callers.value, call.metadata("authorization"))
 
     def admit_to(self, access: Access, path: str, authorization: str | None) -> None:
-        """Lets an HTTP request for `path`, whose route is for `access`, pass. Raises Unauthenticated."""
+        """Accepts an HTTP request for `path`, whose route has the rule `access`, or raises Unauthenticated."""
         if access is Access.SCRAPERS and self._scrapers:
             self._check(self._scrapers.value, authorization)
         elif self._callers and path not in self._open and not path.startswith(self._open_prefixes):
             self._check(self._callers.value, authorization)
 
     def knows(self, authorization: str | None) -> bool:
-        """Whether this value of `authorization` lets an RPC pass. Counts nothing; may be asked in any thread."""
+        """Whether an RPC with this `authorization` is accepted. Counts nothing; may be called in any thread."""
         return self._callers is None or _is_known(self._callers.value, authorization)
 
     def _check(self, known: Tokens, authorization: str | None) -> None:
@@ -82,7 +82,7 @@ class Guard:
 
 
 def token_file(flag: str, path: Path | None) -> Reloading[Tokens] | None:
-    """The tokens of a file that a flag names. Raises OperatorError when it cannot be used."""
+    """The tokens of a file that a flag names. Raises OperatorError if the file cannot be used."""
     if path is None:
         return None
     return Reloading(flag, [path], lambda contents: Tokens(_digests(flag, contents[0])))
@@ -94,7 +94,7 @@ def _is_known(known: Tokens, authorization: str | None) -> bool:
 
 
 def ports_in_plaintext(settings: Settings) -> list[str]:
-    """The ports to which tokens travel over a network for everybody to read: "gRPC", "HTTP"."""
+    """The ports to which tokens travel over a network in plaintext: "gRPC", "HTTP"."""
     if not (settings.tokens or settings.metrics_tokens) or is_loopback(settings.host):
         return []
     grpc = ["gRPC"] if settings.tokens and not settings.tls_certificate else []
@@ -102,7 +102,7 @@ def ports_in_plaintext(settings: Settings) -> list[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`."""
+    """Whether only this machine can reach `host`."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -110,7 +110,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _digests(flag: str, content: FileContent) -> frozenset[bytes]:
-    """The digests of the tokens in a file. Messages name the line, and never what stands in it."""
+    """The digests of the tokens in a file. Messages name the line, but never repeat it."""
     path, digests = content.path, set()
     for number, line in enumerate(content.read(flag).decode("ascii", "replace").splitlines(), 1):
         token = line.strip()

@@ -1,4 +1,4 @@
-"""What the server shows of itself and asks of callers, read from the files that the settings name."""
+"""The server's certificate and the tokens that it accepts, read from the files in the settings."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from digits_server.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The certificate of the server, and the tokens of callers and of scrapers; each None where none is asked for."""
+    """The certificate of the server, and the tokens of callers and of scrapers; None for what is not configured."""
 
     identity: Reloading[Identity] | None
     callers: Reloading[Tokens] | None
@@ -19,7 +19,7 @@ class Credentials:
 
     @classmethod
     def read(cls, settings: Settings) -> "Credentials":
-        """Raises OperatorError when a file cannot be used. To be called off the event loop: it reads files."""
+        """Raises OperatorError if a file cannot be used. It reads files: call it off the event loop."""
         return cls(
             identity(settings),
             token_file("--tokens", settings.tokens),
@@ -28,6 +28,6 @@ class Credentials:
 
     @property
     def files(self) -> dict[str, Reloading[Any]]:
-        """What is to be watched, by the names that its metrics have."""
+        """The files to follow, by the names in their metrics."""
         found = {"certificate": self.identity, "tokens": self.callers, "metrics_tokens": self.scrapers}
         return {name: files for name, files in found.items() if files}

@@ -1,7 +1,7 @@
 """The kinds of keys in certificates, and which of them callers accept.
 
-gRPC's own TLS library knows fewer kinds than OpenSSL makes. A certificate with another kind works in `openssl s_client`
-and in no gRPC client.
+gRPC's own TLS library knows fewer kinds than OpenSSL. A certificate with another kind works in `openssl s_client`, but
+not in gRPC clients.
 """
 
 import ssl
@@ -20,7 +20,7 @@ KINDS = {
     "06032b6571": "Ed448",
     "06072a8648ce380401": "DSA",
 }
-"""How the algorithm of a key begins in a certificate (DER; RFC 3279, 4055, 5480, 8410); of several, the longest."""
+"""The first bytes of a key's algorithm in a certificate (DER; RFC 3279, 4055, 5480, 8410); the longest match counts."""
 
 OF_SERVERS = frozenset({"RSA", "P-256", "P-384"})
 """Kinds of a server's own key that gRPC clients accept."""
@@ -69,7 +69,7 @@ def _inner(data: bytes, at: int) -> int:
 
 
 def _after(data: bytes, at: int) -> int:
-    """Where what follows the element at `at` begins."""
+    """Where the element after the one at `at` begins."""
     return _span(data, at)[1]
 
 

@@ -1,4 +1,4 @@
-"""What files say, read again when their content changes: certificates, tokens."""
+"""Files that are read again when their content changes: certificates, tokens."""
 
 import asyncio
 import logging
@@ -18,21 +18,21 @@ from digits_server.system.regular_files import read_regular
 Value = TypeVar("Value")
 
 LOOK_SECONDS = 0.5
-"""Between two looks at the files. New content counts once it has been the same at two looks: a certificate and its key
-are seldom written in the same moment."""
+"""Time between two readings of the files. New content is used once it was the same twice: a certificate and its key are
+seldom written at the same moment."""
 
 LONGEST_PAUSE = 30.0
-"""Seconds at most until content that could not be used is tried again: a certificate becomes valid with time."""
+"""Most seconds until unusable content is tried again: a certificate may become valid with time."""
 
 MAX_FILE_BYTES = 1024 * 1024
-"""Bytes of one file: some ten thousand tokens, or a few hundred certificates."""
+"""Largest file, in bytes: some ten thousand tokens, or a few hundred certificates."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """A file as it was at one look: its bytes, or why it could not be read. Shows no content: it may be a secret."""
+    """A file at one moment: its bytes, or why it could not be read. Its repr has no content, which may be secret."""
 
     path: Path
     data: bytes | None
@@ -42,7 +42,7 @@ class FileContent:
         return f"FileContent({str(self.path)!r})"
 
     def read(self, flag: str) -> bytes:
-        """The bytes. Raises OperatorError, which begins with the name of a flag, when the file could not be read."""
+        """The bytes. Raises OperatorError, which begins with the name of a flag, if the file could not be read."""
         if self.data is None:
             raise OperatorError(f"{flag}: cannot read {self.path}: {self.error}")
         return self.data
@@ -51,19 +51,19 @@ class FileContent:
 Contents = tuple[FileContent, ...]
 
 Marks = tuple[bytes | str, ...]
-"""Of some contents: a keyed hash of each file, or why it could not be read."""
+"""For each file a keyed hash of its content, or why it could not be read."""
 
 _KEY = secrets.token_bytes(32)
 
 
 class Reloading(Generic[Value]):
-    """What `parse` makes of the contents of `files`, as of their last good state. `value` may be read from any thread.
+    """The result of `parse` for the last good contents of `files`. Any thread may read `value`.
 
-    `parse` raises OperatorError when the files are not what they must be. At the start the caller gets that error.
-    Later it is logged once, counted, and the files are tried again after growing pauses; the value before stays. They
-    are read here and nowhere else, so that what `parse` approved is what is used.
+    `parse` raises OperatorError for invalid files. At the start the caller gets that error. Later it is logged once,
+    counted, and the files are tried again after growing pauses; the previous value stays. The files are read only here,
+    so that the bytes which `parse` accepted are the ones in use.
 
-    name  of the files, in the log
+    name  name of the files in the log
     """
 
     def __init__(self, name: str, files: Sequence[Path], parse: Callable[[Contents], Value]) -> None:
@@ -76,19 +76,19 @@ class Reloading(Generic[Value]):
         self._pause = LOOK_SECONDS
         self._try_again = float("inf")
         contents = self._look()
-        self._taken = self._seen = _marks(contents)  # not the contents: no token stays in memory as it is
+        self._taken = self._seen = _marks(contents)  # not the contents: no token stays in memory
         self.value = parse(contents)
 
     def tell(self, listener: Callable[[Value], None]) -> None:
-        """Has `listener` called with each new value, on the event loop."""
+        """Calls `listener` with each new value, on the event loop."""
         self._told.append(listener)
 
     def count_failures(self, count: Callable[[], object]) -> None:
-        """Has `count` called whenever changed files cannot be used, and at each further attempt."""
+        """Calls `count` when changed files cannot be used, and at each further attempt."""
         self._count = count
 
     async def watch(self) -> None:
-        """Looks at the files until it is cancelled, whatever goes wrong."""
+        """Follows the files until it is cancelled. No error ends it."""
         thread = BackgroundThread(f"files of {self.name}")
         while True:
             await asyncio.sleep(LOOK_SECONDS)
@@ -104,7 +104,7 @@ class Reloading(Generic[Value]):
                 self._failed(_described(error))
 
     def _renew(self) -> bool:
-        """Takes up new content once it has settled; whether there is a new value. Raises what `parse` raises."""
+        """Uses new content once it has settled; returns whether there is a new value. Raises what `parse` raises."""
         contents, before = self._look(), self._seen
         now = self._seen = _marks(contents)
         if now != before or (now == self._taken and monotonic() < self._try_again):
@@ -116,12 +116,12 @@ class Reloading(Generic[Value]):
         return True
 
     def _failed(self, reason: str) -> None:
-        """Has the same content tried again after a while, and says why once."""
+        """Tries the same content again later, and logs the reason once."""
         self._count()
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self._try_again = monotonic() + self._pause
         if reason != self._said:
-            log.error("%s not reloaded: what was there before stays. %s", self.name, reason)
+            log.error("%s not reloaded: the previous content stays in use. %s", self.name, reason)
         self._said = reason
 
     def _look(self) -> Contents:
@@ -133,14 +133,14 @@ def _marks(contents: Contents) -> Marks:
 
 
 def _described(error: Exception) -> str:
-    """An error that nobody foresaw: its type and place, for its text may show what was read."""
+    """An unexpected error: its type and place only, because its text may contain a secret that was read."""
     places = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
     return f"unexpected {type(error).__name__}{place}"
 
 
 def _content(path: Path) -> FileContent:
-    """Links are followed: it is by a link that Kubernetes changes several files at once."""
+    """Links are followed: Kubernetes changes several files at once by changing a link."""
     try:
         return FileContent(path, read_regular(path, MAX_FILE_BYTES))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What the server shows and asks for in TLS: read from PEM files, proved to work, read again when they change."""
+"""The server's side of TLS: certificates from PEM files, which are tested, and read again when they change."""
 
 import ssl
 from contextlib import suppress
@@ -12,20 +12,20 @@ from digits_server.settings import Settings
 from digits_server.system.memory_file import in_memory
 
 HANDSHAKE_SECONDS = 10
-"""What a caller has for the handshake of a new connection."""
+"""Time for the handshake of a new connection."""
 
 ROUND_TRIPS = 2
-"""Of a handshake in TLS 1.3."""
+"""Messages of a handshake in TLS 1.3."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the server is, and whose callers it takes.
+    """The server's certificate, and the authorities of its callers.
 
-    certificate  PEM of the server's certificate and those between it and its authority
+    certificate  PEM of the server's certificate and of those between it and its authority
     key          PEM of its private key
-    client_ca    PEM of the authorities one of which must have signed a caller's certificate; None asks for none
-    expires      when the certificate ends to be valid, Unix time in seconds
+    client_ca    PEM of the authorities, one of which must have signed a caller's certificate; None: no mutual TLS
+    expires      when the certificate expires, Unix time in seconds
     """
 
     certificate: bytes
@@ -35,7 +35,7 @@ class Identity:
 
 
 def identity(settings: Settings) -> Reloading[Identity] | None:
-    """What the settings name; None without TLS. Raises OperatorError when it cannot be used."""
+    """The identity in the settings; None without TLS. Raises OperatorError if it cannot be used."""
     certificate, key, client_ca = settings.tls_certificate, settings.tls_key, settings.tls_client_ca
     if certificate is None or key is None:
         if certificate or key or client_ca or settings.http_tls:
@@ -45,7 +45,7 @@ def identity(settings: Settings) -> Reloading[Identity] | None:
 
 
 def _parse(contents: Contents) -> Identity:
-    """From the contents of the certificate's file, the key's, and perhaps that of the callers' authorities."""
+    """The identity from the contents of the files: the certificate, the key, and perhaps the callers' authorities."""
     own, secret, *callers = contents
     certificate, key = own.read("--tls-certificate"), secret.read("--tls-key")
     server = _context(own, secret)
@@ -55,7 +55,7 @@ def _parse(contents: Contents) -> Identity:
 
 
 def http_context(own: Reloading[Identity]) -> ssl.SSLContext:
-    """What a server of HTTP shows: always the current certificate, and it asks for none."""
+    """The context of the HTTP server: always the current certificate, without mutual TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _show(context, own.value.certificate, own.value.key)
     own.tell(lambda new: _show(context, new.certificate, new.key))
@@ -63,7 +63,7 @@ def http_context(own: Reloading[Identity]) -> ssl.SSLContext:
 
 
 def _show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """Has a server show this certificate: the very bytes that were proved, as the files may be others by now."""
+    """Uses this certificate in a server: the bytes that were tested, because the files may have changed since."""
     with in_memory(certificate) as certificate_file, in_memory(key) as key_file:
         # Without a password OpenSSL would ask the terminal for one.
         context.load_cert_chain(certificate_file, key_file, password=_encrypted)
@@ -83,7 +83,7 @@ def _context(own: FileContent, secret: FileContent) -> ssl.SSLContext:
 
 
 def _check_kinds(own: FileContent) -> None:
-    """Raises OperatorError when gRPC clients accept no key of such a kind, whatever its authority."""
+    """Raises OperatorError if gRPC clients do not accept this kind of key."""
     kind, *between = _kinds("--tls-certificate", own)
     if kind not in key_kinds.OF_SERVERS:
         raise OperatorError(
@@ -127,9 +127,9 @@ def _authorities(callers: FileContent) -> bytes:
 
 
 def _expiry(server: ssl.SSLContext, own: FileContent) -> float:
-    """When the certificate expires. Raises OperatorError when no caller would take it, whatever its authority.
+    """When the certificate expires. Raises OperatorError if no caller would accept it.
 
-    Found in a handshake with a caller who trusts this certificate itself.
+    It is tested in a handshake with a caller that trusts this very certificate.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
@@ -159,6 +159,6 @@ def _why(error: ssl.SSLError, otherwise: str) -> str:
 
 
 def _go_on(end: ssl.SSLObject) -> None:
-    """Takes a handshake as far as it goes."""
+    """Continues a handshake as far as possible."""
     with suppress(ssl.SSLWantReadError):
         end.do_handshake()

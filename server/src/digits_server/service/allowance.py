@@ -1,4 +1,4 @@
-"""What all connections may hold together, and one of them at most: image files that wait, bytes of requests."""
+"""Bounds on what all connections hold together, and what one of them holds: waiting image files, bytes of requests."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable, Mapping
@@ -12,10 +12,10 @@ RETRY_AFTER_MS = 100
 
 
 class Allowance:
-    """Several bounds at once: each with what it bounds as its name, "image files (max_waiting_files)", and its amount.
+    """Several bounds at once. Each has a name, such as "image files (max_waiting_files)", and an amount.
 
-    A connection that holds something may take more as long as it then holds no more than it leaves free, so that the
-    others find some. Lives on the event loop.
+    A connection that holds something may take more only if it then holds at most as much as it leaves free for others.
+    Lives on the event loop.
     """
 
     def __init__(self, bounds: Mapping[str, int]) -> None:
@@ -25,7 +25,7 @@ class Allowance:
         self._freed = Waiters()
 
     def held(self, what: str) -> int:
-        """How much is held of it now."""
+        """How much of it is held now."""
         return self._held[what]
 
     @asynccontextmanager
@@ -34,9 +34,9 @@ class Allowance:
     ) -> AsyncIterator[None]:
         """Holds `amounts` for the connection `peer`.
 
-        patient   waits until there is enough, to the deadline at most (a time of the event loop's clock, in seconds)
+        patient   waits until enough is free, but not beyond the deadline (a time of the event loop's clock, in seconds)
 
-        Raises Overloaded when there is not enough, or DeadlineExceeded.
+        Raises Overloaded if not enough is free, or DeadlineExceeded.
         """
         if (short := self._short(amounts, peer)) and not patient:
             raise Overloaded(
@@ -55,7 +55,7 @@ class Allowance:
             self._freed.tell()
 
     def _short(self, amounts: Mapping[str, int], peer: Hashable) -> str | None:
-        """What there is not enough of for `peer`; None: there is enough. Alone, a request may have all and more."""
+        """The name of the bound that `peer` would exceed; None if it fits. A request that is alone always fits."""
         for what, amount in amounts.items():
             own, free = self._by_peer[peer, what], self._bounds[what] - self._held[what] - amount
             if (own + amount > free) if own else (free < 0 and self._held[what] > 0):

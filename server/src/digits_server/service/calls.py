@@ -1,4 +1,4 @@
-"""What is known of one call beside its message. A transport makes it; whoever answers reads it."""
+"""One call without its message: deadline, metadata, connection. A transport makes it, the service reads it."""
 
 import re
 from collections.abc import Hashable
@@ -17,26 +17,26 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 class Call(Protocol):
-    """One call under way."""
+    """One call in flight."""
 
     @property
     def deadline(self) -> float | None:
-        """A time of the event loop's clock, seconds; None when the caller waits as long as it takes."""
+        """A time of the event loop's clock, in seconds; None if the caller has no deadline."""
         ...
 
     @property
     def peer(self) -> Hashable:
-        """The connection it came over: equal for all calls of one."""
+        """The connection it came over: equal for all calls of that connection."""
         ...
 
     def metadata(self, name: str) -> str | None:
-        """The value the caller sent under `name` (lower case), the last of several; None when there is none."""
+        """The last value that the caller sent under `name` (lower case); None if there is no value."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PlainCall:
-    """A call that came over nothing but a function."""
+    """A call without a connection, made in this process."""
 
     deadline: float | None = None
     peer: Hashable = None
@@ -46,12 +46,12 @@ class PlainCall:
 
 
 def request_id(call: Call) -> str:
-    """What the caller calls its request, if that is 1 to 64 letters, digits and .-_: and else a new name for it."""
+    """The caller's request id if it is 1 to 64 letters, digits or `.-_:`; otherwise a new id."""
     return sane_id(call.metadata(REQUEST_ID))
 
 
 def sane_id(given: str | None) -> str:
-    """The same for what was `given`, if anything was."""
+    """The same for a `given` id, which may be None."""
     return given if given and _SANE_ID.fullmatch(given) else uuid4().hex
 
 

@@ -1,8 +1,8 @@
-"""Predict calls that carry pixels and nothing else, answered in the thread that receives them, batch by batch.
+"""Predict calls of pixels only, answered in the thread that receives them, batch by batch.
 
-Nearly all calls are of this kind. The calls that wait when a batch has been answered are the next batch: no task,
-future or callback exists for a single call. Everything here belongs to the receiving thread, except that the event loop
-decides which model answers.
+Nearly all calls are of this kind. The calls that wait when a batch has been answered are the next batch: there is no
+task, future or callback for a single call. Everything here belongs to the receiving thread; only the choice of the
+model is made on the event loop.
 """
 
 import logging
@@ -23,7 +23,7 @@ from digits_server.serving.registry import ServedModel
 log = logging.getLogger(__name__)
 
 FORMS = {len(header) + 784 * n: (header, n) for n in range(1, LARGEST_CALL + 1) for header in [pixels_header(n)]}
-"""By the length of a message: how it begins if it is so many images and nothing else."""
+"""For each length of a message: its first bytes if it holds so many images and nothing else."""
 
 Respond = Callable[[int, bytes], object]
 """Sends the reply of a call, by its id."""
@@ -33,9 +33,9 @@ Fail = Callable[[int, ServingError], object]
 
 
 class DirectPredictions:
-    """Answers such calls. Made on the event loop, then used by one thread.
+    """Answers calls of pixels only. Made on the event loop, then used by one thread.
 
-    model       which model answers them now; None: none may, and the calls go another way
+    model       the model that answers them now; None: the calls go to the event loop instead
     most_calls  calls that may wait
     """
 
@@ -45,7 +45,7 @@ class DirectPredictions:
         self._counts = counts
         self._queue = CallQueue(most_calls)
         self._last_batch = (0, 0.0)
-        """Images of the batch before, if calls have waited ever since, and when it began, in seconds."""
+        """Images of the previous batch, if calls have waited ever since, and when it began, in seconds."""
 
     @property
     def calls_wait(self) -> bool:
@@ -58,17 +58,17 @@ class DirectPredictions:
         return self._queue.images
 
     def rest(self) -> None:
-        """No call waits: what comes next will not have waited for a batch."""
+        """No call waits, so the next call will not have waited for a batch."""
         self._last_batch = (0, 0.0)
 
     def may_take(self) -> bool:
-        """Whether calls may be taken now. To be asked once for each set of calls that has arrived."""
+        """Whether calls are accepted now. To be called once for each set of calls that has arrived."""
         current = self._current()
-        self._model = current or self._model  # calls that wait already are answered by the model before
+        self._model = current or self._model  # calls that already wait are answered by the previous model
         return current is not None
 
     def take(self, call: int, message: bytes, peer: Hashable, left: float | None, now: float) -> bool:
-        """Takes a call that arrived `now` from a caller who waits `left` more seconds; False if it is of another kind.
+        """Accepts a call that arrived `now` and has `left` seconds until its deadline; False if it is of another kind.
 
         Raises Overloaded.
         """
@@ -85,7 +85,7 @@ class DirectPredictions:
         return True
 
     def cancel(self, call: int) -> None:
-        """The caller has left, or its deadline has passed. Without effect on a call that does not wait."""
+        """The caller has left, or its deadline has passed. No effect on a call that does not wait."""
         self._queue.cancel(call)
 
     def answer(self, respond: Respond, fail: Fail) -> None:
@@ -117,13 +117,15 @@ class DirectPredictions:
         now = perf_counter()
         self._counts.ran(len(images), arrivals, begin, now)
         replies = self._replies(calls, model.version, probabilities)
-        self._counts.ended(Status.OK, arrivals, now)  # first: a caller that has its answer finds it in the metrics
+        self._counts.ended(
+            Status.OK, arrivals, now
+        )  # before the answer is sent, so that its caller finds it in the metrics
         for waiting, reply in zip(calls, replies, strict=True):
             respond(waiting.call, reply)
         return len(images)
 
     def _replies(self, calls: list[Waiting], version: int, probabilities: Probabilities) -> list[bytes]:
-        """The reply to each call: those to single images, which most are, without an object for each."""
+        """The reply to each call. Most calls have one image; their replies are made without an object for each."""
         if len(probabilities) == 1:
             digit, confidence = best_of_one(probabilities)
             self._counts.predicted_one(version, digit, confidence)

@@ -1,4 +1,4 @@
-"""Image files decoded beside the event loop: connections take turns, and nothing is decoded for callers who left."""
+"""Decodes image files in background threads: connections take turns, and files of callers who left are skipped."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,15 +15,15 @@ from digits_server.service.calls import Call
 from digits_server.service.offload import Offload
 
 SMALL_BYTES, SMALL_PIXELS = 256 * 1024, 1_000_000
-"""Files of one request up to which a thread of their own decodes them, so that they do not wait for large ones."""
+"""Files of one request up to this size have a thread of their own, so that they do not wait for larger ones."""
 
 MOST_SECONDS = 10.0
-"""Processor time that the files of one request may take; the largest picture takes half a second."""
+"""Processor time for the files of one request; the largest picture takes half a second."""
 
 FILES, BYTES = "image files (max_waiting_files)", "bytes of image files (max_waiting_file_bytes)"
 
 UNBOUNDED = 1 << 62
-"""Bytes the threads' own queues may hold: the decoder bounds what it gives them."""
+"""Bytes that the threads' own queues may hold. The decoder itself bounds what it gives them."""
 
 
 class FileDecoder:
@@ -31,9 +31,9 @@ class FileDecoder:
 
     max_files           files in one request
     max_waiting         files of all requests that wait or are being decoded
-    max_waiting_bytes   their bytes
+    max_waiting_bytes   bytes of these files
     max_pixels          width × height of one file
-    max_request_pixels  the same of all files of a request together
+    max_request_pixels  pixels of all files of a request together
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class FileDecoder:
     async def decode(self, files: Sequence[bytes], call: Call, *, patient: bool = False) -> Images:
         """N encoded files → uint8[N, 28, 28].
 
-        patient  waits for its place instead of being rejected: who reads requests ahead waits for itself
+        patient  waits for a place instead of being rejected, for streams, which read requests ahead
 
         Raises InvalidRequest, RequestTooLarge, Overloaded, DeadlineExceeded or Unavailable.
         """
@@ -78,7 +78,7 @@ class FileDecoder:
             return await self._decoded(files, lane, call)
 
     def close(self) -> None:
-        """Takes no more files; those that wait are given up."""
+        """Accepts no more files, and drops those that wait."""
         self._closed = True
         self._small.close()
         self._large.close()

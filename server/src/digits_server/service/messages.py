@@ -1,7 +1,7 @@
 """PredictRequest and PredictResponse in protobuf wire format, without copying what they carry.
 
-Nearly every request is one field of pixels, and nearly every reply a few packed numbers. Both are read and written here
-in place; whatever else a caller may send goes through protobuf itself. The bytes are those of the protobuf encoding
+Nearly every request is one field of pixels, and nearly every reply a few packed numbers. These are read and written
+here in place; any other message goes through protobuf itself. The bytes are those of the protobuf encoding
 (https://protobuf.dev/programming-guides/encoding).
 """
 
@@ -27,12 +27,12 @@ DIGITS, CONFIDENCES, PROBABILITIES, REPLY_MODEL_VERSION = b"\x0a", b"\x12", b"\x
 """Tags of PredictResponse. The lists are packed: all numbers of one in a row, after one tag."""
 
 ONE_IMAGE = b"\x0a\x90\x06"
-"""How a message begins that is 784 bytes of pixels and nothing else: what most callers send."""
+"""The first bytes of a message of 784 bytes of pixels and nothing else, which most callers send."""
 
 ONE_IMAGE_BYTES = len(ONE_IMAGE) + 784
 
 LONGEST_VARINT = 9
-"""Bytes of a varint read here; the only longer ones are negative numbers."""
+"""Longest varint that is read here, in bytes; only negative numbers are longer."""
 
 SHORT_FIELDS = 8
 """Fields after the pixels that are read here, one after another; a caller that sends each once sends two."""
@@ -48,7 +48,7 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A PredictResponse: digits uint8[N], confidences float32[N], probabilities float32[N, 10] where asked for."""
+    """A PredictResponse: digits uint8[N], confidences float32[N], probabilities float32[N, 10] if requested."""
 
     digits: NDArray[np.uint8]
     confidences: NDArray[np.float32]
@@ -57,7 +57,7 @@ class Reply(NamedTuple):
 
 
 class OneReply(NamedTuple):
-    """The reply to a request of one image that asks for no probabilities: what most callers get."""
+    """The usual reply: to one image, without probabilities."""
 
     digit: int
     confidence: float
@@ -65,7 +65,7 @@ class OneReply(NamedTuple):
 
 
 def parse_request(data: bytes | memoryview, most_entries: int = MOST_ENTRIES) -> Request:
-    """The request in `data`. Raises protobuf's DecodeError when it is not one, InvalidRequest for too many entries."""
+    """The request in `data`. Raises protobuf's DecodeError for other bytes, InvalidRequest for too many entries."""
     if len(data) == ONE_IMAGE_BYTES and data[: len(ONE_IMAGE)] == ONE_IMAGE:
         return Request(memoryview(data)[len(ONE_IMAGE) :])
     request = read_in_place(data) if len(data) >= SMALL_BYTES else None
@@ -77,7 +77,7 @@ def parse_request(data: bytes | memoryview, most_entries: int = MOST_ENTRIES) ->
 
 
 def pixels_header(images: int) -> bytes:
-    """How a request begins that is so many images of pixels, 784 bytes each, and nothing else."""
+    """The first bytes of a request with so many images of 784 bytes and nothing else."""
     return IMAGES.to_bytes() + _varint(784 * images)
 
 
@@ -112,9 +112,9 @@ def _version(reply: Reply) -> bytes:
 
 
 def read_in_place(message: bytes | memoryview) -> Request | None:
-    """A request of pixels, then perhaps of the two short fields; None for anything else, to be read by protobuf.
+    """A request of pixels, perhaps followed by the two short fields; None for any other, which protobuf reads.
 
-    Nothing is copied, so that it takes no longer for a large one. `message` is not empty.
+    Nothing is copied, so a large request takes no longer. `message` is not empty.
     """
     data = memoryview(message)
     if data[0] != IMAGES:

@@ -1,4 +1,4 @@
-"""Work on messages beside the event loop: one thread, a bounded queue, and connections that take turns."""
+"""Work on messages in a background thread, with a bounded queue in which connections take turns."""
 
 import asyncio
 import sys
@@ -31,9 +31,9 @@ class _Job:
 class Offload:
     """Runs functions in one thread, one after another. Lives on the event loop.
 
-    Connections take turns, so that a caller with much to do delays itself and nobody else.
+    Connections take turns, so that a caller with much work delays only itself.
 
-    name       of the thread
+    name       name of the thread
     max_bytes  bytes of the messages that wait or are worked on. One connection may hold no more than it leaves free.
     """
 
@@ -68,8 +68,8 @@ class Offload:
         deadline  a time of the event loop's clock, in seconds: work that has not begun by then is dropped
         patient   waits while too many bytes wait, instead of being rejected
 
-        Work that has begun runs to its end, even if its caller has left by then. Raises whatever `work` raises,
-        Overloaded when too many bytes wait, DeadlineExceeded at the deadline, and Unavailable once closed.
+        Work that has begun runs to its end, even if its caller has left. Raises what `work` raises, Overloaded if too
+        many bytes wait, DeadlineExceeded at the deadline, and Unavailable once closed.
         """
         if self._closed:
             raise Unavailable("the server is draining")
@@ -104,7 +104,7 @@ class Offload:
             del running, work  # an error's traceback has this frame: the message would stay until the next collection
 
     def close(self) -> None:
-        """Takes no more work. What waits is rejected as Unavailable; what runs ends."""
+        """Accepts no more work. Waiting work is rejected as Unavailable; running work is finished."""
         self._closed = True
         for queue in self._queues.values():
             for job in queue:

@@ -1,4 +1,4 @@
-"""The service itself: requests in, predictions out. It validates, and knows no transport and no wire format."""
+"""The service itself: from requests to predictions. It validates requests, and knows no transport or wire format."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -32,7 +32,7 @@ class Classified(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PredictionService:
-    """What every protocol asks. Errors are ServingError; each carries its status.
+    """The operations of every protocol. Errors are ServingError; each carries its status.
 
     ahead  how far streams may read ahead of what is answered
     """
@@ -45,7 +45,7 @@ class PredictionService:
     async def classify(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> Classified:
         """The digits of N images by one version; 0 is the current one.
 
-        `inputs` are pixels, uint8[N, 28, 28], or N encoded image files. Counts the predictions, or why there are none.
+        `inputs` are pixels, uint8[N, 28, 28], or N encoded image files. Counts the predictions, or the rejection.
         """
         with self.metrics.rejections:
             answered_by, probabilities = await self._scored(inputs, version, call)
@@ -54,12 +54,12 @@ class PredictionService:
         return Classified(answered_by, digits, confidences, probabilities)
 
     async def decode(self, files: Sequence[bytes], call: Call) -> Images:
-        """The pixels that N encoded image files show the model, uint8[N, 28, 28]. Counts why there are none."""
+        """The pixels of N encoded image files for the model, uint8[N, 28, 28]. Counts rejections of invalid files."""
         with self.metrics.rejections:
             return await self.decoder.decode(files, call)
 
     async def predict(self, request: Request, call: Call, *, patient: bool = False) -> Reply | OneReply:
-        """Answers one digits.v1.PredictRequest. A `patient` one waits for its place in a full queue."""
+        """Answers one digits.v1.PredictRequest. A `patient` request waits for a place if the queue is full."""
         try:
             version, probabilities = await self._scored(_inputs(request), request.model_version, call, patient=patient)
         except BaseException as error:
@@ -74,10 +74,10 @@ class PredictionService:
         return Reply(digits, confidences, version, probabilities if request.include_probabilities else None)
 
     async def predict_stream(self, requests: AsyncIterator[Request], call: Call) -> AsyncIterator[Reply | OneReply]:
-        """Answers request after request, in order, several of them in work at once: as `ahead` allows.
+        """Answers the requests in order, and works on several of them at once, as `ahead` allows.
 
-        What the stream itself has read is not rejected because of a full queue: it waits, and reads on later. The first
-        error ends the stream, after the replies before it.
+        If the queue is full, the stream waits and reads on later; its requests are not rejected. The first error ends
+        the stream, after the replies before it.
         """
         async with aclosing(
             in_order(
@@ -92,7 +92,7 @@ class PredictionService:
                 yield reply
 
     async def get_model(self, _request: GetModelRequest, _call: Call) -> GetModelResponse:
-        """What is served, and the state of every version seen. Raises Unavailable while nothing is."""
+        """The current model, and the state of every version seen. Raises Unavailable before a model serves."""
         current = self.models.current
         return GetModelResponse(
             manifest=current.manifest,
@@ -107,7 +107,7 @@ class PredictionService:
     async def _scored(
         self, inputs: Images | Sequence[bytes], version: int, call: Call, *, patient: bool = False
     ) -> tuple[int, Probabilities]:
-        """The version that answered, and what."""
+        """The version that answered, and its answer."""
         if isinstance(inputs, np.ndarray):
             images = inputs
         else:
@@ -118,7 +118,7 @@ class PredictionService:
 
 
 def _size(request: Request) -> int:
-    """Bytes of what a request carries."""
+    """Bytes of the images of a request."""
     return len(request.images) + sum(map(len, request.image_files))
 
 
@@ -140,7 +140,7 @@ def best(probabilities: Probabilities) -> tuple[NDArray[np.uint8], NDArray[np.fl
 
 
 def best_of_one(probabilities: Probabilities) -> tuple[int, float]:
-    """The same of a single row. Most requests have one: ten floats are compared before NumPy has begun."""
+    """The same for a single row, as most requests have: comparing ten floats is faster than calling NumPy."""
     row: list[float] = probabilities[0].tolist()
     confidence = max(row)
     return row.index(confidence), confidence

@@ -12,13 +12,13 @@ RETRY_AFTER_MS = 1000
 
 
 class ReadAhead:
-    """What all streams have read and not answered yet. Lives on the event loop.
+    """Requests that all streams have read and not answered yet. Lives on the event loop.
 
-    requests   of one stream
-    own_bytes  of one stream: with so many in work it reads no further. The last request read may be as large again.
-    all_bytes  of all streams. One reads ahead as long as half of it is free, and reads at all as long as its connection
-               has less than a quarter; beyond all of it, or three quarters for one connection, a request is rejected.
-    rejections counts what is rejected
+    requests   most requests of one stream
+    own_bytes  most bytes of one stream: with so many it reads no further. The last request may be as large again.
+    all_bytes  most bytes of all streams. A stream reads ahead while half of it is free, and reads while its connection
+               has less than a quarter. Beyond all of it, or three quarters for one connection, a request is rejected.
+    rejections counts rejected requests
     """
 
     def __init__(self, requests: int, own_bytes: int, all_bytes: int, rejections: Rejections) -> None:
@@ -36,7 +36,7 @@ class ReadAhead:
 
 
 class Window:
-    """What one stream has read and not answered yet."""
+    """Requests that one stream has read and not answered yet."""
 
     def __init__(self, ahead: ReadAhead, peer: Hashable) -> None:
         self._ahead = ahead
@@ -52,7 +52,7 @@ class Window:
         self._add(self._expected)
 
     def took(self, size: int) -> None:
-        """The stream has read a request of `size` bytes. Raises Overloaded when there is no place for it."""
+        """The stream has read a request of `size` bytes. Raises Overloaded if there is no place for it."""
         self._forget_expected()
         ahead = self._ahead
         own = ahead.by_peer[self._peer]
@@ -70,7 +70,7 @@ class Window:
     def answered(self) -> None:
         """The oldest request of the stream has been answered."""
         self._add(-self._sizes.popleft())
-        if not self._sizes:  # nobody knows when its next request comes
+        if not self._sizes:  # its next request may come at any time, or never
             self._forget_expected()
 
     def close(self) -> None:

@@ -20,17 +20,17 @@ async def in_order(
     draining: asyncio.Event,
     size: Callable[[Request], int] = lambda _: 1,
 ) -> AsyncGenerator[Reply]:
-    """Yields the answer of each request, in the order of the requests, with a `window` of them in work at once.
+    """Yields the answer of each request, in the order of the requests, with a `window` of requests in work at once.
 
     size  bytes of a request
 
-    The first error ends the stream, after the answers before it. Once `draining` is set no further request is read:
-    what is in work is answered, then Unavailable is raised.
+    The first error ends the stream, after the answers before it. Once `draining` is set, no further request is read:
+    requests in work are answered, then Unavailable is raised.
     """
     answers: asyncio.Queue[asyncio.Future[Reply] | None] = asyncio.Queue()
 
     async def read() -> None:
-        """Puts one future a request into `answers`, and None at the end of the stream."""
+        """Puts one future for each request into `answers`, and None at the end of the stream."""
         try:
             while True:
                 await window.open()
@@ -39,7 +39,7 @@ async def in_order(
                     return
                 window.took(size(request))
                 answers.put_nowait(asyncio.ensure_future(answer(request)))
-                del request  # it lives as long as it is being answered
+                del request  # it is kept until it is answered
         except Exception as error:  # noqa: BLE001 - whatever ended the reading ends the stream, in its turn
             answers.put_nowait(_failed(error))
 
@@ -63,7 +63,7 @@ async def in_order(
 
 
 async def until(draining: asyncio.Event, requests: AsyncIterator[Request]) -> AsyncGenerator[Request]:
-    """The requests of a stream, until there are no more or `draining` is set: then Unavailable is raised."""
+    """The requests of a stream, until it ends or `draining` is set: then Unavailable is raised."""
     drained = asyncio.ensure_future(draining.wait())
     reading: asyncio.Future[Request | None] | None = None
     try:
@@ -90,7 +90,7 @@ def _failed(error: Exception) -> "asyncio.Future[Reply]":
 
 
 async def _cancelled(*futures: "asyncio.Future[Any]") -> None:
-    """Cancels what still runs and takes note of what has failed, so that nothing is left behind."""
+    """Cancels the futures that still run and retrieves the errors of the others, so that asyncio does not warn."""
     for future in futures:
         future.cancel()
         with suppress(asyncio.CancelledError, Exception):

@@ -1,4 +1,4 @@
-"""Messages in protobuf wire format, entry by entry: how many entries one has is known before protobuf reads it.
+"""Counts the entries of a message in protobuf wire format, before protobuf parses it.
 
 An empty element of a repeated field takes two bytes, and protobuf makes an object of each while it holds Python's lock:
 one message of two million of them would stop the whole server. The bytes are those of the protobuf encoding
@@ -15,27 +15,27 @@ from google.protobuf.message import DecodeError, Message
 from digits_server.errors import InvalidRequest
 
 VARINT, FIXED64, LENGTH, START_GROUP, END_GROUP, FIXED32 = range(6)
-"""How a value is written: the lowest three bits of its tag."""
+"""The wire type of a value: the lowest three bits of its tag."""
 
 LONGEST_VARINT = 10
-"""Bytes of a varint at most."""
+"""Most bytes of a varint."""
 
 LONGEST_LENGTH = 5
-"""Bytes of a length, even one written with zeros in front: of more, protobuf refuses the message."""
+"""Most bytes of a length, leading zeros included: with more, protobuf rejects the message."""
 
 MOST_ENTRIES = 1024
 """Entries of one message, those of the messages in it included. A valid request has one for each of its image files and
 about twenty more; the elements of a packed field are one entry."""
 
 SMALL_BYTES = 8 * 1024
-"""A smaller message is read on the event loop: its entries, 4,096 at most, take protobuf half a millisecond. Protobuf's
-copies of a larger one take longer than reading it in place."""
+"""A message up to this size is parsed on the event loop: it has at most 4,096 entries, which take protobuf half a
+millisecond."""
 
 
 class Entry(NamedTuple):
-    """One field of a message, or one element of a repeated one: its bytes are `data[begin:end]`, tag included.
+    """One field of a message, or one element of a repeated field: its bytes are `data[begin:end]`, tag included.
 
-    start  where its value begins; of a LENGTH entry that is behind the length
+    start  where its value begins; in a LENGTH entry that is after the length
     """
 
     field: int
@@ -46,7 +46,7 @@ class Entry(NamedTuple):
 
 
 def entries(data: bytes | memoryview, start: int, end: int) -> Iterator[Entry]:
-    """The entries between `start` and `end`. Raises DecodeError where they do not fit."""
+    """The entries between `start` and `end`. Raises DecodeError if one does not fit."""
     at = start
     while at < end:
         begin = at
@@ -62,7 +62,7 @@ def entries(data: bytes | memoryview, start: int, end: int) -> Iterator[Entry]:
             at += 8
         elif kind == FIXED32:
             at += 4
-        elif kind not in (START_GROUP, END_GROUP):  # what is in a group is counted as if it stood beside it
+        elif kind not in (START_GROUP, END_GROUP):  # entries in a group are counted as if they were beside it
             raise DecodeError("no such wire type")
         if at > end:
             raise DecodeError("a value ends behind its message")
@@ -70,7 +70,7 @@ def entries(data: bytes | memoryview, start: int, end: int) -> Iterator[Entry]:
 
 
 def varint(data: bytes | memoryview, at: int, end: int, longest: int = LONGEST_VARINT) -> tuple[int, int]:
-    """The varint at `at`, and where it ends. Raises DecodeError when it does not end in time."""
+    """The varint at `at`, and where it ends. Raises DecodeError if it is too long or cut off."""
     value = shift = 0
     for position in range(at, min(end, at + longest)):
         byte = data[position]
@@ -82,9 +82,9 @@ def varint(data: bytes | memoryview, at: int, end: int, longest: int = LONGEST_V
 
 
 def check_entries(data: bytes | memoryview, message: type[Message], most: int = MOST_ENTRIES) -> None:
-    """Raises InvalidRequest, which names the field, when `data` has more than `most` entries; `message` is its type.
+    """Raises InvalidRequest, which names the field, if `data` has more than `most` entries; `message` is its type.
 
-    Stops there, so that it takes no longer for a million entries. Raises DecodeError when the bytes are not a message.
+    It stops counting there, so a million entries take no longer. Raises DecodeError if the bytes are not a message.
     """
     whole: Any = message.DESCRIPTOR
     waiting: list[tuple[Descriptor, str, int, int]] = [(whole, "", 0, len(data))]
@@ -106,7 +106,7 @@ def check_entries(data: bytes | memoryview, message: type[Message], most: int = 
 
 
 def packed(field: int, elements: bytes) -> bytes:
-    """A packed repeated field of a number below 16, its elements given as they are written."""
+    """A packed repeated field with a number below 16; `elements` are already encoded."""
     length = bytearray()
     size = len(elements)
     while size >= 0x80:

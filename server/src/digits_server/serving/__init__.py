@@ -1,4 +1,4 @@
-"""Which model answers: the registry, its life cycle, the canary and the shadow.
+"""The models that answer: the registry, the life cycle of versions, the canary and the shadow.
 
-It lives on the event loop; files and new models are handled in a thread beside it.
+All of it lives on the event loop; a background thread handles files and new models.
 """

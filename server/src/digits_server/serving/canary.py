@@ -1,13 +1,13 @@
-"""A canary: a version that answers a share of the requests that name none."""
+"""A canary: a version that answers a share of the requests that name no version."""
 
 GOLDEN_RATIO = 0.6180339887498949
 
 
 class Split:
-    """Says of each request whether the canary takes it.
+    """Decides for each request whether the canary answers it.
 
-    Multiples of the golden ratio fill the circle evenly, so that any run of requests gets the share to within a
-    request or two, and no rhythm in what callers send meets one here, as it would with every twentieth request.
+    Multiples of the golden ratio fill the circle evenly. So any series of requests gets the share to within a request
+    or two, and a rhythm in the callers' requests has no effect, unlike with "every twentieth request".
     """
 
     def __init__(self, share: float) -> None:

@@ -1,4 +1,4 @@
-"""When a version that was rejected is tried again, though its files are the same."""
+"""When a rejected version is tried again although its files have not changed."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ class _Retry:
 
 
 class Retries:
-    """The versions that are to be tried again, and when.
+    """The versions to try again, and when.
 
     clock  the time in seconds
     """
@@ -29,7 +29,7 @@ class Retries:
         self._retries: dict[int, _Retry] = {}
 
     def failed(self, version: int) -> None:
-        """`version` was rejected for a reason that may pass."""
+        """`version` was rejected for a reason that may be temporary."""
         before = self._retries.get(version)
         pause = min(2 * before.pause, LONGEST_PAUSE) if before else FIRST_PAUSE
         wait = pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret  # nosec B311
@@ -40,7 +40,7 @@ class Retries:
         self._retries.pop(version, None)
 
     def due(self, version: int) -> bool:
-        """Whether `version` is to be tried again now."""
+        """Whether it is time to try `version` again."""
         retry = self._retries.get(version)
         return retry is not None and self._clock() >= retry.due
 

@@ -1,1 +1,1 @@
-"""What the operating system is asked for: scheduling, open files, signals, ports, a background thread."""
+"""Services of the operating system: scheduling, memory, open files, signals, ports, background threads."""

@@ -1,4 +1,4 @@
-"""Work beside the calls that are answered: one thread that yields to them."""
+"""A background thread, which gives way to the calls that are being answered."""
 
 import asyncio
 import logging
@@ -12,14 +12,13 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 NICENESS = 10
-"""Of 19: such a thread gets a tenth of a busy core. Less would let it starve while it holds Python's lock."""
+"""Such a thread gets a tenth of a busy core. With more niceness it could starve while it holds Python's lock."""
 
 SWITCH_SECONDS = 0.0005
-"""How long it may keep Python's lock from the event loop, once asked for it; Python's own 5 ms are longer than most
-requests take."""
+"""How long it may hold Python's lock when the event loop wants it. Python's 5 ms are longer than most requests."""
 
 STALL_SECONDS = 30.0
-"""What looking at some files may take before that is said in the log."""
+"""How long work on files may take before the log says so."""
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +26,10 @@ Result = TypeVar("Result")
 
 
 class BackgroundThread:
-    """One thread that does one thing after the other. It starts with the first.
+    """One thread that runs one piece of work after the other. It starts with the first one.
 
-    Nothing waits for it at the end of the process, unlike the threads of an executor: a volume that does not answer
-    holds the thread that reads from it, and nobody else.
+    The end of the process does not wait for it, unlike for an executor's threads. So a volume that does not answer
+    blocks only the thread that reads from it.
 
     yields  whether its priority is low
     """
@@ -43,11 +42,11 @@ class BackgroundThread:
 
     @property
     def waiting(self) -> int:
-        """How much waits to be begun, what its callers no longer wait for among it."""
+        """How many pieces of work have not begun, including those whose callers no longer wait."""
         return self._work.qsize()
 
     async def run(self, work: Callable[[], Result], *, what: str = "") -> Result:
-        """What `work` returns or raises. If the caller is cancelled before it is begun, it is not done.
+        """The result of `work`, or its error. If the caller is cancelled before it has begun, it is skipped.
 
         what  names the work in a warning, should it take longer than STALL_SECONDS
         """
@@ -68,7 +67,7 @@ class BackgroundThread:
         return await result
 
     async def close(self, seconds: float = 0.0) -> None:
-        """Ends the thread once it has done what it was given; returns then, after `seconds` at the latest."""
+        """Ends the thread after its remaining work, and returns then, or after `seconds`."""
         if self._thread is None:
             return
         ended: Future[None] = Future()
@@ -86,13 +85,13 @@ class BackgroundThread:
                     future.set_result(work())
                 except BaseException as error:  # noqa: BLE001 - it is the caller's
                     future.set_exception(error)
-            del item, future, work  # nothing of it is kept until the next
+            del item, future, work  # keep nothing of it until the next piece of work
 
 
 def yield_to_calls() -> None:
-    """Makes the current thread one of low priority, and has all threads share Python's lock in short turns.
+    """Gives the current thread a low priority, and lets all threads share Python's lock in short turns.
 
-    Where the system does not allow the priority, the thread keeps its own.
+    If the system does not allow it, the thread keeps its priority.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     if sys.platform == "linux":  # elsewhere the priority is the process's, not the thread's

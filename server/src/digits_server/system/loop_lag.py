@@ -1,14 +1,14 @@
-"""How late the event loop is: everything it answers waits as long as something else holds it."""
+"""Measures how late the event loop is: while something blocks it, every answer waits."""
 
 import asyncio
 from collections.abc import Callable
 
 INTERVAL_SECONDS = 0.025
-"""Between two looks: what holds the loop longer is seen for certain."""
+"""Time between two measurements: a longer block is certainly seen."""
 
 
 class LoopLag:
-    """Tells `observe` the seconds by which the running event loop is late, again and again, from `start` to `stop`."""
+    """Reports to `observe` the seconds by which the running event loop is late, from `start` to `stop`."""
 
     def __init__(self, observe: Callable[[float], None]) -> None:
         self._observe = observe

@@ -1,4 +1,4 @@
-"""Memory that freed objects leave in the C library's heaps goes back to the system after a burst."""
+"""Returns memory to the system after a burst: the C library keeps freed memory in its heaps."""
 
 import asyncio
 import ctypes
@@ -10,16 +10,16 @@ from time import process_time
 from digits_server.system.background_thread import BackgroundThread
 
 LOOK_SECONDS = 5.0
-"""Between two looks at how much memory the process has."""
+"""Time between two measurements of the process's memory."""
 
 LONGEST_SECONDS = 300.0
-"""Between two attempts that gave nothing back: what is held then is in use."""
+"""Longest time between two attempts that freed nothing, because the memory is in use."""
 
 BURST_BYTES = 32 * 1024 * 1024
-"""Above the least that the process had, from which on giving memory back is worth its while."""
+"""Memory is returned only if the process has so much more than its minimum."""
 
 IDLE_SHARE = 0.5
-"""Of one core: a process that uses more has other things to do."""
+"""Share of one core: a process that uses more is not idle."""
 
 
 LARGE_BYTES = 1024 * 1024
@@ -30,9 +30,9 @@ M_MMAP_THRESHOLD = -3
 
 
 def return_large_blocks() -> None:
-    """Has the C library take large blocks from the system one by one; nothing where it is not glibc.
+    """Makes glibc request each large block from the system separately; does nothing with another C library.
 
-    Otherwise it takes the size of those it has seen for usual, and keeps their memory in heaps, in pieces.
+    Otherwise glibc adapts to the sizes that it has seen, and keeps their memory in its heaps, in pieces.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option:
@@ -40,19 +40,19 @@ def return_large_blocks() -> None:
 
 
 def release_memory() -> None:
-    """Gives the system back what freed objects leave in the C library's heaps; nothing where that is not glibc."""
+    """Returns freed memory in glibc's heaps to the system; does nothing with another C library."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)
 
 
 async def give_back_when_idle() -> None:
-    """Looks now and then, and gives memory back when a burst is over. Returns where that cannot be known."""
+    """Measures memory from time to time, and returns it after a burst. Ends at once if it cannot be measured."""
     if sys.platform != "linux":
         return
     try:
         resident()
-    except (OSError, ValueError, IndexError):  # there is no /proc, or another system's
+    except (OSError, ValueError, IndexError):  # no /proc, or one of another system
         return
     thread = BackgroundThread("memory")
     least, before, busy, pause = resident(), resident(), process_time(), LOOK_SECONDS
@@ -74,5 +74,5 @@ async def give_back_when_idle() -> None:
 
 
 def resident() -> int:
-    """Bytes of memory the process has now."""
+    """Bytes of memory that the process has now."""
     return int(Path("/proc/self/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")

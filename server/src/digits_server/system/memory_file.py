@@ -1,4 +1,4 @@
-"""Bytes as a file that only this process knows, for libraries that read from a path."""
+"""A private file with given bytes, for libraries that read from a path."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ from typing import IO
 
 @contextmanager
 def in_memory(content: bytes) -> Iterator[str]:
-    """A path whose file has this content until the context is left. It is in memory where the system has such files."""
+    """A path whose file has this content until the context ends. The file is in memory if the system has such files."""
     file, path = _new_file()
     with file:
         file.write(content)

@@ -1,19 +1,19 @@
-"""How many files and connections the process may have open."""
+"""The limit of open files and connections of the process."""
 
 import logging
 import resource
 
 SPARE = 256
-"""Beside connections: models, listeners, event loops, threads, log."""
+"""Files beside connections: models, listeners, event loops, threads, log."""
 
 log = logging.getLogger(__name__)
 
 
 def allow(connections: int) -> None:
-    """Raises the limit of this process, and of those it becomes, to what so many connections need.
+    """Raises the limit of this process to what so many connections need, as far as the system allows.
 
-    As far as the system lets it: what is missing is said in the log, for then connections wait or fail before the
-    server's own limits are reached.
+    If the system allows less, the log says so: connections then wait or fail before the server's own limits are
+    reached.
     """
     wanted = connections + SPARE
     try:

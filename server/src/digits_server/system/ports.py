@@ -1,4 +1,4 @@
-"""The ports a server listens on, held before anything listens, so that a taken one is an error at once."""
+"""The ports of a server. They are held before anything listens, so that a taken port is an error at once."""
 
 import errno
 import os
@@ -7,14 +7,14 @@ import socket
 from digits_server.errors import AddressUnavailable
 
 FIRST_FREE_PORT = 1024
-"""Below it, Linux asks for a capability (ip(7))."""
+"""Lower ports need a capability on Linux (ip(7))."""
 
 
 def hold_port(host: str, port: int, purpose: str, *, shared: bool = False) -> socket.socket:
-    """A socket bound to host:port, or to a free port when that is 0.
+    """A socket bound to host:port, or to a free port if the port is 0.
 
-    It does not listen: those it is held for bind to the same port and listen there. Raises AddressUnavailable when
-    somebody else listens there already, unless both say `shared`.
+    It does not listen: the servers for which it is held bind to the same port and listen. Raises AddressUnavailable if
+    another process listens there, unless both use `shared`.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -32,11 +32,10 @@ def hold_port(host: str, port: int, purpose: str, *, shared: bool = False) -> so
 
 
 def claim_port(held: socket.socket) -> socket.socket:
-    """A lock on the address of `held` against others that claim it; it goes with its socket or its process.
+    """A lock on the address of `held`, which ends with its socket or its process. Raises AddressUnavailable.
 
-    Two servers that start in the same moment, neither listening yet, would both be given the port, and then share its
-    calls. A name in Linux's abstract namespace is given once, and that namespace is as wide as that of ports. Raises
-    AddressUnavailable.
+    Without it, two servers that start at the same moment would both get the port, and then share its calls. Linux gives
+    a name in its abstract namespace only once, and that namespace has the same scope as ports.
     """
     address, port = held.getsockname()[:2]
     claim = socket.socket(socket.AF_UNIX)
@@ -46,17 +45,17 @@ def claim_port(held: socket.socket) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             claim.close()
             raise unavailable(address, port, "calls", error) from error
-        # A sandbox without such names: two servers that start in the same moment are not told apart then.
+        # A sandbox may not have such names. Then two servers that start at the same moment are not told apart.
     return claim
 
 
 def unavailable(host: str, port: int, purpose: str, error: Exception) -> AddressUnavailable:
-    """The error that says why nobody can listen there; `purpose` is what would have arrived."""
+    """The error that says why listening is impossible; `purpose` says what would have arrived."""
     return AddressUnavailable(f"cannot listen for {purpose} on {host}:{port}: {_reason(host, port, error)}")
 
 
 def why_unavailable(host: str, port: int, purpose: str) -> AddressUnavailable:
-    """The same for a library that does not say why it could not listen: the address is tried once more to learn it."""
+    """The same for a library that does not say why it could not listen: tries the address again to find out."""
     try:
         hold_port(host, port, purpose).close()
     except AddressUnavailable as error:

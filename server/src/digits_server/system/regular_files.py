@@ -1,7 +1,7 @@
-"""Files that somebody else may replace at any moment: each is opened once, looked at, and read from what was opened.
+"""Reads files that others may replace at any moment: each is opened once, checked, and read from its descriptor.
 
-A named pipe, a socket or a device in the place of a file would make an ordinary `open` wait, perhaps for ever. Whatever
-is not a regular file is refused before a byte is read.
+With a named pipe, a socket or a device in the place of a file, an ordinary `open` could wait for ever. Everything
+except regular files is rejected before a byte is read.
 """
 
 import errno
@@ -25,7 +25,7 @@ KINDS = {
 
 
 class NotRegular(OSError):
-    """Something else stands where a regular file was expected: `kind` says what."""
+    """Something other than a regular file is there: `kind` says what."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(errno.EINVAL, f"expected a regular file, found {kind}")
@@ -33,7 +33,7 @@ class NotRegular(OSError):
 
 
 class TooLarge(OSError):
-    """The file has more bytes than its reader takes."""
+    """The file has more bytes than allowed."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(errno.EFBIG, f"the file is larger than {limit} bytes")
@@ -94,7 +94,7 @@ def opened_below(folder: int, path: str) -> Iterator[tuple[int, str]]:
 
 
 def kind_of(mode: int) -> str:
-    """What `st_mode` says is there, in words."""
+    """The kind of file in `st_mode`, in words."""
     return KINDS.get(stat.S_IFMT(mode), "something else")
 
 
@@ -104,7 +104,7 @@ def _open(path: Path | str, more: int, within: int | None) -> int:
     try:
         return os.open(path, WITHOUT_WAITING | os.O_NOFOLLOW | more, dir_fd=within)
     except OSError as error:
-        # What was not opened is looked at once more, only to say what it is.
+        # It was not opened. Its kind is looked up only for the error message.
         if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
             mode = os.lstat(path, dir_fd=within).st_mode
             raise NotRegular(kind_of(mode)) from error

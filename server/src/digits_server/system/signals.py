@@ -8,12 +8,12 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def block_stop_signals() -> None:
-    """From now on they wait, in this thread, in those it starts and in the program it becomes."""
+    """Blocks both signals from now on, in this thread, in threads that it starts and in programs that it executes."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
 
 def stop_signal() -> "asyncio.Future[None]":
-    """Is done at the first of them; a second one ends the process as if nobody listened. For the main thread."""
+    """A future that is done at the first signal; a second one ends the process. For the main thread."""
     loop = asyncio.get_running_loop()
     stopping: asyncio.Future[None] = loop.create_future()
 

@@ -1,4 +1,4 @@
-"""A folder of this process alone for a Unix socket, whose path must be short."""
+"""A private folder for a Unix socket, whose path must be short."""
 
 import tempfile
 from contextlib import suppress
@@ -7,10 +7,10 @@ from pathlib import Path
 from digits_server.errors import OperatorError
 
 MAX_PATH_BYTES = 107
-"""Of the path of a Unix socket (unix(7))."""
+"""Longest path of a Unix socket (unix(7))."""
 
 PLACES = (None, "/tmp", "/dev/shm", "/run")  # noqa: S108  # nosec B108 - for this user alone
-"""Where it may be, the best first: None is what TMPDIR says."""
+"""Possible places, the best first; None: the folder in TMPDIR."""
 
 
 def socket_folder(name: str) -> Path:

@@ -10,9 +10,9 @@ class Transport(Protocol):
     """The port it listens on, once started."""
 
     async def start(self) -> None:
-        """Listens. Raises AddressUnavailable when the address cannot be had."""
+        """Listens. Raises AddressUnavailable if the address cannot be used."""
         ...
 
     async def stop(self, grace: float) -> None:
-        """Refuses new calls and returns when those in flight have ended, after `grace` seconds at the latest."""
+        """Rejects new calls, and returns when those in flight have ended, after `grace` seconds at the latest."""
         ...

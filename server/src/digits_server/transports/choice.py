@@ -1,4 +1,4 @@
-"""Which transport carries the RPCs."""
+"""The choice of the transport."""
 
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -18,12 +18,12 @@ class Choice(NamedTuple):
 
     @property
     def fields(self) -> dict[str, str]:
-        """What a line of the log says of it."""
+        """The fields of its log line."""
         return {"transport": self.name, "transport_because": self.reason}
 
 
 def choose(settings: Settings) -> Choice:
-    """What `--transport` means here. Raises OperatorError when that cannot be had."""
+    """The transport for `--transport` on this machine. Raises OperatorError if it is not available."""
     installed = find_spec(LIBRARY) is not None
     if settings.transport == "native":
         if settings.tls_certificate:

@@ -1,4 +1,4 @@
-"""The reference transport: grpcio's asyncio server. It takes TLS, and streams for `native` over a Unix socket."""
+"""The reference transport: grpcio's asyncio server. It has TLS, and serves streams of `native` over a Unix socket."""
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterable
@@ -26,21 +26,21 @@ from digits_server.transports.limits import (
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 UNIX_PEER = "unix:"
-"""What grpcio calls the other end of a Unix socket."""
+"""grpcio's name for the other end of a Unix socket."""
 
 MIN_PING_SECONDS, PING_STRIKES = 10, 2
-"""A caller that pings more often than this, so many times, is sent away."""
+"""The connection of a caller that pings more often than this, so many times, is closed."""
 
 LOOK_SECONDS = 0.02
-"""Between two looks at whether anybody came; a busy machine may miss a few."""
+"""Time between two checks whether a call has arrived; a busy machine may miss a few."""
 
 IDENTITY_ONLY = 1
-"""Bit set of message encodings: no compression. grpcio inflates without a bound, so that a few kilobytes could fill the
-memory; pixels are small already."""
+"""Bit set of message encodings: no compression. grpcio inflates without a bound, so a few kilobytes could fill the
+memory; and pixels are small."""
 
 
 class GrpcioTransport:
-    """Serves `rpcs` on host:port, in TLS where there is an `identity`. Port 0 takes a free one.
+    """Serves `rpcs` on host:port, with TLS if there is an `identity`. Port 0 takes a free one.
 
     shared       whether other processes of the same server listen there too
     unix_socket  listens at this path instead of host:port, for calls that another transport passes on
@@ -91,11 +91,11 @@ class GrpcioTransport:
             raise why_unavailable(self._host, self.port, "gRPC") from error
 
     async def stop(self, grace: float) -> None:
-        """Stops as `Transport.stop` says, cutting nobody off.
+        """Stops as `Transport.stop` says, without cutting off a call.
 
-        grpcio cancels the calls that it has received and not yet handed over when it stops. So first every call is let
-        in and held at the gate, until no further one arrives; then the clients are told to go elsewhere; then those
-        held are answered like any other.
+        When grpcio stops, it cancels calls that it has received but not yet handed over. So first every call is
+        accepted and held at the gate, until no further one arrives; then clients are told to go elsewhere; then the
+        held calls are answered like any other.
         """
         await self._gate.close(min(SETTLE_SECONDS, grace))
         stopping = asyncio.create_task(self._server.stop(grace))
@@ -108,7 +108,7 @@ def _options(limits: Limits, *, shared: bool) -> list[tuple[str, int]]:
     idle = [("grpc.max_connection_idle_ms", round(limits.idle_seconds * 1000))] if limits.idle_seconds else []
     age = [("grpc.max_connection_age_ms", round(limits.age_seconds * 1000))] if limits.age_seconds else []
     return [
-        ("grpc.so_reuseport", int(shared)),  # else a taken port is an error, not a share of somebody else's calls
+        ("grpc.so_reuseport", int(shared)),  # otherwise a taken port is an error
         ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),
         ("grpc.max_receive_message_length", limits.message_bytes),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
@@ -134,13 +134,13 @@ def _options(limits: Limits, *, shared: bool) -> list[tuple[str, int]]:
 
 
 def _credentials(identity: Reloading[Identity]) -> grpc.ServerCredentials:
-    """Credentials that follow `identity`. gRPC asks before each handshake, on threads of its own."""
+    """Credentials that follow `identity`. gRPC asks for them before each handshake, in its own threads."""
     given = identity.value
 
     def renewed() -> Any:
         nonlocal given
         if given is identity.value:
-            return None  # no change: what a handshake needs is not built anew
+            return None  # unchanged: keep what gRPC has built
         given = identity.value
         return _configuration(given)
 
@@ -154,12 +154,12 @@ def _configuration(own: Identity) -> grpc.ServerCertificateConfiguration:
 
 
 class _Gate:
-    """Where calls wait while it is closed."""
+    """A gate: calls wait at it while it is closed."""
 
     def __init__(self) -> None:
         self.closed = False
         self.passed = 0
-        """Calls that have come so far; each counts itself, and waits if the gate is closed."""
+        """Calls that have arrived so far; each counts itself, and waits if the gate is closed."""
         self._opened = asyncio.Event()
 
     async def wait(self) -> None:
@@ -170,7 +170,7 @@ class _Gate:
         self._opened.set()
 
     async def close(self, seconds: float) -> None:
-        """Returns when nobody has come for QUIET_SECONDS, after `seconds` at the latest."""
+        """Returns when no call has arrived for QUIET_SECONDS, after `seconds` at the latest."""
         self.closed = True
         passed, quiet = self.passed, 0
         for _ in range(round(seconds / LOOK_SECONDS)):
@@ -182,7 +182,7 @@ class _Gate:
 
 
 class GrpcioCall:
-    """What grpcio knows of one call."""
+    """One call, as grpcio describes it."""
 
     __slots__ = ("_context", "deadline", "peer")
 
@@ -200,7 +200,7 @@ class GrpcioCall:
 
 
 def _handler(rpc: UnaryRpc | StreamRpc, gate: _Gate) -> "grpc.RpcMethodHandler[Any, Any]":
-    """Without a serialiser grpcio hands over bytes, which is what an Rpc takes and gives."""
+    """Without a serialiser grpcio passes bytes, as an Rpc expects."""
     if isinstance(rpc, UnaryRpc):
         return grpc.unary_unary_rpc_method_handler(_unary(rpc, gate))
     if rpc.takes_stream:

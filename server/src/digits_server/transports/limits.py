@@ -1,23 +1,23 @@
-"""What a transport takes from one connection and from all of them, however it is built."""
+"""Limits of one connection and of all connections, for every transport."""
 
 from dataclasses import dataclass
 
 from digits_server.settings import Settings
 
 MAX_CONCURRENT_STREAMS = 256
-"""The most calls of one connection at once: with the largest metadata there may be they take some 40 MiB."""
+"""Most calls of one connection at once: with the largest metadata they need some 40 MiB."""
 
 MAX_METADATA_BYTES = 16 * 1024
-"""Metadata of one call, counted as HTTP/2 does: name, value and 32 bytes for each."""
+"""Bytes of metadata of one call, counted as HTTP/2 does: name, value and 32 bytes for each entry."""
 
 PING_SECONDS, PONG_SECONDS = 60, 20
-"""A connection is asked this often whether anybody is there, and closed when no answer comes."""
+"""How often an idle connection is pinged; it is closed if no answer comes."""
 
 HELD_MESSAGES = 32
-"""Messages of the greatest size that the calls under way may hold together, where a transport reads them whole."""
+"""Messages of the largest size that calls in flight may hold together, if a transport reads whole messages."""
 
 SETTLE_SECONDS = 1.0
-"""How long calls are still answered at a stop while their callers find out, at most."""
+"""Longest time at a stop in which new calls are still answered, until callers notice the stop."""
 
 QUIET_SECONDS = 0.1
 """A pause this long between two arrivals, at a stop, means that no more will come."""
@@ -25,10 +25,10 @@ QUIET_SECONDS = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What the operator chooses.
+    """The limits that the operator sets.
 
     message_bytes  bytes of one request message
-    calls          calls that wait to be taken; one more is refused
+    calls          calls that may wait; one more is rejected
     connections    connections at once; one more is closed
     idle_seconds   a connection without a call is closed after so long; 0: never
     age_seconds    a connection takes no further calls after so long, and ends with the last; 0: never
@@ -42,9 +42,9 @@ class Limits:
 
     @property
     def streams(self) -> int:
-        """Calls of one connection at once; its further ones wait on the caller's side.
+        """Calls of one connection at once; further ones wait in the client.
 
-        A quarter of all: as many again may have ended and still be in memory, and others find room beside both.
+        A quarter of all calls: as many more may have ended but still be in memory, and others need the rest.
         """
         return max(1, min(MAX_CONCURRENT_STREAMS, self.calls // 4))
 

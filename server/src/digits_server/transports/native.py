@@ -1,11 +1,11 @@
 """The fast transport: HTTP/2 and gRPC framing in Rust, outside Python's lock; calls arrive in batches.
 
-It is the only file that knows the library, pygrpc-native. One thread receives: Predict calls of pixels it answers
-itself, batch by batch; all other calls it passes to the event loop, a set at a time. Streams and reflection, which the
-library cannot carry, reach grpcio through a Unix socket.
+It is the only file that knows the library, pygrpc-native. One thread receives all calls. It answers Predict calls of
+pixels itself, batch by batch, and passes all other calls to the event loop, many at a time. The library cannot carry
+streams and reflection; they go to grpcio through a Unix socket.
 
-The library reads a message of any size as a whole before it hands it over, and limits no connections. So this transport
-is for callers on this machine, or behind a proxy that bounds both.
+The library reads a message of any size completely before it passes it on, and does not limit connections. So this
+transport is for callers on this machine, or behind a proxy that bounds both.
 """
 
 import asyncio
@@ -34,35 +34,35 @@ from digits_server.transports.limits import (
 )
 
 IO_THREADS = 1
-"""Threads of the library. One carries more calls than Python answers; a second one would compete with it for a core."""
+"""Threads of the library. One handles more calls than Python can answer; a second one would compete for a core."""
 
 EVENTS = 256
-"""Calls and cancellations received at once, at most."""
+"""Most calls and cancellations received at once."""
 
 MOST_EVENTS = 4096
-"""Events taken from the library's own queue before the next batch is computed, at most."""
+"""Most events taken from the library's queue before the next batch is computed."""
 
 LOOK_SECONDS = 0.01
-"""Between two looks, at a stop, whether calls still arrive."""
+"""Time between two checks, at a stop, whether calls still arrive."""
 
 RETRY_AFTER_MS = 100
-"""Milliseconds after which a caller may try again that was rejected because too many calls are under way."""
+"""Milliseconds after which a caller that was rejected because of too many calls may try again."""
 
 PUSHBACK = "digits-retry-pushback-ms"
-"""What says when a rejected caller may try again. The library reserves every name that begins with grpc-, the usual
-grpc-retry-pushback-ms too."""
+"""The metadata that says when a rejected caller may try again. The library reserves every name that begins with grpc-,
+including the usual grpc-retry-pushback-ms."""
 
 log = logging.getLogger(__name__)
 
 Metadata = Sequence[tuple[str, str | bytes]]
 Event = tuple[int, int, int, Any, Any, Any]
-"""As the library says: kind, call, method, message, key of the client, (metadata, peer, seconds left)."""
+"""An event of the library: kind, call, method, message, key of the client, (metadata, peer, seconds left)."""
 
 Receive = Callable[..., list[Event] | None]
 
 
 class NativeCall:
-    """What the library knows of one call."""
+    """One call, as the library describes it."""
 
     __slots__ = ("_metadata", "deadline", "peer")
 
@@ -78,8 +78,8 @@ class NativeTransport:
     """Serves `rpcs` on host:port, in plaintext. Port 0 takes a free one.
 
     direct  answers Predict calls of pixels; None: they go to the event loop like all others
-    knows   whether the metadata `authorization` of a call lets it pass; None: every call may. The event loop asks again
-            for those that go there
+    knows   whether the metadata `authorization` of a call is accepted; None: every call is. The event loop checks again
+            the calls that it gets
     shared  whether other processes of the same server listen there too
     """
 
@@ -108,7 +108,7 @@ class NativeTransport:
             [rpc for rpc in every if isinstance(rpc, StreamRpc)], "", 0, limits, unix_socket=self._folder / "streams"
         )
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        """The calls under way on the event loop."""
+        """Calls in flight on the event loop."""
         self._held_bytes = 0
         """Bytes of the messages of those calls."""
         self._arrived = 0
@@ -129,9 +129,10 @@ class NativeTransport:
         self._thread.start()
 
     async def stop(self, grace: float) -> None:
-        """Stops as `Transport.stop` says. The library ends every call that it still has when it is closed.
+        """Stops as `Transport.stop` says.
 
-        So calls are answered until none has come for a while, and those under way until they have ended.
+        When the library is closed, it ends every call that it still has. So new calls are answered until none has
+        arrived for a while, and calls in flight until they have ended.
         """
         end = self._loop.time() + grace
         await self._quiet(min(SETTLE_SECONDS, grace))
@@ -163,7 +164,7 @@ class NativeTransport:
         while (events := self._next_events()) is not None:
             try:
                 self._handle(events)
-            except Exception:  # without this thread nobody is answered any more
+            except Exception:  # if this thread ended, no call would be answered
                 log.exception("the receiving thread failed on %d events", len(events))
                 for _, call, *_ in events:
                     self._fail(call, ServingError("the server failed on this request; its log says why"))
@@ -177,7 +178,7 @@ class NativeTransport:
             direct.answer(self._front.respond, self._fail)
 
     def _next_events(self) -> list[Event] | None:
-        """What has arrived, all of it up to MOST_EVENTS. Waits for it if no call waits for the model."""
+        """The events that have arrived, up to MOST_EVENTS. Waits for one if no call waits for the model."""
         receive: Receive = self._front.recv_batch_details
         if self._direct and self._direct.calls_wait:
             events = receive(EVENTS, 0)
@@ -192,7 +193,7 @@ class NativeTransport:
         return events
 
     def _take(self, direct: DirectPredictions, events: list[Event]) -> list[Event]:
-        """Gives `direct` the calls it takes; returns the other events."""
+        """Passes `direct` the calls that it accepts; returns the other events."""
         others = []
         predict = self._predict if direct.may_take() else -1
         knows = self._knows
@@ -214,7 +215,7 @@ class NativeTransport:
         return others
 
     def _dispatch(self, events: list[Event]) -> None:
-        """On the event loop: a task for each call, an end to each task whose caller has left."""
+        """On the event loop: starts a task for each call, and cancels the task of each caller that has left."""
         for kind, call, method, message, _, details in events:
             if kind == EVENT_CALL:
                 self._arrived += 1
@@ -233,21 +234,23 @@ class NativeTransport:
         except ServingError as error:
             self._fail(call, error)
         except asyncio.CancelledError:
-            self._fail(call, Unavailable("the server has stopped"))  # without effect if the caller has left
+            self._fail(call, Unavailable("the server has stopped"))  # no effect if the caller has left
         finally:
             del self._tasks[call]
             self._held_bytes -= len(message)
 
     def _too_much(self, message: bytes) -> ServingError | None:
-        """Why a call that has arrived is refused, if it is."""
+        """The error for a call that is rejected on arrival; None if it is accepted."""
         limits = self._limits
         if len(message) > limits.message_bytes:
-            most = f"at most {limits.message_bytes} are taken (max_message_bytes)"
+            most = f"at most {limits.message_bytes} are accepted (max_message_bytes)"
             return RequestTooLarge(f"the message has {len(message)} bytes; {most}")
         if len(self._tasks) > limits.calls:
-            return Overloaded(f"{limits.calls} calls are under way, as many as may be (max_calls)", RETRY_AFTER_MS)
+            return Overloaded(f"{limits.calls} calls are in flight, and no more may be (max_calls)", RETRY_AFTER_MS)
         if self._held_bytes > limits.held_bytes:
-            return Overloaded("the messages of the calls under way take as many bytes as they may", RETRY_AFTER_MS)
+            return Overloaded(
+                "the messages of the calls in flight need all the memory that they may use", RETRY_AFTER_MS
+            )
         return None
 
     def _fail(self, call: int, error: ServingError) -> None:
@@ -265,6 +268,6 @@ class NativeTransport:
 
 
 def _value(metadata: Metadata, name: str) -> str | None:
-    """The value under `name`, the last of several; None when there is none."""
+    """The last value of `name`; None if there is no value."""
     values = [value for key, value in metadata if key == name]
     return str(values[-1]) if values else None

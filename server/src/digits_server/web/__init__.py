@@ -1,1 +1,1 @@
-"""How HTTP requests arrive: connections, routes and who may use them, bodies, errors as answers."""
+"""HTTP: connections, routes and who may use them, request bodies, errors as answers."""

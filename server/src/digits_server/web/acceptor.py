@@ -1,4 +1,4 @@
-"""Takes HTTP connections from a listening socket: each has a place, or is closed, before anything is read from it."""
+"""Accepts HTTP connections: each one gets a place or is closed before anything is read from it."""
 
 import asyncio
 import logging
@@ -11,17 +11,17 @@ from digits_server.web.connections import Connection
 from digits_server.web.places import Places
 
 HANDSHAKE_SECONDS = 10.0
-"""What a caller has for the TLS handshake."""
+"""Time for a caller's TLS handshake."""
 
 GOODBYE_SECONDS = 1.0
-"""What a caller has to answer the end of a TLS session."""
+"""Time for a caller to confirm the end of a TLS session."""
 
 AT_ONCE = 8
-"""Connections accepted in one turn of the event loop: fewer than there are reserved places, so that what a new one has
-sent is read before another can push it out."""
+"""Connections accepted in one turn of the event loop: fewer than the reserved places, so that a new connection's
+request is read before another connection can take its place."""
 
 PAUSE_SECONDS = 0.1
-"""Before the next try, when the system has no descriptor left."""
+"""Pause before the next attempt if the system has no file descriptor left."""
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +52,14 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._accept)
 
     def close(self) -> None:
-        """Accepts nothing more. Handshakes under way are given up."""
+        """Stops accepting. Handshakes in progress are cancelled."""
         self._loop.remove_reader(self._listener)
         self._listener.close()
         for task in self._opening:
             task.cancel()
 
     async def wait_closed(self) -> None:
-        """Returns once no handshake is under way."""
+        """Returns when no handshake is in progress."""
         if self._opening:
             await asyncio.wait(self._opening)
 
@@ -100,7 +100,7 @@ class Acceptor:
                     ssl_handshake_timeout=HANDSHAKE_SECONDS,
                     ssl_shutdown_timeout=GOODBYE_SECONDS,
                 )
-        except OSError:  # of TLS too: what came is no handshake, or it came too late
+        except OSError:  # TLS errors too: the data was not a handshake, or it came too late
             self._places.leave(connection)
             if not connection.pushed_out:
                 self._places.closed("tls")

@@ -1,4 +1,4 @@
-"""Bodies of requests as they arrive: each is bounded, and so is what all that are not finished hold together."""
+"""Bodies of requests as they arrive: the size of each is bounded, and the total size of all unfinished ones."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from digits_server.errors import DeadlineExceeded, RequestTooLarge, Unimplemente
 from digits_server.web.errors import Crowded
 
 POLITE = 4
-"""A body is read to its end though it is too large, and thrown away, up to so many times the limit: a caller cut off
+"""A body that is too large is still read and discarded, up to so many times the limit: a caller whose connection is cut
 while it sends may never see the answer that says why."""
 
 RETRY_AFTER_MS = 1_000
@@ -18,14 +18,14 @@ RETRY_AFTER_MS = 1_000
 
 @dataclass(eq=False, slots=True)
 class _Upload:
-    """A body that is not finished. `scope` ends when its time is up."""
+    """An unfinished body. `scope` ends at its deadline."""
 
     scope: asyncio.Timeout
     body: bytearray = field(default_factory=bytearray)
     given_up: bool = False
 
     def give_up(self) -> None:
-        """Frees what it holds, and has its caller told."""
+        """Frees its memory; the caller gets an error."""
         self.given_up = True
         self.body = bytearray()
         self.scope.reschedule(asyncio.get_running_loop().time())
@@ -34,8 +34,8 @@ class _Upload:
 class Bodies:
     """Reads bodies. Lives on the event loop.
 
-    max_bytes  of one body
-    max_all    bytes that all unfinished bodies may hold together; for more, the one that began first is given up
+    max_bytes  largest size of one body
+    max_all    bytes that all unfinished bodies may hold together; beyond it, the one that began first is dropped
     """
 
     def __init__(self, max_bytes: int, max_all: int) -> None:
@@ -47,11 +47,11 @@ class Bodies:
     async def read(self, request: Request, deadline: float) -> bytes:
         """The whole body.
 
-        Raises RequestTooLarge, Unimplemented, DeadlineExceeded when it has not come by then (event-loop time, seconds),
-        and Crowded when it is given up for others.
+        Raises RequestTooLarge, Unimplemented, DeadlineExceeded if it has not arrived by then (event-loop time,
+        seconds), and Crowded if it was dropped in favour of others.
         """
         if request.headers.get("content-encoding", "identity") != "identity":
-            raise Unimplemented("compressed requests are not taken: send them with content-encoding identity")
+            raise Unimplemented("compressed requests are not accepted: send content-encoding identity")
         scope = asyncio.timeout_at(deadline)
         upload = _Upload(scope)
         try:
@@ -84,12 +84,12 @@ class Bodies:
                 self._make_room(upload)
         if size > self._max_bytes:
             raise RequestTooLarge(
-                f"the body has {size} bytes or more; at most {self._max_bytes} are taken (max_message_bytes)"
+                f"the body has {size} bytes or more; at most {self._max_bytes} are accepted (max_message_bytes)"
             )
         return bytes(upload.body)
 
     def _make_room(self, newest: _Upload) -> None:
-        """Gives up the bodies that began first, until the rest may be held."""
+        """Drops the bodies that began first, until the others fit."""
         while self._held > self._max_all:
             first = next((upload for upload in self._uploads if upload.body and upload is not newest), newest)
             self._held -= len(first.body)

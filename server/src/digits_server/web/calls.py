@@ -1,4 +1,4 @@
-"""One HTTP request as a call: what is known of it beside its body, and whether its caller still waits."""
+"""One HTTP request as a call: everything but its body, and whether its caller still waits."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -30,8 +30,8 @@ class HttpCall:
 async def while_connected(request: Request, work: Coroutine[Any, Any, Answer], deadline: float) -> Answer:
     """The result of `work`, which is cancelled when its caller leaves or at the deadline (event-loop time, seconds).
 
-    The body must have been read. Raises ClientDisconnect or DeadlineExceeded then, and Unavailable when the server
-    itself gives up the work.
+    The body must have been read. Raises ClientDisconnect or DeadlineExceeded then, and Unavailable if the server
+    itself cancels the work.
     """
     working = asyncio.create_task(work)
     leaving = asyncio.ensure_future(request.receive())
@@ -48,4 +48,4 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Answer], d
             task.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await task
-        del working, leaving, task  # an error's traceback has this frame: the body would stay until the next collection
+        del working, leaving, task  # an error's traceback keeps this frame, and with it the body

@@ -1,4 +1,4 @@
-"""One HTTP connection: what its caller has time for, and how it ends when the time is up."""
+"""One HTTP connection: the time limits of its caller, and how it is closed when one has passed."""
 
 import asyncio
 import socket
@@ -17,27 +17,26 @@ MAX_REQUEST_BYTES = 16 * 1024
 """Bytes of a request's line and headers."""
 
 HEADERS_SECONDS = 15
-"""What a caller has from its connection, or from the last answer on it, to the end of its next request's headers. It is
-also how long an idle connection stays open (longer than a scraper's usual interval would gain nothing), and what a
-caller has to read the end of an answer."""
+"""Time from the connection, or from the last answer on it, to the end of the next request's headers. It also limits how
+long an idle connection stays open, and how long a caller may take to read the end of an answer."""
 
 RESET_SECONDS = 0.1
-"""Between two looks whether a caller that sends nothing more has reset its connection."""
+"""Time between two checks whether a caller that has closed its side has also reset the connection."""
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-"""The socket option linger, for no time at all: what has not been sent is thrown away."""
+"""The socket option SO_LINGER with a time of 0: unsent data is discarded."""
 
 ROOM_MADE = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n"
     b'retry-after: 1\r\ncontent-length: 69\r\n\r\n{"error":"closed for others: the request took too long to come here"}'
 )
-"""What a caller is told whose unfinished request makes room for others."""
+"""The answer to a caller whose unfinished request was dropped in favour of another connection."""
 
 
 class Connection(H11Protocol):
-    """uvicorn's, with a place from before its first byte on, and with a deadline for everything its caller does.
+    """uvicorn's protocol, with a place before its first byte and a deadline for everything its caller does.
 
-    turns    for work on the event loop that all connections share
+    turns    work on the event loop, shared by all connections
     seconds  from a request's headers to its answer; reading the answer has HEADERS_SECONDS more
     """
 
@@ -57,13 +56,13 @@ class Connection(H11Protocol):
         self._places = places
         self._seconds = seconds
         self._since = self.loop.time()
-        """When the server began to wait for what the caller does now: event-loop time, seconds."""
+        """When the server began to wait for the caller's current action: event-loop time, seconds."""
         self._stalled_since: float | None = None
-        """When the caller ceased to read what it is sent, or None."""
+        """When the caller stopped reading, or None."""
         self._due: asyncio.TimerHandle | None = None
         self._turns = turns
         self._unread = bytearray()
-        """What has come and is not parsed yet."""
+        """Data that has arrived and is not parsed yet."""
         self._has_turn = False
         self._head_lines = 0
         self._ended = False
@@ -96,7 +95,7 @@ class Connection(H11Protocol):
             self._give(self._seconds + HEADERS_SECONDS)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio keeps the connection for sending if True
-        """The caller sends nothing more. What it has asked for is answered first; half a request is refused."""
+        """The caller will send nothing more. Complete requests are answered first; half a request is rejected."""
         if self.scheme == "https" or self.is_idle:
             return False
         self._ended = True
@@ -104,7 +103,7 @@ class Connection(H11Protocol):
             if not self._unread:
                 super().data_received(b"")
         elif self.scope["http_version"] == "1.1" and not self.cycle.response_started:
-            # A caller that has closed its whole connection looks the same. It resets the connection on this line.
+            # A caller that has closed its whole connection looks the same, and resets it when this line arrives.
             self.transport.write(self.conn.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
             self._abort_if_reset()
         return True
@@ -126,7 +125,7 @@ class Connection(H11Protocol):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuses what is not HTTP. In the middle of an answer there is no place to say so."""
+        """Rejects data that is not HTTP. In the middle of an answer, no error can be sent."""
         if self.cycle:
             self.cycle.disconnected = True
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -140,7 +139,7 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def waiting(self) -> Waiting | None:
-        """Since when the server waits for the caller: for its handshake, its request, or to read its answer."""
+        """Since when the server waits for the caller to finish its handshake, send its request or read its answer."""
         if self._stalled_since is not None:
             return Waiting(kept=False, since=self._stalled_since)
         if self.is_idle:
@@ -163,7 +162,7 @@ class Connection(H11Protocol):
             self.transport.abort()
 
     def _give(self, seconds: float) -> None:
-        """Has the caller `seconds` for what it does next."""
+        """Gives the caller `seconds` for its next action."""
         self._since = self.loop.time()
         if self._due:
             self._due.cancel()
@@ -174,24 +173,24 @@ class Connection(H11Protocol):
         if self.is_idle and not self.transport.get_write_buffer_size():
             self.transport.close()
             if self.cycle is not None:
-                return  # an idle connection, as everybody has them
+                return  # an idle connection, which is normal
         else:
             self._abort()
         self._places.closed("late")
 
     def _abort(self) -> None:
-        """Closes the connection and throws away what its caller has not read."""
+        """Closes the connection and discards what its caller has not read."""
         with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.transport.abort()
 
     @property
     def _is_chunked(self) -> bool:
-        """Whether a body is being read that comes in chunks."""
+        """Whether a chunked body is being read."""
         return self.conn.their_state is h11.SEND_BODY and any(name == b"transfer-encoding" for name, _ in self.headers)
 
     def _read_on(self) -> None:
-        """Parses what has come: chunks in turns with other connections, the next request after this one's answer."""
+        """Parses arrived data: chunks in turns with other connections, the next request after this one's answer."""
         self._has_turn = False
         while self._unread and not self.transport.is_closing() and self.conn.their_state is not h11.DONE:
             whole = self.conn.their_state is h11.SEND_BODY and not self._is_chunked
@@ -215,9 +214,9 @@ class Connection(H11Protocol):
             super().data_received(b"")
 
     def _abort_if_reset(self) -> None:
-        """Ends the request of a caller that has reset its connection, which nothing else tells after the end of input.
+        """Ends the request of a caller that has reset its connection. After the end of input, only polling shows that.
 
-        Asks again until the request has ended.
+        Checks again until the request has ended.
         """
         if self.is_idle or self.transport.is_closing():
             return

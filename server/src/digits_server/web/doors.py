@@ -1,6 +1,6 @@
-"""The way into everything over HTTP: finds the route, asks who comes, answers or rejects, and counts it.
+"""The entry to everything over HTTP: finds the route, checks the caller, answers or rejects the request, and counts it.
 
-One place knows the routes and guards them, so that no path can be one thing to the guard and another to the router.
+One place knows the routes and guards them, so that the guard and the router can never read a path differently.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from digits_server.web.routes import ROUTE, TRACE_ID, UNKNOWN, Route
 
 MISSING = "Bearer"
 WRONG = 'Bearer error="invalid_token"'
-"""What tells a caller that a token is needed, and that its own is not known (RFC 6750, section 3)."""
+"""Headers for a caller without a token, and for one with an unknown token (RFC 6750, section 3)."""
 
 FAILED = 500
 """The status counted for a request that ended without an answer."""
@@ -39,11 +39,11 @@ PROTECTIVE = {
 
 
 class Doors:
-    """The ASGI application: `routes`, each for those it is for. The first one that matches answers.
+    """The ASGI application: `routes`, each with its rules of access. The first one that matches answers.
 
-    guard    knows the tokens
-    origins  knows which names and sites requests may come under
-    places   has a place for each request that is not a probe's
+    guard    checks tokens
+    origins  checks the host name and the site of a request
+    places   has a place for each request that is not a probe
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Doors:
         try:
             self._admit(request, route)
             if route is None:
-                raise NotFound("there is no such path, or not in this spelling")
+                raise NotFound("no such path; it must be spelled exactly as documented")
             if request.method not in route.methods:
                 raise MethodNotAllowed(route.methods)
             with self._places.request() if route.access is Access.CALLERS else nullcontext():
@@ -92,7 +92,7 @@ class Doors:
                 self._metrics.answered(route.path if route else UNKNOWN, status, seconds, scope.get(TRACE_ID))
 
     def _find(self, method: str, path: str) -> tuple[Route | None, dict[str, str]]:
-        """The first route that matches, of those with this method if there is one; and the parameters in the path."""
+        """The first route that matches, preferably one with this method, and the parameters in the path."""
         matches = ((route, found) for route in self._routes if (found := route.match(path)) is not None)
         other: tuple[Route | None, dict[str, str]] = None, {}
         for route, parameters in matches:
@@ -103,13 +103,13 @@ class Doors:
         return other
 
     def _admit(self, request: Request, route: Route | None) -> None:
-        """Raises ServingError unless the request may use the route, or may learn that there is none."""
+        """Raises ServingError unless the request may use the route. Without a route, unless it may know that."""
         self._origins.check(request.method, request.headers)
         access = route.access if route else Access.CALLERS
         self._guard.admit_to(access, request.scope["path"], request.headers.get("authorization"))
 
     async def _answer(self, request: Request, route: Route) -> Response:
-        """What the endpoint answers; its errors are answers, too, and were counted where they arose."""
+        """The answer of the endpoint. Errors become answers, too; they were counted where they were raised."""
         try:
             return await route.endpoint(request)
         except ServingError as error:

@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: the status by the error's type, as with gRPC."""
+"""Errors as HTTP answers: as with gRPC, the type of the error decides the status."""
 
 from math import ceil
 
@@ -31,18 +31,18 @@ class ForeignHost(CallerError):
 
 
 class ForeignSite(CallerError):
-    """The page of another site sent the request."""
+    """A page of another site sent the request."""
 
     status = Status.INVALID_ARGUMENT
     reason = "invalid"
 
 
 class Crowded(Overloaded):
-    """Too many other requests have the connections or the memory that this one needs."""
+    """Other requests use all connections, or the memory that this one needs."""
 
 
 class MethodNotAllowed(CallerError):
-    """The path is known, and not with this method."""
+    """The path exists, but not with this method."""
 
     status = Status.UNIMPLEMENTED
     reason = "invalid"
@@ -66,16 +66,16 @@ STATUSES: dict[type[ServingError], int] = {
     Unavailable: 503,
     DeadlineExceeded: 504,
 }
-"""Any other is 500."""
+"""HTTP statuses by gRPC status; any other is 500."""
 
 CLIENT_GONE = 499
-"""The status counted for callers who left before their answer; nobody receives it."""
+"""The status that is counted, but never sent, for callers who left before their answer."""
 
 UNREAD_BODY = (
     *(Unauthenticated, ForeignSite, ForeignHost, MethodNotAllowed, Crowded),
     *(RequestTooLarge, Unimplemented, DeadlineExceeded),
 )
-"""After these, more of the body may come; nobody reads it, so the connection is not used again."""
+"""After these statuses the rest of the body is not read, so the connection is not used again."""
 
 
 def error_response(error: ServingError) -> JSONResponse:
@@ -93,7 +93,7 @@ def error_response(error: ServingError) -> JSONResponse:
 
 
 def failure_response(failures: Failures, request: Request, error: Exception) -> JSONResponse:
-    """The answer to a request on which the server itself failed. It names the id under which the log has the error."""
+    """The answer to a request on which the server failed. It names the request id, which the log has, too."""
     request_id = request.scope.get(REQUEST_ID) or sane_id(request.headers.get(REQUEST_ID))
     failures.report(request.scope.get(ROUTE, UNKNOWN), error, request_id)
     return error_response(

@@ -1,4 +1,4 @@
-"""The predictions under way over HTTP: let in while the server serves, waited for when it stops."""
+"""Predictions in flight over HTTP: accepted while the server serves, and finished before it stops."""
 
 import asyncio
 from contextlib import suppress
@@ -8,7 +8,7 @@ from digits_server.errors import Unavailable
 
 
 class InFlight:
-    """A context to answer a prediction in, by any number of requests at once. Lives on the event loop."""
+    """A context manager around each prediction, for any number of requests at once. Lives on the event loop."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -31,7 +31,7 @@ class InFlight:
             self._idle.set()
 
     async def close(self, seconds: float) -> None:
-        """Lets nobody in any more, and returns when everybody has left, after `seconds` at the latest."""
+        """Rejects new predictions, and returns when the last one has ended, after `seconds` at the latest."""
         self._closed = True
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), seconds)

@@ -1,4 +1,4 @@
-"""Requests over HTTP that somebody watches: the access log, tracing. Without any, the application goes untouched."""
+"""Puts observers (access log, tracing) around HTTP requests. Without observers, the application is unchanged."""
 
 from collections.abc import Sequence
 from time import perf_counter
@@ -11,11 +11,11 @@ from digits_server.service.calls import REQUEST_ID, TRACEPARENT, sane_id, trace_
 from digits_server.web.routes import ROUTE, TRACE_ID
 
 LONGEST_PATH = 200
-"""Characters of a path that are kept."""
+"""Longest part of a path that is kept, in characters."""
 
 
 class WatchedRequest:
-    """One request, with what its watchers keep about it."""
+    """One request, with what its observers keep about it."""
 
     __slots__ = ("_scope", "headers", "request_id", "span", "status", "trace_id")
 
@@ -26,7 +26,7 @@ class WatchedRequest:
         self.span: Any = None
         self.trace_id = trace_of(self.headers.get(TRACEPARENT))
         self.status = 0
-        """Of the answer; 0 before there is one."""
+        """The status of the answer; 0 before it."""
 
     @property
     def method(self) -> str:
@@ -39,11 +39,11 @@ class WatchedRequest:
 
     @property
     def route(self) -> str | None:
-        """The pattern of paths it was answered under, if there is one."""
+        """The pattern of the route that answered it, if there is one."""
         return self._scope.get(ROUTE)
 
     def exemplify(self) -> None:
-        """Has its latency name its trace for an example."""
+        """Makes this trace the example of its latency bucket."""
         self._scope[TRACE_ID] = self.trace_id
 
 
@@ -56,7 +56,7 @@ class WebWatcher(Protocol):
 
 
 def watched(application: ASGIApp, watchers: Sequence[WebWatcher]) -> ASGIApp:
-    """`application` with `watchers` around it, the first told first; each answer says its request's id."""
+    """`application` with `watchers` around it, told in this order; each answer carries the request's id."""
     if not watchers:
         return application
 

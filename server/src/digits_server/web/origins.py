@@ -1,8 +1,8 @@
-"""Where a request comes from, by what a browser says: the pages of other sites may not use this server.
+"""Where a request comes from, as a browser says: pages of other sites must not use this server.
 
-A page can have its browser send requests to any address, this machine's own among them. Browsers mark such requests
-(Sec-Fetch-Site, or Origin in old ones); other clients send no such mark. What a page cannot hide, having given the
-server's address a name of its own ("DNS rebinding"), is that name: it comes as Host.
+A page can make its browser send requests to any address, including this machine. Browsers mark such requests with
+Sec-Fetch-Site, or Origin in old browsers; other clients send no such mark. If a page uses a name of its own for the
+server's address ("DNS rebinding"), that name is in the Host header.
 """
 
 from collections.abc import Iterable
@@ -19,9 +19,9 @@ OWN_SITES = ("same-origin", "none")
 
 
 class Origins:
-    """Which names and sites requests may come under.
+    """The host names and sites that requests may have.
 
-    names  what Host may say beside the names of this machine; None: anything, for the network decides
+    names  further names for Host, beside those of this machine; None: any name, because the network decides
     """
 
     def __init__(self, names: Iterable[str] | None) -> None:
@@ -52,7 +52,7 @@ class Origins:
 
 
 def _is_link(method: str, headers: Headers) -> bool:
-    """Whether a person follows a link from another site. It changes nothing, and the other site sees nothing of it."""
+    """Whether a person followed a link from another site: it changes nothing, and the other site sees no answer."""
     shown = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
     return method in ("GET", "HEAD") and shown
 
@@ -63,7 +63,7 @@ def _without_port(host: str) -> str:
 
 
 def _netloc(origin: str) -> str:
-    """The host and port of an Origin header; "" when it has none, as in "null"."""
+    """The host and port of an Origin header; "" if it has no host, as in "null"."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:

@@ -1,4 +1,4 @@
-"""How many HTTP connections there may be, from the moment they are accepted, and which one makes room for another."""
+"""The limit of HTTP connections, from the moment they are accepted, and which one is closed in favour of another."""
 
 import asyncio
 import logging
@@ -11,14 +11,14 @@ from digits_server.settings import RESERVED_CONNECTIONS
 from digits_server.web.errors import Crowded
 
 UNDISTURBED_SECONDS = 1.0
-"""While reserved places are left, only connections that have kept the server waiting so long are closed for others."""
+"""While reserved places are free, only connections that kept the server waiting for so long are closed for others."""
 
 PATIENCE_SECONDS = 0.2
-"""A request never has a connection closed that has kept the server waiting for less: it may be about to send the rest
-of its body."""
+"""A connection that kept the server waiting for less is never closed in favour of a request: it may be about to send
+the rest of its body."""
 
 LOG_SECONDS = 10.0
-"""One line of the log in so many seconds says how many connections were closed, and why."""
+"""Seconds between two log lines about how many connections were closed, and why."""
 
 RETRY_AFTER_MS = 1_000
 """Milliseconds after which a rejected caller may try again."""
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class Waiting(NamedTuple):
     """A connection on which the server waits for its caller.
 
-    kept   whether it has been answered before and asks for nothing now; such connections are closed last
+    kept   whether it had an answer before and is idle now; such connections are closed last
     since  event-loop time, seconds
     """
 
@@ -41,18 +41,18 @@ class Guest(Protocol):
     """A connection that has a place."""
 
     def waiting(self) -> Waiting | None:
-        """Since when the server waits for its caller; None while the server is at work for it."""
+        """Since when the server waits for its caller; None while the server works on its request."""
         ...
 
     def push_out(self) -> None:
-        """Closes it at once, so that its descriptor is free."""
+        """Closes it at once, so that its file descriptor is free."""
         ...
 
 
 class Places:
     """The places of one server. Lives on the event loop.
 
-    limit   connections at once, beside RESERVED_CONNECTIONS ones
+    limit   connections at once, without the RESERVED_CONNECTIONS
     closed  counts a connection that is closed by the server, by reason: limit, pushed_out, late, tls
     """
 
@@ -68,7 +68,7 @@ class Places:
         return len(self._guests)
 
     def enter(self, guest: Guest) -> bool:
-        """Gives a new connection a place, if need be that of another. False: there is none, close the connection."""
+        """Gives a new connection a place, if necessary that of another one. False: no place is free; close it."""
         if len(self._guests) >= self._limit + RESERVED_CONNECTIONS:
             entered = self._make_room(0.0)
         else:
@@ -82,12 +82,12 @@ class Places:
         return entered
 
     def leave(self, guest: Guest) -> None:
-        """Takes back the place of a connection that has ended, if it still has one."""
+        """Frees the place of a connection that has ended, if it still has one."""
         self._guests.discard(guest)
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """A context to answer a request in that is not a probe's. Raises Crowded when all places are busy."""
+        """A context manager for answering a request that is not a probe. Raises Crowded if all places are busy."""
         if self._requests >= self._limit and not self._make_room(PATIENCE_SECONDS):
             raise Crowded(
                 f"{self._requests} requests are being answered; at most {self._limit} may (max_connections)",
@@ -100,14 +100,14 @@ class Places:
             self._requests -= 1
 
     def closed(self, reason: str) -> None:
-        """Counts a connection that the server has closed, and logs such counts now and then."""
+        """Counts a connection that the server has closed, and logs the counts from time to time."""
         self._count(reason)
         self._unlogged[reason] += 1
         if self._log_timer is None:
             self._log()
 
     def _make_room(self, least_seconds: float) -> bool:
-        """Closes the connection that has kept the server waiting longest, if one has for `least_seconds`."""
+        """Closes the connection that has kept the server waiting longest, if that is at least `least_seconds`."""
         before = asyncio.get_running_loop().time() - least_seconds
         waiting = [
             (found, guest) for guest in self._guests if (found := guest.waiting()) is not None and found.since <= before

@@ -1,4 +1,4 @@
-"""How the bytes of a connection reach the parser: a little at a time, so that no caller's bytes hold the event loop."""
+"""Passes the bytes of a connection to the parser in small pieces, so that no caller can block the event loop."""
 
 import asyncio
 from collections import deque
@@ -8,23 +8,23 @@ import h11
 from uvicorn.protocols.http.flow_control import FlowControl
 
 PIECE_BYTES = 1024
-"""Of headers and of chunked bodies that are parsed at once: 170 chunks of one byte, which take some milliseconds."""
+"""Bytes of headers and chunked bodies that are parsed at once: 170 chunks of one byte, which take some milliseconds."""
 
 MAX_HEADERS = 128
-"""Of one request. The shortest take a hundred times as long to parse as their bytes in one long header."""
+"""Most headers of one request. Short headers take a hundred times as long to parse as one long header of that size."""
 
 MAX_CHUNKS = 4096
-"""In one body: chunks of 1 KiB, for the largest one. Each takes as long to parse as many kilobytes."""
+"""Most chunks of one body: chunks of 1 KiB for the largest body. A chunk takes as long to parse as many kilobytes."""
 
 
 class Turns:
-    """Work on the event loop, one piece in each turn of the loop, however many connections wait."""
+    """Work on the event loop: one piece in each turn of the loop, no matter how many connections wait."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def add(self, work: Callable[[], None]) -> None:
-        """Has `work` called when its turn comes."""
+        """Calls `work` when its turn comes."""
         self._waiting.append(work)
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_soon(self._next)
@@ -39,7 +39,7 @@ class Turns:
 
 
 class Flow(FlowControl):
-    """uvicorn's control of a transport, which reads on only when nothing that has come is left to be parsed."""
+    """uvicorn's flow control, which resumes reading only when all arrived data is parsed."""
 
     def __init__(self, transport: asyncio.Transport, unread: bytearray) -> None:
         super().__init__(transport)
@@ -51,12 +51,12 @@ class Flow(FlowControl):
 
 
 class CountingConnection(h11.Connection):
-    """h11's state of a connection, which takes no body of more than MAX_CHUNKS chunks."""
+    """h11's state of a connection, which rejects bodies of more than MAX_CHUNKS chunks."""
 
     _chunks = 0
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """The next event. Raises RemoteProtocolError at one chunk too many, as for all that is not HTTP."""
+        """The next event. Raises RemoteProtocolError at one chunk too many, as for any data that is not HTTP."""
         event = super().next_event()
         if isinstance(event, h11.Data) and event.chunk_start:
             self._chunks += 1

@@ -1,4 +1,4 @@
-"""Routes: which paths are answered, by what, and who may ask."""
+"""Routes: the paths that are answered, their endpoints, and who may use them."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -14,21 +14,21 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 ROUTE = "digits.route"
 TRACE_ID = "digits.trace_id"
-"""Keys of a request's scope: the pattern it is answered under, and the trace that is an example of its latency."""
+"""Keys of a request's scope: the pattern of its route, and the trace that is the example of its latency."""
 
 UNKNOWN = "unknown"
 """The pattern of requests that no route matches, in metrics."""
 
 PARAMETER = re.compile(r"\{(\w+)(?::(int|path))?\}")
 PARAMETER_KINDS = {None: "[^/]+", "int": "[0-9]{1,18}", "path": ".*"}
-"""What a parameter of a path may be. A number of 18 digits fits into 64 bits."""
+"""Patterns of the parameters of a path. A number of 18 digits fits into 64 bits."""
 
 
 @dataclass(frozen=True)
 class Route:
     """`endpoint` at `path`, which may have parameters: {name}, {name:int} or {name:path}.
 
-    counted  whether its answers are counted: those of probes and scrapers would drown all others
+    counted  whether its answers are counted: those of probes and scrapers would outnumber all others
     """
 
     path: str
@@ -38,7 +38,7 @@ class Route:
     counted: bool = True
 
     def match(self, path: str) -> dict[str, str] | None:
-        """The parameters in a path, or None when it is not one of this route. Every character counts."""
+        """The parameters in a path, or None if the path does not match. Every character counts."""
         found = self._pattern.fullmatch(path)
         return found and found.groupdict()
 

@@ -1,4 +1,4 @@
-"""The HTTP server beside the RPCs: uvicorn on the same event loop, behind an acceptor of our own."""
+"""The HTTP server: uvicorn on the event loop of the RPCs, behind our own acceptor."""
 
 import asyncio
 import socket
@@ -16,11 +16,11 @@ from digits_server.web.places import Places
 from digits_server.web.reading import Turns
 
 BACKLOG = 1024
-"""Connections that the system may keep until they are accepted."""
+"""Connections that may wait in the system until they are accepted."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, for when to stop is for the application to say, and without its listener."""
+    """uvicorn without its signal handlers, because the application decides when to stop, and without its listener."""
 
     acceptor: Acceptor
 
@@ -36,11 +36,11 @@ class _Server(uvicorn.Server):
 
 
 class WebServer:
-    """Serves `application` on host:port, in TLS where there is a context for it. Port 0 takes a free one.
+    """Serves `application` on host:port, with TLS if there is a context for it. Port 0 takes a free one.
 
     shared   whether other processes of the same server listen there too
-    places   for its connections
-    seconds  from a request's headers to its answer, at most
+    places   the places of its connections
+    seconds  most time from a request's headers to its answer
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class WebServer:
         )
 
     async def start(self) -> None:
-        """Listens. Raises AddressUnavailable when the address cannot be had."""
+        """Listens. Raises AddressUnavailable if the address cannot be used."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
             listener = socket.create_server(

@@ -1,0 +1,89 @@
+"""The names that others rely on, as the code has them: RPCs, fields, flags, variables, metrics, names of the client.
+
+python -m support.public_names    rewrites tests/contract/public_names.json (with PYTHONPATH=tests)
+"""
+
+import argparse
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+from google.protobuf.descriptor import Descriptor, FileDescriptor
+
+import digits_client
+from digits.inference import inference_pb2
+from digits.v1 import manifest_pb2, prediction_pb2
+from digits_client import cli
+from digits_server import flags
+from digits_server.observability.metrics import Metrics
+from digits_server.settings import Settings
+from digits_training.cli import commands
+
+LIST = Path(__file__).parents[1] / "contract/public_names.json"
+
+
+def public_names() -> dict[str, Any]:
+    """Everything, in an order that does not change from run to run."""
+    return {
+        "rpcs": {
+            service.full_name: sorted(method.name for method in service.methods)
+            for file in (prediction_pb2, inference_pb2)
+            for service in file.DESCRIPTOR.services_by_name.values()
+        },
+        "fields": {
+            message.full_name: {field.name: field.number for field in message.fields}
+            for file in (prediction_pb2, manifest_pb2, inference_pb2)
+            for message in messages(file.DESCRIPTOR)
+        },
+        "digits-server": {f"--{item.name.replace('_', '-')}": flags.variable(item.name) for item in fields(Settings)},
+        "digits-train": {name: click_flags(command) for name, command in sorted(commands.commands.items())},
+        "digits": {name: argparse_flags(parser) for name, parser in sorted(client_commands().items())},
+        "digits_client": sorted(digits_client.__all__),
+        "metrics": metrics(),
+    }
+
+
+def messages(file: FileDescriptor) -> list[Descriptor]:
+    """The messages of a file, nested ones included."""
+    waiting = list(file.message_types_by_name.values())
+    found = []
+    while waiting:
+        message = waiting.pop(0)
+        found.append(message)
+        waiting += [each for each in message.nested_types if not each.GetOptions().map_entry]
+    return found
+
+
+def click_flags(command: click.Command) -> dict[str, str | None]:
+    """The flags of a command, each with its environment variable."""
+    options = (each for each in command.params if isinstance(each, click.Option))
+    return {option.opts[0]: str(option.envvar) if option.envvar else None for option in options}
+
+
+def client_commands() -> dict[str, argparse.ArgumentParser]:
+    (commands,) = (each for each in cli._parser()._actions if isinstance(each, argparse._SubParsersAction))
+    found: dict[str, argparse.ArgumentParser] = commands.choices
+    return found
+
+
+def argparse_flags(parser: argparse.ArgumentParser) -> list[str]:
+    return sorted(option for action in parser._actions for option in action.option_strings)
+
+
+def metrics() -> dict[str, list[str]]:
+    """The metrics that a server makes at its start, each with its labels."""
+    made = Metrics()
+    made.shadow()
+    made.watch_certificate(lambda: 0.0)
+    found = {
+        family.name: list(getattr(family, "_labelnames", ()) or getattr(collector, "_labelnames", ()))
+        for collector in made.registry._collector_to_names
+        for family in collector.collect()
+    }
+    return dict(sorted(found.items()))
+
+
+if __name__ == "__main__":
+    LIST.write_text(json.dumps(public_names(), indent=1) + "\n")
