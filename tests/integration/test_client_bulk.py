@@ -17,11 +17,10 @@ from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_client import AsyncClient, DeadlineExceeded, InvalidInput, ServerError, Unavailable
+from digits_client._limits import FILES_PER_RPC
 
 CHUNK = 1024
 """Images of one RPC."""
-FILES = 64
-"""Files of one RPC."""
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -222,7 +221,7 @@ def close(answers: Any) -> None:
 
 def test_two_rpcs_of_files_are_in_flight_and_four_of_pixels(connect: Connect, script: ScriptedServer) -> None:
     client = connect(script.target)
-    for images, expected in (([b"\x07"] * (6 * FILES), 2), (numbered(8 * CHUNK), 4)):
+    for images, expected in (([b"\x07"] * (6 * FILES_PER_RPC), 2), (numbered(8 * CHUNK), 4)):
         script.requests.clear()
         script.answer = gate = Gate()
         with ThreadPoolExecutor(1) as thread:

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
+from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -186,15 +187,16 @@ class AsyncClient:
             await asyncio.gather(*in_flight, return_exceptions=True)
 
     async def _part(self, chunk: Chunk, deadline: float, asked: _coalescing.Kind) -> Predictions:
-        while True:
+        for refusals in count():
             try:
                 reply = await self._call(self._connection().stub.Predict, chunk.request, _shared.left(deadline))
                 return _shared.predictions(reply, chunk.count, asked)
             except DigitsError as error:
-                delay = _shared.retry_delay(error, deadline)
+                delay = _shared.retry_delay(error, refusals, deadline)
                 if delay is None:
                     raise located(error, chunk)  # noqa: B904  # it is the same error
             await asyncio.sleep(delay)
+        raise AssertionError  # not reached: the loop has no end
 
     async def _serves(self, deadline: float) -> bool:
         try:

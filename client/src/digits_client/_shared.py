@@ -43,11 +43,15 @@ def left(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
 
 
-def retry_delay(error: DigitsError, deadline: float) -> float | None:
-    """Seconds until an overloaded server is asked again; None for any other error, and if the deadline comes first."""
+def retry_delay(error: DigitsError, refusals: int, deadline: float) -> float | None:
+    """Seconds until an overloaded server is asked again; None for any other error, and if the deadline comes first.
+
+    It is the delay the server asks for, but at least twice as long after each of the `refusals` before this one.
+    """
     if not isinstance(error, Overloaded):
         return None
-    delay = max(error.retry_after_seconds or 0.0, _limits.FIRST_BACKOFF_SECONDS)
+    backoff = min(_limits.FIRST_BACKOFF_SECONDS * 2.0 ** min(refusals, 30), _limits.MOST_BACKOFF_SECONDS)
+    delay = max(error.retry_after_seconds or 0.0, backoff)
     return delay if delay < left(deadline) else None
 
 

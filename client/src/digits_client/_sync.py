@@ -4,6 +4,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -146,7 +147,7 @@ class Client:
         images      uint8[N, 28, 28], which may be memory-mapped, or any iterable of what `predict` takes, also an
                     endless one. An RPC is sent when its images are complete
         timeout     seconds for each RPC
-        batch_size  images of each RPC, 1 to 1,024 (at most 64 files); fewer give earlier answers from a slow source.
+        batch_size  images of each RPC, 1 to 1,024 (at most 16 files); fewer give earlier answers from a slow source.
                     Answers that have come are given before the source is asked for the next image
         """
         deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
@@ -225,18 +226,19 @@ class Client:
             raise self._error(error) from error
 
     def _part(self, chunk: Chunk, call: Any, deadline: float, asked: _coalescing.Kind) -> Predictions:
-        while True:
+        for refusals in count():
             try:
                 return _shared.predictions(call.result(), chunk.count, asked)
             except (grpc.RpcError, grpc.FutureCancelledError) as error:
                 failure = self._error(error)
-                delay = _shared.retry_delay(failure, deadline)
+                delay = _shared.retry_delay(failure, refusals, deadline)
                 if delay is None:
                     raise located(failure, chunk) from error
             except DigitsError as error:
                 raise located(error, chunk)  # noqa: B904  # it is the same error
             time.sleep(delay)
             call = self._sent(chunk, deadline)
+        raise AssertionError  # not reached: the loop has no end
 
     def _serves(self, deadline: float) -> bool:
         try:
