@@ -147,7 +147,7 @@ class AsyncClient:
     async def close(self) -> None:
         """Closes the connections. What waits or is on the way fails with ClientClosed."""
         if self._connected:
-            self._connected.check_loop()
+            self._connected.check_usable()
         self._closed = True
         connection, self._connected = self._connected, None
         if connection:
@@ -166,7 +166,7 @@ class AsyncClient:
             raise ClientClosed
         if self._connected is None:
             self._connected = TaskConnection(self._endpoint, self._coalescing, self._tracing)
-        self._connected.check_loop()
+        self._connected.check_usable()
         return self._connected
 
     async def _parts(
