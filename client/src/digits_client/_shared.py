@@ -13,6 +13,7 @@ from digits_client._errors import DigitsError, InvalidInput, Overloaded, ServerE
 from digits_client._results import Prediction, Predictions, concatenated
 
 SERVICE: str = DESCRIPTOR.services_by_name["PredictionService"].full_name
+NOT_SERVING = "the server says that it does not serve predictions now"
 MOST_VERSION = 2**63 - 1  # int64 on the wire
 _CURRENT = (Kind(0, probabilities=False), Kind(0, probabilities=True))
 

@@ -168,9 +168,9 @@ class Client:
     def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
         deadline = time.monotonic() + (limit := _shared.seconds(timeout))
-        while not self._serves(deadline):
+        while reason := self._not_ready(deadline):
             if time.monotonic() + _limits.POLL_SECONDS >= deadline:
-                raise DeadlineExceeded(f"the server was not ready within {limit:g} seconds")
+                raise DeadlineExceeded(f"the server was not ready within {limit:g} seconds") from reason
             time.sleep(_limits.POLL_SECONDS)
 
     def close(self) -> None:
@@ -240,11 +240,12 @@ class Client:
             call = self._sent(chunk, deadline)
         raise AssertionError  # not reached: the loop has no end
 
-    def _serves(self, deadline: float) -> bool:
+    def _not_ready(self, deadline: float) -> DigitsError | None:
+        """Why the server answers no predictions; None: it does."""
         try:
-            return self.health(timeout=_shared.left(deadline))
-        except (Unavailable, DeadlineExceeded):
-            return False
+            return None if self.health(timeout=_shared.left(deadline)) else Unavailable(_shared.NOT_SERVING)
+        except (Unavailable, DeadlineExceeded) as error:
+            return error
 
     def _call(self, method: Callable[..., Reply], request: object, timeout: float) -> Reply:
         try:
