@@ -12,16 +12,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.clients import Connect, connecting
-from support.scripted import Answer, Gate, Refused, ScriptedServer, first_pixels
+from support.scripted import HOLD_SECONDS, Answer, Gate, Refused, ScriptedServer, first_pixels
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_client import AsyncClient, DeadlineExceeded, InvalidInput, ServerError, Unavailable
+from digits_client._limits import FILES_PER_RPC
 
 CHUNK = 1024
 """Images of one RPC."""
-FILES = 64
-"""Files of one RPC."""
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -107,12 +106,21 @@ def test_an_image_in_the_middle_that_is_none_is_named_with_what_came_before(
 
 
 def test_the_timeout_of_a_batch_is_that_of_all_its_parts_together(connect: Connect, script: ScriptedServer) -> None:
-    """Each part would be in time by itself: the gate lets one pass as the one before it is asked about."""
-    script.answer = Gate()
+    """Each part would be in time by itself, for it is answered a fifth of the timeout after it has come."""
+    timeout = 3.0
+    never = threading.Event()
+
+    def answer(request: PredictRequest) -> PredictResponse:
+        never.wait(timeout / 5)
+        return first_pixels(request)
+
+    script.answer = answer
     with pytest.raises(DeadlineExceeded) as caught:
-        connect(script.target).predict_batch(numbered(20 * CHUNK), timeout=0.5)
-    assert caught.value.failed == range(CHUNK)
-    assert all(left is not None and left < 1 for left in script.deadlines)
+        connect(script.target).predict_batch(numbered(60 * CHUNK), timeout=timeout)
+    assert caught.value.answered is not None
+    assert caught.value.failed is not None
+    assert len(caught.value.answered) == caught.value.failed.start > 0
+    assert min(left or 0 for left in list(script.deadlines)) < timeout - timeout / 5
 
 
 def test_an_iterator_gives_each_answer_in_order(connect: Connect, script: ScriptedServer) -> None:
@@ -203,6 +211,74 @@ async def test_the_async_client_takes_async_iterables(script: ScriptedServer) ->
         assert list((await client.predict_batch(images())).digits) == [value % 10 for value in range(30)]
 
 
+async def test_what_an_async_source_has_given_is_sent_and_answered_while_the_source_pauses(
+    script: ScriptedServer,
+) -> None:
+    """The source goes on only when all that it has given is answered: waiting for more images would be for ever."""
+    answered: asyncio.Queue[int] = asyncio.Queue()
+
+    async def source() -> AsyncIterator[NDArray[np.uint8]]:
+        for value in range(10):
+            for _ in range(value + 1):
+                yield np.full((28, 28), value, np.uint8)
+            async with asyncio.timeout(30):
+                assert [await answered.get() for _ in range(value + 1)] == [value] * (value + 1)
+
+    async with AsyncClient(script.target) as client:
+        async for item in client.predict_iter(source()):
+            answered.put_nowait(item.digit)
+    assert sum(script.sizes) == 55
+
+
+async def test_images_that_come_while_an_rpc_is_in_flight_leave_together(script: ScriptedServer) -> None:
+    script.answer = gate = Gate()
+
+    async def source() -> AsyncIterator[NDArray[np.uint8]]:
+        for value in range(100):
+            yield np.full((28, 28), value, np.uint8)
+            await asyncio.sleep(0)
+            if value == 50:
+                await asyncio.to_thread(until, lambda: bool(script.sizes), "the first image is at the server")
+        gate.open()
+
+    async with AsyncClient(script.target) as client:
+        assert [item.digit async for item in client.predict_iter(source())] == [value % 10 for value in range(100)]
+    assert sum(script.sizes) == 100
+    assert len(script.sizes) <= 3
+
+
+async def test_an_async_source_that_fails_ends_the_iterator_with_its_own_error(script: ScriptedServer) -> None:
+    async def source(images: int) -> AsyncIterator[NDArray[np.uint8]]:
+        for value in range(images):
+            yield np.full((28, 28), value % 10, np.uint8)
+        raise OSError("the camera is off")
+
+    async with AsyncClient(script.target) as client:
+        for images in (0, 1, 3 * CHUNK):
+            with pytest.raises(OSError, match="the camera is off"):
+                async for _ in client.predict_iter(source(images)):
+                    pass
+
+
+async def test_an_iterator_left_early_reads_no_more_of_its_async_source(script: ScriptedServer) -> None:
+    ended = asyncio.Event()
+
+    async def source() -> AsyncIterator[NDArray[np.uint8]]:
+        try:
+            yield np.full((28, 28), 7, np.uint8)
+            await asyncio.sleep(HOLD_SECONDS)
+            pytest.fail("the source was read on")
+        finally:
+            ended.set()
+
+    async with AsyncClient(script.target) as client:
+        answers = client.predict_iter(source())
+        assert (await anext(answers)).digit == 7
+        await answers.aclose()
+        async with asyncio.timeout(15):
+            await ended.wait()
+
+
 async def test_a_cancelled_batch_ends_its_rpcs(script: ScriptedServer) -> None:
     script.answer = gate = Gate()
     async with AsyncClient(script.target, timeout=60) as client:
@@ -222,7 +298,7 @@ def close(answers: Any) -> None:
 
 def test_two_rpcs_of_files_are_in_flight_and_four_of_pixels(connect: Connect, script: ScriptedServer) -> None:
     client = connect(script.target)
-    for images, expected in (([b"\x07"] * (6 * FILES), 2), (numbered(8 * CHUNK), 4)):
+    for images, expected in (([b"\x07"] * (6 * FILES_PER_RPC), 2), (numbered(8 * CHUNK), 4)):
         script.requests.clear()
         script.answer = gate = Gate()
         with ThreadPoolExecutor(1) as thread:

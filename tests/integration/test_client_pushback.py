@@ -13,8 +13,9 @@ from support.clients import Connect, connecting
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_client import Coalescing, DeadlineExceeded, DigitsError, Overloaded, ResourceExhausted, Unavailable
+from digits_client._limits import FILES_PER_RPC
 
-FILES = [b"a picture"] * 128
+FILES = [b"a picture"] * (2 * FILES_PER_RPC)
 """Two RPCs."""
 IMAGE = np.zeros((28, 28), np.uint8)
 

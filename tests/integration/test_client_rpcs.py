@@ -13,7 +13,7 @@ from support.scripted import Gate, ScriptedServer, refusing
 from support.waiting import until
 
 import digits_client
-from digits_client import DeadlineExceeded, DigitsError, ServerError, Unavailable
+from digits_client import Coalescing, DeadlineExceeded, DigitsError, ServerError, Unavailable
 
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 OTHERS = [status for status in grpc.StatusCode if status not in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)]
@@ -72,14 +72,14 @@ def test_every_error_is_a_digits_error_and_stands_for_one_status() -> None:
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_batch", "model", "health"])
-def test_every_call_sends_its_timeout_as_the_deadline(connect: Connect, method: str) -> None:
-    """A listener that never answers: every call still ends, by its deadline."""
+def test_every_call_of_a_listener_that_never_answers_ends_by_its_timeout(connect: Connect, method: str) -> None:
+    """Not by gRPC's own, after which it takes the server for unavailable."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = connect(f"127.0.0.1:{listener.getsockname()[1]}", timeout=0.2)
         arguments = {"predict": (IMAGE,), "predict_batch": ([IMAGE, IMAGE],)}.get(method, ())
-        with pytest.raises((DeadlineExceeded, Unavailable)):
+        with pytest.raises(DeadlineExceeded):
             getattr(client, method)(*arguments)
-        with pytest.raises((DeadlineExceeded, Unavailable)):
+        with pytest.raises(DeadlineExceeded):
             getattr(client, method)(*arguments, timeout=0.1)
 
 
@@ -98,7 +98,9 @@ def test_the_default_timeout_is_the_clients(connect: Connect, script: ScriptedSe
     client.predict(IMAGE)
     client.predict_batch([IMAGE])
     connect(script.target).predict(IMAGE)
-    assert [round(left or 0) for left in script.deadlines] == [25, 25, 10]
+    *own, default = [left or 0 for left in script.deadlines]
+    assert all(10 < left < 26 for left in own)
+    assert 0 < default < 11
 
 
 def test_nobody_there_is_unavailable_within_the_timeout(connect: Connect) -> None:
@@ -147,6 +149,31 @@ def test_ready_means_that_health_says_serving(connect: Connect, script: Scripted
     assert not client.health()
     with pytest.raises(DeadlineExceeded, match=r"not ready within 0\.2 seconds"):
         client.wait_ready(0.2)
+
+
+def test_a_timeout_that_the_client_finds_says_why_in_its_cause(connect: Connect, script: ScriptedServer) -> None:
+    """Where the call stood; why a server was not ready."""
+    script.answer = gate = Gate()
+    client = connect(script.target, timeout=60, coalescing=Coalescing(images_per_rpc=2, rpcs_in_flight=2))
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(client.predict, IMAGE)
+        until(lambda: len(script.requests) == 1, "the first call is at the server")
+        second = threads.submit(client.predict, IMAGE)
+        until(lambda: len(script.requests) == 2, "the second call has left without waiting for the first")
+        with pytest.raises(DeadlineExceeded) as caught:
+            client.predict(IMAGE, timeout=0.2)
+        assert isinstance(caught.value.__cause__, TimeoutError)
+        assert str(caught.value.__cause__) == "it waited in the client: 2 RPCs are in flight"
+        gate.open()
+        assert first.result(60).digit == second.result(60).digit == 7
+    script.serving = False
+    with pytest.raises(DeadlineExceeded) as unready:
+        client.wait_ready(0.2)
+    assert isinstance(unready.value.__cause__, DigitsError)
+    with pytest.raises(DeadlineExceeded) as absent:
+        connect(f"127.0.0.1:{unused_port()}").wait_ready(0.3)
+    assert isinstance(absent.value.__cause__, DigitsError)
+    assert isinstance(absent.value.__cause__.__cause__, grpc.RpcError)
 
 
 def test_waiting_for_a_server_that_never_comes_ends_at_the_timeout(connect: Connect) -> None:

@@ -1,4 +1,4 @@
-"""Two servers on ports of their own, to which each comes back after it has ended, and a client of both."""
+"""Two servers on ports of their own, to which each comes back after it has ended, and a default client of both."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -43,4 +43,4 @@ def pair_and_client(repository: Path) -> Iterator[tuple[Pair, Client]]:
     with ExitStack() as ending:
         pair = Pair(repository)
         ending.callback(pair.kill)
-        yield pair, ending.enter_context(Client(pair.target, coalescing=None))
+        yield pair, ending.enter_context(Client(pair.target))

@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing
+from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse
 from digits_client import _coalescing, _health, _limits, _shared
 from digits_client._channel import Endpoint, Pem
-from digits_client._chunks import Chunk, async_chunks, encoded, located
+from digits_client._chunks import Chunk, encoded, located
 from digits_client._coalescing import Coalescing
 from digits_client._connections import TaskConnection, tracer
 from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, Unavailable, from_rpc
 from digits_client._images import Image, blocks, encode
+from digits_client._reader import Reader
 from digits_client._results import Prediction, Predictions, concatenated
 from digits_client._tokens import Token
 
@@ -99,8 +101,8 @@ class AsyncClient:
         deadline = _shared.deadline_of_each_rpc(timeout, self._timeout)
         parts: list[Predictions] = []
         try:
-            line = async_chunks(images, asked, convert=convert)
-            async with aclosing(self._parts(line, deadline, asked)) as answers:
+            reader = Reader(images, asked, convert=convert)
+            async with aclosing(self._parts(reader, deadline, asked)) as answers:
                 async for part in answers:
                     parts.append(part)  # noqa: PERF401  # what has come must outlive an error
         except DigitsError as error:
@@ -117,11 +119,15 @@ class AsyncClient:
         timeout: float | None = None,
         batch_size: int | None = None,
     ) -> AsyncGenerator[Prediction, None]:
-        """The same as an asynchronous generator; see `Client.predict_iter`."""
+        """The same as an asynchronous generator; see `Client.predict_iter`.
+
+        It reads a little ahead. While no RPC is in flight and an asynchronous source has nothing ready, what it has
+        given so far is sent; and answers are given as they come, also while the source pauses.
+        """
         deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
         asked = _shared.kind(model_version, probabilities=probabilities)
-        line = async_chunks(images, asked, convert=convert, size=_shared.size(batch_size))
-        async with aclosing(self._parts(line, deadline, asked)) as answers:
+        reader = Reader(images, asked, convert=convert, size=_shared.size(batch_size))
+        async with aclosing(self._parts(reader, deadline, asked, early=True)) as answers:
             async for part in answers:
                 for prediction in part:
                     yield prediction
@@ -138,15 +144,15 @@ class AsyncClient:
     async def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
         deadline = time.monotonic() + (limit := _shared.seconds(timeout))
-        while not await self._serves(deadline):
+        while reason := await self._not_ready(deadline):
             if time.monotonic() + _limits.POLL_SECONDS >= deadline:
-                raise DeadlineExceeded(f"the server was not ready within {limit:g} seconds")
+                raise DeadlineExceeded(f"the server was not ready within {limit:g} seconds") from reason
             await asyncio.sleep(_limits.POLL_SECONDS)
 
     async def close(self) -> None:
         """Closes the connections. What waits or is on the way fails with ClientClosed."""
         if self._connected:
-            self._connected.check_loop()
+            self._connected.check_usable()
         self._closed = True
         connection, self._connected = self._connected, None
         if connection:
@@ -165,42 +171,51 @@ class AsyncClient:
             raise ClientClosed
         if self._connected is None:
             self._connected = TaskConnection(self._endpoint, self._coalescing, self._tracing)
-        self._connected.check_loop()
+        self._connected.check_usable()
         return self._connected
 
     async def _parts(
-        self, line: AsyncIterator[Chunk], deadline: Callable[[], float], asked: _coalescing.Kind
+        self, reader: Reader, deadline: Callable[[], float], asked: _coalescing.Kind, *, early: bool = False
     ) -> AsyncGenerator[Predictions, None]:
-        """The answers of the chunks in their order, some RPCs ahead of the reader."""
+        """The answers of the chunks in their order. early: an incomplete chunk is sent when nothing is in flight."""
         in_flight: deque[asyncio.Task[Predictions]] = deque()
+        most = 1
         try:
-            async for chunk in line:
-                in_flight.append(asyncio.create_task(self._part(chunk, deadline(), asked)))
-                while in_flight and (len(in_flight) >= chunk.rpcs_in_flight or in_flight[0].done()):
+            while True:
+                reader.changed.clear()
+                while len(in_flight) < most and (chunk := reader.take(incomplete=early and not in_flight)):
+                    most = chunk.rpcs_in_flight
+                    in_flight.append(asyncio.create_task(self._part(chunk, deadline(), asked)))
+                    in_flight[-1].add_done_callback(lambda _: reader.changed.set())
+                if in_flight and in_flight[0].done():
                     yield await in_flight.popleft()
-            while in_flight:
-                yield await in_flight.popleft()
+                elif reader.ended and not in_flight:
+                    return
+                else:
+                    await reader.changed.wait()
         finally:
             for task in in_flight:
                 task.cancel()
-            await asyncio.gather(*in_flight, return_exceptions=True)
+            await asyncio.gather(reader.close(), *in_flight, return_exceptions=True)
 
     async def _part(self, chunk: Chunk, deadline: float, asked: _coalescing.Kind) -> Predictions:
-        while True:
+        for refusals in count():
             try:
                 reply = await self._call(self._connection().stub.Predict, chunk.request, _shared.left(deadline))
                 return _shared.predictions(reply, chunk.count, asked)
             except DigitsError as error:
-                delay = _shared.retry_delay(error, deadline)
+                delay = _shared.retry_delay(error, refusals, deadline)
                 if delay is None:
                     raise located(error, chunk)  # noqa: B904  # it is the same error
             await asyncio.sleep(delay)
+        raise AssertionError  # not reached: the loop has no end
 
-    async def _serves(self, deadline: float) -> bool:
+    async def _not_ready(self, deadline: float) -> DigitsError | None:
+        """Why the server answers no predictions; None: it does."""
         try:
-            return await self.health(timeout=_shared.left(deadline))
-        except (Unavailable, DeadlineExceeded):
-            return False
+            return None if await self.health(timeout=_shared.left(deadline)) else Unavailable(_shared.NOT_SERVING)
+        except (Unavailable, DeadlineExceeded) as error:
+            return error
 
     async def _call(self, method: Callable[..., Awaitable[Reply]], request: object, timeout: float) -> Reply:
         try:

@@ -97,6 +97,7 @@ class Endpoint:
     def _options(self) -> list[tuple[str, str | int]]:
         chosen: list[tuple[str, str | int]] = [
             ("grpc.service_config", SERVICE_CONFIG),
+            ("grpc.use_local_subchannel_pool", 1),  # servers take turns by connection: share none with other clients
             ("grpc.max_receive_message_length", _limits.REPLY_BYTES),
             ("grpc.per_rpc_retry_buffer_size", _limits.RETRY_BUFFER_BYTES),
             ("grpc.keepalive_time_ms", _limits.KEEPALIVE_MILLISECONDS),

@@ -1,7 +1,7 @@
 """Many images → requests: cut by the image and by the byte, in order, made as they are taken."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +43,7 @@ def chunks(images: Any, asked: Kind, *, convert: bool, size: int = _limits.IMAGE
     if isinstance(images, np.ndarray):
         yield from _array_chunks(images, asked, convert=convert, size=size)
         return
-    chunker = _Chunker(asked, size)
+    chunker = Chunker(asked, size)
     for image in _several(images):
         with _at_place(chunker.place):
             encoded = encode(image, f"images[{chunker.place}]", convert=convert)
@@ -52,20 +52,23 @@ def chunks(images: Any, asked: Kind, *, convert: bool, size: int = _limits.IMAGE
 
 
 async def async_chunks(
-    images: Any, asked: Kind, *, convert: bool, size: int = _limits.IMAGES_PER_RPC
+    images: Any, chunker: "Chunker", *, convert: bool, read: Callable[[], None]
 ) -> AsyncIterator[Chunk]:
-    """The same from asynchronous iterables, too, with files read in threads."""
+    """The same from asynchronous iterables, too, with files read in threads.
+
+    read  is called after each image; until the next one, the chunker may be asked for the rest
+    """
     if isinstance(images, np.ndarray):
-        for chunk in _array_chunks(images, asked, convert=convert, size=size):
+        for chunk in _array_chunks(images, chunker.asked, convert=convert, size=chunker.size):
             yield chunk
         return
-    chunker = _Chunker(asked, size)
     async for image in _each(_several(images)):
         place = chunker.place
         with _at_place(place):
             sendable = await encoded(image, f"images[{place}]", convert=convert)
         for chunk in chunker.add(sendable):
             yield chunk
+        read()
     for chunk in chunker.rest():
         yield chunk
 
@@ -101,12 +104,16 @@ def _array_chunks(images: NDArray[Any], asked: Kind, *, convert: bool, size: int
         yield Chunk(start, len(part), request([pixels(part, "images", convert=convert)], asked))
 
 
-class _Chunker:
-    """Cuts a line of encoded images into chunks: of one form each, bounded in images and bytes."""
+class Chunker:
+    """Cuts a line of encoded images into chunks: of one form each, bounded in images and bytes.
+
+    asked  what every request asks for
+    size   images of a chunk, at most
+    """
 
     def __init__(self, asked: Kind, size: int) -> None:
-        self._asked = asked
-        self._size = size
+        self.asked = asked
+        self.size = size
         self._start = 0
         self._group: list[Encoded] = []
         self._bytes = 0
@@ -118,7 +125,7 @@ class _Chunker:
 
     def add(self, image: Encoded) -> Iterator[Chunk]:
         """The chunk before it, when the image needs a new one; and its own, when that is full."""
-        most = min(self._size, _limits.FILES_PER_RPC) if image.is_file else self._size
+        most = min(self.size, _limits.FILES_PER_RPC) if image.is_file else self.size
         too_large = self._bytes + len(image.data) > _limits.BYTES_PER_RPC
         if self._group and (too_large or image.is_file != self._group[0].is_file):
             yield from self.rest()
@@ -128,11 +135,12 @@ class _Chunker:
             yield from self.rest()
 
     def rest(self) -> Iterator[Chunk]:
-        """The last chunk, if there is one."""
+        """The last chunk, if there is one, or an incomplete one."""
         if self._group:
-            images = [image.data for image in self._group]
-            yield Chunk(self._start, len(images), request(images, self._asked, are_files=self._group[0].is_file))
+            start, group = self._start, self._group
             self._start, self._group, self._bytes = self.place, [], 0
+            are_files = group[0].is_file
+            yield Chunk(start, len(group), request([image.data for image in group], self.asked, are_files=are_files))
 
 
 @contextmanager

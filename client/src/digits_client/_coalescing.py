@@ -186,6 +186,13 @@ class Coalescer:
         for group in self._groups:
             yield from group.calls
 
+    def standing(self, call: Call, now: float) -> TimeoutError:
+        """Where a call stands whose timeout has passed: the cause of the error with which the client ends it."""
+        if call.group:
+            count, seconds = len(call.group.calls), now - call.group.left
+            return TimeoutError(f"its RPC of {count} images was sent {seconds:.3g} seconds before and is not answered")
+        return TimeoutError(f"it waited in the client: {len(self._groups)} RPCs are in flight")
+
     def clear(self) -> list[Call]:
         """Forgets everything: the calls that were waiting or on the way."""
         calls = list(self.unfinished())

@@ -130,7 +130,7 @@ class TaskCoalescer:
         waiting = [call for call in self._core.unfinished() if not call.waker.done()]
         for call in waiting:
             if call.deadline <= now:
-                _fail(call, DeadlineExceeded("no answer within the timeout"))
+                _fail(call, caused(DeadlineExceeded("no answer within the timeout"), self._core.standing(call, now)))
             else:
                 self._watch(call.deadline)
 

@@ -112,7 +112,8 @@ class ThreadCoalescer:
         if call.error:
             raise call.error
         if call.answer is None:
-            raise DeadlineExceeded(f"no answer within {timeout:g} seconds")
+            standing = self._core.standing(call, time.monotonic())
+            raise DeadlineExceeded(f"no answer within {timeout:g} seconds") from standing
         answer: Prediction = call.answer
         return answer
 

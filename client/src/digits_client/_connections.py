@@ -1,6 +1,7 @@
 """A channel, and what is called on it: for the threads of a process, for the tasks of an event loop."""
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -51,6 +52,7 @@ class TaskConnection:
     def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None, tracing: "Tracing | None") -> None:
         _forks.connecting(on_event_loop=True)
         self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
         self._channel = endpoint.async_channel()
         channel = bearing(tracing.over_tasks(self._channel) if tracing else self._channel, endpoint.token)
         self.stub: Any = PredictionServiceStub(channel)
@@ -58,8 +60,10 @@ class TaskConnection:
         coalescer = tracing.task_coalescer if tracing else TaskCoalescer
         self.coalescer = coalescer(self.stub.Predict, coalescing) if coalescing else None
 
-    def check_loop(self) -> None:
-        """Misused on any other event loop: gRPC would never answer there."""
+    def check_usable(self) -> None:
+        """Misused in a forked process and on any other event loop: gRPC would never answer there."""
+        if os.getpid() != self._process:
+            raise Misused(_forks.SENTENCE)
         if asyncio.get_running_loop() is not self._loop:
             raise Misused("an AsyncClient belongs to the event loop of its first call: make one for each loop")
 

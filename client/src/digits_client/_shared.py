@@ -13,6 +13,7 @@ from digits_client._errors import DigitsError, InvalidInput, Overloaded, ServerE
 from digits_client._results import Prediction, Predictions, concatenated
 
 SERVICE: str = DESCRIPTOR.services_by_name["PredictionService"].full_name
+NOT_SERVING = "the server says that it does not serve predictions now"
 MOST_VERSION = 2**63 - 1  # int64 on the wire
 _CURRENT = (Kind(0, probabilities=False), Kind(0, probabilities=True))
 
@@ -43,11 +44,15 @@ def left(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
 
 
-def retry_delay(error: DigitsError, deadline: float) -> float | None:
-    """Seconds until an overloaded server is asked again; None for any other error, and if the deadline comes first."""
+def retry_delay(error: DigitsError, refusals: int, deadline: float) -> float | None:
+    """Seconds until an overloaded server is asked again; None for any other error, and if the deadline comes first.
+
+    It is the delay the server asks for, but at least twice as long after each of the `refusals` before this one.
+    """
     if not isinstance(error, Overloaded):
         return None
-    delay = max(error.retry_after_seconds or 0.0, _limits.FIRST_BACKOFF_SECONDS)
+    backoff = min(_limits.FIRST_BACKOFF_SECONDS * 2.0 ** min(refusals, 30), _limits.MOST_BACKOFF_SECONDS)
+    delay = max(error.retry_after_seconds or 0.0, backoff)
     return delay if delay < left(deadline) else None
 
 

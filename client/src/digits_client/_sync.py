@@ -4,6 +4,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -146,7 +147,7 @@ class Client:
         images      uint8[N, 28, 28], which may be memory-mapped, or any iterable of what `predict` takes, also an
                     endless one. An RPC is sent when its images are complete
         timeout     seconds for each RPC
-        batch_size  images of each RPC, 1 to 1,024 (at most 64 files); fewer give earlier answers from a slow source.
+        batch_size  images of each RPC, 1 to 1,024 (at most 16 files); fewer give earlier answers from a slow source.
                     Answers that have come are given before the source is asked for the next image
         """
         deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
@@ -167,9 +168,9 @@ class Client:
     def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
         deadline = time.monotonic() + (limit := _shared.seconds(timeout))
-        while not self._serves(deadline):
+        while reason := self._not_ready(deadline):
             if time.monotonic() + _limits.POLL_SECONDS >= deadline:
-                raise DeadlineExceeded(f"the server was not ready within {limit:g} seconds")
+                raise DeadlineExceeded(f"the server was not ready within {limit:g} seconds") from reason
             time.sleep(_limits.POLL_SECONDS)
 
     def close(self) -> None:
@@ -225,24 +226,26 @@ class Client:
             raise self._error(error) from error
 
     def _part(self, chunk: Chunk, call: Any, deadline: float, asked: _coalescing.Kind) -> Predictions:
-        while True:
+        for refusals in count():
             try:
                 return _shared.predictions(call.result(), chunk.count, asked)
             except (grpc.RpcError, grpc.FutureCancelledError) as error:
                 failure = self._error(error)
-                delay = _shared.retry_delay(failure, deadline)
+                delay = _shared.retry_delay(failure, refusals, deadline)
                 if delay is None:
                     raise located(failure, chunk) from error
             except DigitsError as error:
                 raise located(error, chunk)  # noqa: B904  # it is the same error
             time.sleep(delay)
             call = self._sent(chunk, deadline)
+        raise AssertionError  # not reached: the loop has no end
 
-    def _serves(self, deadline: float) -> bool:
+    def _not_ready(self, deadline: float) -> DigitsError | None:
+        """Why the server answers no predictions; None: it does."""
         try:
-            return self.health(timeout=_shared.left(deadline))
-        except (Unavailable, DeadlineExceeded):
-            return False
+            return None if self.health(timeout=_shared.left(deadline)) else Unavailable(_shared.NOT_SERVING)
+        except (Unavailable, DeadlineExceeded) as error:
+            return error
 
     def _call(self, method: Callable[..., Reply], request: object, timeout: float) -> Reply:
         try:

@@ -134,3 +134,13 @@ def test_what_is_cleared_is_forgotten_and_its_return_changes_nothing() -> None:
     assert core.returned(group) == []
     assert core.abandon(first) is None
     assert core.join(call()) is not None
+
+
+def test_a_call_whose_timeout_has_passed_stands_in_the_client_or_at_the_server() -> None:
+    core = Coalescer(Coalescing(images_per_rpc=2, rpcs_in_flight=2))
+    calls = [call() for _ in range(4)]
+    groups = [core.join(one, 10.0) for one in calls]
+    assert [len(group.calls) if group else 0 for group in groups] == [1, 0, 2, 0]
+    sentence = "its RPC of 2 images was sent 1.5 seconds before and is not answered"
+    assert [str(core.standing(one, 11.5)) for one in calls[1:3]] == [sentence] * 2
+    assert str(core.standing(calls[3], 11.5)) == "it waited in the client: 2 RPCs are in flight"

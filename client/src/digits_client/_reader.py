@@ -1,0 +1,54 @@
+"""A source of images, read in a task of its own, so that its pauses hold nothing back."""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from digits_client import _limits
+from digits_client._chunks import Chunk, Chunker, async_chunks
+from digits_client._coalescing import Kind
+
+
+class Reader:
+    """Reads a source one chunk ahead of what is taken.
+
+    changed  set whenever there may be more to take, and at the end of the source
+    """
+
+    def __init__(self, images: Any, asked: Kind, *, convert: bool, size: int = _limits.IMAGES_PER_RPC) -> None:
+        """`images` and `convert` are those of `predict_iter`; `size` is that of `async_chunks`."""
+        self.changed = asyncio.Event()
+        self._chunker = Chunker(asked, size)
+        self._chunks: deque[Chunk] = deque()
+        self._taken = asyncio.Event()
+        self._task = asyncio.create_task(self._read(images, convert))
+
+    def take(self, *, incomplete: bool = False) -> Chunk | None:
+        """The next chunk, if it is complete, or if an incomplete one will do. Raises what the source has raised."""
+        if self._task.done():
+            self._task.result()
+        if self._chunks:
+            self._taken.set()
+            return self._chunks.popleft()
+        return next(self._chunker.rest(), None) if incomplete else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything has been taken."""
+        return self._task.done() and not self._chunks
+
+    async def close(self) -> None:
+        """Reads no more."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self, images: Any, convert: bool) -> None:
+        try:
+            async for chunk in async_chunks(images, self._chunker, convert=convert, read=self.changed.set):
+                while self._chunks:
+                    self._taken.clear()
+                    await self._taken.wait()
+                self._chunks.append(chunk)
+                self.changed.set()
+        finally:
+            self.changed.set()
