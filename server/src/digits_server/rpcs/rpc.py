@@ -149,7 +149,7 @@ class StreamRpc(Rpc):
         try:
             if self.admit:
                 self.admit(call)
-            with self.limit.for_one(call.peer):
+            async with self.limit.for_one(call.peer):
                 async for reply in self.behaviour(self._requests(incoming, call), call):
                     yield self.format.serialise(reply)
         except BaseException as error:
