@@ -31,7 +31,7 @@ def status(url: str, body: bytes | None = None) -> int:
 
 def test_a_server_whose_log_is_on_a_full_disk_serves_and_stops(repository: Path) -> None:
     port = free_port()
-    flags = ["--repository", repository, "--grpc-port", "0", "--http-port", str(port), "--access-log"]
+    flags: list[str | Path] = ["--repository", repository, "--grpc-port", "0", "--http-port", str(port), "--access-log"]
     http = f"http://127.0.0.1:{port}"
     with Path("/dev/full").open("w") as full:  # every write to it fails as on a disk without room
         server = subprocess.Popen([SCRIPTS / "digits-server", *flags], stdout=full, stderr=full)
