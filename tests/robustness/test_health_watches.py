@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 
+import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
@@ -18,6 +19,8 @@ pytestmark = OVER_BOTH_TRANSPORTS
 
 MOST_WATCHES = 2_048
 """By default."""
+
+LONG_NAMES, NAME_BYTES = 60, 4_190_000
 
 MOST_MEMORY = 200.0
 """MiB: grpcio takes some 25 KiB for a call that lasts, and each of these attacks is over 2,000."""
@@ -49,6 +52,27 @@ def test_a_balancer_watches_beside_callers_who_take_every_place(server: ServerPr
     record(
         f"{2 * MOST_WATCHES:,} health watches of {2 * WATCHING} connections: a balancer's beside them; memory",
         f"let in, and kept; + {grown:.0f} MiB",
+        met=grown <= MOST_MEMORY,
+    )
+    assert grown <= MOST_MEMORY
+
+
+def test_watches_of_very_long_names_hold_nothing(server: ServerProcess, record: Record) -> None:
+    """A watch stays open for a name that nobody has, and with it what was asked."""
+    usage = Usage(server.process.pid)
+    before = usage.resident
+    usage.forget_peak()
+    request = HealthCheckRequest(service="a" * NAME_BYTES)
+    with server.channel() as channel:
+        watches = [HealthStub(channel).Watch(request, timeout=DEADLINE) for _ in range(LONG_NAMES)]
+        for watch in watches:
+            with pytest.raises(grpc.RpcError) as refused:
+                next(iter(watch))
+            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    grown = usage.peak - before
+    record(
+        f"{LONG_NAMES} health watches of a name of {NAME_BYTES:,} bytes: memory",
+        f"+ {grown:.0f} MiB",
         met=grown <= MOST_MEMORY,
     )
     assert grown <= MOST_MEMORY
