@@ -147,3 +147,9 @@ def test_a_good_caller_over_http_is_answered_beside(
 ) -> None:
     attack = Attack(name, server.http.removeprefix("http://"), HTTP_ATTACKS[name][full])
     held_against(attack, server, PostWitness(server.http), record, full=full, who="a good HTTP caller")
+
+
+@pytest.mark.parametrize("name", HTTP_ATTACKS)
+def test_a_good_grpc_caller_is_answered_beside(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
+    attack = Attack(name, server.http.removeprefix("http://"), HTTP_ATTACKS[name][full])
+    held_against(attack, server, GrpcWitness(server.target), record, full=full, who="a good gRPC caller")

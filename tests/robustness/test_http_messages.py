@@ -4,17 +4,14 @@ The parts come from the server's own structures, so that a new field is covered 
 """
 
 import json
-import threading
-import time
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from support.open_inference import post
-from support.raw_http import connect, request
+from support.probe import Probe
 from support.records import Record
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.usage import Usage
@@ -92,35 +89,12 @@ def fitting_tensors() -> Iterator[tuple[str, bytes]]:
         tensor = {"name": "images", "datatype": datatype, "shape": [images, 28, 28, 1], "data": nested}
         yield f"{datatype}: nested", json.dumps({"inputs": [tensor]}, separators=(",", ":")).encode()
     files = (LARGEST - ROOM) // 64
+    none = {"name": "image_files", "datatype": "BYTES", "shape": [64, 1], "data": "@"}
+    for what, element in FILLS.items():
+        data = "[" + ",".join([element] * ((LARGEST - ROOM) // (len(element) + 1))) + "]"
+        yield f"BYTES: {what}", json.dumps({"inputs": [none]}).replace('"@"', data).encode()
     many = {"name": "image_files", "datatype": "BYTES", "shape": [64], "data": ["A" * (files // 4 * 4 - 8)] * 64}
     yield "files", json.dumps({"inputs": [many]}).encode()
-
-
-class Probe:
-    """Asks for /healthz again and again on a connection of its own; keeps the longest wait, in seconds."""
-
-    def __init__(self, server: ServerProcess) -> None:
-        self._server = server
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.longest = 0.0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stopping.set()
-        self._thread.join(60)
-
-    def _run(self) -> None:
-        asked = request("GET", "/healthz").replace(b"connection: close\r\n", b"")
-        with connect(self._server, seconds=60) as connection:
-            while not self._stopping.wait(0.0005):
-                begin = time.perf_counter()
-                connection.sendall(asked)
-                assert connection.recv(4096)
-                self.longest = max(self.longest, time.perf_counter() - begin)
 
 
 @pytest.mark.parametrize("kind", [bodies, fitting_tensors])

@@ -33,6 +33,7 @@ from support.frames import (
 )
 
 PREDICT = "/digits.v1.PredictionService/Predict"
+WATCH = "/grpc.health.v1.Health/Watch"
 PREDICT_STREAM = "/digits.v1.PredictionService/PredictStream"
 SECONDS = 20.0
 """How long a server may leave an attacker's bytes unread before it tries another connection."""
@@ -41,6 +42,8 @@ CALL = b"\0" + len(IMAGE).to_bytes(4, "big") + IMAGE
 CANCEL = (8).to_bytes(4, "big")
 STREAMS = 100
 """Calls that an attacker begins on one connection: as many as it may have at once, whatever carries them."""
+WATCHING = 100
+"""Connections that share the watches of an attack."""
 MOST_CONNECTIONS = 2_000
 """An attacker who is sent away connects anew, at most so often."""
 
@@ -80,11 +83,11 @@ class Attacker:
                 self.cut += 1
                 connection.close()
 
-    def hold(self, call: Callable[[int], bytes], count: int, begin: bytes = PREFACE) -> None:
+    def hold(self, call: Callable[[int], bytes], count: int, begin: bytes = PREFACE, on_each: int = STREAMS) -> None:
         """Sends call(0), call(1), … on each connection, as many as it may have at once, `count` in all."""
         while self.sent < count:
             connection = self.connect(begin)
-            for number in range(min(STREAMS, count - self.sent)):
+            for number in range(min(on_each, count - self.sent)):
                 with suppress(OSError):
                     connection.sendall(call(number))
                 self.sent += 1
@@ -247,6 +250,17 @@ def open_streams(attacker: Attacker, count: int) -> None:
     """Streams on which nothing is sent."""
     headers = call_headers(PREDICT_STREAM)
     attacker.hold(lambda number: frame(HEADERS, END_HEADERS, stream(number), headers), count)
+
+
+def watches(attacker: Attacker, count: int) -> None:
+    """Watches of the server's health on a hundred connections."""
+    headers = call_headers(WATCH)
+
+    def watch(number: int) -> bytes:
+        at = stream(number)
+        return frame(HEADERS, END_HEADERS, at, headers) + frame(DATA, END_STREAM, at, bytes(5))
+
+    attacker.hold(watch, count, on_each=-(-count // WATCHING))
 
 
 def garbage(attacker: Attacker, count: int) -> None:

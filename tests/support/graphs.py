@@ -170,7 +170,7 @@ def _read(options: Any) -> dict[str, Any]:
 def mutant(model: bytes, chance: random.Random) -> bytes:
     """`model` with a few bytes of its structure changed."""
     changed = bytearray(model)
-    structure = [place for place in range(len(model) - 8) if place < 500 or place > len(model) - 8000]
+    structure = [*range(500), *range(max(500, len(model) - 7999), len(model) - 8)]
     for _ in range(chance.choice((1, 1, 2, 4))):
         place = chance.choice(structure) & ~3
         match chance.randrange(3):

@@ -112,6 +112,16 @@ class Http2:
             self._read()
         return reply
 
+    def so_far(self, stream: int) -> Reply:
+        """What has been read of a reply."""
+        return self._replies[stream]
+
+    def wait_for_messages(self, stream: int, count: int) -> None:
+        """Returns when a reply has so many messages; fails when it ends, or the deadline passes, before."""
+        while len(self._replies[stream].body) < 5 or len(self._replies[stream].messages) < count:
+            assert not self._replies[stream].ended, self._replies[stream]
+            self._read()
+
     def call(self, path: str, pieces: Iterable[bytes], headers: dict[str, str] | None = None) -> Reply:
         """One call, each piece a DATA frame of its own."""
         stream = self.begin(path, GRPC | (headers or {}))

@@ -22,6 +22,13 @@ def http_idle(attacker: "Attacker", count: int) -> None:
     attacker.sent = count
 
 
+def tls_idle(attacker: "Attacker", count: int) -> None:
+    """Connections whose handshake never begins, or stops in its first message."""
+    for number in range(count):
+        attacker.connect(b"\x16\x03\x01\x02\x00\x01" * (number % 2))
+    attacker.sent = count
+
+
 def http_slow(attacker: "Attacker", count: int) -> None:
     """Headers without an end, a few bytes a second; half of the callers have sent those of a long body instead."""
     for number in range(count):

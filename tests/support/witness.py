@@ -1,6 +1,7 @@
 """A caller who behaves, beside those who do not."""
 
 import json
+import ssl
 import threading
 import time
 import urllib.error
@@ -96,10 +97,10 @@ class GrpcWitness(Witness):
 
 
 class HttpWitness(Witness):
-    """Like a probe: on a new connection each time."""
+    """Like a probe: on a new connection each time, over TLS with a context for it."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(lambda: urllib.request.urlopen(url, timeout=CALL_SECONDS).close())
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(lambda: urllib.request.urlopen(url, timeout=CALL_SECONDS, context=tls).close())
 
 
 class PostWitness(Witness):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from digits_server.errors import InvalidRequest
 from digits_server.open_inference import json_elements
-from digits_server.open_inference.json_elements import JsonElements
+from digits_server.open_inference.json_elements import CUT, JsonElements, without_data
 
 SHAPES = ((28, 28), (784,), (28, 28, 1), (1, 28, 28))
 SPACE = st.text(" \t\r\n", max_size=3)
@@ -49,6 +49,37 @@ def test_a_character_changed_is_never_read_as_something_else(data: st.DataObject
     except InvalidRequest:
         return
     np.testing.assert_array_equal(read, np.array(json.loads(text), np.float32).ravel())
+
+
+FILES = ["QUFB+/==", "", "A" * 40]
+NAMES = st.sampled_from(["name", "datatype", "shape", "parameters", "unknown"])
+OTHERS = st.sampled_from(["images", 'a "quoted" word', [1, 784], {"data": 1, "x": [{}]}, None, True, 1.5])
+
+
+@given(data=st.data(), others=st.dictionaries(NAMES, OTHERS), element=st.sampled_from([1, 2.5, [[[7], [8]]], *FILES]))
+def test_data_that_is_cut_out_is_what_any_reader_finds(
+    data: st.DataObject, others: dict[str, object], element: object
+) -> None:
+    """Wherever the data stands in a large request."""
+    most, elements = 1000, [element] * 1000
+    names = data.draw(st.permutations([*others, "data"]))
+    tensor = {name: elements if name == "data" else others[name] for name in names}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(json_elements, "MAX_REST_BYTES", most)
+        rest, cut = without_data(spaced(json.dumps({"id": "x", "inputs": [tensor]}), data))
+    assert len(rest) <= most
+    assert json.loads(cut) == elements
+    assert json.loads(rest) == {"id": "x", "inputs": [{**tensor, "data": json.loads(CUT)}]}
+
+
+@pytest.mark.parametrize("piece", [3, 4, 10, 100])
+def test_no_number_is_made_up_where_a_piece_ends_with_a_comma(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    """The pieces end at commas, so that the last one may have nothing left to find fault with."""
+    monkeypatch.setattr(json_elements, "PIECE_BYTES", piece)
+    for ending in (b"]", b" ]", b",]", b",,]"):
+        text = b"[" + b",".join([b"1"] * (785 - ending.count(b","))) + ending
+        with pytest.raises(InvalidRequest):
+            JsonElements(text).numbers("images", (1, 785 - (ending in (b"]", b" ]"))))
 
 
 def test_a_number_beyond_float32_is_infinite() -> None:

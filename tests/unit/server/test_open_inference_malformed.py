@@ -151,15 +151,35 @@ BAD_REST: dict[str, tuple[bytes | str, str | None, str]] = {
         None,
         "expected one tensor",
     ),
-    "parameters of a megabyte": (
-        json.dumps({"inputs": [images(data=[0] * 784)], "parameters": {"x": [0] * 300_000}}),
+    "parameters of 90 kB": (
+        json.dumps({"inputs": [images(data=[0] * 784)], "parameters": {"x": [0] * 30_000}}),
         None,
         "parameters: expected at most 65536 bytes",
     ),
-    "a shape of a megabyte": (
-        json.dumps({"inputs": [images(data=[0] * 784, shape=[1] * 300_000)]}),
+    "a shape of 90 kB": (
+        json.dumps({"inputs": [images(data=[0] * 784, shape=[1] * 30_000)]}),
         None,
         "inputs[0].shape: expected at most 65536 bytes",
+    ),
+    "a megabyte beside the data": (
+        json.dumps({"inputs": [images(data=[0] * 784)], "unknown": [0] * 300_000}),
+        None,
+        "the request: expected at most 262144 bytes of JSON beside the data of its tensor",
+    ),
+    "a large map in place of the data": (
+        json.dumps({"inputs": [images(data=[{"a": [0]}] * 100_000)]}),
+        None,
+        "the request: expected at most 262144 bytes",
+    ),
+    "a comma behind the last of many numbers": (
+        json.dumps({"inputs": [images(shape=[200, 784], data=[0] * 784 * 200)]}).replace("0]}]}", "0,]}]}"),
+        None,
+        "expected 156800 elements for the shape [200, 784], got 156801",
+    ),
+    "a comma in place of the last of many numbers": (
+        json.dumps({"inputs": [images(shape=[200, 784], data=[0] * 784 * 200)]}).replace(" 0]}]}", "]}]}"),
+        None,
+        "valid JSON",
     ),
     "a thousand outputs": (
         json.dumps({"inputs": [images(data=[0] * 784)], "outputs": [{"name": ""}] * 1_000}),

@@ -4,6 +4,7 @@ A body of a few megabytes can hold millions of numbers. Python makes no objects 
 into flat buffers. Numbers are counted first, and are read only if the count fits the shape.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -19,6 +20,16 @@ from digits_server.errors import InvalidRequest
 PIECE_BYTES = 128 * 1024
 """Bytes of JSON read at once. Meanwhile Python's lock is held and the event loop waits, for a millisecond or two."""
 
+MAX_REST_BYTES = 256 * 1024
+"""Of the JSON beside a tensor's data: parsed at once, by a parser that keeps Python's lock, in two milliseconds."""
+
+BEGINNING = re.compile(rb'"data"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
+AFTER_DATA = (b":", b"}")
+"""What follows a list of numbers or of base64, behind the next name or the end of the tensor, and is never in it."""
+
+CUT = b'"data that was cut out"'
+"""What stands in the JSON in place of a tensor's data."""
+
 WHITESPACE = b" \t\r\n"
 COMMA = ord(",")
 SHOWN_SIZES = 6
@@ -30,6 +41,27 @@ NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in STRUCTURE)
 FILES = msgspec.json.Decoder(list[bytes])
 NESTED_FILES = msgspec.json.Decoder(list[tuple[bytes]])
 """JSON has no bytes: files are written in base64."""
+
+
+def without_data(text: bytes) -> tuple[bytes, bytes]:
+    """A request's JSON with CUT in place of a tensor's large `data`, and that data; small JSON as it is, and nothing.
+
+    What is cut out is not parsed, only searched for its end: to parse millions of elements would take 20 ms, in which
+    nothing else runs. Raises InvalidRequest when more than MAX_REST_BYTES are left.
+    """
+    data = b""
+    if len(text) > MAX_REST_BYTES and (found := BEGINNING.search(text, 0, MAX_REST_BYTES)):
+        start = found.end()
+        ends = [end for mark in AFTER_DATA if (end := text.find(mark, start)) > 0]
+        end = text.rfind(b"]", start, min(ends, default=len(text))) + 1
+        if end:
+            text, data = text[:start] + CUT + text[end:], text[start:end]
+    if len(text) > MAX_REST_BYTES:
+        raise InvalidRequest(
+            f"the request: expected at most {MAX_REST_BYTES} bytes of JSON beside the data of its tensor, a list of "
+            f"numbers or of files in base64; got {len(text)}"
+        )
+    return text, data
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +86,8 @@ class JsonElements:
             with np.errstate(over="ignore"):
                 values[at : at + len(part)] = part
             at += len(part)
+        if at < len(values):
+            raise InvalidRequest(f"{name}: expected a number after each comma")
         return values
 
     def files(self, name: str, shape: Sequence[int]) -> list[bytes]:

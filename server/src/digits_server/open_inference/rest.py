@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from digits_server.errors import InvalidRequest
-from digits_server.open_inference.json_elements import JsonElements
+from digits_server.open_inference.json_elements import CUT, JsonElements, without_data
 from digits_server.open_inference.protocol import (
     EXTENSIONS,
     SERVER_NAME,
@@ -98,14 +98,17 @@ def infer_request(body: bytes, header_length: str | None, model: str, version: s
     Takes milliseconds for a large body. The elements of its tensor are not read yet.
     """
     message, raw = _split(body, header_length)
-    request = _decoded(REQUEST, message, "the request")
+    rest, elements = without_data(message)
+    request = _decoded(REQUEST, rest, "the request")
     (tensor,) = request.inputs
     parameters = _part(PARAMETERS, request.parameters, "parameters", {})
     of_input = _part(PARAMETERS, tensor.parameters, "inputs[0].parameters", {})
     wanted = _part(OUTPUTS, request.outputs, "outputs", [])
     outputs_within(len(wanted))
     refuse_unsupported(chain(parameters, of_input, *(output.parameters or () for output in wanted)))
-    question = InferRequest(model, version, [_input(tensor, of_input, raw)], [output.name for output in wanted])
+    question = InferRequest(
+        model, version, [_input(tensor, of_input, raw, elements)], [output.name for output in wanted]
+    )
     form = ReplyForm(
         request.id,
         binary={output.name: bool((output.parameters or {}).get("binary_data")) for output in wanted},
@@ -142,7 +145,7 @@ def model_metadata(metadata: ModelMetadata) -> dict[str, Any]:
     }
 
 
-def _split(body: bytes, header_length: str | None) -> tuple[bytes | memoryview, memoryview]:
+def _split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
     """The JSON of a body, and the raw bytes after it."""
     if header_length is None:
         return body, memoryview(b"")
@@ -151,14 +154,19 @@ def _split(body: bytes, header_length: str | None) -> tuple[bytes | memoryview, 
     length = int(header_length)
     if length > len(body):
         raise InvalidRequest(f"{HEADER_LENGTH}: expected at most the {len(body)} bytes of the body, got {length}")
-    return memoryview(body)[:length], memoryview(body)[length:]
+    return body[:length], memoryview(body)[length:]
 
 
-def _input(tensor: InputJson, parameters: Parameters, raw: memoryview) -> InputTensor:
-    """The tensor of a request, whose binary data is all of `raw` if there is any."""
+def _input(tensor: InputJson, parameters: Parameters, raw: memoryview, elements: bytes) -> InputTensor:
+    """The tensor of a request, whose binary data is all of `raw` if there is any.
+
+    elements  what was cut out of the JSON where its data is CUT
+    """
     shape = _part(SHAPE, tensor.shape, "inputs[0].shape", [])
     size = parameters.get("binary_data_size")
     data = bytes(tensor.data)
+    if elements and data == CUT:
+        data = elements
     if (size is None) == (not data):
         raise InvalidRequest("inputs[0]: expected either data or the parameter binary_data_size")
     if data and raw:
@@ -180,7 +188,7 @@ def _part(decoder: msgspec.json.Decoder[Any], part: Raw, name: str, default: Any
     return _decoded(decoder, text, name) or default
 
 
-def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes | memoryview, name: str) -> Any:
+def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes, name: str) -> Any:
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

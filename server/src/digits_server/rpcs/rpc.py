@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from digits_server.errors import InvalidRequest, ServingError, Status
+from digits_server.errors import InvalidRequest, RequestTooLarge, ServingError, Status
 from digits_server.observability.metrics import RpcMetrics
 from digits_server.rpcs.stream_limit import StreamLimit
 from digits_server.service.calls import Call, request_id
@@ -29,6 +29,7 @@ class Format:
     name         name of the request's type, for error messages
     parse_large  as `parse`, of a large message, in any thread; None: `parse` does that as well
     at_once      a large message → request, if that takes no longer than for a small one; else None
+    is_small     whether large messages are refused, as no valid one is large: a stream may hold its request for hours
     """
 
     parse: Callable[[Data], Any]
@@ -36,6 +37,7 @@ class Format:
     name: str
     parse_large: Callable[[Data], Any] | None = None
     at_once: Callable[[Data], Any | None] = lambda _: None
+    is_small: bool = False
 
 
 Admit = Callable[[Call], None]
@@ -71,6 +73,10 @@ class Rpc:
         A `patient` message waits where another is rejected because too many are being parsed.
         """
         try:
+            if self.format.is_small:
+                raise RequestTooLarge(
+                    f"the message has {len(data)} bytes; {self.format.name} may have less than {SMALL_BYTES}"
+                )
             if (request := self.format.at_once(data)) is not None:
                 return request
             parse = partial(self._parsed, self.format.parse_large or self.format.parse, data)
@@ -149,7 +155,7 @@ class StreamRpc(Rpc):
         try:
             if self.admit:
                 self.admit(call)
-            with self.limit.for_one(call.peer):
+            async with self.limit.for_one(call.peer):
                 async for reply in self.behaviour(self._requests(incoming, call), call):
                     yield self.format.serialise(reply)
         except BaseException as error:

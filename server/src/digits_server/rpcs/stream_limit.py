@@ -1,8 +1,9 @@
 """The limits of open streams: of one RPC, and on one connection."""
 
-from collections import Counter
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
 
 from digits_server.errors import Overloaded
 from digits_server.observability.rejection_counts import Rejections
@@ -12,31 +13,68 @@ RETRY_AFTER_MS = 1000
 
 
 class StreamLimit:
-    """At most `most` streams at once, of which `most_each` are on one connection."""
+    """At most `most` streams at once, of which `most_each` are on one connection. Lives on the event loop.
 
-    def __init__(self, most: int, most_each: int, rejections: Rejections) -> None:
+    gives_way  whether a connection with fewer streams gets a place though all are taken: the oldest stream of the
+               connection that has the most is ended for it
+    """
+
+    def __init__(self, most: int, most_each: int, rejections: Rejections, *, gives_way: bool = False) -> None:
         self._most = most
         self._most_each = most_each
         self._rejections = rejections
-        self._open: Counter[Hashable] = Counter()
+        self._gives_way = gives_way
+        self._open: defaultdict[Hashable, dict[asyncio.Timeout, None]] = defaultdict(dict)
+        """By connection, its streams in the order in which they began."""
+        self._count = 0
 
-    @contextmanager
-    def for_one(self, peer: Hashable) -> Iterator[None]:
-        """Holds a place for one more stream of the connection `peer`. Raises Overloaded if no place is free."""
-        if self._open.total() >= self._most:
-            raise self._rejected(f"{self._open.total()} streams are open; at most {self._most} may be (max_streams)")
-        if self._open[peer] >= self._most_each:
+    @asynccontextmanager
+    async def for_one(self, peer: Hashable) -> AsyncIterator[None]:
+        """Holds a place for one more stream of the connection `peer`.
+
+        Raises Overloaded if no place is free, and when the stream is ended to make room for another one.
+        """
+        own = len(self._open[peer]) if peer in self._open else 0
+        if own >= self._most_each:
             raise self._rejected(
-                f"{self._open[peer]} streams are open on this connection; at most {self._most_each} may be "
-                "(max_connection_streams)"
+                f"{own} streams are open on this connection; at most {self._most_each} may be (max_connection_streams)"
             )
-        self._open[peer] += 1
+        if self._count >= self._most and not (self._gives_way and self._make_room(own)):
+            raise self._rejected(f"{self._count} streams are open; at most {self._most} may be (max_streams)")
+        stream = asyncio.timeout(None)
         try:
-            yield
-        finally:
-            self._open[peer] -= 1
-            if not self._open[peer]:
-                del self._open[peer]
+            async with stream:
+                self._open[peer][stream] = None
+                self._count += 1
+                try:
+                    yield
+                finally:
+                    self._remove(peer, stream)
+        except TimeoutError as error:
+            if not stream.expired():
+                raise
+            raise self._rejected(
+                f"ended for a stream of another connection: {self._most} were open, as many as may be (max_streams), "
+                "and no connection had more of them than this one"
+            ) from error
+
+    def _make_room(self, own: int) -> bool:
+        """Ends the oldest stream of the connection that has the most, if those are more than `own`."""
+        peer = max(self._open, key=lambda each: len(self._open[each]))
+        if len(self._open[peer]) <= own:
+            return False
+        oldest = next(iter(self._open[peer]))
+        self._remove(peer, oldest)
+        oldest.reschedule(asyncio.get_running_loop().time())
+        return True
+
+    def _remove(self, peer: Hashable, stream: asyncio.Timeout) -> None:
+        """Frees the place of a stream, unless another one has it already."""
+        if stream in self._open[peer]:
+            del self._open[peer][stream]
+            self._count -= 1
+        if not self._open[peer]:
+            del self._open[peer]
 
     def _rejected(self, message: str) -> Overloaded:
         error = Overloaded(message, RETRY_AFTER_MS)

@@ -13,12 +13,12 @@ from digits_server.observability.metrics import Metrics
 from digits_server.open_inference.grpc import INFERENCE_SERVICE, ModelInfer, inference_rpcs
 from digits_server.open_inference.protocol import OpenInference
 from digits_server.rpcs.health import Health
-from digits_server.rpcs.rpc import Admit, Data, Format, StreamRpc, UnaryRpc
+from digits_server.rpcs.rpc import Admit, Format, StreamRpc, UnaryRpc
 from digits_server.rpcs.stream_limit import StreamLimit
 from digits_server.service import messages
 from digits_server.service.offload import Offload
 from digits_server.service.prediction_service import PredictionService
-from digits_server.service.wire import MOST_ENTRIES, SMALL_BYTES, check_entries
+from digits_server.service.wire import MOST_ENTRIES
 
 PREDICTION_SERVICE = prediction_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -29,16 +29,10 @@ INFERENCE_HEALTH = {(INFERENCE_SERVICE, "ServerLive"), (INFERENCE_SERVICE, "Serv
 SERIALISE = methodcaller("SerializeToString")
 
 
-def protobuf(request_type: type[Message], most_entries: int = MOST_ENTRIES) -> Format:
-    """Requests and replies are protobuf's own objects, the requests of at most `most_entries` entries."""
-    parse_all: Any = request_type.FromString  # it accepts a view too, although its types do not say so
-
-    def parse(data: Data) -> Any:
-        if len(data) >= SMALL_BYTES:
-            check_entries(data, request_type, most_entries)
-        return parse_all(data)
-
-    return Format(parse, SERIALISE, request_type.DESCRIPTOR.full_name)
+def protobuf(request_type: type[Message]) -> Format:
+    """Requests and replies are protobuf's own objects, the requests small ones."""
+    parse: Any = request_type.FromString  # it accepts a view too, although its types do not say so
+    return Format(parse, SERIALISE, request_type.DESCRIPTOR.full_name, is_small=True)
 
 
 def predictions(most_entries: int = MOST_ENTRIES) -> Format:
@@ -77,7 +71,8 @@ def all_rpcs(
 
     def stream(name: str, method: str, form: Format, behaviour: Any, *, takes_stream: bool) -> StreamRpc:
         counters = metrics.rpc("bidi_stream" if takes_stream else "server_stream", name, method)
-        limit = StreamLimit(max_streams, max_connection_streams, metrics.rejections)
+        watches = name == HEALTH_SERVICE  # they show no token: nobody may keep the balancers' out
+        limit = StreamLimit(max_streams, max_connection_streams, metrics.rejections, gives_way=watches)
         return StreamRpc(name, method, form, counters, guard(name, method), beside, behaviour, takes_stream, limit)
 
     most_entries = MOST_ENTRIES + max_image_files
@@ -92,10 +87,7 @@ def all_rpcs(
         unary(HEALTH_SERVICE, "Check", health_check, health.check),
         unary(HEALTH_SERVICE, "List", protobuf(health_pb2.HealthListRequest), health.list_all),
         stream(HEALTH_SERVICE, "Watch", health_check, health.watch, takes_stream=False),
-        *(
-            unary(INFERENCE_SERVICE, name, protobuf(kind, most_entries), answer)
-            for name, kind, answer in inference_rpcs(inference)
-        ),
+        *(unary(INFERENCE_SERVICE, name, protobuf(kind), answer) for name, kind, answer in inference_rpcs(inference)),
         unary(INFERENCE_SERVICE, "ModelInfer", inference_format, model_infer.answer),
     ]
     if reflection:

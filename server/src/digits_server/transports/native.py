@@ -2,7 +2,7 @@
 
 It is the only file that knows the library, pygrpc-native. One thread receives all calls. It answers Predict calls of
 pixels itself, batch by batch, and passes all other calls to the event loop, many at a time. The library cannot carry
-streams and reflection; they go to grpcio through a Unix socket.
+streams of requests; they go to grpcio through a Unix socket.
 
 The library reads a message of any size completely before it passes it on, and does not limit connections. So this
 transport is for callers on this machine, or behind a proxy that bounds both.
@@ -12,11 +12,12 @@ import asyncio
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from time import perf_counter
 from typing import Any
 
-from pygrpc_native import EVENT_CALL, NativeGrpcFront
+from pygrpc_native import EVENT_CALL, STREAM_FULL, NativeGrpcFront
 
 from digits_server.errors import Overloaded, RequestTooLarge, ServingError, Unavailable
 from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
@@ -44,6 +45,9 @@ MOST_EVENTS = 4096
 
 LOOK_SECONDS = 0.01
 """Time between two checks, at a stop, whether calls still arrive."""
+
+FULL_SECONDS = 0.05
+"""Between two tries to send a message to a caller that reads too slowly."""
 
 RETRY_AFTER_MS = 100
 """Milliseconds after which a caller that was rejected because of too many calls may try again."""
@@ -95,8 +99,8 @@ class NativeTransport:
         shared: bool,
     ) -> None:
         every = list(rpcs)
-        self._unary = [rpc for rpc in every if isinstance(rpc, UnaryRpc)]
-        self._predict = next(n for n, rpc in enumerate(self._unary) if rpc.method == "Predict")
+        self._rpcs = [rpc for rpc in every if isinstance(rpc, UnaryRpc) or not rpc.takes_stream]
+        self._predict = next(n for n, rpc in enumerate(self._rpcs) if rpc.method == "Predict")
         self._direct = direct
         self._knows = knows
         self._host = host
@@ -105,10 +109,12 @@ class NativeTransport:
         self._shared = shared
         self._folder = socket_folder("streams")
         self._streams = GrpcioTransport(
-            [rpc for rpc in every if isinstance(rpc, StreamRpc)], "", 0, limits, unix_socket=self._folder / "streams"
+            [rpc for rpc in every if rpc not in self._rpcs], "", 0, limits, unix_socket=self._folder / "streams"
         )
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        """Calls in flight on the event loop."""
+        """What answers each call in flight on the event loop."""
+        self._calls = 0
+        """How many of them have a single answer. Streams of answers have limits of their own."""
         self._held_bytes = 0
         """Bytes of the messages of those calls."""
         self._arrived = 0
@@ -149,9 +155,10 @@ class NativeTransport:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return NativeGrpcFront(
             f"{host}:{self.port}",
-            [(f"/{rpc.service}/{rpc.method}", False) for rpc in self._unary],
+            [(f"/{rpc.service}/{rpc.method}", isinstance(rpc, StreamRpc)) for rpc in self._rpcs],
             io_threads=IO_THREADS,
             call_details=True,
+            delay_stream_headers=True,
             keepalive_time_ms=PING_SECONDS * 1000,
             keepalive_timeout_ms=PONG_SECONDS * 1000,
             max_concurrent_streams=self._limits.streams,
@@ -219,9 +226,14 @@ class NativeTransport:
         for kind, call, method, message, _, details in events:
             if kind == EVENT_CALL:
                 self._arrived += 1
-                answering = self._answer(call, self._unary[method], message, NativeCall(details))
+                rpc, known = self._rpcs[method], NativeCall(details)
+                if isinstance(rpc, UnaryRpc):
+                    self._calls += 1
+                    self._held_bytes += len(message)
+                    answering = self._answer(call, rpc, message, known)
+                else:
+                    answering = self._stream(call, rpc, message, known)
                 self._tasks[call] = self._loop.create_task(answering)
-                self._held_bytes += len(message)
             elif task := self._tasks.get(call):
                 task.cancel()
 
@@ -237,21 +249,44 @@ class NativeTransport:
             self._fail(call, Unavailable("the server has stopped"))  # no effect if the caller has left
         finally:
             del self._tasks[call]
+            self._calls -= 1
             self._held_bytes -= len(message)
+
+    async def _stream(self, call: int, rpc: StreamRpc, message: bytes, known: NativeCall) -> None:
+        """Sends a stream of answers to one message."""
+        try:
+            if len(message) > self._limits.message_bytes:
+                error = self._too_large(message)
+                rpc.refused(error)
+                raise error
+            async with aclosing(rpc.answers(_once(message), known)) as replies:
+                async for reply in replies:
+                    while self._front.stream_try_send(call, reply) == STREAM_FULL:  # noqa: ASYNC110 - it tells nobody
+                        await asyncio.sleep(FULL_SECONDS)
+            self._front.stream_end(call)
+        except ServingError as error:
+            self._fail(call, error)
+        except asyncio.CancelledError:
+            self._fail(call, Unavailable("the server has stopped"))  # no effect if the caller has left
+        finally:
+            del self._tasks[call]
 
     def _too_much(self, message: bytes) -> ServingError | None:
         """The error for a call that is rejected on arrival; None if it is accepted."""
         limits = self._limits
         if len(message) > limits.message_bytes:
-            most = f"at most {limits.message_bytes} are accepted (max_message_bytes)"
-            return RequestTooLarge(f"the message has {len(message)} bytes; {most}")
-        if len(self._tasks) > limits.calls:
+            return self._too_large(message)
+        if self._calls > limits.calls:
             return Overloaded(f"{limits.calls} calls are in flight, and no more may be (max_calls)", RETRY_AFTER_MS)
         if self._held_bytes > limits.held_bytes:
             return Overloaded(
                 "the messages of the calls in flight need all the memory that they may use", RETRY_AFTER_MS
             )
         return None
+
+    def _too_large(self, message: bytes) -> RequestTooLarge:
+        most = f"at most {self._limits.message_bytes} are accepted (max_message_bytes)"
+        return RequestTooLarge(f"the message has {len(message)} bytes; {most}")
 
     def _fail(self, call: int, error: ServingError) -> None:
         trailers = [(PUSHBACK, str(error.retry_after_ms))] if isinstance(error, Overloaded) else []
@@ -265,6 +300,10 @@ class NativeTransport:
             await asyncio.sleep(LOOK_SECONDS)
             if arrived != self._arrived:
                 arrived, since = self._arrived, self._loop.time()
+
+
+async def _once(message: bytes) -> AsyncIterator[bytes]:
+    yield message
 
 
 def _value(metadata: Metadata, name: str) -> str | None:
