@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.models_command import models, spoil
+from support.repositories import copy_version
 from support.servers import SCRIPTS
 from support.variants import publish
 
@@ -129,10 +130,7 @@ def test_the_commands_need_no_tensorflow(repository: Path) -> None:
 def test_a_dry_run_says_the_same_and_changes_nothing(root: Path) -> None:
     models(root, "shadow", "1")
     before = root.joinpath("digits/pin.json").read_bytes()
-    for command in (
-        *(["pin", "2"], ["unpin"], ["rollback"], ["canary", "3", "--share", "0.1"], ["shadow", "--end"]),
-        ["prune", "--keep", "1"],
-    ):
+    for command in (["rollback"], ["canary", "3", "--share", "0.1"], ["prune", "--keep", "1"]):
         code, said = models(root, *command, "--dry-run")
         assert code == 0
         head, *sentences = said.splitlines()
@@ -143,52 +141,14 @@ def test_a_dry_run_says_the_same_and_changes_nothing(root: Path) -> None:
         root.joinpath("digits/pin.json").write_bytes(before)
 
 
-@pytest.mark.parametrize("flags", [[], ["--shadow", "3"]], ids=["in pin.json", "by a flag"])
-def test_beside_a_shadow_a_rollback_goes_to_the_version_before_the_one_that_answers(
-    root: Path, flags: list[str]
-) -> None:
-    if not flags:
-        models(root, "shadow", "3")
-    assert listed(root, *flags)["current"] == 2
-    assert models(root, "rollback", *flags) == (0, "version 1 is pinned; it was 2\n")
-    assert listed(root, *flags)["shadow"] == 3
-
-
-@pytest.mark.parametrize("by_flag", [False, True])
-def test_beside_a_canary_a_rollback_ends_it_and_never_rolls_forward(
-    root: Path, repository: Path, by_flag: bool
-) -> None:
-    publish(repository, root, 4)
-    flags = ["--canary", "3=5%", "--shadow", "4"] if by_flag else []
-    if not by_flag:
-        models(root, "canary", "3", "--share", "5%")
-        models(root, "shadow", "4")
-    assert listed(root, *flags)["current"] == 2
-    code, said = models(root, "rollback", *flags)
-    assert (code, said) == (
-        0,
-        "version 2 is pinned; it answers every request again\nversion 3 is no longer the canary\n",
-    )
-    assert listed(root, *flags)["current"] == 2
-    assert listed(root, *flags)["canary"] is None
-    assert models(root, "rollback", *flags) == (0, "version 1 is pinned; it was 2\n")
-    assert models(root, "unpin", *flags)[0] == 0
-    assert listed(root, *flags)["canary"] is None, "the flag's canary comes back"
-
-
-def test_a_rollback_beside_a_canary_that_answers_nothing_goes_to_the_version_before(root: Path) -> None:
-    models(root, "canary", "3", "--share", "5%")
-    spoil(root / "digits/3")
-    code, said = models(root, "rollback")
-    assert (code, said) == (0, "version 1 is pinned; it was 2\nversion 3 is no longer the canary\n")
-
-
 def test_a_canary_starts_changes_and_ends_and_who_answers_the_others_stays(root: Path) -> None:
     code, said = models(root, "canary", "3", "--share", "0.1")
     assert (code, said) == (
         0,
-        "version 3 is the canary: it answers 0.1 of the requests that name no version\n"
-        "version 2 answers the others, instead of 3\n",
+        (
+            "version 3 is the canary: it answers 0.1 of the requests that name no version\n"
+            "version 2 answers the others, instead of 3\n"
+        ),
     )
     assert stated(root) == {"canaryVersion": "3", "canaryShare": 0.1}
     assert models(root, "canary", "3", "--share", "50%")[1].splitlines()[1] == "version 2 answers the others"
@@ -203,51 +163,12 @@ def test_a_canary_starts_changes_and_ends_and_who_answers_the_others_stays(root:
     assert models(root, "canary", "--end")[0] == 1
 
 
-def test_a_shadow_becomes_the_canary_and_then_answers(root: Path) -> None:
-    assert models(root, "shadow", "3")[1].splitlines() == [
-        "version 3 is the shadow: it is compared, and answers no request",
-        "version 2 answers, instead of 3",
-    ]
-    assert "version 3 is no longer the shadow" in models(root, "canary", "3", "--share", "5%")[1].splitlines()
-    assert models(root, "pin", "3")[1].splitlines() == ["version 3 is pinned", "version 3 is no longer the canary"]
-    assert listed(root)["current"] == 3
-    assert models(root, "shadow", "2")[0] == 0
-    assert models(root, "shadow", "--end")[1] == "version 2 is no longer the shadow\n"
-    assert stated(root) == {"version": "3", "canaryVersion": "0", "shadowVersion": "0"}
-
-
-@pytest.mark.parametrize(
-    ("command", "sentence"),
-    [
-        (["canary", "9", "--share", "5%"], "version 9 does not become the canary: there is no such version"),
-        (["shadow", "9"], "version 9 does not become the shadow: there is no such version"),
-        (["canary", "3", "--share", "5%"], "version 3 is pinned, so it answers every request"),
-        (["shadow", "3"], "version 3 is pinned, so it answers requests"),
-        (["canary", "--end"], "there is no canary"),
-        (["shadow", "--end"], "there is no shadow"),
-    ],
-)
-def test_what_cannot_be_tried_out_is_refused_with_a_sentence(root: Path, command: list[str], sentence: str) -> None:
-    root.joinpath("digits/pin.json").write_text('{"version": 3}')
-    code, said = models(root, *command)
-    assert code == 1
-    assert sentence in said
-    assert root.joinpath("digits/pin.json").read_text() == '{"version": 3}'
-
-
-@pytest.mark.parametrize("command", [["canary", "1", "--share", "5%"], ["shadow", "1"]])
-def test_the_only_version_cannot_be_tried_out(repository: Path, command: list[str]) -> None:
-    code, said = models(repository, *command, "--dry-run")
-    assert code == 1
-    assert "no other version is good" in said
-
-
 @pytest.mark.parametrize(
     "command",
     [["canary"], ["canary", "3"], ["canary", "--end", "--share", "5%"], ["canary", "3", "--share", "5"], ["shadow"]],
 )
-def test_a_command_that_says_too_little_or_too_much_is_a_wrong_usage(root: Path, command: list[str]) -> None:
-    assert models(root, *command)[0] == 2
+def test_a_command_that_says_too_little_or_too_much_is_a_wrong_usage(repository: Path, command: list[str]) -> None:
+    assert models(repository, *command)[0] == 2
 
 
 def test_two_commands_at_once_lose_no_change(root: Path) -> None:
@@ -304,23 +225,26 @@ def test_a_flag_holds_wherever_it_stands(root: Path, place: int) -> None:
 
 
 @pytest.mark.parametrize("command", [["list"], ["verify"], ["pin", "1"], ["unpin"], ["prune", "--keep", "1"]])
-def test_the_repository_before_the_command_is_the_one_it_works_on(root: Path, command: list[str]) -> None:
-    assert run("--repository", root, "models", *command, DIGITS_REPOSITORY="/nowhere").returncode == 0
-    ended = run("--repository", "/nowhere", "models", *command, DIGITS_REPOSITORY=str(root))
+def test_the_repository_before_the_command_is_the_one_it_works_on(
+    repository: Path, tmp_path: Path, command: list[str]
+) -> None:
+    copy_version(repository, tmp_path, 1)
+    assert run("--repository", tmp_path, "models", *command, DIGITS_REPOSITORY="/nowhere").returncode == 0
+    ended = run("--repository", "/nowhere", "models", *command, DIGITS_REPOSITORY=str(tmp_path))
     assert ended.returncode == 1
     assert "no model repository at /nowhere" in ended.stderr
 
 
 @pytest.mark.parametrize("flag", [["--grpc-port", "1"], ["--model", "a.keras"], ["--print-config"], ["--no-page"]])
-def test_a_flag_that_means_nothing_to_models_is_refused(root: Path, flag: list[str]) -> None:
-    ended = run(*flag, "--repository", root, "models", "list")
+def test_a_flag_that_means_nothing_to_models_is_refused(repository: Path, flag: list[str]) -> None:
+    ended = run(*flag, "--repository", repository, "models", "list")
     assert ended.returncode == 2
     assert f"{flag[0].replace('--no-', '--')}: not for `models`" in ended.stderr
 
 
-def test_the_limit_of_bytes_is_the_one_given(root: Path) -> None:
-    for place in (0, 2):
-        words: list[str | Path] = ["models", "verify", "1", "--repository", root]
+def test_the_limit_of_bytes_is_the_one_given(repository: Path) -> None:
+    for place in (0, 3):
+        words: list[str | Path] = ["models", "verify", "1", "--repository", repository]
         words[place:place] = ["--max-model-bytes", "1000"]
         ended = run(*words)
         assert ended.returncode == 1

@@ -42,7 +42,7 @@ def rollback(versions: Versions, stated: StatedRollout) -> Plan:
     if not newest:
         raise OperatorError("there is no good version")
     target = current if versions.canary(rollout) else versions.before(newest)
-    was = "answers every request again" if target == current == newest else f"it was {newest}"
+    was = "it answers every request again" if target == current == newest else f"it was {newest}"
     without, ended = _without_trials(versions, stated, target)
     return Plan(replace(without, pinned=target), [f"version {target} is pinned; {was}", *ended])
 
