@@ -146,14 +146,29 @@ def test_a_shadow_becomes_the_canary_and_a_canary_the_shadow(beside: VersionsBes
 @pytest.mark.parametrize(
     ("plan", "sentence"),
     [
-        (lambda *now: plans.start_canary(*now, 9, 0.05), "version 9 does not become the canary: there is no such"),
-        (lambda *now: plans.start_canary(*now, 3, 0.05), "version 3 does not become the canary: model.tflite"),
-        (lambda *now: plans.start_canary(*now, 4, 0.05), "version 4 is pinned, so it answers every request"),
-        (lambda *now: plans.start_shadow(*now, 9), "version 9 does not become the shadow: there is no such"),
-        (lambda *now: plans.start_shadow(*now, 4), "version 4 is pinned, so it answers requests"),
+        (
+            lambda versions, stated: plans.start_canary(versions, stated, 9, 0.05),
+            "version 9 does not become the canary: there is no such",
+        ),
+        (
+            lambda versions, stated: plans.start_canary(versions, stated, 3, 0.05),
+            "version 3 does not become the canary: model.tflite",
+        ),
+        (
+            lambda versions, stated: plans.start_canary(versions, stated, 4, 0.05),
+            "version 4 is pinned, so it answers every request",
+        ),
+        (
+            lambda versions, stated: plans.start_shadow(versions, stated, 9),
+            "version 9 does not become the shadow: there is no such",
+        ),
+        (
+            lambda versions, stated: plans.start_shadow(versions, stated, 4),
+            "version 4 is pinned, so it answers requests",
+        ),
         (plans.end_canary, "there is no canary: if the servers have the flag --canary"),
         (plans.end_shadow, "there is no shadow: if the servers have the flag --shadow"),
-        (lambda *now: plans.pin(*now, 3), "version 3 is not pinned: model.tflite"),
+        (lambda versions, stated: plans.pin(versions, stated, 3), "version 3 is not pinned: model.tflite"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_sentence(
@@ -166,9 +181,10 @@ def test_what_cannot_be_is_refused_with_a_sentence(
 
 def test_the_only_version_cannot_be_tried_out(repository: Path) -> None:
     only = Versions(Settings(repository=repository))
-    for start in (
+    starts: list[Callable[[], plans.Plan]] = [
         lambda: plans.start_canary(only, StatedRollout(), 1, 0.5),
         lambda: plans.start_shadow(only, StatedRollout(), 1),
-    ):
+    ]
+    for start in starts:
         with pytest.raises(OperatorError, match="no other version is good"):
             start()
