@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from digits_client import Client, DigitsError
 from digits_training import manifest
 from digits_training.data import read
-from digits_training.gate import served_version
+from digits_training.gate import PinError, served_version
 from digits_training.settings import MODEL_NAME, NETWORKS
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -54,8 +54,11 @@ def train(repository: Path, network: str | None) -> None:
 
 
 def served_network(model_folder: Path) -> str | None:
-    """The network of the newest sound version; None if there is no version."""
-    version = served_version(model_folder)
+    """The network of the version that a server would serve; None if there is no version."""
+    try:
+        version = served_version(model_folder)
+    except PinError as error:
+        raise JobFailed(str(error)) from error
     return None if version is None else manifest.read(model_folder / str(version)).training.network
 
 
@@ -168,7 +171,7 @@ def main() -> int:
     parser.add_argument(
         "--network",
         choices=NETWORKS,
-        help="train this network unless the newest version is one already (default: mlp if nothing is published)",
+        help="train this network unless the version that serves is one already (default: mlp if nothing is published)",
     )
     parser.add_argument("--exit", action="store_true", help="stop the server and exit after the test set")
     parser.add_argument("--behind-envoy", action="store_true", help="put Envoy in front of the server, and call Envoy")

@@ -3,6 +3,7 @@
 Not part of `make test`: it needs a container engine. `make test-compose` runs it.
 """
 
+import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -80,6 +81,38 @@ def test_a_second_version_reaches_every_replica_and_no_caller_notices(stack: Sta
         load.wait_for_more(300)
     assert load.outcomes().keys() == {"OK"}
     assert client.model().manifest.model_version == 2
+
+
+def test_a_rollback_and_a_canary_reach_every_replica_by_one_command_and_no_caller_notices(
+    stack: Stack, client: Client
+) -> None:
+    assert "version 1 is pinned; it was 2" in stack.models("rollback", "--dry-run")
+    assert client.model().pinned_version == 0
+    with SteadyLoad(stack.target, CALLERS) as load:
+        assert "version 1 is pinned; it was 2" in stack.models("rollback")
+        until(
+            lambda: len(stack.query('digits_model_info{model_version="1"} == 1')) == REPLICAS,
+            "every replica serves version 1 again, by Prometheus",
+            SCRAPE_SECONDS,
+        )
+        stack.models("canary", "2", "--share", "50%")
+        until(
+            lambda: len(stack.query('increase(digits_predictions_total{model_version="2"}[15s]) > 0')) == REPLICAS,
+            "version 2 answers its share on every replica, by Prometheus",
+            SCRAPE_SECONDS,
+        )
+        load.wait_for_more(300)
+    assert load.outcomes().keys() == {"OK"}
+    said = stack.models("list", "--json")
+    listed, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])  # compose says what it does around it
+    assert (listed["current"], listed["pinned"], listed["canary"]) == (1, 1, {"version": 2, "share": 0.5})
+    stack.models("pin", "2")
+    until(lambda: client.model().manifest.model_version == 2, "version 2 answers again", SCRAPE_SECONDS)
+
+
+def test_only_training_and_the_models_command_may_write_to_the_repository(stack: Stack) -> None:
+    (mount,) = (each for each in inspect(stack.containers("server")[0])["Mounts"] if each["Destination"] == "/models")
+    assert mount["RW"] is False
 
 
 def test_a_replica_that_is_killed_under_load_is_not_missed(stack: Stack) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.following import Follower, following
+from support.models_command import models
 from support.rpc import DEADLINE, refusal
 from support.servers import OVER_BOTH_TRANSPORTS, run_server
 from support.variants import publish
@@ -97,6 +98,90 @@ def test_a_shadow_that_is_pinned_answers_and_is_compared_no_more(root: Path) -> 
         root.joinpath("digits/pin.json").write_text('{"version": 3}')
         until(lambda: follower.answer() == (3, 3), "the version pinned answers")
         until(lambda: follower.model().shadow_version == 0, "nothing is compared")
+
+
+def share_of(follower: Follower, version: int, requests: int = 100) -> float:
+    """The share of some requests that this version answers."""
+    return [follower.answer()[0] for _ in range(requests)].count(version) / requests
+
+
+def test_a_canary_starts_changes_and_ends_without_a_restart(root: Path) -> None:
+    with following(root) as follower:
+        assert follower.answer() == (3, 3)
+        models(root, "canary", "3", "--share", "0.1")
+        until(lambda: follower.model().canary_version == 3, "the canary has begun")
+        assert abs(share_of(follower, 3) - 0.1) <= 0.03
+        models(root, "canary", "3", "--share", "50%")
+        until(lambda: follower.model().canary_share == 0.5, "its share has changed")
+        assert abs(share_of(follower, 3) - 0.5) <= 0.03
+        assert models(root, "rollback")[0] == 0
+        until(lambda: follower.model().canary_version == 0, "the canary has ended")
+        assert share_of(follower, 2) == 1
+        assert follower.model().pinned_version == 2
+
+
+def test_a_canary_of_the_file_answers_beside_a_pin(root: Path) -> None:
+    root.joinpath("digits/pin.json").write_text('{"version": 1, "canaryVersion": 3, "canaryShare": 0.5}')
+    with following(root) as follower:
+        until(lambda: follower.model().canary_version == 3, "the canary has begun")
+        assert abs(share_of(follower, 3) - 0.5) <= 0.03
+        assert abs(share_of(follower, 1) - 0.5) <= 0.03
+
+
+def test_a_shadow_starts_changes_and_ends_without_a_restart(root: Path) -> None:
+    with following(root) as follower:
+        assert "digits_shadow_agreement_total" not in follower.server.get("/metrics")[1]
+        models(root, "shadow", "2")
+        until(lambda: follower.model().shadow_version == 2, "the shadow has begun")
+        follower.answer()
+        until(lambda: agreement(follower, "false") == 1, "it is compared")
+        models(root, "shadow", "1")
+        until(lambda: follower.model().shadow_version == 1, "the shadow is another version")
+        follower.answer()
+        until(lambda: agreement(follower, "false") == 2, "it is compared")
+        models(root, "shadow", "--end")
+        until(lambda: follower.model().shadow_version == 0, "the shadow has ended")
+        assert follower.answer() == (3, 3)
+
+
+def test_the_file_overrules_the_flags_and_its_end_hands_back_to_them(root: Path) -> None:
+    pin = root / "digits/pin.json"
+    pin.write_text('{"canaryVersion": 0, "shadowVersion": 0}')
+    with following(root, "--canary", "3=50%", "--shadow", "2") as follower:
+        follower.server.wait_for_log("--canary 3=50% has no effect: pin.json says that there is no canary")
+        assert follower.answer() == (3, 3)
+        assert (follower.model().canary_version, follower.model().shadow_version) == (0, 0)
+        pin.unlink()
+        until(lambda: follower.model().canary_version == 3, "the canary of the flag has begun")
+        until(lambda: follower.model().shadow_version == 2, "the shadow of the flag has begun")
+
+
+@pytest.mark.parametrize(
+    ("flags", "versions", "sentence"),
+    [
+        (("--canary", "9=50%"), (1, 2), "version 9 is the canary but is not in the repository"),
+        (("--canary", "2=50%", "--shadow", "2"), (2, 1), "version 2 is both the canary and the shadow"),
+        (("--canary", "2=50%"), (2,), "version 2 is the canary but no other version is good: it answers every"),
+        (("--shadow", "9"), (1, 2), "version 9 is the shadow but is not in the repository"),
+    ],
+)
+def test_what_cannot_be_tried_out_is_said_and_the_best_version_answers(
+    repository: Path, tmp_path: Path, flags: tuple[str, ...], versions: tuple[int, ...], sentence: str
+) -> None:
+    """The last of `versions` is the best one that may answer."""
+    for version in versions:
+        publish(repository, tmp_path, version)
+    answers = versions[-1]
+    with following(tmp_path, *flags) as follower:
+        follower.server.wait_for_log(sentence)
+        assert {follower.answer() for _ in range(20)} == {(answers, answers)}
+
+
+def test_a_shadow_that_is_the_only_version_is_said_at_the_start(repository: Path, tmp_path: Path) -> None:
+    publish(repository, tmp_path, 2)
+    ended = run_server("--repository", tmp_path, "--shadow", "2")
+    assert ended.returncode == 1
+    assert "version 2 is the shadow, which answers no request, and no other version is good" in ended.stderr
 
 
 def test_more_than_the_shadow_has_time_for_is_shed_and_answered_all_the_same(root: Path) -> None:

@@ -191,7 +191,7 @@ def test_info_tells_the_model_its_runtime_and_every_version(server: ServerProces
     assert lines["model"] == "digits, version 1, mlp"
     assert lines["runtime"] == "litert"
     assert lines["accuracy"].endswith("on 10,000 test images")
-    assert lines["version"] == "1  SERVING"
+    assert lines["version"] == "1  SERVING, current"
 
 
 def test_info_prints_the_whole_answer_as_one_json_object_when_asked(server: ServerProcess) -> None:

@@ -1,5 +1,6 @@
 """`digits-server models` says which version answers, and running servers follow."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_a_running_server_follows_pin_rollback_and_unpin(repository: Path, tmp_p
         assert follower.answer() == (2, 2)
         assert models(tmp_path, "pin", "4") == (0, "version 4 is pinned\n")
         until(lambda: follower.answer() == (4, 4), "the version pinned answers")
-        assert models(tmp_path, "unpin") == (0, "no version is pinned\n")
+        assert models(tmp_path, "unpin") == (0, "no version is pinned; version 5 answers\n")
         until(lambda: follower.answer() == (5, 5), "the highest version answers")
         assert follower.model().pinned_version == 0
         assert follower.server.metric("digits_model_pinned_version") == 0
@@ -70,14 +71,14 @@ def test_at_the_start_a_version_before_a_bad_pinned_one_stands_in_and_never_one_
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"version": -1}', '{"version": "latest"}', "\xff", '{"version": 1']
+    "content", ["", '{"version": -1}', "\xff", '{"version": 1', '{"canaryVersion": 1, "canaryShare": 2}']
 )
 def test_a_broken_pin_is_an_error_at_the_start(repository: Path, tmp_path: Path, content: str) -> None:
     publish(repository, tmp_path, 1)
     tmp_path.joinpath("digits/pin.json").write_text(content, encoding="latin-1")
     ended = run_server("--repository", tmp_path)
     assert ended.returncode == 1
-    assert "pin.json is no pin" in ended.stderr.splitlines()[-1]
+    assert "pin.json is not valid" in ended.stderr.splitlines()[-1]
 
 
 def test_a_pin_broken_by_hand_leaves_a_running_server_as_it_is(repository: Path, tmp_path: Path) -> None:
@@ -85,5 +86,26 @@ def test_a_pin_broken_by_hand_leaves_a_running_server_as_it_is(repository: Path,
     with ServerProcess("--repository", tmp_path, "--poll-interval", "0.02") as server:
         server.wait_ready()
         tmp_path.joinpath("digits/pin.json").write_text("{")
-        server.wait_for_log("pin.json is no pin: expected digits.v1.Pin as JSON; what serves goes on")
+        server.wait_for_log(
+            "pin.json is not valid: expected digits.v1.Pin as JSON; correct it, or remove it; what serves"
+        )
         assert server.get("/readyz")[0] == 200
+
+
+def test_a_pinned_version_that_is_deleted_is_said_and_a_version_before_it_stands_in(
+    repository: Path, tmp_path: Path
+) -> None:
+    for version in (1, 2, 3):
+        publish(repository, tmp_path, version)
+    models(tmp_path, "pin", "2")
+    shutil.rmtree(tmp_path / "digits/2")
+    with following(tmp_path) as follower:
+        assert follower.answer() == (1, 1)
+        follower.server.wait_for_log("version 2 is pinned but is not in the repository: version 1 answers; pin another")
+    shutil.rmtree(tmp_path / "digits/1")
+    ended = run_server("--repository", tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].endswith(
+        "no model to serve: version 2 is pinned but is not in the repository: no version before it is good, and no "
+        "version after it stands in; pin another version, or unpin"
+    )

@@ -67,6 +67,10 @@ class Stack:
         assert done.returncode == 0, f"compose {' '.join(arguments)}: {done.stdout[-3000:]}"
         return done.stdout
 
+    def models(self, *arguments: str) -> str:
+        """What `digits-server models` prints, run as docs/deploying.md says."""
+        return self.compose("run", "--rm", "-T", "models", *arguments, seconds=UP_SECONDS)
+
     def containers(self, service: str) -> list[str]:
         """The ids of its containers that run."""
         labels = (f"com.docker.compose.project={self.project}", f"com.docker.compose.service={service}")

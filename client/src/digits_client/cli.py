@@ -21,8 +21,8 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToJson
 
-from digits.v1.prediction_pb2 import ModelVersionStatus
 from digits_client import AsyncClient, Client, Coalescing, DigitsError, Prediction, _bench, _files
+from digits_client._described import described
 from digits_client._limits import PROGRESS_FILES, TIMEOUT_SECONDS
 
 EXIT_CODES = (
@@ -81,13 +81,8 @@ def info(chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(MessageToJson(model, indent=None))
         return 0
-    manifest = model.manifest
-    print(f"model     {manifest.model_name}, version {manifest.model_version}, {manifest.training.network}")
-    print(f"runtime   {model.runtime}")
-    print(f"accuracy  {manifest.metrics.test_accuracy:.4f} on {manifest.metrics.test_images:,} test images")
-    for item in model.versions:
-        state = ModelVersionStatus.State.Name(item.state)
-        print(f"version   {item.version}  {state}{f': {item.reason}' if item.reason else ''}")
+    for name, value in described(model):
+        print(f"{name:9} {value}")
     return 0
 
 

@@ -136,14 +136,29 @@ Global___Manifest: _TypeAlias = Manifest  # noqa: Y015
 
 @_typing.final
 class Pin(_message.Message):
-    """The pin of a model: what stands in pin.json beside its versions while one is pinned."""
+    """What stands in pin.json beside the versions of a model: which version must answer, and which ones are tried out.
+    Every server of the repository follows it. At least one of the three versions is set.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
     PINNED_AT_FIELD_NUMBER: _builtins.int
+    CANARY_VERSION_FIELD_NUMBER: _builtins.int
+    CANARY_SHARE_FIELD_NUMBER: _builtins.int
+    SHADOW_VERSION_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """The version that must answer, a positive integer."""
+    """The version that must answer, a positive integer; 0: the highest good one."""
+    canary_version: _builtins.int
+    """The version that answers `canary_share` of the requests that name none. 0: there is no canary, whatever the flag
+    --canary of a server says. Absent: the flag holds, unless a version is pinned.
+    """
+    canary_share: _builtins.float
+    """Above 0, at most 1."""
+    shadow_version: _builtins.int
+    """The version that scores copies of live batches and answers no request. 0: there is no shadow, whatever the flag
+    --shadow says. Absent: the flag holds.
+    """
     @_builtins.property
     def pinned_at(self) -> _timestamp_pb2.Timestamp:
         """When it was pinned, UTC."""
@@ -153,12 +168,22 @@ class Pin(_message.Message):
         *,
         version: _builtins.int = ...,
         pinned_at: _timestamp_pb2.Timestamp | None = ...,
+        canary_version: _builtins.int | None = ...,
+        canary_share: _builtins.float = ...,
+        shadow_version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["pinned_at", b"pinned_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_canary_version", b"_canary_version", "_shadow_version", b"_shadow_version", "canary_version", b"canary_version", "pinned_at", b"pinned_at", "shadow_version", b"shadow_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pinned_at", b"pinned_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_canary_version", b"_canary_version", "_shadow_version", b"_shadow_version", "canary_share", b"canary_share", "canary_version", b"canary_version", "pinned_at", b"pinned_at", "shadow_version", b"shadow_version", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__canary_version: _TypeAlias = _typing.Literal["canary_version"]  # noqa: Y015
+    _WhichOneofArgType__canary_version: _TypeAlias = _typing.Literal["_canary_version", b"_canary_version"]  # noqa: Y015
+    _WhichOneofReturnType__shadow_version: _TypeAlias = _typing.Literal["shadow_version"]  # noqa: Y015
+    _WhichOneofArgType__shadow_version: _TypeAlias = _typing.Literal["_shadow_version", b"_shadow_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__canary_version) -> _WhichOneofReturnType__canary_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shadow_version) -> _WhichOneofReturnType__shadow_version | None: ...
 
 Global___Pin: _TypeAlias = Pin  # noqa: Y015
 

@@ -9,7 +9,7 @@ import click
 
 from digits_server import flags
 from digits_server.errors import OperatorError
-from digits_server.models.command import models
+from digits_server.models.command.group import models, settings_for_models
 from digits_server.observability import logs
 from digits_server.settings import RESERVED_CONNECTIONS, Settings
 from digits_server.system import open_files
@@ -36,6 +36,7 @@ def main(context: click.Context, /, *, print_config: bool, **values: Any) -> Non
     brackets.
     """
     if context.invoked_subcommand:
+        context.obj = settings_for_models(context, values)
         return
     chosen = Settings(**values)
     if print_config:

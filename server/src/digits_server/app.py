@@ -27,7 +27,6 @@ from digits_server.service.prediction_service import PredictionService
 from digits_server.service.read_ahead import ReadAhead
 from digits_server.serving.lifecycle import Lifecycle
 from digits_server.serving.registry import ModelRegistry
-from digits_server.serving.shadow import Shadow
 from digits_server.settings import Settings
 from digits_server.system.loop_lag import LoopLag
 from digits_server.system.memory import give_back_when_idle, return_large_blocks
@@ -66,8 +65,6 @@ class App:
             metrics,
             max_batch_size=settings.max_batch_size,
             max_queue_size=settings.max_queue_size,
-            canary=settings.canary,
-            shadow=Shadow(metrics.shadow()) if settings.shadow else None,
             batcher=self._observation.batcher,
         )
         self._lifecycle = Lifecycle(
@@ -75,8 +72,6 @@ class App:
             self._models,
             poll_interval=settings.poll_interval,
             served_versions=settings.served_versions,
-            canary=settings.canary.version if settings.canary else 0,
-            shadow=settings.shadow or 0,
             max_batch_size=settings.max_batch_size,
         )
         self._decoder = FileDecoder(

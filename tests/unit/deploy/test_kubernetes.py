@@ -1,6 +1,9 @@
 """The Kubernetes manifests: valid by Kubernetes' own schemas, locked up, and in step with the server's settings."""
 
 import re
+import signal
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from support.kustomize import Resource, containers, only, pod_spec, render
+from support.waiting import until
 
 from benchmarks.scaling.capacity import UTILISATION
 from digits_server.settings import Settings
@@ -19,7 +23,7 @@ PLACES = ("base", "overlays/production", "overlays/behind-envoy")
 VERSIONS = ("1.30", kubernetes_validate.latest_version())
 """The oldest that knows all of it (the sleep before a stop), and the newest."""
 
-WORKLOADS = (("Job", "digits-training"), ("Deployment", "digits-server"))
+WORKLOADS = (("Job", "digits-training"), ("Deployment", "digits-server"), ("Deployment", "digits-models"))
 PODS = (
     *((place, *workload) for place in PLACES for workload in WORKLOADS),
     ("overlays/behind-envoy", "Deployment", "digits-envoy"),
@@ -114,9 +118,9 @@ def test_a_pod_is_given_longer_to_end_than_the_server_gives_its_callers(server: 
 
 
 def test_the_job_writes_where_the_servers_read(resources: list[Resource], server: Resource) -> None:
-    job = only(resources, "Job", "digits-training")
+    job, commands = only(resources, "Job", "digits-training"), only(resources, "Deployment", "digits-models")
     claims = {each["metadata"]["name"]: each for each in resources if each["kind"] == "PersistentVolumeClaim"}
-    for workload, reads_only in ((job, False), (server, True)):
+    for workload, reads_only in ((job, False), (commands, False), (server, True)):
         (volume,) = (each for each in pod_spec(workload)["volumes"] if "persistentVolumeClaim" in each)
         assert volume["persistentVolumeClaim"]["claimName"] in claims
         (container,) = containers(workload)
@@ -132,6 +136,7 @@ def test_in_production_the_job_signs_and_the_servers_ask_for_the_signature() -> 
     for workload, variable, kind in (
         (job, "DIGITS_SIGN_KEY", "secret"),
         (server, "DIGITS_REQUIRE_SIGNATURE", "configMap"),
+        (only(resources, "Deployment", "digits-models"), "DIGITS_REQUIRE_SIGNATURE", "configMap"),
     ):
         (container,) = containers(workload)
         file = Path({each["name"]: each["value"] for each in container["env"]}[variable])
@@ -151,6 +156,38 @@ def test_the_compose_file_gives_the_private_key_to_the_training_job_alone() -> N
     }
     assert holders == {"train"}
     assert "signers:/signers:ro" in services["server"]["volumes"]
+
+
+def test_the_models_command_has_a_pod_only_when_somebody_wants_one_and_ends_at_once(
+    resources: list[Resource],
+) -> None:
+    commands = only(resources, "Deployment", "digits-models")
+    assert commands["spec"]["replicas"] == 0
+    (container,) = containers(commands)
+    assert container["image"] == containers(only(resources, "Deployment", "digits-server"))[0]["image"]
+    program, *arguments = container["command"]
+    assert program == "python"
+    with subprocess.Popen([sys.executable, *arguments]) as waiting:
+        until(lambda: blocks_sigterm(waiting.pid), "it waits for SIGTERM, which would not end a first process else")
+        waiting.terminate()
+        assert waiting.wait(60) == 0
+
+
+def blocks_sigterm(pid: int) -> bool:
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(status["SigBlk"], 16) & 1 << (signal.SIGTERM - 1))
+
+
+def test_the_compose_file_mounts_the_repository_for_writing_where_it_is_written_and_nowhere_else() -> None:
+    services = yaml.safe_load((KUBERNETES.parents[1] / "docker-compose.yml").read_text())["services"]
+    writers = {name for name, each in services.items() if "models:/models" in each.get("volumes", [])}
+    assert writers == {"train", "models"}
+    command = services["models"]
+    assert command["profiles"] == ["models"]  # `up` does not start it
+    assert command["image"] == services["server"]["image"]
+    assert (command["entrypoint"], command["command"]) == (["digits-server", "models"], ["list"])
+    signers = "DIGITS_REQUIRE_SIGNATURE"
+    assert command["environment"][signers] == services["server"]["environment"][signers]
 
 
 def test_the_job_is_called_as_its_command_line_wants_it(resources: list[Resource]) -> None:
@@ -201,7 +238,8 @@ def test_nobody_is_called_and_nobody_unknown_calls(resources: list[Resource]) ->
         policy = only(resources, "NetworkPolicy", name)["spec"]
         assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
         assert policy["egress"] == []
-    assert only(resources, "NetworkPolicy", "digits-training")["spec"]["ingress"] == []
+    for name in ("digits-training", "digits-models"):
+        assert only(resources, "NetworkPolicy", name)["spec"]["ingress"] == []
 
 
 def test_the_namespace_admits_nothing_less_restricted(resources: list[Resource]) -> None:

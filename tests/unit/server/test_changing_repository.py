@@ -27,7 +27,7 @@ def rejection(root: Path) -> ModelRejected:
 
 def test_a_pin_that_is_a_named_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pin.json")
-    with pytest.raises(RepositoryError, match=r"pin\.json is no pin"):
+    with pytest.raises(RepositoryError, match=r"pin\.json is not valid: expected a regular file, found a named pipe"):
         PinFile(tmp_path).read()
 
 

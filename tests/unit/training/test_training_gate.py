@@ -1,6 +1,7 @@
 """The gate holds a candidate against the bar and against the served model, with the numbers."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -78,6 +79,59 @@ def test_the_served_model_is_the_newest_sound_version(served: Path) -> None:
     assert gate.served_version(served) == 1
     (served / "1/manifest.json").write_text("{")
     assert gate.served_version(served) is None
+
+
+@pytest.mark.parametrize(
+    ("stated", "serves"),
+    [
+        ('{"version": 1}', 1),
+        ('{"version": 3}', 3),
+        ('{"version": 9}', 4),
+        ('{"version": 2}', 1),  # 2 is damaged: a version before it stands in
+        ('{"shadowVersion": 4}', 3),
+        ('{"canaryVersion": 4, "canaryShare": 0.1}', 3),
+        ('{"canaryVersion": 4, "canaryShare": 0.1, "shadowVersion": 3}', 1),
+        ('{"version": 4, "canaryVersion": 3, "canaryShare": 0.1}', 4),
+        ('{"canaryVersion": 0, "shadowVersion": 0, "version": 1}', 1),
+    ],
+)
+def test_the_served_model_is_the_one_that_pin_json_says(served: Path, stated: str, serves: int) -> None:
+    for version in (2, 3, 4):
+        shutil.copytree(served / "1", served / str(version))
+    (served / "2/model.tflite").write_bytes(b"damaged")
+    (served / "pin.json").write_text(stated)
+    assert gate.served_version(served) == serves
+
+
+def test_a_canary_serves_where_there_is_no_other_version(served: Path) -> None:
+    (served / "pin.json").write_text('{"canaryVersion": 1, "canaryShare": 0.1}')
+    assert gate.served_version(served) == 1
+
+
+def test_a_model_is_compared_with_the_pinned_version_and_not_with_the_newest(
+    served: Path, scores: np.ndarray, small: DataSet
+) -> None:
+    shutil.copytree(served / "1", served / "2")
+    (served / "pin.json").write_text('{"version": 1}')
+    after = evaluate(np.roll(scores, 1, axis=1), small.test.labels)
+    first, *_ = gate.objections(after, served, small.test, Settings(min_accuracy=0))
+    assert "(version 1)" in first
+
+
+@pytest.mark.parametrize("content", ["{", '{"verison": 1}', '{"version": 1}' + " " * 5000, "pipe", "link"])
+def test_without_a_valid_pin_json_nothing_passes_for_it_is_not_known_what_serves(
+    served: Path, scores: np.ndarray, small: DataSet, content: str
+) -> None:
+    pin = served / "pin.json"
+    if content == "pipe":
+        os.mkfifo(pin)
+    elif content == "link":
+        pin.symlink_to(served / "1/manifest.json")
+    else:
+        pin.write_text(content)
+    (objection,) = gate.objections(evaluate(scores, small.test.labels), served, small.test, SETTINGS)
+    assert objection.startswith("pin.json ")
+    assert objection.endswith(", so it is not known which version serves")
 
 
 def test_force_publishes_and_says_so_in_the_manifest_and_the_card(

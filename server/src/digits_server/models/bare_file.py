@@ -7,6 +7,7 @@ from pathlib import Path
 from digits.v1.manifest_pb2 import Manifest, ModelFile, ModelInput, Training
 from digits_server.errors import ModelRejected, OperatorError
 from digits_server.models.change_detection import ContentWatch, content_of, look_at
+from digits_server.models.rollout import Rollout
 from digits_server.models.source import FoundModel
 from digits_server.runtimes.loading import ModelContent
 from digits_server.settings import MODEL_NAME
@@ -21,9 +22,10 @@ class BareFile:
 
     scale      factor of the raw 0…255 pixels before the model
     max_bytes  of the file
+    rollout    what the flags say
     """
 
-    def __init__(self, path: Path, scale: float, max_bytes: int) -> None:
+    def __init__(self, path: Path, scale: float, max_bytes: int, rollout: Rollout) -> None:
         """Raises OperatorError when there is no such file."""
         if path.suffix not in (".keras", ".h5"):
             raise OperatorError(f"--model: expected a .keras or .h5 file, got {path.name}")
@@ -32,6 +34,7 @@ class BareFile:
         self._path = path
         self._scale = scale
         self._max_bytes = max_bytes
+        self._rollout = rollout
         self._contents = ContentWatch()
 
     def versions(self, also: Iterable[int] = ()) -> list[int]:  # noqa: ARG002 - there is one
@@ -43,8 +46,8 @@ class BareFile:
         except OSError:
             return self._contents.known(version)
 
-    def pinned(self) -> int:
-        return 0
+    def rollout(self) -> Rollout:
+        return self._rollout
 
     def load(self, version: int) -> FoundModel:
         try:

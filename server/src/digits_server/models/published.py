@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-from digits.v1.manifest_pb2 import ModelFile
+from digits.v1.manifest_pb2 import Manifest, ModelFile
 from digits_server.models.pins import PinFile
 from digits_server.models.repository import ModelRepository
+from digits_server.models.rollout import Rollout, effective
 from digits_server.models.signatures import Signers
 from digits_server.models.source import FoundModel
 from digits_server.runtimes.loading import ModelContent
@@ -20,17 +21,26 @@ class PublishedVersions:
             settings.repository, MODEL_NAME, max_bytes=settings.max_model_bytes, signers=Signers(key) if key else None
         )
         self._pin = PinFile(settings.repository / MODEL_NAME)
+        self._flags = settings.canary, settings.shadow
         self._runtime = settings.runtime
         self._file = "model.keras" if settings.runtime == "keras" else "model.tflite"
 
     def versions(self, also: Iterable[int] = ()) -> list[int]:
         return self._repository.versions(also)
 
+    def every_version(self) -> list[int]:
+        """All versions, however many, ascending. Raises RepositoryError."""
+        return sorted(self._repository.every_version())
+
+    def manifest(self, version: int) -> Manifest:
+        """The manifest of `version`, whose files are not yet verified. Raises ModelRejected."""
+        return self._repository.manifest(version)
+
     def fingerprint(self, version: int) -> bytes:
         return self._repository.fingerprint(version)
 
-    def pinned(self) -> int:
-        return self._pin.read()
+    def rollout(self) -> Rollout:
+        return effective(self._pin.read(), *self._flags)
 
     def load(self, version: int) -> FoundModel:
         verified = self._repository.verify(version, self._file)

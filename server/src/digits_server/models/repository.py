@@ -65,16 +65,20 @@ class ModelRepository:
         self._max_bytes = max_bytes
         self._contents = ContentWatch()
 
+    def every_version(self) -> list[int]:
+        """All published versions, in any order; other folders are skipped. Raises RepositoryError."""
+        try:
+            with os.scandir(self._folder) as entries:
+                return [int(item.name) for item in entries if _VERSION_NAME.fullmatch(item.name) and item.is_dir()]
+        except OSError as error:
+            raise RepositoryError(f"no model repository at {self._folder}: expected folders 1, 2, … there") from error
+
     def versions(self, also: Iterable[int] = ()) -> list[int]:
-        """The newest MAX_VERSIONS published versions and those of `also`, ascending. Other folders are skipped.
+        """The newest MAX_VERSIONS published versions and those of `also`, ascending.
 
         Raises RepositoryError when there is no such repository.
         """
-        try:
-            with os.scandir(self._folder) as entries:
-                found = [int(item.name) for item in entries if _VERSION_NAME.fullmatch(item.name) and item.is_dir()]
-        except OSError as error:
-            raise RepositoryError(f"no model repository at {self._folder}: expected folders 1, 2, … there") from error
+        found = self.every_version()
         newest = set(heapq.nlargest(MAX_VERSIONS, found)) | set(also).intersection(found)
         self._contents.keep(newest)
         return sorted(newest)
@@ -89,6 +93,10 @@ class ModelRepository:
             return error.kind.encode()
         except OSError:
             return self._contents.known(version)
+
+    def manifest(self, version: int) -> Manifest:
+        """The manifest of `version`, checked, its files not yet. Raises ModelRejected."""
+        return self._manifest(self._folder / str(version), version)
 
     def verify(self, version: int, model_file: str) -> VerifiedVersion:
         """Checks every file of `version` against its manifest and reads `model_file`.

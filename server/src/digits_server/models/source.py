@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from digits.v1.manifest_pb2 import Manifest, ModelFile
+from digits_server.models.rollout import Rollout, StatedRollout, effective
 from digits_server.runtimes import Runtime
 from digits_server.runtimes.loading import ModelContent
 from digits_server.settings import Settings
@@ -44,8 +45,8 @@ class ModelSource(Protocol):
         """What changes whenever the content of `version` does. An error is not a change; never raises."""
         ...
 
-    def pinned(self) -> int:
-        """The version that must answer; 0: whichever is best. Raises RepositoryError when that cannot be told."""
+    def rollout(self) -> Rollout:
+        """Which version must answer, and which ones are tried out. Raises RepositoryError when that cannot be told."""
         ...
 
     def load(self, version: int) -> FoundModel:
@@ -65,5 +66,6 @@ def model_source(settings: Settings) -> ModelSource:
         return PublishedVersions(settings)
     from digits_server.models.bare_file import BareFile
 
+    flags = settings.canary, settings.shadow
     scale = 1 / 255 if settings.model_pixels == "unit" else 1.0
-    return BareFile(settings.model, scale, settings.max_model_bytes)
+    return BareFile(settings.model, scale, settings.max_model_bytes, effective(StatedRollout(), *flags))

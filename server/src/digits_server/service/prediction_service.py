@@ -98,7 +98,7 @@ class PredictionService:
             manifest=current.manifest,
             runtime=current.runtime.name,
             versions=self.models.statuses(),
-            pinned_version=self.models.pinned,
+            pinned_version=self.models.rollout.pinned,
             canary_version=self.models.canary_version,
             canary_share=self.models.canary_share,
             shadow_version=self.models.shadow_version,

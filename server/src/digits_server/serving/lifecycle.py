@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 
 from digits_server.errors import ModelRejected, RepositoryError
+from digits_server.models.rollout import Rollout
 from digits_server.models.source import ModelSource
 from digits_server.models.verification import REST_SECONDS, ProvenModel, prove
 from digits_server.sandbox.parent import SANDBOX
@@ -30,12 +30,12 @@ class Look:
     """What a source shows at one moment.
 
     versions      the versions there are, ascending
-    pinned        the one that must answer, 0 if none
+    rollout       which one must answer, and which ones are tried out
     fingerprints  of those tried before
     """
 
     versions: list[int]
-    pinned: int
+    rollout: Rollout
     fingerprints: dict[int, bytes]
 
 
@@ -44,8 +44,6 @@ class Lifecycle:
 
     poll_interval    seconds between two looks at the source; 0: none after the start
     served_versions  how many of the newest good versions answer those who name them
-    canary           version that a share of the requests goes to, 0 if none
-    shadow           version that is only compared, 0 if none
     max_batch_size   images of the largest batch to prove a model with
     """
 
@@ -56,30 +54,30 @@ class Lifecycle:
         *,
         poll_interval: float,
         served_versions: int,
-        canary: int,
-        shadow: int,
         max_batch_size: int,
     ) -> None:
         self._source = source
         self._registry = registry
         self._poll_interval = poll_interval
         self._served_versions = served_versions
-        self._canary = canary
-        self._shadow = shadow
         self._max_batch_size = max_batch_size
         self._tried: dict[int, bytes] = {}
         """The fingerprint of each version when it was last loaded, with whatever result."""
         self._retries = Retries()
         self._thread = BackgroundThread("lifecycle")
         self._lost = False
+        self._notes: list[str] = []
 
     async def start(self) -> None:
         """Brings the best version live. Raises RepositoryError, with every reason, when there is none."""
-        await self._choose_current(await self._look())
+        look = await self._look()
+        await self._choose_current(look)
         if not self._registry.versions:
-            failed = reversed(self._registry.statuses())
-            reasons = "; ".join(f"version {item.version}: {item.reason}" for item in islice(failed, MAX_REASONS))
-            raise RepositoryError(f"no model to serve: {reasons or 'no version is published'}")
+            rejected = self._registry.rejections
+            others = sorted(rejected.keys() - look.rollout.versions, reverse=True)
+            reasons = [f"version {version}: {rejected[version]}" for version in others[:MAX_REASONS]]
+            reasons = [*look.rollout.notes(look.versions, rejected, 0), *reasons]
+            raise RepositoryError(f"no model to serve: {'; '.join(reasons) or 'no version is published'}")
 
     async def follow(self) -> None:
         """Loads what else is to be served, then follows the source until cancelled."""
@@ -100,6 +98,7 @@ class Lifecycle:
             await self._choose_current(look)
             await self._choose_named(look)
             await self._choose_shadow(look)
+            self._say_what_cannot_be_followed(look)
         except RepositoryError as error:
             if not self._lost:
                 log.error("%s; what serves goes on", error.message)
@@ -111,43 +110,33 @@ class Lifecycle:
 
     async def _look(self) -> Look:
         registry = self._registry
-        in_use = {*registry.versions, registry.shadow_version, self._canary, self._shadow}
-        watched = {*in_use, *registry.rejected} & set(self._tried)
+        in_use = {*registry.versions, registry.shadow_version}
+        rejected, known = registry.rejected, set(self._tried)
         have_left, registry.have_left = registry.have_left, False
 
         def look() -> Look:
             if have_left:
                 release_memory()
-            pinned = self._source.pinned()
-            versions = self._source.versions(also={*in_use, pinned})
+            rollout = self._source.rollout()
+            versions = self._source.versions(also=in_use | rollout.versions)
+            watched = (in_use | rollout.versions | rejected) & known
             tried = [version for version in versions if version in watched]
             fingerprints = {version: self._source.fingerprint(version) for version in tried}
-            return Look(versions, pinned, fingerprints)
+            return Look(versions, rollout, fingerprints)
 
         seen = await self._thread.run(look, what="looking at the model repository")
         self._tried = {version: self._tried[version] for version in seen.fingerprints}
         self._retries.keep(seen.versions)
         self._registry.saw(seen.versions)
-        self._registry.pinned = seen.pinned
+        self._registry.rollout = seen.rollout
         return seen
 
     async def _choose_current(self, look: Look) -> None:
         """The version pinned, or else the highest good one, answers everyone who names none."""
-        for version in self._for_current(look):
+        for version in look.rollout.candidates(look.versions, at_start=not self._registry.versions):
             if await self._has(version, look):
                 self._registry.make_current(version)
                 return
-
-    def _for_current(self, look: Look) -> list[int]:
-        """The versions that may become the current one, best first.
-
-        A version that is tried out becomes it by a pin only. A pin that cannot be followed changes nothing; at the
-        start a version before it stands in, never one after it: somebody did not want those.
-        """
-        if look.pinned:
-            stand_ins = [version for version in reversed(look.versions) if version < look.pinned]
-            return [*({look.pinned} & set(look.versions)), *([] if self._registry.versions else stand_ins)]
-        return [version for version in reversed(look.versions) if version not in (self._canary, self._shadow)]
 
     async def _choose_named(self, look: Look) -> None:
         """The newest good versions answer those who name them, and the canary its share."""
@@ -157,27 +146,33 @@ class Lifecycle:
                 break
             if self._may_answer(version, look) and await self._has(version, look):
                 named.add(version)
-        if (
-            self._canary in look.versions
-            and self._may_answer(self._canary, look)
-            and await self._has(self._canary, look)
-        ):
-            named.add(self._canary)
+        canary = look.rollout.canary.version
+        if canary in look.versions and self._may_answer(canary, look) and await self._has(canary, look):
+            named.add(canary)
         if named:  # an empty source is more likely a volume that went missing than a wish
             self._registry.keep(named)
 
     def _may_answer(self, version: int, look: Look) -> bool:
-        """A shadow answers nobody, unless it is pinned."""
-        return version != self._shadow or version == look.pinned
+        """A shadow answers no request, unless it is pinned, or answers already because no other version can."""
+        return version != look.rollout.shadow or version in (look.rollout.pinned, self._registry.current_version)
 
     async def _choose_shadow(self, look: Look) -> None:
         """The shadow is compared as long as it is there, good and does not answer."""
+        registry, shadow = self._registry, look.rollout.shadow
+        wanted = shadow in look.versions and not self._may_answer(shadow, look)
+        if registry.shadow_version and (not wanted or registry.shadow_version != shadow):
+            registry.compare(0, None)
+        if wanted and self._changed(shadow, look, known=registry.shadow_version == shadow):
+            await self._load(shadow, partial(registry.compare, shadow))
+
+    def _say_what_cannot_be_followed(self, look: Look) -> None:
+        """Once for each sentence, until it holds no more."""
         registry = self._registry
-        if self._shadow not in look.versions or self._may_answer(self._shadow, look):
-            if registry.shadow_version:
-                registry.compare(0, None)
-        elif self._changed(self._shadow, look, known=registry.shadow_version == self._shadow):
-            await self._load(self._shadow, partial(registry.compare, self._shadow))
+        notes = look.rollout.notes(look.versions, registry.rejections, registry.current_version)
+        for note in notes:
+            if note not in self._notes:
+                log.warning(note)
+        self._notes = notes
 
     def _changed(self, version: int, look: Look, *, known: bool) -> bool:
         """Whether to try `version`: it is new, its files are others now, or its rejection is to be tried again now."""

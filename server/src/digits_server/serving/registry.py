@@ -9,13 +9,13 @@ from digits.v1.manifest_pb2 import Manifest
 from digits.v1.prediction_pb2 import ModelVersionStatus
 from digits_server.batching.batcher import Batcher
 from digits_server.errors import NotFound, Unavailable
+from digits_server.models.rollout import Rollout
 from digits_server.models.source import LoadedModel
 from digits_server.models.verification import ProvenModel
 from digits_server.observability.metrics import Metrics
 from digits_server.runtimes import Runtime
 from digits_server.serving.canary import Split
 from digits_server.serving.shadow import Predict, Shadow
-from digits_server.settings import Canary
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,6 @@ class ModelRegistry:
         *,
         max_batch_size: int,
         max_queue_size: int,
-        canary: Canary | None = None,
-        shadow: Shadow | None = None,
         batcher: Callable[..., Batcher] = Batcher,
     ) -> None:
         self._metrics = metrics
@@ -58,10 +56,9 @@ class ModelRegistry:
         self._seen: set[int] = set()
         self._loading: int | None = None
         self._rejected: dict[int, str] = {}
-        self._canary = canary
-        self._split = Split(canary.share) if canary else None
-        self._shadow = shadow
-        self._pinned = 0
+        self._rollout = Rollout()
+        self._split = Split(0.0)
+        self._shadow = Shadow(metrics.shadow)
         self.shadow_version = 0
         """The version that scores copies of live batches; 0: none."""
         self.have_left = False
@@ -82,30 +79,47 @@ class ModelRegistry:
         return set(self._served)
 
     @property
-    def pinned(self) -> int:
-        """The version that is pinned, 0 if none."""
-        return self._pinned
+    def rollout(self) -> Rollout:
+        """Which version must answer, and which ones are tried out."""
+        return self._rollout
 
-    @pinned.setter
-    def pinned(self, version: int) -> None:
-        if version != self._pinned:
+    @rollout.setter
+    def rollout(self, rollout: Rollout) -> None:
+        before, self._rollout = self._rollout, rollout
+        if rollout.canary.share != before.canary.share:
+            self._split = Split(rollout.canary.share)
+        if rollout.pinned != before.pinned:
             log.info(
-                "model version %d is pinned" if version else "model version %d is pinned no more",
-                version or self._pinned,
+                "model version %d is pinned" if rollout.pinned else "model version %d is pinned no more",
+                rollout.pinned or before.pinned,
             )
-        self._pinned = version
-        self._metrics.model_pinned.set(version)
+        if rollout.canary != before.canary:
+            canary = rollout.canary
+            log.info(f"model version {canary} is the canary" if canary.version else "there is no canary now")
+        self._metrics.model_pinned.set(rollout.pinned)
 
     @property
     def canary_version(self) -> int:
-        """The version that takes its share of the requests that name none, 0 if none does. A pin ends it."""
-        canary = self._canary
-        return canary.version if canary and not self._pinned and canary.version in self._served else 0
+        """The version that takes its share of the requests that name none, 0 if none does."""
+        version = self._rollout.canary.version
+        answers = version in self._served and self._served[version] is not self._current
+        return version if answers else 0
 
     @property
     def canary_share(self) -> float:
         """Its share, from 0 to 1."""
-        return self._canary.share if self._canary and self.canary_version else 0.0
+        return self._rollout.canary.share if self.canary_version else 0.0
+
+    @property
+    def current_version(self) -> int:
+        """The version that answers requests that name none, 0 if none does."""
+        return self._current.version if self._current else 0
+
+    @property
+    def rejections(self) -> dict[int, str]:
+        """The versions that do not answer because their files failed when they were last tried, and why."""
+        in_use = {*self._served, self.shadow_version}
+        return {version: reason for version, reason in self._rejected.items() if version not in in_use}
 
     @property
     def rejected(self) -> set[int]:
@@ -131,7 +145,7 @@ class ModelRegistry:
         if version:
             self.check(version)
             return self._served[version]
-        if self._split is not None and (canary := self.canary_version) and self._split.takes():
+        if (canary := self.canary_version) and self._split.takes():
             return self._served[canary]
         return self.current
 
@@ -208,8 +222,7 @@ class ModelRegistry:
         """From now on `model` scores copies of what the current version answers, and answers nobody; None: no model."""
         self._loading = None
         self.shadow_version = version
-        if self._shadow:
-            self._shadow.follow(model.loaded.runtime if model else None)
+        self._shadow.follow(model.loaded.runtime if model else None)
         log.info("model version %d is the shadow" if version else "there is no shadow now", *[version] * bool(version))
 
     def make_current(self, version: int) -> None:
@@ -238,14 +251,11 @@ class ModelRegistry:
     async def close(self) -> None:
         """Returns when the last batch is done."""
         self.drain()
-        if self._shadow:
-            self._shadow.close()
+        self._shadow.close()
         await asyncio.gather(*(model.batcher.close() for model in self._served.values()), *self._retiring.values())
 
     def _watched(self, loaded: LoadedModel) -> Predict:
         """What computes the answers of a model; the shadow sees them while it is the current one."""
-        if self._shadow is None:
-            return loaded.runtime.predict
         return self._shadow.watch(loaded.runtime.predict, lambda: self.current.runtime is loaded.runtime)
 
     def _waiting(self) -> int:

@@ -30,26 +30,40 @@ MAX_SHARE = 0.015
 
 
 class Shadow:
-    """Compares the candidate, once there is one, with what was answered."""
+    """Compares the candidate, while there is one, with what was answered.
 
-    def __init__(self, counts: ShadowCounts) -> None:
-        self._counts = counts
+    counts  makes the counters, which are on the page from the first candidate on
+    """
+
+    def __init__(self, counts: Callable[[], ShadowCounts]) -> None:
+        self._make_counts = counts
+        self._thread: threading.Thread | None = None
         self._candidate: Runtime | None = None
         self._lock = threading.Lock()
         self._queue: list[tuple[Images, Probabilities]] = []
         self._waiting = 0
+        self._wanted = threading.Event()
+        """Set while there is a candidate, and at the end."""
         self._ended = threading.Event()
 
     def follow(self, candidate: Runtime | None) -> None:
         """From now on `candidate` is compared; None: nothing is."""
-        if candidate is not None and self._candidate is None and not self._ended.is_set():
-            threading.Thread(target=self._run, name="shadow", daemon=True).start()
-        self._candidate = candidate
+        with self._lock:  # what waits was meant for the candidate before
+            self._candidate, self._queue, self._waiting = candidate, [], 0
+        if candidate is None:
+            self._wanted.clear()
+            return
+        self._wanted.set()
+        if self._thread is None and not self._ended.is_set():  # one for all candidates: the counters have no lock
+            self._counts = self._make_counts()
+            self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+            self._thread.start()
 
     def close(self) -> None:
         """Ends the thread."""
-        self._ended.set()
         self._candidate = None
+        self._ended.set()
+        self._wanted.set()
 
     def watch(self, predict: Predict, is_live: Callable[[], bool]) -> Predict:
         """The function `predict`, whose batches are copied here while `is_live()`."""
@@ -74,13 +88,12 @@ class Shadow:
         yield_to_calls()
         seconds = 0.0
         while not self._ended.wait(max(PAUSE_SECONDS, seconds / MAX_SHARE)):
-            candidate = self._candidate
-            if candidate is None:
-                return
+            self._wanted.wait()
             begin = perf_counter()
             with self._lock:
-                batches, self._queue, self._waiting = self._queue, [], 0
-            if batches:
+                candidate, batches = self._candidate, self._queue
+                self._queue, self._waiting = [], 0
+            if candidate is not None and batches:
                 self._compare(candidate, batches)
             seconds = perf_counter() - begin
 
