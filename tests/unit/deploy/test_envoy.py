@@ -110,13 +110,14 @@ def test_compose_mounts_what_is_shipped_and_publishes_to_the_network_only_ports_
 
 
 def test_kubernetes_mounts_what_is_shipped(shipped: dict[str, Any], resources: list[Resource]) -> None:
-    files = only(resources, "ConfigMap", "digits-envoy")["data"]
+    (configuration,) = (each for each in resources if each["kind"] == "ConfigMap")
+    files = configuration["data"]
     assert yaml.safe_load(files["envoy.yaml"]) == shipped
     envoy = only(resources, "Deployment", "digits-envoy")
     (container,) = containers(envoy)
     volumes = {each["name"]: each for each in pod_spec(envoy)["volumes"]}
     mounts = {each["mountPath"]: volumes[each["name"]] for each in container["volumeMounts"]}
-    assert mounts["/etc/envoy"]["configMap"]["name"] == "digits-envoy"
+    assert mounts["/etc/envoy"]["configMap"]["name"] == configuration["metadata"]["name"]
     assert mounts["/etc/digits-tls"]["secret"]["secretName"] == "digits-tls"
     text = "".join(files.values())
     assert set(re.findall(r"/etc/[\w-]+", text)) == mounts.keys()
