@@ -2,6 +2,8 @@
 
     python deploy/prometheus/operator_rule.py            writes deploy/kubernetes/components/monitoring/rules.json
     python deploy/prometheus/operator_rule.py --check    fails when the committed file differs
+
+`make rules` calls it.
 """
 
 import json

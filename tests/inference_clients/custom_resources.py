@@ -1,6 +1,8 @@
 """Holds Kubernetes resources against the types that KServe and the Prometheus operator publish for Python.
 
-    python custom_resources.py < resources.json    a list; prints a line of faults for each that has any, with its place
+    python custom_resources.py < resources.json
+
+The input is a list. For each resource with faults, a line of JSON has its place in the list and the faults.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""An alert reaches somebody: a real server, Prometheus and Alertmanager with what we ship, and the example of a receiver."""
+"""An alert reaches somebody: a real server, Prometheus and Alertmanager with what we ship, and the example receiver."""
 
 import json
 import subprocess

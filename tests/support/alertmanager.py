@@ -1,4 +1,4 @@
-"""A real Alertmanager for tests: Debian's, on a free port, with the configuration we ship; and what receives its alerts."""
+"""A real Alertmanager for tests: Debian's, on a free port, with the configuration we ship; and what gets its alerts."""
 
 import queue
 import subprocess
@@ -37,7 +37,7 @@ class AlertLog:
 
 @contextmanager
 def alert_log() -> Iterator[AlertLog]:
-    command = [sys.executable, DEPLOY / "alert_log.py", "127.0.0.1:0"]
+    command: list[str | Path] = [sys.executable, DEPLOY / "alert_log.py", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield AlertLog(process)

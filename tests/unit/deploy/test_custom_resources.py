@@ -1,4 +1,4 @@
-"""Resources that Kubernetes itself does not know, held against what their makers publish: KServe, Prometheus operator."""
+"""Resources of KServe and the Prometheus operator, held against the types that their makers publish for Python."""
 
 import copy
 import json
@@ -86,7 +86,8 @@ def test_each_inference_service_finds_its_runtime_by_format_and_protocol(kserve:
 
 
 @pytest.mark.parametrize(
-    ("runtime", "port_name", "port"), [("digits", "http1", DEFAULTS.http_port), ("digits-grpc", "h2c", DEFAULTS.grpc_port)]
+    ("runtime", "port_name", "port"),
+    [("digits", "http1", DEFAULTS.http_port), ("digits-grpc", "h2c", DEFAULTS.grpc_port)],
 )
 def test_a_runtime_has_the_one_port_of_its_protocol_by_the_name_kserve_expects(
     kserve: list[Resource], runtime: str, port_name: str, port: int
