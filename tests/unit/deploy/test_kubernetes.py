@@ -1,6 +1,7 @@
 """The Kubernetes manifests: valid by Kubernetes' own schemas, locked up, and in step with the server's settings."""
 
 import re
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,15 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from support.kustomize import Resource, containers, only, pod_spec, render
+from support.kustomize import KUBECTL, Resource, containers, only, pod_spec, render
 
 from benchmarks.scaling.capacity import UTILISATION
 from digits_server.settings import Settings
 from digits_training.cli import commands
+from digits_training.settings import Settings as TrainingSettings
 
-KUBERNETES = Path(__file__).parents[3] / "deploy" / "kubernetes"
+ROOT = Path(__file__).parents[3]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
 PLACES = ("base", "overlays/laptop", "overlays/production", "overlays/behind-envoy", "overlays/tls")
 VERSIONS = ("1.30", kubernetes_validate.latest_version())
 """The oldest that knows all of it (the sleep before a stop), and the newest."""
@@ -28,6 +31,10 @@ MONITORED = ("overlays/production", "overlays/tls")
 CUSTOM = "monitoring.coreos.com/v1"
 """What Kubernetes itself does not know: the Prometheus operator brings it. test_custom_resources.py validates it."""
 DEFAULTS = Settings()
+
+
+def page_of_deploying() -> str:
+    return (ROOT / "docs" / "deploying.md").read_text()
 
 
 @pytest.fixture(params=PLACES)
@@ -224,7 +231,7 @@ def test_in_production_the_job_signs_and_the_servers_ask_for_the_signature() -> 
 
 
 def test_the_compose_file_gives_the_private_key_to_the_training_job_alone() -> None:
-    services = yaml.safe_load((KUBERNETES.parents[1] / "docker-compose.yml").read_text())["services"]
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     signing = services["train"]["environment"]
     assert services["server"]["environment"]["DIGITS_REQUIRE_SIGNATURE"] == signing["DIGITS_PUBLIC_KEY"]
     assert signing["DIGITS_SIGN_KEY"] == "/signing/publisher.pem"
@@ -291,3 +298,28 @@ def test_the_namespace_admits_nothing_less_restricted(resources: list[Resource])
     labels = only(resources, "Namespace", "digits")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     assert {each["metadata"].get("namespace") for each in resources} == {"digits", None}
+
+
+def test_every_folder_that_the_documentation_applies_can_be_rendered_and_has_what_it_names() -> None:
+    page = page_of_deploying()
+    folders = set(re.findall(r"kubectl apply -k (\S+)", page))
+    assert len(folders) >= 5
+    assert all(render(ROOT / folder) for folder in folders)
+    rendered = render(KUBERNETES / "overlays/laptop")
+    for kind, name in set(re.findall(r"(cronjob|deployment|service)/([\w-]+)", page)):
+        assert only(rendered, {"cronjob": "CronJob"}.get(kind, kind.capitalize()), name)
+
+
+def test_settings_of_training_can_be_added_to_a_job_as_the_documentation_says(tmp_path: Path) -> None:
+    (added,) = set(re.findall(r"kubectl set env --local .+? yaml ((?:DIGITS_\w+=\w+ ?)+)", page_of_deploying()))
+    template = only(render(KUBERNETES / "base"), "CronJob", "digits-training")["spec"]["jobTemplate"]
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        yaml.safe_dump({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "m"}, "spec": template["spec"]})
+    )
+    command = [KUBECTL, "set", "env", "--local", "--filename", job, "--output", "yaml", *added.split()]
+    changed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    (container,) = containers(yaml.safe_load(changed))
+    known = {f"DIGITS_{each.name.upper()}" for each in fields(TrainingSettings)}
+    assert {each["name"] for each in container["env"]} <= known
+    assert [f"{each['name']}={each['value']}" for each in container["env"]] == added.split()
