@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.alertmanager import DEPLOY, alert_log, alertmanager
 from support.certificates import Authority, Folder
+from support.needs import need
 from support.prometheus import PrometheusProcess
 from support.servers import ServerProcess
 from support.waiting import until
@@ -18,6 +19,7 @@ CONFIGURATION = DEPLOY / "alertmanager.yml"
 
 
 def amtool(*arguments: str | Path) -> str:
+    need("amtool")
     command: list[str | Path] = ["amtool", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.needs import need
 from support.ports import free_port
 from support.waiting import until
 
@@ -49,6 +50,7 @@ def alert_log() -> Iterator[AlertLog]:
 @contextmanager
 def alertmanager(folder: Path, receiver: str) -> Iterator[str]:
     """Its address. It sends to `receiver` ("host:port") at once what it would gather for ten seconds."""
+    need("prometheus-alertmanager")
     shipped = (DEPLOY / "alertmanager.yml").read_text()
     changed = shipped.replace("alert-log:9095", receiver).replace("group_wait: 10s", "group_wait: 100ms")
     (folder / "alertmanager.yml").write_text(changed)
