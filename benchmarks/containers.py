@@ -56,7 +56,8 @@ def _row(name: str, context: Path) -> str:
 def _build(name: str, tag: str, context: Path, *flags: str) -> float:
     """Seconds that it took."""
     begin = time.perf_counter()
-    command = [DOCKER, "build", "--quiet", "--network=host", *flags, f"--file={context / name / 'Dockerfile'}"]
+    command = [DOCKER, "build", "--quiet", "--network=host", f"--build-arg=BASE={BASE}", *flags]
+    command.append(f"--file={context / name / 'Dockerfile'}")
     done = subprocess.run(
         [*command, f"--tag={tag}", str(context)], capture_output=True, text=True, check=False, timeout=LIMIT
     )

@@ -5,6 +5,8 @@ cd "$(dirname "$0")/.."
 packages=()
 # A real Prometheus scrapes the server, and promtool checks the rules.
 { command -v prometheus && command -v promtool; } >/dev/null || packages+=(prometheus)
+# A real Alertmanager sends what that Prometheus raises, and amtool checks its configuration.
+{ command -v prometheus-alertmanager && command -v amtool; } >/dev/null || packages+=(prometheus-alertmanager)
 # An example of the documentation calls the server with curl.
 command -v curl >/dev/null || packages+=(curl)
 # Another is in Node.

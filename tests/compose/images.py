@@ -75,6 +75,18 @@ def test_the_server_image_holds_no_tensorflow_and_adds_less_than_250_mb_to_its_b
     assert not imports("digits-server", "tensorflow")
 
 
+@pytest.mark.parametrize(
+    ("image", "module"),
+    [
+        ("digits-server", "cryptography"),  # --require-signature
+        ("digits-server", "opentelemetry.exporter.otlp.proto.grpc"),  # --tracing-endpoint
+        ("digits-training", "cryptography"),  # --sign-key
+    ],
+)
+def test_an_image_has_what_the_documented_settings_need(image: str, module: str) -> None:
+    assert imports(image, module)
+
+
 def test_the_training_image_leaves_versions_in_its_volume_and_no_litter(volume: str) -> None:
     listing = "import json, os; print(json.dumps([os.listdir('/models'), os.listdir('/models/digits')]))"
     read = ("run", "--rm", f"--volume={volume}:/models:ro", "--entrypoint=python", "digits-training", "-c", listing)

@@ -24,6 +24,8 @@ REPLICAS = 3
 CALLERS = 24
 SCRAPE_SECONDS = 60.0
 """Deadline for a change to show in Prometheus, which looks every 5 s."""
+ALERT_SECONDS = 240.0
+"""Deadline for an alert to arrive: the servers have to be gone for a minute."""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,8 @@ def stack() -> Iterator[Stack]:
     require_engine()
     with Stack() as running:
         running.compose("build", seconds=BUILD_SECONDS)
-        running.compose("up", "--detach", "--scale", f"server={REPLICAS}", "envoy", "prometheus", seconds=UP_SECONDS)
+        started = ("envoy", "prometheus", "alertmanager", "alert-log")
+        running.compose("up", "--detach", "--scale", f"server={REPLICAS}", *started, seconds=UP_SECONDS)
         running.wait_healthy("server", REPLICAS)
         yield running
 
@@ -60,6 +63,17 @@ def test_prometheus_finds_every_replica_and_sees_each_of_them_answer(stack: Stac
             SCRAPE_SECONDS,
         )
     assert load.outcomes().keys() == {"OK"}
+
+
+def test_prometheus_reads_envoys_metrics(stack: Stack) -> None:
+    healthy = 'envoy_cluster_membership_healthy{job="envoy", envoy_cluster_name="digits"}'
+    until(lambda: list(stack.query(healthy).values()) == [REPLICAS], "Envoy's metrics, by Prometheus", SCRAPE_SECONDS)
+
+
+def test_the_servers_serve_over_the_native_transport(stack: Stack) -> None:
+    for each in stack.containers("server"):
+        (listening,) = (line for line in docker("logs", each).splitlines() if '"message": "listening"' in line)
+        assert json.loads(listening)["transport"] == "native"
 
 
 def test_envoy_carries_http_too_but_nobodys_metrics(stack: Stack) -> None:
@@ -135,4 +149,12 @@ def test_a_replica_that_is_stopped_under_load_is_not_missed_and_exits_0(stack: S
     assert load.outcomes().keys() == {"OK"}
     assert inspect(stopped)["State"]["ExitCode"] == 0
     docker("start", stopped)
+    stack.wait_healthy("server", REPLICAS)
+
+
+def test_servers_that_are_gone_are_an_alert_that_the_receiver_prints(stack: Stack) -> None:
+    (receiver,) = stack.containers("alert-log")
+    stack.compose("stop", "server", seconds=UP_SECONDS)
+    until(lambda: "firing critical DigitsServerDown" in docker("logs", receiver), "the alert is printed", ALERT_SECONDS)
+    stack.compose("start", "server", seconds=UP_SECONDS)
     stack.wait_healthy("server", REPLICAS)

@@ -1,5 +1,6 @@
 """The Prometheus files we ship are valid, and the alerts fire when they should: promtool says so."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -23,14 +24,18 @@ def test_the_rules_pass_their_unit_tests(file: Path) -> None:
 
 
 def test_every_alert_has_a_unit_test() -> None:
-    alerts = [line for line in (PROMETHEUS / "rules" / "alerts.yml").read_text().splitlines() if "- alert: " in line]
+    rules = [line for file in (PROMETHEUS / "rules").glob("*.yml") for line in file.read_text().splitlines()]
+    alerts = [line for line in rules if "- alert: " in line]
     tests = [line for file in (PROMETHEUS / "tests").glob("*.yml") for line in file.read_text().splitlines()]
-    assert len(alerts) == 11
+    assert len(alerts) > 11
     for alert in alerts:
         assert f"      - alertname: {alert.split()[-1]}" in tests
 
 
 def test_the_scrape_configuration_finds_the_rules() -> None:
     said = promtool("check", "config", PROMETHEUS / "prometheus.yml")
-    assert "2 rule files found" in said
-    assert said.count("11 rules found") == said.count("8 rules found") == 1
+    files = list((PROMETHEUS / "rules").glob("*.yml"))
+    assert f"{len(files)} rule files found" in said
+    for file in files:
+        count = len(re.findall(r"- (?:alert|record): ", file.read_text()))
+        assert f"{count} rules found" in said

@@ -71,6 +71,17 @@ def test_a_proxy_that_drains_is_not_missed_where_there_is_another(
         assert all(outcome.startswith("UNAVAILABLE") for outcome in outcomes), outcomes
 
 
+def test_connections_that_are_old_end_and_no_call_is_lost(servers: list[ServerProcess], tmp_path: Path) -> None:
+    with (
+        front_proxy(tmp_path, [ports_of(each) for each in servers], connection_seconds=1) as proxy,
+        # A stock channel sends a call again that left while its connection was being ended.
+        SteadyLoad(proxy.target, CALLERS, STOCK) as load,
+    ):
+        old = "http.grpc.downstream_cx_max_duration_reached"
+        until(lambda: proxy.counter(old) >= 2 * CALLERS, "every caller has had to connect again")
+    assert load.outcomes().keys() == {"OK"}
+
+
 def test_kubernetes_has_a_proxy_drain_before_it_stops_it(proxy: FrontProxy) -> None:
     (container,) = containers(only(render(BEHIND_ENVOY), "Deployment", "digits-envoy"))
     *bash, script = container["lifecycle"]["preStop"]["exec"]["command"]

@@ -2,12 +2,15 @@
 
 import socket
 import ssl
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from support.certificates import NAME, Authority, Folder, Pair
 from support.front_proxy import FrontProxy, front_proxy, ports_of
 from support.rpc import DEADLINE, refusal
@@ -114,6 +117,33 @@ def test_renewed_files_are_shown_and_believed_without_a_restart_and_connections_
         until(lambda: is_taken(proxy, authority, callers.sign()), "callers of the new authority are taken")
         assert not is_taken(proxy, authority, authority.sign())
         assert len(predict().digits) == 1
+
+
+def test_prometheus_is_told_how_long_the_certificate_lasts_and_of_files_that_cannot_be_used(
+    server: ServerProcess, authority: Authority, tmp_path: Path
+) -> None:
+    (tmp_path / "tls").mkdir()
+    put(tmp_path / "tls", "first", authority.sign(not_after=datetime.now(UTC) + timedelta(days=5.5)), authority)
+    with front_proxy(tmp_path, [ports_of(server)], tls=tmp_path / "tls") as alone:
+        assert metric(alone, "envoy_server_days_until_first_cert_expiring") == 5
+        assert metric(alone, "envoy_cluster_membership_healthy", envoy_cluster_name="digits") == 1
+        failed = {"envoy_xds_resource_name": "certificate"}
+        assert metric(alone, "envoy_sds_key_rotation_failed", **failed) == 0
+        put(tmp_path / "tls", "second", Pair(authority.sign().certificate, b"not a key"), authority)
+        until(lambda: metric(alone, "envoy_sds_key_rotation_failed", **failed) > 0, "the failed reload is counted")
+
+
+def metric(proxy: FrontProxy, name: str, **labels: str) -> float:
+    """The one sample of this name with these labels, among what Prometheus reads."""
+    with urllib.request.urlopen(f"{proxy.metrics}/stats/prometheus", timeout=10) as page:
+        families = text_string_to_metric_families(page.read().decode())
+        (value,) = (
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name.removesuffix("_total") == name and labels.items() <= sample.labels.items()
+        )
+    return float(value)
 
 
 def is_taken(proxy: FrontProxy, trusted: Authority, identity: Pair) -> bool:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 FILES = ("docker-compose.yml", "tests/compose/local-images.yml")
 PORTS = (
     *("DIGITS_GRPC_PORT", "DIGITS_GRPC_TLS_PORT", "DIGITS_MUTUAL_TLS_PORT"),
-    *("DIGITS_HTTP_PORT", "DIGITS_HTTP_TLS_PORT", "PROMETHEUS_PORT"),
+    *("DIGITS_HTTP_PORT", "DIGITS_HTTP_TLS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"),
 )
 BUILD_SECONDS = 1800.0
 """Deadline for a clean engine on a busy machine to build every image."""

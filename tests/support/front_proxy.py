@@ -15,6 +15,8 @@ from support.waiting import until
 from deploy.envoy.on_this_machine import LOCAL, PORTS, TLS_PORTS, command, drain, written
 
 STOP_SECONDS = 30
+CONNECTION_SECONDS = 120
+"""After which a connection takes no further call, as shipped."""
 
 
 class FrontProxy:
@@ -41,13 +43,24 @@ class FrontProxy:
 
 
 @contextmanager
-def front_proxy(folder: Path, servers: Sequence[tuple[int, int]], *, tls: Path | None = None) -> Iterator[FrontProxy]:
+def front_proxy(
+    folder: Path,
+    servers: Sequence[tuple[int, int]],
+    *,
+    tls: Path | None = None,
+    connection_seconds: int = CONNECTION_SECONDS,
+) -> Iterator[FrontProxy]:
     """The shipped configuration with these (gRPC port, HTTP port) behind it, once all of them are found healthy.
 
-    tls  a folder with tls.crt, tls.key and ca.crt; None: no port has TLS
+    tls                 a folder with tls.crt, tls.key and ca.crt; None: no port has TLS
+    connection_seconds  after which a connection takes no further call
     """
     ports = {name: free_port() for name in (PORTS | TLS_PORTS if tls else PORTS)}
     path = written(folder, servers, ports, host=LOCAL, tls=tls)
+    age = '"max_connection_duration": "{}s"'.format
+    shipped = path.read_text()
+    assert age(CONNECTION_SECONDS) in shipped
+    path.write_text(shipped.replace(age(CONNECTION_SECONDS), age(connection_seconds)))
     with (folder / "envoy.log").open("w") as log:
         process = subprocess.Popen(command(path), stdout=log, stderr=log)
         try:

@@ -23,16 +23,20 @@ INTERVAL = "250ms"
 class PrometheusProcess:
     """Scrapes `targets` ("host:port") as the job "digits", storing in `folder`. As a context manager: listening.
 
+    alertmanager  where alerts are sent, "host:port"
+
     It begins to scrape five seconds after its start, its own delay: share one among tests.
     """
 
-    def __init__(self, targets: list[str], folder: Path) -> None:
+    def __init__(self, targets: list[str], folder: Path, alertmanager: str | None = None) -> None:
         need("prometheus")
-        config = {
+        config: dict[str, Any] = {
             "global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL},
             "rule_files": [str(RULES / "*.yml")],
             "scrape_configs": [{"job_name": "digits", "static_configs": [{"targets": targets}]}],
         }
+        if alertmanager:
+            config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
         file = folder / "prometheus.yml"
         file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
         self._process = subprocess.Popen(

@@ -55,6 +55,15 @@ def is_buffered(path: str, routes: list[dict[str, Any]]) -> bool:
     raise AssertionError(f"no route takes {path}")
 
 
+def test_a_connection_takes_no_further_call_after_a_while_so_that_callers_find_an_envoy_that_was_added(
+    shipped: dict[str, Any],
+) -> None:
+    for name in ("grpc", "web"):
+        options = manager(shipped, name)["common_http_protocol_options"]
+        assert 0 < int(options["max_connection_duration"].removesuffix("s")) <= 300
+    assert manager(shipped, "web")["http1_safe_max_connection_duration"] is True
+
+
 def test_every_message_of_a_method_without_a_stream_is_bounded_and_every_stream_passes(shipped: dict[str, Any]) -> None:
     (host,) = manager(shipped, "grpc")["route_config"]["virtual_hosts"]
     streams = {*CLIENT_STREAMS, "/grpc.health.v1.Health/Watch"}
@@ -110,13 +119,14 @@ def test_compose_mounts_what_is_shipped_and_publishes_to_the_network_only_ports_
 
 
 def test_kubernetes_mounts_what_is_shipped(shipped: dict[str, Any], resources: list[Resource]) -> None:
-    files = only(resources, "ConfigMap", "digits-envoy")["data"]
+    (configuration,) = (each for each in resources if each["kind"] == "ConfigMap")
+    files = configuration["data"]
     assert yaml.safe_load(files["envoy.yaml"]) == shipped
     envoy = only(resources, "Deployment", "digits-envoy")
     (container,) = containers(envoy)
     volumes = {each["name"]: each for each in pod_spec(envoy)["volumes"]}
     mounts = {each["mountPath"]: volumes[each["name"]] for each in container["volumeMounts"]}
-    assert mounts["/etc/envoy"]["configMap"]["name"] == "digits-envoy"
+    assert mounts["/etc/envoy"]["configMap"]["name"] == configuration["metadata"]["name"]
     assert mounts["/etc/digits-tls"]["secret"]["secretName"] == "digits-tls"
     text = "".join(files.values())
     assert set(re.findall(r"/etc/[\w-]+", text)) == mounts.keys()
@@ -144,10 +154,15 @@ def test_kubernetes_finds_the_servers_by_the_name_that_is_shipped(
 def test_kubernetes_shows_callers_only_ports_with_tls(shipped: dict[str, Any], resources: list[Resource]) -> None:
     (container,) = containers(only(resources, "Deployment", "digits-envoy"))
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
-    for name, listened in (("grpc-tls", "grpc_tls"), ("grpc-mutual-tls", "grpc_mutual_tls"), ("metrics", "metrics")):
-        assert ports[name] == listener(shipped, listened)["address"]["socket_address"]["port_value"]
+    for name, port in ports.items():
+        assert port == listener(shipped, name.replace("-", "_"))["address"]["socket_address"]["port_value"]
+    with_tls = {
+        each["name"].replace("_", "-")
+        for each in shipped["static_resources"]["listeners"]
+        if "transport_socket" in each["filter_chains"][0]
+    }
     shown = {each["targetPort"] for each in only(resources, "Service", "digits")["spec"]["ports"]}
-    assert shown == {"grpc-tls", "grpc-mutual-tls"}
+    assert shown == with_tls == ports.keys() - {"metrics"}
     everybody, scrapers = only(resources, "NetworkPolicy", "digits-envoy")["spec"]["ingress"]
     assert {each["port"] for each in everybody["ports"]} == shown
     assert {each["port"] for each in scrapers["ports"]} == {"metrics"}
