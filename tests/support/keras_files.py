@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from digits_training.settings import ACTIVATIONS
-from digits_training.untrusted import LAYERS
+from digits_training.untrusted.layers import LAYERS
 
 NUMBERS = (-1, 0, 1, 2, 3, 28, 1000, 2**31, 0.5, 1e30)
 WORDS = (*sorted(LAYERS), *ACTIVATIONS, "Lambda", "os.system", "same", "valid", "channels_first", "float16", "")
