@@ -56,9 +56,7 @@ def check_files(folder: Path) -> None:
     for count, path in enumerate(folder.rglob("*")):
         if count >= MAX_FILES:
             raise ModelFileError(f"refused: the SavedModel holds more than {MAX_FILES:,} files")
-        known = path.is_dir() or (
-            path.is_file() and (path.name in _FILES or path.name.startswith("variables.data-"))
-        )
+        known = path.is_dir() or (path.is_file() and (path.name in _FILES or path.name.startswith("variables.data-")))
         if path.is_symlink() or not known:
             raise ModelFileError(f"refused: the SavedModel holds {path.name}, which no plain model needs")
         total += path.stat().st_size if path.is_file() else 0
