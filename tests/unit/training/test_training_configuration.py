@@ -1,4 +1,4 @@
-"""A model's configuration is written anew for Keras: what is on the list, whichever Keras wrote it, and nothing else."""
+"""A model's configuration is written anew for Keras: what is on the list, whichever Keras wrote it."""
 
 import inspect
 import json
