@@ -6,10 +6,10 @@ import pytest
 from support.fuzz import fuzz
 from support.records import Record
 
-INPUTS = {"graphs": (400, 20_000), "keras": (12, 1_000), "saved_models": (12, 1_000)}
+INPUTS = {"graphs": (400, 20_000), "keras": (12, 1_000), "h5": (12, 1_000), "saved_models": (12, 1_000)}
 """By door: inputs of a short round, and of one in full length."""
 
-FILES = {"graphs": "model.tflite", "keras": "model.keras", "saved_models": "model.keras"}
+FILES = {"graphs": "model.tflite", "keras": "model.keras", "h5": "model.keras", "saved_models": "model.keras"}
 
 
 @pytest.mark.timeout(1800)

@@ -18,12 +18,16 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from support.graphs import random_model
-from support.keras_files import random_keras_file, random_saved_model
+from support.keras_files import random_h5_file, random_keras_file, random_saved_model
 
 HANG_SECONDS = 120.0
 """What one input may take, on a machine that is busy with other work."""
+
+UNLISTED = 77
+"""Exit code of a process in which Keras was asked for something that is not on the list."""
 
 SIZES = (1, 3, 16)
 """Images of the batches that a model which is taken must compute."""
@@ -50,6 +54,35 @@ def graphs(model: bytes) -> Callable[[int], str]:
     return one
 
 
+def _watch() -> None:
+    """From now on, Keras may look up nothing but layers, models and activations; anything else ends this process."""
+    from keras.src.legacy.saving import serialization
+    from keras.src.saving import serialization_lib
+
+    from digits_training.settings import ACTIVATIONS
+    from digits_training.untrusted.layers import LAYERS
+
+    harmless = {*LAYERS, *ACTIVATIONS, "Model", "Functional", "Sequential", "DTypePolicy"}
+    harmless |= {"GlorotUniform", "Zeros", "Ones"}  # the initial values of layers that name none
+    modern, legacy = (
+        serialization_lib._retrieve_class_or_fn,
+        serialization.class_and_config_for_serialized_keras_object,
+    )
+
+    def look_up(name: str, *arguments: Any, **keywords: Any) -> Any:
+        if name not in harmless:
+            os._exit(UNLISTED)
+        return modern(name, *arguments, **keywords)
+
+    def look_up_old(config: Any, *arguments: Any, **keywords: Any) -> Any:
+        if config["class_name"] not in harmless:
+            os._exit(UNLISTED)
+        return legacy(config, *arguments, **keywords)
+
+    serialization_lib._retrieve_class_or_fn = look_up
+    serialization.class_and_config_for_serialized_keras_object = look_up_old
+
+
 def _imported(path: Path) -> str:
     from digits_training import importing
     from digits_training.errors import ModelFileError
@@ -66,10 +99,29 @@ def _imported(path: Path) -> str:
 def keras(model: bytes) -> Callable[[int], str]:
     """The door of `digits-train import` for `.keras` files."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    _watch()
 
     def one(seed: int) -> str:
         path = folder / "model.keras"
         path.write_bytes(random_keras_file(model, seed))
+        return _imported(path)
+
+    return one
+
+
+def h5(model: bytes) -> Callable[[int], str]:
+    """The same for legacy `.h5` files; `model` is a `.keras` file, saved anew first."""
+    import keras
+
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    (folder / "model.keras").write_bytes(model)
+    keras.models.load_model(folder / "model.keras", compile=False).save(folder / "good.h5")
+    good = (folder / "good.h5").read_bytes()
+    _watch()
+
+    def one(seed: int) -> str:
+        path = folder / "model.h5"
+        path.write_bytes(random_h5_file(good, seed))
         return _imported(path)
 
     return one
@@ -92,7 +144,7 @@ def saved_models(model: bytes) -> Callable[[int], str]:
     return one
 
 
-DOORS = {"graphs": graphs, "keras": keras, "saved_models": saved_models}
+DOORS = {"graphs": graphs, "keras": keras, "h5": h5, "saved_models": saved_models}
 
 
 def work(door: str, model: Path, first: int) -> None:

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from digits.v1.manifest_pb2 import ModelFile
-from digits_training import saved_model, untrusted
+from digits_training import saved_model
 from digits_training.backend import quiet
 from digits_training.data import LABELS, SIDE, LabelledImages
 from digits_training.errors import ModelFileError
 from digits_training.evaluate import cross_entropy
 from digits_training.fit import probabilities_of
+from digits_training.untrusted import files, hdf5
 
 MAX_PARAMETERS = 50_000_000
 MAX_FEATURES = 4_000_000  # values of one layer for one image
@@ -47,7 +48,7 @@ def load(path: Path) -> Any:
             saved_model.check_files(path)
             shutil.copytree(path, copy, symlinks=True)
         else:
-            copy.write_bytes(untrusted.private_copy(untrusted.read_bounded(path), path.suffix))
+            copy.write_bytes(files.private_copy(files.read_bounded(path), path.suffix))
         _try_in_child(copy, path.name)
         return _load_copy(copy, path.name)
 
@@ -101,9 +102,8 @@ def _load_copy(copy: Path, name: str) -> Any:
         _check_size(rebuilt)
         return rebuilt
     if copy.suffix != ".keras":
-        untrusted.check_strings(copy)
-    check = untrusted.check_keras_file if copy.suffix == ".keras" else untrusted.check_h5_file
-    config = check(copy.read_bytes())
+        hdf5.check_strings(copy)
+    config = files.checked(copy.read_bytes(), copy.suffix)
     try:
         # Keras's advice is for the author of the file, not for the person who imports it.
         with quiet(), warnings.catch_warnings(action="ignore"):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from digits_training.errors import ModelFileError
 from digits_training.operations import TRANSLATIONS
-from digits_training.untrusted import MAX_BYTES
+from digits_training.untrusted.limits import MAX_BYTES, MAX_FILES
 
 _SIGNATURE = "serving_default"
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
@@ -53,8 +53,10 @@ def rebuild(folder: Path) -> Any:
 def check_files(folder: Path) -> None:
     """Raises ModelFileError if the folder is too large or holds other files than a plain SavedModel."""
     total = 0
-    for path in folder.rglob("*"):
-        known = path.is_dir() or path.name in _FILES or path.name.startswith("variables.data-")
+    for count, path in enumerate(folder.rglob("*")):
+        if count >= MAX_FILES:
+            raise ModelFileError(f"refused: the SavedModel holds more than {MAX_FILES:,} files")
+        known = path.is_dir() or (path.is_file() and (path.name in _FILES or path.name.startswith("variables.data-")))
         if path.is_symlink() or not known:
             raise ModelFileError(f"refused: the SavedModel holds {path.name}, which no plain model needs")
         total += path.stat().st_size if path.is_file() else 0

@@ -1,0 +1,71 @@
+"""The layers that are taken from model files, and the keys of their configuration that reach Keras."""
+
+_CONVOLUTION = "kernel_size strides padding data_format dilation_rate activation use_bias"
+_POOLING = "pool_size strides padding data_format"
+_EVERY_LAYER = frozenset({"name", "trainable", "dtype"})
+
+LAYERS: dict[str, frozenset[str]] = {
+    name: _EVERY_LAYER | frozenset(keys.split())
+    for name, keys in {
+        "InputLayer": "batch_shape",
+        "Dense": "units activation use_bias",
+        "Conv2D": f"filters groups {_CONVOLUTION}",
+        "DepthwiseConv2D": f"depth_multiplier {_CONVOLUTION}",
+        "SeparableConv2D": f"filters depth_multiplier {_CONVOLUTION}",
+        "MaxPooling2D": _POOLING,
+        "AveragePooling2D": _POOLING,
+        "GlobalAveragePooling2D": "data_format keepdims",
+        "GlobalMaxPooling2D": "data_format keepdims",
+        "Flatten": "data_format",
+        "Reshape": "target_shape",
+        "Permute": "dims",
+        "ZeroPadding2D": "padding data_format",
+        "Cropping2D": "cropping data_format",
+        "Rescaling": "scale offset",
+        "Normalization": "axis mean variance invert",
+        "BatchNormalization": "axis momentum epsilon center scale",
+        "LayerNormalization": "axis epsilon center scale",
+        "GroupNormalization": "groups axis epsilon center scale",
+        "Dropout": "rate",
+        "SpatialDropout2D": "rate data_format",
+        "GaussianDropout": "rate",
+        "GaussianNoise": "stddev",
+        "AlphaDropout": "rate",
+        "Activation": "activation",
+        "ReLU": "max_value negative_slope threshold",
+        "LeakyReLU": "negative_slope",
+        "PReLU": "shared_axes",
+        "ELU": "alpha",
+        "Softmax": "axis",
+        "Add": "",
+        "Subtract": "",
+        "Multiply": "",
+        "Average": "",
+        "Maximum": "",
+        "Minimum": "",
+        "Concatenate": "axis",
+        "ActivityRegularization": "l1 l2",
+    }.items()
+}
+
+WITHOUT_EFFECT = frozenset(  # on the answers of a trained model: dropped unread
+    {"seed", "noise_shape", "fused", "synchronized", "renorm_momentum", "input_dtype", "autocast"}
+)
+WITHOUT_EFFECT_SUFFIXES = ("_initializer", "_regularizer", "_constraint")  # the stored weights replace initial ones
+
+OLD_CLASSES = {  # names of Keras 1 and 2, and of TensorFlow 1
+    "BatchNormalizationV1": "BatchNormalization",
+    "BatchNormalizationV2": "BatchNormalization",
+    "SyncBatchNormalization": "BatchNormalization",
+    "Convolution2D": "Conv2D",
+    "DepthwiseConvolution2D": "DepthwiseConv2D",
+    "SeparableConvolution2D": "SeparableConv2D",
+    "MaxPool2D": "MaxPooling2D",
+    "AvgPool2D": "AveragePooling2D",
+    "GlobalMaxPool2D": "GlobalMaxPooling2D",
+    "GlobalAvgPool2D": "GlobalAveragePooling2D",
+}
+OLD_KEYS = {"LeakyReLU": {"alpha": "negative_slope"}, "InputLayer": {"batch_input_shape": "batch_shape"}}
+OLD_DEFAULTS = {"groups": 1}  # keys that old files have with the only value their layer knows
+OLD_ACTIVATIONS = {"softmax_v2": "softmax", "log_softmax_v2": "log_softmax"}  # TensorFlow's own functions
+CHANGED_ACTIVATIONS = frozenset({"hard_sigmoid"})  # Keras 3 computes another function under the name
