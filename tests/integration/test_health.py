@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 from support.rpc import DEADLINE, refusal
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 
@@ -61,7 +66,48 @@ def test_reflection_describes_the_service_to_tools(server: ServerProcess) -> Non
     assert len(described[1].method) == 6
 
 
-def test_reflection_can_be_turned_off(repository: Path) -> None:
+def reflect(channel: grpc.Channel, version: str, *requests: ServerReflectionRequest) -> list[ServerReflectionResponse]:
+    """Asks the reflection service of this version, whose messages are the same in both."""
+    ask = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=ServerReflectionRequest.SerializeToString,
+        response_deserializer=ServerReflectionResponse.FromString,
+    )
+    return list(ask(iter(requests), timeout=DEADLINE))
+
+
+@pytest.mark.parametrize("version", ["v1alpha", "v1"])
+def test_both_versions_of_reflection_describe_every_service_and_themselves(server: ServerProcess, version: str) -> None:
+    """A tool builds its messages from what it is told here alone, as grpcurl does."""
+    own = f"grpc.reflection.{version}.ServerReflection"
+    with server.channel() as channel:
+        (listed,) = reflect(channel, version, ServerReflectionRequest(list_services=""))
+        services = [item.name for item in listed.list_services_response.service]
+        assert {SERVICE, OPEN_INFERENCE, "grpc.reflection.v1alpha.ServerReflection"} <= set(services)
+        assert own in services
+        pool = DescriptorPool()
+        asked = [ServerReflectionRequest(file_containing_symbol=name) for name in services]
+        files = {
+            data: FileDescriptorProto.FromString(data)
+            for reply in reflect(channel, version, *asked)
+            for data in reversed(reply.file_descriptor_response.file_descriptor_proto)
+        }
+        for file in files.values():
+            pool.Add(file)
+        method = pool.FindServiceByName(own).methods_by_name["ServerReflectionInfo"]
+        request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+        assert request.DESCRIPTOR.full_name == f"grpc.reflection.{version}.ServerReflectionRequest"
+        ask = channel.stream_stream(
+            f"/{own}/{method.name}",
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        (reply,) = ask(iter([request(file_containing_symbol=SERVICE)]), timeout=DEADLINE)
+        assert reply.file_descriptor_response.file_descriptor_proto
+
+
+@pytest.mark.parametrize("version", ["v1alpha", "v1"])
+def test_reflection_can_be_turned_off(repository: Path, version: str) -> None:
     with ServerProcess("--repository", repository, "--no-reflection") as server, server.channel() as channel:
         server.wait_ready()
-        assert refusal(lambda: ProtoReflectionDescriptorDatabase(channel).get_services())[0] == "UNIMPLEMENTED"
+        assert refusal(lambda: reflect(channel, version, ServerReflectionRequest()))[0] == "UNIMPLEMENTED"

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -203,6 +204,41 @@ def test_an_unknown_model_or_version_is_not_found(inference: GRPCInferenceServic
         status, message = refusal(call)
         assert status == "NOT_FOUND"
         assert words in message
+
+
+SPELLINGS = {"1": True, "01": True, "0001": True} | dict.fromkeys(
+    ("+1", "-1", " 1", "1 ", "\u0663", "\u0661", "1_0", "0_1", "1.0", "1e0", "0x1", "0", "00", "v1", "1\n", "1" * 19),
+    False,
+)
+"""Ways to write version 1, and whether they do."""
+
+
+@pytest.mark.parametrize(("spelling", "known"), SPELLINGS.items())
+def test_a_version_is_read_the_same_way_by_every_door(
+    server: ServerProcess, inference: GRPCInferenceServiceStub, spelling: str, *, known: bool
+) -> None:
+    path = f"{server.http}/v2/models/digits/versions/{quote(spelling)}"
+    body, headers = rest_request(PIXELS, [1, 784], form="binary")
+    over_http = {
+        "infer": post(f"{path}/infer", body, headers)[0],
+        "ready": server.get(f"{path.removeprefix(server.http)}/ready")[0],
+        "metadata": server.get(path.removeprefix(server.http))[0],
+    }
+    assert over_http == dict.fromkeys(over_http, 200 if known else 404)
+
+    infer = grpc_request(PIXELS, [1, 784], raw=True)
+    infer.model_version = spelling
+    ready = messages.ModelReadyRequest(name="digits", version=spelling)
+    metadata = messages.ModelMetadataRequest(name="digits", version=spelling)
+    asks = [
+        lambda: inference.ModelInfer(infer, timeout=DEADLINE).model_version,
+        lambda: inference.ModelReady(ready, timeout=DEADLINE).ready,
+        lambda: inference.ModelMetadata(metadata, timeout=DEADLINE).name,
+    ]
+    if known:
+        assert [ask() for ask in asks] == ["1", True, "digits"]
+    else:
+        assert {refusal(ask)[0] for ask in asks} == {"NOT_FOUND"}
 
 
 @pytest.mark.parametrize("model", ["cats", "digits/versions/9", "digits/versions/latest", "digits/versions/0"])

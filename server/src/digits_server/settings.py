@@ -53,9 +53,27 @@ class UnseenPath(click.Path):
 
 DIRECTORY = named("dir", UnseenPath())
 FILE = named("file", UnseenPath())
+
+
+class Host(click.ParamType[str]):
+    """A name, or an address of either family; that of IPv6 may have the brackets it has in a URL."""
+
+    name = "host"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        host = value.strip()
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        if not host:
+            self.fail(
+                "expected a name or an address; :: is every address of this machine, of both families", param, ctx
+            )
+        return host
+
+
+HOST = Host()
 PATHS = named("paths", click.types.StringParamType())
 HOSTS = named("names", click.types.StringParamType())
-HOST = named("host", click.types.StringParamType())
 PORT = named("port", click.IntRange(0, 65535))
 COUNT = named("n", click.IntRange(min=1))
 VERSION = named("n", click.IntRange(min=1))

@@ -9,7 +9,7 @@ import pytest
 
 from digits_server.errors import AddressUnavailable, OperatorError
 from digits_server.system import socket_folder as folders
-from digits_server.system.ports import claim_port, hold_port, unavailable, why_unavailable
+from digits_server.system.ports import claim_port, hold_port, listen, unavailable, why_unavailable
 from digits_server.system.socket_folder import MAX_PATH_BYTES, socket_folder
 
 
@@ -46,6 +46,59 @@ def test_an_address_of_another_machine_is_said_to_be_one() -> None:
 def test_what_the_system_says_is_said(number: int, port: int, words: str) -> None:
     error = unavailable("127.0.0.1", port, "HTTP", OSError(number, os.strerror(number)))
     assert error.message == f"cannot listen for HTTP on 127.0.0.1:{port}: {words}"
+
+
+def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Has every name stand for these addresses."""
+
+    def getaddrinfo(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, 0, 0, 0))
+            if ":" in address
+            else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0))
+            for address in addresses
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "bound"),
+    [
+        (("127.0.0.1", "::1"), ["127.0.0.1", "::1"]),
+        (("::1", "127.0.0.1", "::1"), ["::1", "127.0.0.1"]),
+        (("2001:db8::1", "127.0.0.1"), ["127.0.0.1"]),
+        (("192.0.2.1", "::1"), ["::1"]),
+    ],
+)
+def test_a_name_is_listened_to_on_each_address_that_this_machine_has(
+    addresses: tuple[str, ...], bound: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolves_to(monkeypatch, *addresses)
+    listening = listen("any.example", 0, "HTTP", shared=False, backlog=1)
+    try:
+        assert [each.getsockname()[0] for each in listening] == bound
+        assert len({each.getsockname()[1] for each in listening}) == 1
+    finally:
+        for each in listening:
+            each.close()
+
+
+def test_a_name_without_an_address_of_this_machine_is_said_to_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolves_to(monkeypatch, "192.0.2.1", "2001:db8::1")
+    with pytest.raises(AddressUnavailable, match="this machine has no such address"):
+        listen("any.example", 0, "HTTP", shared=False, backlog=1)
+
+
+def test_a_port_that_is_taken_on_one_address_of_several_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        port = other.getsockname()[1]
+        resolves_to(monkeypatch, "127.0.0.1", "::1")
+        with pytest.raises(AddressUnavailable, match="is the port taken"):
+            listen("any.example", port, "HTTP", shared=False, backlog=1)
+    listening = listen("any.example", port, "HTTP", shared=False, backlog=1)  # the failed attempt left nothing open
+    for each in listening:
+        each.close()
 
 
 def test_a_port_is_claimed_once_and_where_there_are_no_abstract_names_never() -> None:

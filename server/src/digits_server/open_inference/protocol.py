@@ -95,12 +95,12 @@ class OpenInference:
         number = _number(name, version)
         if number and number not in {status.version for status in self.service.models.statuses()}:
             raise NotFound(f"model_version: {number} does not exist")
-        return self.ready and (not number or version in self._serving())
+        return self.ready and (not number or number in self._serving())
 
     def model_metadata(self, name: str, version: str) -> ModelMetadata:
         """The model's versions and tensors. Raises NotFound, or Unavailable while no model is loaded."""
         runtime = self.service.models.get(_number(name, version)).runtime.name
-        return ModelMetadata(self._serving(), f"{runtime}_{FORMATS[runtime]}")
+        return ModelMetadata(tuple(map(str, self._serving())), f"{runtime}_{FORMATS[runtime]}")
 
     async def infer(self, request: InferRequest, call: Call) -> InferReply:
         """Classifies what the inputs hold. Raises ServingError, counted like that of any prediction."""
@@ -119,12 +119,10 @@ class OpenInference:
         answer = await self.service.classify(question.inputs, question.version, call)
         return InferReply(answer.version, outputs(question.outputs, answer))
 
-    def _serving(self) -> tuple[str, ...]:
-        return tuple(
-            str(status.version)
-            for status in self.service.models.statuses()
-            if status.state == ModelVersionStatus.SERVING
-        )
+    def _serving(self) -> list[int]:
+        return [
+            status.version for status in self.service.models.statuses() if status.state == ModelVersionStatus.SERVING
+        ]
 
 
 @cache
@@ -134,7 +132,10 @@ def server_version() -> str:
 
 
 def _number(name: str, version: str) -> int:
-    """The version as a number, 0 for the current one. Raises NotFound for another model, or for no number."""
+    """The version as a number, 0 for the current one. Raises NotFound for another model, or for no number.
+
+    Every question goes by this one reading: ASCII digits, leading zeros among them, and nothing else.
+    """
     if name != MODEL_NAME:
         raise NotFound(f"model_name: no model of this name is served; expected {MODEL_NAME}")
     if not version:

@@ -91,9 +91,9 @@ def all_rpcs(
         unary(INFERENCE_SERVICE, "ModelInfer", inference_format, model_infer.answer),
     ]
     if reflection:
-        from digits_server.rpcs.reflection import SERVICE_NAME, ServerReflectionRequest, reflect
+        from digits_server.rpcs.reflection import SERVICE_NAMES, ServerReflectionRequest, reflect
 
         info = reflect({rpc.service for rpc in rpcs}, service.models.draining)
         form = protobuf(ServerReflectionRequest)
-        rpcs.append(stream(SERVICE_NAME, "ServerReflectionInfo", form, info, takes_stream=True))
+        rpcs += [stream(name, "ServerReflectionInfo", form, info, takes_stream=True) for name in SERVICE_NAMES]
     return rpcs

@@ -3,11 +3,23 @@
 import errno
 import os
 import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from digits_server.errors import AddressUnavailable
 
 FIRST_FREE_PORT = 1024
 """Lower ports need a capability on Linux (ip(7))."""
+
+FREE_PORT_TRIES = 16
+"""Free ports that are tried when one must be free on several addresses."""
+
+ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""Errors that say that this machine does not have the address."""
+
+Address = tuple[socket.AddressFamily, tuple[Any, ...]]
+"""As getaddrinfo(3) gives it: the family, then what bind(2) takes: host, port, and for IPv6 two more."""
 
 
 def hold_port(host: str, port: int, purpose: str, *, shared: bool = False) -> socket.socket:
@@ -17,18 +29,23 @@ def hold_port(host: str, port: int, purpose: str, *, shared: bool = False) -> so
     another process listens there, unless both use `shared`.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        held = socket.socket(family, kind, protocol)
+        return _bound(_addresses(host), port, shared=shared)[0]
     except (OSError, UnicodeError) as error:
         raise unavailable(host, port, purpose, error) from error
+
+
+def listen(host: str, port: int, purpose: str, *, shared: bool, backlog: int) -> list[socket.socket]:
+    """Sockets that listen on every address of `host`, all on one port: a free one when that is 0.
+
+    `::` takes callers of both families, as it does in gRPC. Raises AddressUnavailable.
+    """
     try:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
-        held.bind(address)
-    except OSError as error:
-        held.close()
+        listening = _bound_together(_addresses(host), port, shared=shared)
+        for each in listening:
+            each.listen(backlog)
+    except (OSError, UnicodeError) as error:
         raise unavailable(host, port, purpose, error) from error
-    return held
+    return listening
 
 
 def claim_port(held: socket.socket) -> socket.socket:
@@ -60,7 +77,8 @@ def why_unavailable(host: str, port: int, purpose: str) -> AddressUnavailable:
         hold_port(host, port, purpose).close()
     except AddressUnavailable as error:
         return error
-    return AddressUnavailable(f"cannot listen for {purpose} on {host}:{port}: is the port taken?")
+    why = "the transport does not take this address, or the port was taken a moment ago"
+    return AddressUnavailable(f"cannot listen for {purpose} on {host}:{port}: {why}")
 
 
 def _reason(host: str, port: int, error: Exception) -> str:
@@ -77,3 +95,59 @@ def _reason(host: str, port: int, error: Exception) -> str:
         case errno.EAFNOSUPPORT:
             return "this machine has no IPv6"
     return os.strerror(number)
+
+
+def _addresses(host: str) -> list[Address]:
+    """The addresses of `host`, without a port, each once. Raises OSError or UnicodeError."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+
+
+def _bound_together(addresses: Sequence[Address], port: int, *, shared: bool) -> list[socket.socket]:
+    """As `_bound`. A free port of the first address may be taken on another: then there is a next try."""
+    tries = FREE_PORT_TRIES if port == 0 and len(addresses) > 1 else 1
+    for _ in range(tries - 1):
+        with suppress(OSError):
+            return _bound(addresses, port, shared=shared)
+    return _bound(addresses, port, shared=shared)
+
+
+def _bound(addresses: Sequence[Address], port: int, *, shared: bool) -> list[socket.socket]:
+    """A socket for each address, all bound to one port. Raises OSError.
+
+    A name may have addresses that this machine lacks, such as one of IPv6: they are left out if there is another.
+    """
+    bound: list[socket.socket] = []
+    absent: OSError | None = None
+    try:
+        for family, (host, _, *scope) in addresses:
+            try:
+                bound.append(_bind(family, (host, port, *scope), shared=shared))
+            except OSError as error:
+                if error.errno not in ABSENT:
+                    raise
+                absent = error
+            else:
+                port = bound[0].getsockname()[1]
+        if not bound and absent:
+            raise absent
+    except OSError:
+        for each in bound:
+            each.close()
+        raise
+    return bound
+
+
+def _bind(family: socket.AddressFamily, address: tuple[Any, ...], *, shared: bool) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
+        if family == socket.AF_INET6:
+            with suppress(OSError):  # not every system can: then it takes IPv6 alone
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        made.bind(address)
+    except OSError:
+        made.close()
+        raise
+    return made

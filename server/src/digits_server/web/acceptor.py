@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from digits_server.web.connections import Connection
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Acceptor:
-    """Accepts on `listener` from `start()` on.
+    """Accepts on `listening` from `start()` on.
 
     connection  makes the protocol of one connection
     tls         has each connection begin with a handshake
@@ -35,26 +35,28 @@ class Acceptor:
 
     def __init__(
         self,
-        listener: socket.socket,
+        listening: Sequence[socket.socket],
         places: Places,
         connection: Callable[[socket.socket], Connection],
         tls: ssl.SSLContext | None,
     ) -> None:
-        self._listener = listener
+        self._listening = listening
         self._places = places
         self._connection = connection
         self._tls = tls
         self._opening: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        self._listener.setblocking(False)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._listener, self._accept)
+        for listener in self._listening:
+            listener.setblocking(False)
+            self._resume(listener)
 
     def close(self) -> None:
         """Stops accepting. Handshakes in progress are cancelled."""
-        self._loop.remove_reader(self._listener)
-        self._listener.close()
+        for listener in self._listening:
+            self._loop.remove_reader(listener)
+            listener.close()
         for task in self._opening:
             task.cancel()
 
@@ -63,15 +65,15 @@ class Acceptor:
         if self._opening:
             await asyncio.wait(self._opening)
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         for _ in range(AT_ONCE):
             try:
-                accepted, _ = self._listener.accept()
+                accepted, _ = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError:  # no descriptor is left
-                self._loop.remove_reader(self._listener)
-                self._loop.call_later(PAUSE_SECONDS, self._resume)
+                self._loop.remove_reader(listener)
+                self._loop.call_later(PAUSE_SECONDS, self._resume, listener)
                 return
             accepted.setblocking(False)
             with suppress(OSError):
@@ -84,9 +86,9 @@ class Acceptor:
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
 
-    def _resume(self) -> None:
-        if self._listener.fileno() >= 0:
-            self._loop.add_reader(self._listener, self._accept)
+    def _resume(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:
+            self._loop.add_reader(listener, self._accept, listener)
 
     async def _open(self, connection: Connection, accepted: socket.socket) -> None:
         try:

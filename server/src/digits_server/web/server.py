@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from digits_server.system.ports import unavailable
+from digits_server.system.ports import listen
 from digits_server.web.acceptor import Acceptor
 from digits_server.web.connections import HEADERS_SECONDS, Connection
 from digits_server.web.places import Places
@@ -78,16 +78,10 @@ class WebServer:
 
     async def start(self) -> None:
         """Listens. Raises AddressUnavailable if the address cannot be used."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        try:
-            listener = socket.create_server(
-                (self._host, self.port), family=family, reuse_port=self._shared, backlog=BACKLOG
-            )
-        except (OSError, UnicodeError) as error:
-            raise unavailable(self._host, self.port, "HTTP", error) from error
-        self.port = listener.getsockname()[1]
-        self._server.acceptor = Acceptor(listener, self._places, self._connection, self._tls)
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        listening = listen(self._host, self.port, "HTTP", shared=self._shared, backlog=BACKLOG)
+        self.port = listening[0].getsockname()[1]
+        self._server.acceptor = Acceptor(listening, self._places, self._connection, self._tls)
+        self._serving = asyncio.create_task(self._server.serve(sockets=listening))
 
     async def stop(self) -> None:
         """Closes the listener and the connections."""
