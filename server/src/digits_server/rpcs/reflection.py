@@ -33,7 +33,7 @@ FILES = (prediction_pb2.DESCRIPTOR, inference_pb2.DESCRIPTOR, health_pb2.DESCRIP
 
 
 def reflect(services: Collection[str], draining: asyncio.Event) -> Callable[[AsyncIterator[Any], Call], Any]:
-    """The function that answers ServerReflectionInfo for `services` and itself, in both versions, until `draining` is set."""
+    """The function that answers ServerReflectionInfo, in both versions, until `draining` is set."""
     servicer = aio.ReflectionServicer(sorted({*services, *SERVICE_NAMES}), _pool())
 
     def info(requests: AsyncIterator[Any], _call: Call) -> Any:
