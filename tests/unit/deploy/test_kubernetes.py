@@ -12,7 +12,6 @@ import kubernetes_validate
 import pytest
 import yaml
 from support.kustomize import KUBECTL, Resource, containers, only, pod_spec, render
-from support.waiting import until
 
 from benchmarks.scaling.capacity import UTILISATION
 from digits_server.settings import Settings
@@ -255,15 +254,13 @@ def test_the_models_command_has_a_pod_only_when_somebody_wants_one_and_ends_at_o
     assert container["image"] == containers(only(resources, "Deployment", "digits-server"))[0]["image"]
     program, *arguments = container["command"]
     assert program == "python"
-    with subprocess.Popen([sys.executable, *arguments]) as waiting:
-        until(lambda: blocks_sigterm(waiting.pid), "it waits for SIGTERM, which would not end a first process else")
-        waiting.terminate()
-        assert waiting.wait(60) == 0
-
-
-def blocks_sigterm(pid: int) -> bool:
-    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return bool(int(status["SigBlk"], 16) & 1 << (signal.SIGTERM - 1))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # inherited: none comes too early
+    try:
+        waiting = subprocess.Popen([sys.executable, *arguments])
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    waiting.terminate()
+    assert waiting.wait(60) == 0
 
 
 def test_the_compose_file_mounts_the_repository_for_writing_where_it_is_written_and_nowhere_else() -> None:
