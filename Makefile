@@ -15,7 +15,7 @@ SOURCES := proto/generate.py requirements/audit.py training server client tests 
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients tools run run-behind-envoy demo test robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard rules lock clean
+.PHONY: help install inference-clients tools run run-behind-envoy demo test test-quick robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard rules lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -48,9 +48,13 @@ demo: install  ## the same, then exit
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %) --exit
 
 TEST_PROCESSES ?= 3
-test: install inference-clients tools  ## every test, in parallel; then those of robustness, which need the cores to themselves
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --ignore tests/robustness
+PARALLEL = --numprocesses $(TEST_PROCESSES) --dist loadfile
+test: install inference-clients tools  ## every test; what fails beside other tests runs once more alone, and must pass then
+	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/robustness || $(BIN)/python -m pytest --last-failed
 	$(BIN)/python -m pytest tests/robustness
+
+test-quick: install  ## the tests of units and contracts but training: no Debian packages, no root
+	$(BIN)/python -m pytest $(PARALLEL) tests/contract tests/unit/server tests/unit/client tests/unit/benchmarks
 
 robust: install  ## the tests of robustness in full length; rewrites the figures in tests/robustness/README.md
 	$(BIN)/python -m pytest tests/robustness --full --timeout 1800
