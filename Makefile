@@ -50,7 +50,7 @@ demo: install  ## the same, then exit
 TEST_PROCESSES ?= 3
 PARALLEL = --numprocesses $(TEST_PROCESSES) --dist loadfile
 test: install inference-clients tools  ## every test; what fails beside other tests runs once more alone, and must pass then
-	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/robustness || $(BIN)/python -m pytest --last-failed
+	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/robustness || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 	$(BIN)/python -m pytest tests/robustness
 
 test-quick: install  ## the tests of units and contracts but training: no Debian packages, no root
