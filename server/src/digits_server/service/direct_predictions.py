@@ -117,9 +117,8 @@ class DirectPredictions:
         now = perf_counter()
         self._counts.ran(len(images), arrivals, begin, now)
         replies = self._replies(calls, model.version, probabilities)
-        self._counts.ended(
-            Status.OK, arrivals, now
-        )  # before the answer is sent, so that its caller finds it in the metrics
+        # Before the answer is sent, so that its caller finds it in the metrics.
+        self._counts.ended(Status.OK, arrivals, now)
         for waiting, reply in zip(calls, replies, strict=True):
             respond(waiting.call, reply)
         return len(images)
