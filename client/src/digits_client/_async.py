@@ -217,7 +217,7 @@ class AsyncClient:
     async def _renew(self, deadline: float) -> None:
         """As that of `Client`."""
         fresh = TaskConnection(self._endpoint, self._coalescing, self._tracing)
-        if await self._not_ready(fresh, deadline):
+        if await self._not_ready(fresh, deadline) or self._closed:
             await fresh.close()
         else:
             self._replaced.append(self._connection())

@@ -247,7 +247,7 @@ class Client:
     def _renew(self, deadline: float) -> None:
         """Takes a new connection once it is ready: gRPC asks for a missing name ever more seldom, up to 2 minutes."""
         process, fresh = os.getpid(), ThreadConnection(self._endpoint, self._coalescing, self._tracing)
-        if self._not_ready(fresh, deadline):
+        if self._not_ready(fresh, deadline) or self._closed:
             fresh.close()
         else:  # the other one keeps its calls, and is closed with the client
             self._replaced.setdefault(process, []).append(self._connection())
