@@ -14,7 +14,7 @@ from support.names import NameServer
 from support.scripted import ScriptedServer
 from support.waiting import until
 
-from digits_client import Client, DigitsError
+from digits_client import Client, ClientClosed, DigitsError
 
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 
@@ -101,6 +101,16 @@ def test_waiting_ends_soon_after_the_servers_name_has_come(connect: Connect) -> 
             until_ready()
         assert client.predict(IMAGE).digit == 7
         assert client.health()
+
+
+def test_a_client_that_is_closed_while_it_waits_for_a_name_waits_no_longer(connect: Connect) -> None:
+    with NameServer() as names, ThreadPoolExecutor(1) as thread:
+        client = connect(names.target(1))
+        waiting = thread.submit(client.wait_ready, 50)
+        until(lambda: names.questions >= 10, "the client has asked for the name ten times", 45)
+        client.close()
+        with pytest.raises(ClientClosed):
+            waiting.result(45)
 
 
 def test_a_server_that_has_moved_to_another_address_is_found_by_its_name(connect: Connect) -> None:

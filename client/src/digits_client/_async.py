@@ -217,11 +217,13 @@ class AsyncClient:
     async def _renew(self, deadline: float) -> None:
         """As that of `Client`."""
         fresh = TaskConnection(self._endpoint, self._coalescing, self._tracing)
-        if await self._not_ready(fresh, deadline) or self._closed:
-            await fresh.close()
-        else:
-            self._replaced.append(self._connection())
-            self._connected = fresh
+        try:
+            if not await self._not_ready(fresh, deadline):
+                self._replaced.append(self._connection())
+                self._connected = fresh
+        finally:
+            if self._connected is not fresh:
+                await fresh.close()
 
     async def _not_ready(self, connection: TaskConnection, deadline: float) -> DigitsError | None:
         """Why the server answers no predictions over this connection; None: it does."""

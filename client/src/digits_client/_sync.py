@@ -247,11 +247,14 @@ class Client:
     def _renew(self, deadline: float) -> None:
         """Takes a new connection once it is ready: gRPC asks for a missing name ever more seldom, up to 2 minutes."""
         process, fresh = os.getpid(), ThreadConnection(self._endpoint, self._coalescing, self._tracing)
-        if self._not_ready(fresh, deadline) or self._closed:
-            fresh.close()
-        else:  # the other one keeps its calls, and is closed with the client
-            self._replaced.setdefault(process, []).append(self._connection())
-            self._connections[process] = fresh
+        try:
+            if not self._not_ready(fresh, deadline):
+                # The other one keeps its calls, and is closed with the client.
+                self._replaced.setdefault(process, []).append(self._connection())
+                self._connections[process] = fresh
+        finally:
+            if self._connections.get(process) is not fresh:
+                fresh.close()
 
     def _not_ready(self, connection: ThreadConnection, deadline: float) -> DigitsError | None:
         """Why the server answers no predictions over this connection; None: it does."""
