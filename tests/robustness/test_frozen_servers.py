@@ -9,12 +9,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from support.ports import free_port
 from support.records import Record
 from support.servers import ServerProcess
 
 from digits_client import Client, DigitsError
+
+pytestmark = pytest.mark.parametrize("transport", ["native"], indirect=True, scope="module")
+"""The default one of servers on this machine."""
 
 SERVERS = 3
 CALLERS = 8

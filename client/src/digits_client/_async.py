@@ -66,6 +66,7 @@ class AsyncClient:
         self._tracing = tracer() if tracing else None
         self._closed = False
         self._connected: TaskConnection | None = None
+        self._replaced: list[TaskConnection] = []
 
     async def predict(
         self,
@@ -144,9 +145,11 @@ class AsyncClient:
     async def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
         deadline = time.monotonic() + (limit := _shared.seconds(timeout))
-        while reason := await self._not_ready(deadline):
+        while reason := await self._not_ready(self._connection(), deadline):
             if time.monotonic() + _limits.POLL_SECONDS >= deadline:
                 raise DeadlineExceeded(f"the server was not ready within {limit:g} seconds") from reason
+            if _shared.is_unresolved(reason):
+                await self._renew(deadline)
             await asyncio.sleep(_limits.POLL_SECONDS)
 
     async def close(self) -> None:
@@ -154,8 +157,9 @@ class AsyncClient:
         if self._connected:
             self._connected.check_usable()
         self._closed = True
-        connection, self._connected = self._connected, None
-        if connection:
+        connections = [*self._replaced, *([self._connected] if self._connected else [])]
+        self._replaced, self._connected = [], None
+        for connection in connections:
             await connection.close()
 
     async def __aenter__(self) -> Self:
@@ -210,10 +214,23 @@ class AsyncClient:
             await asyncio.sleep(delay)
         raise AssertionError  # not reached: the loop has no end
 
-    async def _not_ready(self, deadline: float) -> DigitsError | None:
-        """Why the server answers no predictions; None: it does."""
+    async def _renew(self, deadline: float) -> None:
+        """As that of `Client`."""
+        fresh = TaskConnection(self._endpoint, self._coalescing, self._tracing)
         try:
-            return None if await self.health(timeout=_shared.left(deadline)) else Unavailable(_shared.NOT_SERVING)
+            if not await self._not_ready(fresh, deadline):
+                self._replaced.append(self._connection())
+                self._connected = fresh
+        finally:
+            if self._connected is not fresh:
+                await fresh.close()
+
+    async def _not_ready(self, connection: TaskConnection, deadline: float) -> DigitsError | None:
+        """Why the server answers no predictions over this connection; None: it does."""
+        request = _health.request(_shared.SERVICE)
+        try:
+            serves = _health.is_serving(await self._call(connection.check, request, _shared.left(deadline)))
+            return None if serves else Unavailable(_shared.NOT_SERVING)
         except (Unavailable, DeadlineExceeded) as error:
             return error
 

@@ -102,6 +102,8 @@ class Endpoint:
             ("grpc.per_rpc_retry_buffer_size", _limits.RETRY_BUFFER_BYTES),
             ("grpc.keepalive_time_ms", _limits.KEEPALIVE_MILLISECONDS),
             ("grpc.keepalive_timeout_ms", _limits.KEEPALIVE_TIMEOUT_MILLISECONDS),
+            ("grpc.min_reconnect_backoff_ms", _limits.CONNECT_MILLISECONDS),  # its name misleads: see there
+            ("grpc.dns_min_time_between_resolutions_ms", _limits.RESOLVE_MILLISECONDS),
             ("grpc.initial_reconnect_backoff_ms", _limits.FIRST_RECONNECT_MILLISECONDS),
             ("grpc.max_reconnect_backoff_ms", _limits.MOST_RECONNECT_MILLISECONDS),
         ]

@@ -77,6 +77,13 @@ FIRST_RECONNECT_MILLISECONDS = 100
 MOST_RECONNECT_MILLISECONDS = 500
 """Between two attempts to connect to a server that is down. gRPC adds up to a fifth; its own most is two minutes."""
 
+CONNECT_MILLISECONDS = 5_000
+"""For one attempt to connect, TLS included. Within an attempt the system tries ever more seldom, so that after gRPC's
+own twenty seconds a machine that has come back would be found late."""
+
+RESOLVE_MILLISECONDS = 1_000
+"""Between two looks at the addresses of a name. gRPC's own thirty seconds are long for a server that has moved."""
+
 EJECTION_LOOK_SECONDS = 2
 EJECTION_LEAST_CALLS = 2
 EJECTION_FAILURE_PERCENT = 90

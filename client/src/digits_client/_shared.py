@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from digits.v1.prediction_pb2 import DESCRIPTOR, PredictRequest, PredictResponse
 from digits_client import _limits
 from digits_client._coalescing import Kind
-from digits_client._errors import DigitsError, InvalidInput, Overloaded, ServerError
+from digits_client._errors import DigitsError, InvalidInput, Overloaded, ServerError, Unavailable
 from digits_client._results import Prediction, Predictions, concatenated
 
 SERVICE: str = DESCRIPTOR.services_by_name["PredictionService"].full_name
@@ -54,6 +54,11 @@ def retry_delay(error: DigitsError, refusals: int, deadline: float) -> float | N
     backoff = min(_limits.FIRST_BACKOFF_SECONDS * 2.0 ** min(refusals, 30), _limits.MOST_BACKOFF_SECONDS)
     delay = max(error.retry_after_seconds or 0.0, backoff)
     return delay if delay < left(deadline) else None
+
+
+def is_unresolved(error: DigitsError) -> bool:
+    """Whether the target's name had no address. gRPC says so in words only."""
+    return isinstance(error, Unavailable) and "resolving" in str(error)
 
 
 def size(batch_size: int | None) -> int:

@@ -77,6 +77,7 @@ class Client:
         self._tracing = tracer() if tracing else None
         self._closed = False
         self._connections: dict[int, ThreadConnection] = {}  # by process: a forked child makes its own
+        self._replaced: dict[int, list[ThreadConnection]] = {}
 
     def predict(
         self,
@@ -168,16 +169,19 @@ class Client:
     def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
         deadline = time.monotonic() + (limit := _shared.seconds(timeout))
-        while reason := self._not_ready(deadline):
+        while reason := self._not_ready(self._connection(), deadline):
             if time.monotonic() + _limits.POLL_SECONDS >= deadline:
                 raise DeadlineExceeded(f"the server was not ready within {limit:g} seconds") from reason
+            if _shared.is_unresolved(reason):
+                self._renew(deadline)
             time.sleep(_limits.POLL_SECONDS)
 
     def close(self) -> None:
         """Closes the connections. What waits or is on the way fails with ClientClosed."""
         self._closed = True
-        if connection := self._connections.pop(os.getpid(), None):
-            connection.close()
+        for connection in (self._connections.pop(os.getpid(), None), *self._replaced.pop(os.getpid(), [])):
+            if connection:
+                connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -240,10 +244,24 @@ class Client:
             call = self._sent(chunk, deadline)
         raise AssertionError  # not reached: the loop has no end
 
-    def _not_ready(self, deadline: float) -> DigitsError | None:
-        """Why the server answers no predictions; None: it does."""
+    def _renew(self, deadline: float) -> None:
+        """Takes a new connection once it is ready: gRPC asks for a missing name ever more seldom, up to 2 minutes."""
+        process, fresh = os.getpid(), ThreadConnection(self._endpoint, self._coalescing, self._tracing)
         try:
-            return None if self.health(timeout=_shared.left(deadline)) else Unavailable(_shared.NOT_SERVING)
+            if not self._not_ready(fresh, deadline):
+                # The other one keeps its calls, and is closed with the client.
+                self._replaced.setdefault(process, []).append(self._connection())
+                self._connections[process] = fresh
+        finally:
+            if self._connections.get(process) is not fresh:
+                fresh.close()
+
+    def _not_ready(self, connection: ThreadConnection, deadline: float) -> DigitsError | None:
+        """Why the server answers no predictions over this connection; None: it does."""
+        request = _health.request(_shared.SERVICE)
+        try:
+            serves = _health.is_serving(self._call(connection.check, request, _shared.left(deadline)))
+            return None if serves else Unavailable(_shared.NOT_SERVING)
         except (Unavailable, DeadlineExceeded) as error:
             return error
 

@@ -1,0 +1,55 @@
+"""A name server of this machine: one IPv4 address for whatever is asked, or none yet."""
+
+import socket
+import struct
+import threading
+from types import TracebackType
+from typing import Self
+
+QUESTION = 12
+"""Bytes before the question of a message (RFC 1035, 4.1)."""
+ADDRESS, INTERNET = 1, 1
+NO_ERROR, NO_SUCH_NAME = 0x8180, 0x8183
+
+
+class NameServer:
+    """Listens on entry, ends on exit. `address` may be replaced at any time; None: there is no such name."""
+
+    def __init__(self, address: str | None = None) -> None:
+        self.address = address
+        self.questions = 0
+
+    def __enter__(self) -> Self:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._socket.sendto(b"", self._socket.getsockname())
+        self._thread.join()
+        self._socket.close()
+
+    def target(self, port: int) -> str:
+        """A gRPC target whose name is asked of this server."""
+        return f"dns://127.0.0.1:{self._socket.getsockname()[1]}/digits.example:{port}"
+
+    def _serve(self) -> None:
+        while True:
+            query, peer = self._socket.recvfrom(512)
+            if not query:
+                return
+            self.questions += 1
+            self._socket.sendto(self._answer(query), peer)
+
+    def _answer(self, query: bytes) -> bytes:
+        end = query.index(b"\0", QUESTION) + 5
+        question = query[QUESTION:end]
+        kind = int.from_bytes(question[-4:-2])
+        answer = b""
+        if self.address and kind == ADDRESS:
+            name = 0xC000 | QUESTION  # a reference to the question's
+            answer = struct.pack(">HHHIH", name, ADDRESS, INTERNET, 0, 4) + socket.inet_aton(self.address)
+        code = NO_ERROR if self.address else NO_SUCH_NAME
+        return query[:2] + struct.pack(">HHHHH", code, 1, int(bool(answer)), 0, 0) + question + answer
