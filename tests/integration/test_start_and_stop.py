@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from support.raw_http import connect, read_answer, request
 from support.rpc import DEADLINE, refusal, status_of
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
 from support.waiting import until
@@ -51,6 +52,20 @@ def test_sigterm_answers_what_is_in_flight_and_exits_0(repository: Path) -> None
         server.terminate()
         server.wait_for_log("draining")
         assert len(call.result(timeout=DEADLINE).digits) == 16
+        assert server.wait() == 0
+
+
+def test_an_upload_that_the_grace_period_does_not_suffice_for_is_told_503(repository: Path) -> None:
+    unfinished = request("POST", "/v2/models/digits/infer", "content-length: 1000", "expect: 100-continue")
+    with ServerProcess("--repository", repository, "--shutdown-grace", "0.2") as server:
+        server.wait_ready()
+        with connect(server) as caller:
+            caller.sendall(unfinished)
+            assert caller.recv(100).startswith(b"HTTP/1.1 100 ")  # it waits for the body
+            server.terminate()
+            answer = read_answer(caller)
+        assert answer.status == 503
+        assert b"the server has stopped" in answer.body
         assert server.wait() == 0
 
 
