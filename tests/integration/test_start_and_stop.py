@@ -55,6 +55,25 @@ def test_sigterm_answers_what_is_in_flight_and_exits_0(repository: Path) -> None
         assert server.wait() == 0
 
 
+def test_calls_that_come_during_a_stop_are_answered_as_they_come(repository: Path) -> None:
+    answered, ends = 0, []
+    with ServerProcess("--repository", repository) as server, server.channel() as channel:
+        server.wait_ready()
+        stub = PredictionServiceStub(channel)
+        stub.Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE)
+        server.terminate()
+        server.wait_for_log("draining")
+        while not ends:
+            call = stub.Predict.future(PredictRequest(images=bytes(784)), timeout=DEADLINE)
+            if error := call.exception(timeout=DEADLINE):
+                ends.append(status_of(error)[0])
+            else:
+                answered += 1
+        assert server.wait() == 0
+    assert answered > 3  # one caller's, each sent once the one before was answered
+    assert ends == ["UNAVAILABLE"]
+
+
 def test_an_upload_that_the_grace_period_does_not_suffice_for_is_told_503(repository: Path) -> None:
     unfinished = request("POST", "/v2/models/digits/infer", "content-length: 1000", "expect: 100-continue")
     with ServerProcess("--repository", repository, "--shutdown-grace", "0.2") as server:
