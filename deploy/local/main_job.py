@@ -10,9 +10,11 @@ manifest's and the metrics account for every prediction; 1, with the reason in o
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +34,8 @@ GRPC_PORT = int(os.environ.get("DIGITS_GRPC_PORT", "50051"))
 HTTP_PORT = int(os.environ.get("DIGITS_HTTP_PORT", "8080"))
 READY_SECONDS = 60.0
 STOP_SECONDS = 40.0
+CLOCK_SECONDS = 2.0
+"""By how much the start of a process, as the system tells it, may differ from the clock."""
 
 
 ENVOY = Path(__file__).parents[1] / "envoy" / "on_this_machine.py"
@@ -40,6 +44,26 @@ ENVOY_PORTS = os.environ.get("DIGITS_ENVOY_PORTS", "grpc=50052").split()
 
 class JobFailed(Exception):
     """One sentence for the person who runs the job."""
+
+
+def require_free_ports(*, behind_envoy: bool) -> None:
+    """Raises JobFailed if another program has a port: its answers would be taken for those of our server."""
+    ports = {"DIGITS_GRPC_PORT": GRPC_PORT, "DIGITS_HTTP_PORT": HTTP_PORT}
+    if behind_envoy:
+        ports |= {f"{name} in DIGITS_ENVOY_PORTS": int(port) for name, port in envoy_ports().items()}
+    for name, port in ports.items():
+        try:
+            socket.create_server((HOST, port)).close()
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
+            raise JobFailed(
+                f"port {port} cannot be used ({reason}): end the program that has it, or set {name} to a free port"
+            ) from error
+
+
+def envoy_ports() -> dict[str, str]:
+    """Envoy's ports by their names."""
+    return dict(each.split("=") for each in ENVOY_PORTS)
 
 
 def train(repository: Path, network: str | None) -> None:
@@ -78,7 +102,7 @@ def in_front(
     if not behind_envoy:
         yield f"{HOST}:{GRPC_PORT}", [server]
         return
-    ports = dict(each.split("=") for each in ENVOY_PORTS)
+    ports = envoy_ports()
     flags = [f"--port={name}={port}" for name, port in ports.items()]
     with running([sys.executable, ENVOY, f"{GRPC_PORT}:{HTTP_PORT}", *flags]) as envoy:
         yield f"{HOST}:{ports['grpc']}", [server, envoy]
@@ -107,12 +131,24 @@ def wait_ready(client: Client, processes: list[subprocess.Popen[bytes]]) -> None
     raise JobFailed(f"the server was not ready within {READY_SECONDS:.0f} seconds: {last}")
 
 
+def require_ours(started: float) -> None:
+    """Raises JobFailed if the server that answers ran before `started`, in seconds since 1970: it is another one."""
+    begun = metric("process_start_time_seconds")
+    if begun is not None and begun < started - CLOCK_SECONDS:
+        raise JobFailed(f"another server answers on port {HTTP_PORT}: end it, or set DIGITS_HTTP_PORT to a free port")
+
+
 def counted_predictions() -> int:
     """The images the server has answered, by its own metrics."""
+    return round(metric("digits_predictions_total") or 0)
+
+
+def metric(name: str) -> float | None:
+    """The sum of the server's samples with this name; None if it has none."""
     with urllib.request.urlopen(f"http://{HOST}:{HTTP_PORT}/metrics", timeout=10) as page:  # nosec B310
         families = text_string_to_metric_families(page.read().decode())
-    samples = (sample for family in families for sample in family.samples)
-    return round(sum(sample.value for sample in samples if sample.name == "digits_predictions_total"))
+    values = [sample.value for family in families for sample in family.samples if sample.name == name]
+    return sum(values) if values else None
 
 
 def classify_test_set(client: Client) -> None:
@@ -150,13 +186,16 @@ or on the command line: {SCRIPTS / "digits"} predict digit.png --target {target}
 
 
 def run(repository: Path, network: str | None, *, keep_serving: bool, behind_envoy: bool) -> None:
+    require_free_ports(behind_envoy=behind_envoy)
     train(repository, network)
+    started = time.time()
     with (
         serving(repository) as server,
         in_front(server, behind_envoy=behind_envoy) as (target, processes),
         Client(target) as client,
     ):
         wait_ready(client, processes)
+        require_ours(started)
         classify_test_set(client)
         print_how_to_call(target)
         if keep_serving:

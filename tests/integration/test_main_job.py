@@ -1,14 +1,17 @@
 """`make demo`: train if nothing is published, serve, classify the test set, account for it, exit."""
 
 import os
+import runpy
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.servers import ServerProcess
 
 from digits_training import manifest
 from digits_training.data import read
@@ -92,12 +95,12 @@ def test_a_model_that_the_gate_published_is_served_whatever_its_accuracy(
     assert "Classified the 10,000 test images: accuracy 0.8" in job.stdout
 
 
-def test_an_occupied_port_ends_the_main_job_with_a_sentence(repository: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        job = run(repository, grpc_port=str(taken.getsockname()[1]))
+def test_a_port_of_another_server_ends_the_main_job_at_once_with_a_sentence(repository: Path, tmp_path: Path) -> None:
+    with ServerProcess("--repository", repository) as other:
+        job = run(tmp_path, grpc_port=other.target.rpartition(":")[2])
     assert job.returncode == 1
-    assert "is the port taken?" in job.stderr
-    assert "Traceback" not in job.stderr
+    assert "cannot be used (Address already in use): end the program that has it, or set DIGITS_GRPC_PORT" in job.stderr
+    assert versions(tmp_path) == []
 
 
 def test_behind_envoy_the_main_job_does_the_same(repository: Path) -> None:
@@ -107,10 +110,23 @@ def test_behind_envoy_the_main_job_does_the_same(repository: Path) -> None:
     assert "The metrics count 10,000 predictions." in job.stdout
 
 
-def test_an_occupied_port_of_envoy_ends_the_main_job_with_a_sentence(repository: Path) -> None:
+def test_an_occupied_port_of_envoy_ends_the_main_job_at_once_with_a_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        job = run(repository, "--behind-envoy", envoy_port=str(taken.getsockname()[1]))
+        job = run(tmp_path, "--behind-envoy", envoy_port=str(taken.getsockname()[1]))
     assert job.returncode == 1
-    assert "Address already in use" in job.stderr
-    assert "or Envoy in front of it" in job.stderr
+    assert (
+        "cannot be used (Address already in use): end the program that has it, or set grpc in DIGITS_ENVOY"
+        in job.stderr
+    )
     assert "Traceback" not in job.stderr
+    assert versions(tmp_path) == []
+
+
+def test_a_server_that_ran_before_is_not_taken_for_the_jobs_own(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = runpy.run_path(str(JOB))
+    monkeypatch.setitem(job["metric"].__globals__, "HTTP_PORT", int(server.http.rpartition(":")[2]))
+    job["require_ours"](time.time() - 3600)
+    with pytest.raises(job["JobFailed"], match="another server answers"):
+        job["require_ours"](time.time() + 3600)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from support.raw_http import connect, read_answer, request
 from support.rpc import DEADLINE, refusal, status_of
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
 from support.waiting import until
@@ -51,6 +52,39 @@ def test_sigterm_answers_what_is_in_flight_and_exits_0(repository: Path) -> None
         server.terminate()
         server.wait_for_log("draining")
         assert len(call.result(timeout=DEADLINE).digits) == 16
+        assert server.wait() == 0
+
+
+def test_calls_that_come_during_a_stop_are_answered_as_they_come(repository: Path) -> None:
+    answered, ends = 0, []
+    with ServerProcess("--repository", repository) as server, server.channel() as channel:
+        server.wait_ready()
+        stub = PredictionServiceStub(channel)
+        stub.Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE)
+        server.terminate()
+        server.wait_for_log("draining")
+        while not ends:
+            call = stub.Predict.future(PredictRequest(images=bytes(784)), timeout=DEADLINE)
+            if error := call.exception(timeout=DEADLINE):
+                ends.append(status_of(error)[0])
+            else:
+                answered += 1
+        assert server.wait() == 0
+    assert answered > 3  # one caller's, each sent once the one before was answered
+    assert ends == ["UNAVAILABLE"]
+
+
+def test_an_upload_that_the_grace_period_does_not_suffice_for_is_told_503(repository: Path) -> None:
+    unfinished = request("POST", "/v2/models/digits/infer", "content-length: 1000", "expect: 100-continue")
+    with ServerProcess("--repository", repository, "--shutdown-grace", "0.2") as server:
+        server.wait_ready()
+        with connect(server) as caller:
+            caller.sendall(unfinished)
+            assert caller.recv(100).startswith(b"HTTP/1.1 100 ")  # it waits for the body
+            server.terminate()
+            answer = read_answer(caller)
+        assert answer.status == 503
+        assert b"the server has stopped" in answer.body
         assert server.wait() == 0
 
 

@@ -1,6 +1,7 @@
 """Several worker processes are one server: one pair of ports, one page of metrics, one readiness, one end."""
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -171,6 +172,36 @@ def test_a_killed_worker_is_replaced_while_the_other_serves_and_no_counter_goes_
     assert len(workers(server)) == WORKERS
     assert server.get("/readyz") == (200, "ready\n")
     assert server.metric("digits_worker_replacements_total", reason="ended") == 1
+
+
+def test_a_worker_that_joins_others_listens_only_once_it_has_a_model(server: ServerProcess) -> None:
+    os.kill(max(workers(server)), signal.SIGKILL)
+    server.wait_for_log("a worker ended")
+
+    def asked_until_replaced() -> bool:
+        """Whether both workers serve again; every new connection until then must be answered."""
+        with ExitStack() as opened:
+            for stub in connect(server, 4, opened):
+                stub.Predict(IMAGE, timeout=DEADLINE)
+        return server.metric("digits_workers_ready") == WORKERS
+
+    until(asked_until_replaced, "the worker is replaced", 120)
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again_and_costs_no_other(server: ServerProcess) -> None:
+    supervisor, (victim, other) = server.process.pid, sorted(workers(server))
+    limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (1, limits[1]))  # nothing more can be opened
+    os.kill(victim, signal.SIGKILL)
+    assert server.wait_for_log("a worker cannot be started")["error"] == "Too many open files"
+    assert server.wait_for_log("a worker cannot be started")["level"] == "error"
+    assert lives(other)
+    with ExitStack() as opened:
+        (stub,) = connect(server, 1, opened)
+        stub.Predict(IMAGE, timeout=DEADLINE)
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
+    until(lambda: server.metric("digits_workers_ready") == WORKERS, "the worker is replaced", 120)
+    assert other in workers(server)
 
 
 def test_a_worker_that_hangs_is_noticed_and_replaced(repository: Path) -> None:

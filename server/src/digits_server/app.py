@@ -117,7 +117,7 @@ class App:
         )
         self._transport = self._listener(watched(rpcs, self._observation.watchers))
         self._in_flight = InFlight()
-        bodies = Bodies(settings.max_message_bytes, settings.max_waiting_bytes)
+        self._bodies = bodies = Bodies(settings.max_message_bytes, settings.max_waiting_bytes)
         predictions = OpenInferenceRoutes(inference, self._in_flight, self._offload, bodies, settings.http_timeout)
         page = self._page(service, source, bodies) if settings.page else []
         places = Places(settings.max_connections, metrics.http.connection_closed)
@@ -149,22 +149,31 @@ class App:
             closing.callback(lag.stop)
             closing.callback(asyncio.create_task(give_back_when_idle()).cancel)
             await self._role.begin(self._metrics.registry, lambda: self._models.ready)
-            # Ports first: a taken one is known before a model is loaded, and probes are answered while one is.
-            await self._web.start()
-            closing.push_async_callback(self._web.stop)
-            await self._transport.start()
-            closing.push_async_callback(self._drain)
-            await self._role.listening(self._settings.host, self._transport.port, self._web.port, self._choice)
-            for files in self._credentials.files.values():
-                closing.callback(asyncio.create_task(files.watch()).cancel)
+            if not self._role.joins:
+                # Ports first: a taken one is known before a model is loaded, and probes are answered while one is.
+                await self._listen(closing)
             loading = asyncio.create_task(self._lifecycle.start())
             await asyncio.wait((loading, stopping), return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 loading.result()
                 self._health.set_serving(True)
+                if self._role.joins:
+                    await self._listen(closing)
                 await self._role.serving()
                 closing.callback(asyncio.create_task(self._lifecycle.follow()).cancel)
                 await stopping
+            elif self._role.joins:
+                await self._lifecycle.close()
+
+    async def _listen(self, closing: AsyncExitStack) -> None:
+        """Opens both ports; they are closed, after a drain, with `closing`. Raises AddressUnavailable."""
+        await self._web.start()
+        closing.push_async_callback(self._web.stop)
+        await self._transport.start()
+        closing.push_async_callback(self._drain)
+        await self._role.listening(self._settings.host, self._transport.port, self._web.port, self._choice)
+        for files in self._credentials.files.values():
+            closing.callback(asyncio.create_task(files.watch()).cancel)
 
     async def _drain(self) -> None:
         """Not ready at once; what is in flight is answered; then everything ends."""
@@ -175,6 +184,7 @@ class App:
         end = loop.time() + self._settings.shutdown_grace
         await self._transport.stop(self._settings.shutdown_grace)
         await self._in_flight.close(max(0.0, end - loop.time()))
+        self._bodies.close()
         await self._lifecycle.close()
         await self._models.close()
         self._decoder.close()

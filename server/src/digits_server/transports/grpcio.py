@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import aclosing
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,11 @@ UNIX_PEER = "unix:"
 MIN_PING_SECONDS, PING_STRIKES = 10, 2
 """The connection of a caller that pings more often than this, so many times, is closed."""
 
-LOOK_SECONDS = 0.02
-"""Time between two checks whether a call has arrived; a busy machine may miss a few."""
+LOOK_SECONDS = 0.005
+"""Between two looks, at a stop, at whether a call has arrived."""
+
+HELD_SHARE = 0.5
+"""Of the time that a call has left, how much it may be held at a stop."""
 
 IDENTITY_ONLY = 1
 """Bit set of message encodings: no compression. grpcio inflates without a bound, so a few kilobytes could fill the
@@ -93,11 +97,14 @@ class GrpcioTransport:
     async def stop(self, grace: float) -> None:
         """Stops as `Transport.stop` says, without cutting off a call.
 
-        When grpcio stops, it cancels calls that it has received but not yet handed over. So first every call is
-        accepted and held at the gate, until no further one arrives; then clients are told to go elsewhere; then the
-        held calls are answered like any other.
+        Calls are answered as they come, until none has come for a while, a second at most. When grpcio stops, it
+        cancels calls that it has received but not yet handed over. So where calls still come, they are then held at
+        the gate for a moment that their deadlines allow; clients are told to go elsewhere; then the held calls are
+        answered.
         """
-        await self._gate.close(min(SETTLE_SECONDS, grace))
+        if not await self._gate.quiet(min(SETTLE_SECONDS, grace)):
+            self._gate.closed = True
+            await self._gate.quiet(min(SETTLE_SECONDS, grace))
         stopping = asyncio.create_task(self._server.stop(grace))
         await asyncio.sleep(LOOK_SECONDS)
         self._gate.open()
@@ -161,24 +168,34 @@ class _Gate:
         self.passed = 0
         """Calls that have arrived so far; each counts itself, and waits if the gate is closed."""
         self._opened = asyncio.Event()
+        self._open_by = inf
+        """On the event loop's clock: when it must open for the calls that wait."""
 
-    async def wait(self) -> None:
+    async def wait(self, context: Any) -> None:
+        """Returns when the gate is open."""
+        if (left := context.time_remaining()) is not None:
+            self._open_by = min(self._open_by, asyncio.get_running_loop().time() + left * HELD_SHARE)
         await self._opened.wait()
 
     def open(self) -> None:
         self.closed = False
         self._opened.set()
 
-    async def close(self, seconds: float) -> None:
-        """Returns when no call has arrived for QUIET_SECONDS, after `seconds` at the latest."""
-        self.closed = True
-        passed, quiet = self.passed, 0
-        for _ in range(round(seconds / LOOK_SECONDS)):
+    async def quiet(self, seconds: float) -> bool:
+        """Whether no call has arrived for QUIET_SECONDS.
+
+        Returns as soon as that is so, after `seconds`, or when it must open for the calls that wait.
+        """
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        passed, looks = self.passed, 0
+        while looks * LOOK_SECONDS < QUIET_SECONDS:  # looks, not time: on a busy machine calls may arrive late
+            if clock() >= min(end, self._open_by):
+                return False
             await asyncio.sleep(LOOK_SECONDS)
-            quiet = quiet + 1 if passed == self.passed else 0
+            looks = looks + 1 if passed == self.passed else 0
             passed = self.passed
-            if quiet * LOOK_SECONDS >= QUIET_SECONDS:
-                return
+        return True
 
 
 class GrpcioCall:
@@ -212,7 +229,7 @@ def _unary(rpc: UnaryRpc, gate: _Gate) -> Any:
     async def handle(data: bytes, context: Any) -> bytes:
         gate.passed += 1
         if gate.closed:
-            await gate.wait()
+            await gate.wait(context)
         try:
             return await rpc.answer(data, GrpcioCall(context))
         except ServingError as error:
@@ -226,7 +243,7 @@ def _stream(rpc: StreamRpc, gate: _Gate) -> Any:
     async def handle(data: Any, context: Any) -> AsyncIterator[bytes]:
         gate.passed += 1
         if gate.closed:
-            await gate.wait()
+            await gate.wait(context)
         messages = data if rpc.takes_stream else _once(data)
         try:
             async with aclosing(rpc.answers(messages, GrpcioCall(context))) as replies:

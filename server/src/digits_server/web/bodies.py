@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from digits_server.errors import DeadlineExceeded, RequestTooLarge, Unimplemented
+from digits_server.errors import DeadlineExceeded, RequestTooLarge, Unavailable, Unimplemented
 from digits_server.web.errors import Crowded
 
 POLITE = 4
@@ -43,15 +43,26 @@ class Bodies:
         self._max_all = max_all
         self._uploads: dict[_Upload, None] = {}  # in the order in which they began
         self._held = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """The server stops: rejects the bodies that are unfinished now, and those that begin later."""
+        self._closed = True
+        for upload in self._uploads:
+            if not upload.scope.expired():
+                self._held -= len(upload.body)
+                upload.give_up()
 
     async def read(self, request: Request, deadline: float) -> bytes:
         """The whole body.
 
         Raises RequestTooLarge, Unimplemented, DeadlineExceeded if it has not arrived by then (event-loop time,
-        seconds), and Crowded if it was dropped in favour of others.
+        seconds), Crowded if it was dropped in favour of others, and Unavailable once closed.
         """
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Unimplemented("compressed requests are not accepted: send content-encoding identity")
+        if self._closed:
+            raise Unavailable("the server has stopped")
         scope = asyncio.timeout_at(deadline)
         upload = _Upload(scope)
         try:
@@ -59,6 +70,8 @@ class Bodies:
                 self._uploads[upload] = None
                 return await self._read(request, upload)
         except TimeoutError as error:
+            if self._closed:
+                raise Unavailable("the server has stopped before the body had arrived") from error
             if upload.given_up:
                 raise Crowded(
                     f"unfinished bodies hold {self._max_all} bytes (max_waiting_bytes), and this one began first",

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from digits_server.workers import process_role
@@ -34,7 +35,7 @@ ARGUMENTS = ("-P", "-m", "digits_server")  # -P: nothing is imported from the wo
 
 
 class WorkerProcess:
-    """Worker `number`, from its start to its end. Starts at once.
+    """Worker `number`, from its start to its end. Starts at once; raises OSError when the system has no room for it.
 
     patience  seconds it may leave a question unanswered once it serves
     answer    what answers its own questions
@@ -69,11 +70,15 @@ class WorkerProcess:
             process_role.NUMBER: str(number),
             process_role.SUPERVISOR_PID: str(os.getpid()),
         }
-        self._control, theirs = socket.socketpair()
-        log, its_log = os.pipe()
-        self._log = os.fdopen(log, "rb", buffering=0)
-        with theirs, os.fdopen(its_log, "wb"):
-            self.pid, self._end = children.start(ARGUMENTS, {**environment, **told}, its_log, theirs.fileno())
+        with ExitStack() as theirs, ExitStack() as ours:
+            self._control, its_control = socket.socketpair()
+            ours.enter_context(self._control)
+            theirs.enter_context(its_control)
+            log, its_log = os.pipe()
+            self._log = ours.enter_context(os.fdopen(log, "rb", buffering=0))
+            theirs.enter_context(os.fdopen(its_log, "wb"))
+            self.pid, self._end = children.start(ARGUMENTS, {**environment, **told}, its_log, its_control.fileno())
+            ours.pop_all()  # it runs: these stay open
 
     async def run(self) -> int:
         """Returns its exit code in the end, negative for a signal. Kills it when it hangs."""

@@ -15,8 +15,9 @@ log = logging.getLogger(__name__)
 CONTROL_FD = "DIGITS_WORKER_CONTROL_FD"
 NUMBER = "DIGITS_WORKER_NUMBER"
 SUPERVISOR_PID = "DIGITS_WORKER_SUPERVISOR_PID"
+JOINS = "DIGITS_WORKER_JOINS"
 """Environment variables from the supervisor to a worker: the descriptor of the socket between them, which worker it is,
-and whom it ends with."""
+the process it ends with, and, if not empty, that it joins workers that serve."""
 
 
 class Role(Protocol):
@@ -24,6 +25,9 @@ class Role(Protocol):
 
     shares_ports: bool
     """Whether others of the same server listen on its ports."""
+
+    joins: bool
+    """Whether others of them serve already: then it listens only once it has a model, and they take the calls."""
 
     log_fields: dict[str, object]
     """What each of its log lines says of it."""
@@ -64,7 +68,7 @@ class Role(Protocol):
 class Alone:
     """The whole server is this process."""
 
-    shares_ports = False
+    shares_ports = joins = False
     log_fields: dict[str, object] = {}  # noqa: RUF012 - never changed; a Protocol wants an instance's type
 
     async def begin(self, metrics: Any, ready: Callable[[], bool]) -> None:
@@ -103,4 +107,5 @@ def own_role() -> Role:
         control_fd=int(os.environ[CONTROL_FD]),
         number=int(os.environ[NUMBER]),
         supervisor_pid=int(os.environ[SUPERVISOR_PID]),
+        joins=bool(os.environ.get(JOINS)),
     )

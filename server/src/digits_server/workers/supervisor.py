@@ -21,6 +21,7 @@ from digits_server.transports.choice import choose
 from digits_server.workers.children import Children
 from digits_server.workers.merging import Family, lasting, merge, pruned, rounded
 from digits_server.workers.process import REPORT_SECONDS, WorkerProcess
+from digits_server.workers.process_role import JOINS
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,16 @@ class Supervisor:
         pause = FIRST_PAUSE
         while not self._draining.is_set():
             begin = asyncio.get_running_loop().time()
-            worker = self._start(number)
+            try:
+                worker = self._start(number)
+            except OSError as error:  # no descriptors, processes or memory left: the other workers serve on
+                if not served:
+                    raise OperatorError(f"worker {number} cannot be started: {error.strerror}") from error
+                pause = min(2 * pause, LONGEST_PAUSE)
+                why = {"worker": number, "error": error.strerror, "tried_again_in_seconds": pause}
+                log.error("a worker cannot be started", extra=why)
+                await _either(self._draining, pause)
+                continue
             code = await worker.run()
             del self._workers[number]
             self._leave(lasting(worker.report))
@@ -120,8 +130,14 @@ class Supervisor:
         async def answer(question: str, argument: Any) -> Any:
             return await self._answer(worker, question, argument)
 
+        joins = any(other.serves for other in self._workers.values())
         worker = WorkerProcess(
-            number, self._children, self._environment, self._settings.worker_timeout, answer, leave=self._leave
+            number,
+            self._children,
+            {**self._environment, JOINS: "1" if joins else ""},
+            self._settings.worker_timeout,
+            answer,
+            leave=self._leave,
         )
         self._workers[number] = worker
         return worker

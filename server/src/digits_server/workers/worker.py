@@ -29,10 +29,11 @@ class Worker:
 
     shares_ports = True
 
-    def __init__(self, control_fd: int, number: int, supervisor_pid: int) -> None:
+    def __init__(self, control_fd: int, number: int, supervisor_pid: int, *, joins: bool) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
         if os.getppid() != supervisor_pid:  # it died before we could say so
             os._exit(1)
+        self.joins = joins
         self.log_fields: dict[str, object] = {"worker": number}
         self._control = socket.socket(fileno=control_fd)
         self._channel = Channel(self._answer)
