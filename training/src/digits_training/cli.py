@@ -100,7 +100,7 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
             command = click.option(
                 flag(each.name),
                 type=_TYPES.get(each.type, each.type),
-                is_flag=each.type is bool,
+                is_flag=each.type is bool or None,  # with False, click takes a value below 0 for another option
                 envvar=f"DIGITS_{each.name.upper()}",
                 help=each.metadata["help"] + _defaults(each),
             )(command)
