@@ -113,10 +113,10 @@ def test_a_lambda_layer_with_code(write: Write, tmp_path: Path, capsys: pytest.C
     [
         ({"class_name": "Popen", "module": "subprocess", "config": {"args": ["touch", "x"]}}, "module 'subprocess'"),
         ({"class_name": "system", "module": "os", "config": "touch x"}, "the module 'os'"),
-        ({"class_name": "function", "module": "builtins", "config": "eval"}, "the function 'eval'"),
+        ({"class_name": "function", "module": "builtins", "config": "eval"}, "the module 'builtins'"),
         (
             {"class_name": "function", "module": "keras.utils", "config": "get_file", "registered_name": "get_file"},
-            "the module 'keras.utils'",
+            "'function' is not among the layers taken",
         ),
         ({"class_name": "TFSMLayer", "module": "keras.layers", "config": {"filepath": "/"}}, "'TFSMLayer' is not"),
         ({"class_name": "TorchModuleWrapper", "module": "keras.layers", "config": {}}, "'TorchModuleWrapper' is not"),
