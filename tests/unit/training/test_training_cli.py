@@ -109,6 +109,23 @@ def test_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: Capture)
     assert _error_line(capsys) == "digits-train: ZeroDivisionError: division by zero\n"
 
 
+def test_an_error_writes_no_control_sequence_of_a_model_file_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
+) -> None:
+    from digits_training import job
+    from digits_training.errors import ModelFileError
+
+    def fail(*_arguments: object) -> None:
+        raise ModelFileError("refused: the operation \x1b[2J\rall is well is not among those taken")
+
+    monkeypatch.setattr(job, "import_model", fail)
+    (tmp_path / "model.h5").touch()
+    assert cli.run(["import", str(tmp_path / "model.h5")]) == 1
+    line = _error_line(capsys)
+    assert line.rstrip("\n").isprintable()
+    assert "all is well is not among those taken" in line
+
+
 @pytest.mark.parametrize("asked", ["flag", "environment"])
 def test_the_traceback_of_a_bug_is_printed_on_request(
     asked: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture

@@ -63,7 +63,9 @@ def _interrupt(number: int, _frame: object) -> None:
 
 
 def _failed(sentence: str, exit_code: int) -> int:
-    print(f"digits-train: {sentence}", file=sys.stderr)
+    # It may quote a model file of a stranger, who must not write control sequences to this terminal.
+    printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in sentence)
+    print(f"digits-train: {printable}", file=sys.stderr)
     return exit_code
 
 

@@ -26,6 +26,7 @@ from digits_training.untrusted.limits import (
     MAX_INTEGER,
     MAX_LIST_DEPTH,
     MAX_MODEL_DEPTH,
+    MAX_NAME,
     require,
 )
 
@@ -191,7 +192,8 @@ def _word(value: Any, words: frozenset[str]) -> Any:
 
 
 def _name(value: Any) -> str:
-    require(isinstance(value, str), f"{str(value)[:60]!r} where a name was expected")
+    plain = isinstance(value, str) and value.isprintable() and len(value) <= MAX_NAME  # it is printed on a terminal
+    require(plain, f"{str(value)[:60]!r} where a name was expected")
     return str(value)
 
 
