@@ -147,7 +147,7 @@ def _class_of(node: Config) -> str:
     known = isinstance(name, str) and OLD_CLASSES.get(name, name) in LAYERS.keys() | _MODELS
     require(known, f"{name!r} is not among the layers taken")
     require(registered in {None, name}, f"the configuration asks for {registered!r}, which is not Keras's own")
-    return OLD_CLASSES.get(name, name)
+    return OLD_CLASSES.get(str(name), str(name))
 
 
 def _with_input(given: list[Config], layers: list[Config]) -> list[Config]:
