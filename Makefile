@@ -79,6 +79,8 @@ test-bulk: install  ## the bulk example on Ray, in an environment of its own
 
 bench: install  ## our server beside its floors and Triton; rewrites the figures in docs/performance.md
 	$(BIN)/python -m benchmarks.serving --repository $(REPOSITORY)
+	$(BIN)/digits-train train --network cnn --repository $(REPOSITORY)-cnn --unless-published
+	$(BIN)/python -m benchmarks.serving.cnn --repository $(REPOSITORY)-cnn
 
 bench-peers: install  ## what bench compares with: h2load, C++ gRPC, Triton
 	$(BIN)/python -m benchmarks.serving.peers

@@ -61,7 +61,7 @@ def run_round(number: int, servers: list[Server], payloads: Payloads, plan: Plan
         _measure("footprint", whole, Bench.footprint, figures)
         if plan.open_loop:
             _measure("open_loop", whole, lambda bench: bench.open_loop(_capacity(figures, bench)), figures)
-    figures["network"] = _bare_network(payloads, plan)
+    figures["network"] = bare_network(payloads, plan)
     return figures
 
 
@@ -85,7 +85,7 @@ def _capacity(figures: dict[str, Figures], bench: Bench) -> float:
     return capacity
 
 
-def _bare_network(payloads: Payloads, plan: Plan) -> Figures:
+def bare_network(payloads: Payloads, plan: Plan) -> Figures:
     """µs per call of the network alone, by images per call."""
     model = payloads.version / "model.tflite"
     line: Command = [SCRIPTS / "python", "-m", "benchmarks.serving.bare_network", model, str(plan.seconds)]

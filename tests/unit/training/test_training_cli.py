@@ -57,6 +57,10 @@ def test_help_names_the_defaults_of_each_network(capsys: Capture) -> None:
         (["train", "--epochs", "ten"], "'--epochs'"),
         (["train", "--hidden-sizes", "20,many"], "'20,many' is not a list of numbers separated by commas"),
         (["train", "--epoch-count", "3"], "--epoch-count"),
+        (["train", "--learning-rate", "-1"], "--learning-rate must be at least 0, not -1"),
+        (["train", "--validation-share", "-.5"], "--validation-share must be from 0 to 0.9, not -0.5"),
+        (["train", "--network", "cnn", "--hidden-sizes", "50,50"], "the cnn has no use for --hidden-sizes"),
+        (["train", "--dropout", "0.5"], "the mlp has no use for --dropout"),
         (["trian"], "trian"),
         (["export", "1"], "--format"),
         (["export", "1", "--format", "pickle"], "'pickle' is not 'onnx'"),
@@ -103,6 +107,23 @@ def test_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: Capture)
     monkeypatch.setattr(job, "train", fail)
     assert cli.run(["train"]) == 1
     assert _error_line(capsys) == "digits-train: ZeroDivisionError: division by zero\n"
+
+
+def test_an_error_writes_no_control_sequence_of_a_model_file_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
+) -> None:
+    from digits_training import job
+    from digits_training.errors import ModelFileError
+
+    def fail(*_arguments: object) -> None:
+        raise ModelFileError("refused: the operation \x1b[2J\rall is well is not among those taken")
+
+    monkeypatch.setattr(job, "import_model", fail)
+    (tmp_path / "model.h5").touch()
+    assert cli.run(["import", str(tmp_path / "model.h5")]) == 1
+    line = _error_line(capsys)
+    assert line.rstrip("\n").isprintable()
+    assert "all is well is not among those taken" in line
 
 
 @pytest.mark.parametrize("asked", ["flag", "environment"])

@@ -142,6 +142,12 @@ def test_types_of_number_that_change_what_a_layer_is(dtype: str, *, policy: bool
         written(sequential(dense(dtype=value)))
 
 
+@pytest.mark.parametrize("name", ["\x1b]0;a title\x07", "two\nlines", "x" * 501, None, 1])
+def test_names_that_nobody_should_print(name: Any) -> None:
+    with pytest.raises(ModelFileError, match="where a name was expected"):
+        written(sequential(dense(name=name)))
+
+
 @pytest.mark.parametrize("number", [10**400, -(2**40)])
 def test_numbers_that_no_layer_has(number: int) -> None:
     with pytest.raises(ModelFileError, match="number that is too large"):

@@ -46,6 +46,9 @@ def test_the_defaults_are_the_reference_run() -> None:
         ({"best_epoch": True, "validation_share": 0.0}, "--best-epoch needs validation images"),
         ({"label_smoothing": 1.0}, "--label-smoothing must be from 0 to 0.9, not 1.0"),
         ({"averaging": 1.0}, "--averaging must be from 0 to 0.9999, not 1.0"),
+        ({"network": "cnn", "hidden_sizes": (50, 50)}, "the cnn has no use for --hidden-sizes: Units of the mlp's"),
+        ({"network": "cnn-large", "hidden_sizes": (50,)}, "the cnn-large has no use for --hidden-sizes"),
+        ({"dropout": 0.5}, "the mlp has no use for --dropout: Share of the cnn's"),
         ({"save": Path("model.pb")}, "--save writes .keras, .h5 files, not 'model.pb'"),
     ],
 )

@@ -113,10 +113,10 @@ def test_a_lambda_layer_with_code(write: Write, tmp_path: Path, capsys: pytest.C
     [
         ({"class_name": "Popen", "module": "subprocess", "config": {"args": ["touch", "x"]}}, "module 'subprocess'"),
         ({"class_name": "system", "module": "os", "config": "touch x"}, "the module 'os'"),
-        ({"class_name": "function", "module": "builtins", "config": "eval"}, "the function 'eval'"),
+        ({"class_name": "function", "module": "builtins", "config": "eval"}, "the module 'builtins'"),
         (
             {"class_name": "function", "module": "keras.utils", "config": "get_file", "registered_name": "get_file"},
-            "the module 'keras.utils'",
+            "'function' is not among the layers taken",
         ),
         ({"class_name": "TFSMLayer", "module": "keras.layers", "config": {"filepath": "/"}}, "'TFSMLayer' is not"),
         ({"class_name": "TorchModuleWrapper", "module": "keras.layers", "config": {}}, "'TorchModuleWrapper' is not"),
@@ -567,11 +567,12 @@ def test_a_layer_that_computes_while_it_is_built_cannot_take_the_memory(write: W
     """Keras spreads a given mean over the layer's shape before anybody can ask how large the layer is."""
 
     def change(config: Config) -> None:
-        for name, keys in {
+        layers: Config = {
             "Reshape": {"target_shape": [1, 10, 1]},
             "ZeroPadding2D": {"padding": 20_000},
             "Normalization": {"axis": [1, 2], "mean": 0.0, "variance": 1.0},
-        }.items():
+        }
+        for name, keys in layers.items():
             _add_layer(config, {"class_name": name, "module": "keras.layers", "config": {"name": name, **keys}})
 
     path = write(change)

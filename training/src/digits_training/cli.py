@@ -63,7 +63,9 @@ def _interrupt(number: int, _frame: object) -> None:
 
 
 def _failed(sentence: str, exit_code: int) -> int:
-    print(f"digits-train: {sentence}", file=sys.stderr)
+    # It may quote a model file of a stranger, who must not write control sequences to this terminal.
+    printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in sentence)
+    print(f"digits-train: {printable}", file=sys.stderr)
     return exit_code
 
 
@@ -100,7 +102,7 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
             command = click.option(
                 flag(each.name),
                 type=_TYPES.get(each.type, each.type),
-                is_flag=each.type is bool,
+                is_flag=each.type is bool or None,  # with False, click takes a value below 0 for another option
                 envvar=f"DIGITS_{each.name.upper()}",
                 help=each.metadata["help"] + _defaults(each),
             )(command)

@@ -65,6 +65,8 @@ NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {  # where a network does better w
         "epochs": 7,
         "batch_size": 128,
         "validation_share": 1 / 60,
+        "rotation": 10.0,
+        "zoom": 0.1,
         "shift": 1.5,
     },
     "cnn-large": {
@@ -81,6 +83,12 @@ NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {  # where a network does better w
         "shear": 0.1,
         "shift": 2.0,
     },
+}
+
+WITHOUT: dict[str, tuple[str, ...]] = {  # settings that a network has nothing for
+    "mlp": ("dropout",),
+    "cnn": ("hidden_sizes",),
+    "cnn-large": ("hidden_sizes",),
 }
 
 
@@ -165,6 +173,9 @@ class Settings:
         if len(self.labels) != 10 or len(set(self.labels)) != 10 or not all(self.labels):
             raise SettingsError(f"--labels must be ten different names, not {','.join(self.labels)!r}")
 
+        for each in fields(self):
+            if each.name in WITHOUT[self.network] and getattr(self, each.name) != each.default:
+                raise SettingsError(f"the {self.network} has no use for {flag(each.name)}: {each.metadata['help']}")
         for name in ("patience", "best_epoch"):
             if getattr(self, name) and not self.validation_share:
                 raise SettingsError(f"{flag(name)} needs validation images: give a --validation-share above 0")

@@ -26,6 +26,7 @@ from digits_training.untrusted.limits import (
     MAX_INTEGER,
     MAX_LIST_DEPTH,
     MAX_MODEL_DEPTH,
+    MAX_NAME,
     require,
 )
 
@@ -146,7 +147,7 @@ def _class_of(node: Config) -> str:
     known = isinstance(name, str) and OLD_CLASSES.get(name, name) in LAYERS.keys() | _MODELS
     require(known, f"{name!r} is not among the layers taken")
     require(registered in {None, name}, f"the configuration asks for {registered!r}, which is not Keras's own")
-    return OLD_CLASSES.get(name, name)
+    return OLD_CLASSES.get(str(name), str(name))
 
 
 def _with_input(given: list[Config], layers: list[Config]) -> list[Config]:
@@ -191,7 +192,8 @@ def _word(value: Any, words: frozenset[str]) -> Any:
 
 
 def _name(value: Any) -> str:
-    require(isinstance(value, str), f"{str(value)[:60]!r} where a name was expected")
+    plain = isinstance(value, str) and value.isprintable() and len(value) <= MAX_NAME  # it is printed on a terminal
+    require(plain, f"{str(value)[:60]!r} where a name was expected")
     return str(value)
 
 

@@ -11,6 +11,7 @@ MAX_FILES = 1_000  # of a SavedModel
 MAX_MODEL_DEPTH = 16  # models inside models
 MAX_LIST_DEPTH = 4  # lists inside lists, in one value of the configuration
 MAX_INTEGER = 2**31 - 1  # in the configuration
+MAX_NAME = 500  # characters of the name of a layer or model
 MAX_REASON = 300  # characters of an error message, which may quote the file
 
 
