@@ -33,9 +33,12 @@ def statuses(path: str, data: bytes) -> set[str]:
     if path in SMALL and len(data) >= SMALL_BYTES:
         return {"RESOURCE_EXHAUSTED"}
     try:
-        request = REQUESTS[path].FromString(data)
+        return _of_request(REQUESTS[path].FromString(data))
     except DecodeError:
         return REFUSED
+
+
+def _of_request(request: Message) -> set[str]:
     if isinstance(request, PredictRequest):
         return _predict(request)
     if isinstance(request, HealthCheckRequest):

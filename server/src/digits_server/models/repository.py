@@ -28,7 +28,9 @@ from digits_server.system.regular_files import NotRegular, TooLarge, opened_belo
 SCHEMA_VERSION = 1
 """The manifest schema this server reads."""
 
-MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+MAX_MANIFEST_BYTES = 512 * 1024
+"""Of one manifest; the training job writes 33 kB. Each answer of GetModel has all of it."""
+
 MAX_FILES = 100
 """Files of one version; the training job writes about ten."""
 
