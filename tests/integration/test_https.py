@@ -78,6 +78,30 @@ def test_a_new_certificate_is_shown_without_a_restart(
     until(lambda: believed(authority), "the usual one is back")
 
 
+def test_a_caller_that_closes_its_side_over_tls_ends_its_connection(
+    server: ServerProcess, authority: Authority
+) -> None:
+    """Python ends a TLS session with its caller's half: over TLS a caller waits for its answer before it closes."""
+    context = ssl.create_default_context(cadata=authority.certificate.decode())
+    host, _, port = server.http.removeprefix("http://").rpartition(":")
+    descriptors = Path(f"/proc/{server.process.pid}/fd")
+    before = len(list(descriptors.iterdir()))
+    for _ in range(20):
+        with (
+            socket.create_connection((host, int(port)), DEADLINE) as plain,
+            context.wrap_socket(plain, server_hostname=NAME) as caller,
+        ):
+            caller.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+            with socket.socket(fileno=caller.detach()) as half:
+                half.settimeout(DEADLINE)
+                half.shutdown(socket.SHUT_WR)
+                while half.recv(65536):
+                    pass
+    until(lambda: len(list(descriptors.iterdir())) <= before, "every connection has ended")
+    assert status(server, authority, "/healthz") == 200
+    assert not [line for line in server.stderr if "Traceback" in line]
+
+
 def test_without_a_certificate_there_is_no_tls(repository: Path) -> None:
     ended = run_server("--repository", repository, "--http-tls")
     assert (ended.returncode, ended.stderr) == (1, "Error: TLS needs both --tls-certificate and --tls-key\n")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.repositories import edit_manifest
+from support.repositories import copy_version, edit_manifest, replace_file
 from support.rpc import DEADLINE
 from support.servers import ServerProcess
 
@@ -249,3 +249,28 @@ def test_the_documented_paths_open_the_page_where_others_need_a_token(repository
         server.wait_ready()
         paths = ("/", "/model", "/model/1/report/history.png", "/metrics")
         assert [ask(server, "GET", path).status for path in paths] == [200, 200, 200, 401]
+
+
+def test_a_report_file_that_is_too_large_to_keep_for_callers_is_not_sent(repository: Path, tmp_path: Path) -> None:
+    """Whoever may publish a version decides the size of its report; each caller that reads slowly would hold a copy."""
+    folder = copy_version(repository, tmp_path / "models", 1)
+    replace_file(folder, "report/history.png", bytes(1024 * 1024 + 1))
+    replace_file(folder, "report/mistakes.png", bytes(1024 * 1024))
+    with ServerProcess("--repository", tmp_path / "models") as server:
+        server.wait_ready()
+        refused = ask(server, "GET", "/model/1/report/history.png")
+        assert refused.status == 404
+        assert "at most 1048576 are sent" in refused.body.decode()
+        assert len(ask(server, "GET", "/model/1/report/mistakes.png").body) == 1024 * 1024
+
+
+def test_a_manifest_that_would_make_every_answer_of_get_model_large_is_rejected(
+    repository: Path, tmp_path: Path
+) -> None:
+    folder = copy_version(repository, tmp_path / "models", 1)
+    copy_version(repository, tmp_path / "models", 2)
+    edit_manifest(folder.parent / "2", lambda manifest: manifest.update(labels=["x" * 600_000]))
+    with ServerProcess("--repository", tmp_path / "models") as server:
+        server.wait_ready()
+        assert server.metric("digits_model_info", model_version="1") == 1
+        assert server.metric("digits_model_load_failures_total") == 1

@@ -170,6 +170,7 @@ class Worker:
             stderr=subprocess.DEVNULL,
         )
         assert self._process.stdout
+        self._hung = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._process.stdout, selectors.EVENT_READ)
 
@@ -177,6 +178,7 @@ class Worker:
         """The next thing it says; empty once it has died, or was killed for taking too long."""
         assert self._process.stdout
         if not self._selector.select(HANG_SECONDS):
+            self._hung = True
             self._process.kill()
         return self._process.stdout.readline().decode().strip()
 
@@ -186,6 +188,8 @@ class Worker:
         self._selector.close()
         assert self._process.stdout
         self._process.stdout.close()
+        if self._hung:
+            return f"no end within {HANG_SECONDS:.0f} s"
         return f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit code {code}"
 
 

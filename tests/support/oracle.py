@@ -20,16 +20,25 @@ REQUESTS: dict[str, type[Message]] = {
     CHECK: HealthCheckRequest,
 }
 
+SMALL = (GET_MODEL, MODEL_METADATA, CHECK)
+SMALL_BYTES = 8 * 1024
+"""What a message to one of these has less of."""
+
 REFUSED = {"INVALID_ARGUMENT"}
 HEALTH_NAMES = ("", "digits.v1.PredictionService", "inference.GRPCInferenceService")
 
 
 def statuses(path: str, data: bytes) -> set[str]:
     """The statuses any of which is right for the message `data` to the method `path`."""
+    if path in SMALL and len(data) >= SMALL_BYTES:
+        return {"RESOURCE_EXHAUSTED"}
     try:
-        request = REQUESTS[path].FromString(data)
+        return _of_request(REQUESTS[path].FromString(data))
     except DecodeError:
         return REFUSED
+
+
+def _of_request(request: Message) -> set[str]:
     if isinstance(request, PredictRequest):
         return _predict(request)
     if isinstance(request, HealthCheckRequest):

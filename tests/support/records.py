@@ -7,6 +7,8 @@ from typing import Self
 from support.arrangements import ARRANGEMENTS
 
 README = Path(__file__).parents[1] / "robustness" / "README.md"
+SECURITY = Path(__file__).parents[2] / "SECURITY.md"
+"""Repeats some rows of the table, each behind the promise that it belongs to."""
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 NONE_YET = "–"
 MISSED = " (**missed**)"
@@ -57,3 +59,15 @@ class Record:
         row.figures[self.arrangement] = figure + ("" if met else MISSED)
         lines = [BEGIN, *head, *map(str, rows), END]
         self.page.write_text(before + "\n".join(lines) + after, encoding="utf-8")
+        repeat_figures(SECURITY, rows)
+
+
+def repeat_figures(page: Path, rows: list[Row]) -> None:
+    """Brings the rows that `page` repeats up to date."""
+    current = {f"{row.promise} | `{row.test}`": str(row) for row in rows}
+    lines = page.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        _, _, rest = line.removeprefix("| ").partition(" | ")
+        if known := current.get(" | ".join(rest.split(" | ")[:2])):
+            lines[number] = line[: len(line) - len(rest) - 2] + known
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")

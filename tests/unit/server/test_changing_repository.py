@@ -3,10 +3,11 @@
 import ctypes
 import os
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
-from support.repositories import copy_version, edit_manifest
+from support.repositories import copy_version, edit_manifest, replace_file
 
 from digits_server.errors import ModelRejected, RepositoryError
 from digits_server.models import repository as repository_module
@@ -17,6 +18,7 @@ from digits_server.system.regular_files import NotRegular, read_regular
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 ROUNDS = 300
+MIB = 1024 * 1024
 
 
 def rejection(root: Path) -> ModelRejected:
@@ -128,3 +130,25 @@ def test_a_version_is_tried_again_after_growing_pauses() -> None:
         pause = min(2 * pause, LONGEST_PAUSE)
     retries.settled(1)
     assert not retries.due(1)
+
+
+def test_a_large_file_that_is_only_verified_is_not_kept_in_memory(repository: Path, tmp_path: Path) -> None:
+    """Whoever may publish a version must not fill a container's memory with a file that the server does not use."""
+    folder = copy_version(repository, tmp_path, 1)
+    replace_file(folder, "model.keras", bytes(64 * MIB))
+    tracemalloc.start()
+    try:
+        verified = ModelRepository(tmp_path, "digits", max_bytes=512 * MIB).verify(1, "model.tflite")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert verified.model == (folder / "model.tflite").read_bytes()
+    assert peak < 8 * MIB
+
+
+def test_a_large_file_that_is_longer_than_its_manifest_says_is_refused(repository: Path, tmp_path: Path) -> None:
+    folder = copy_version(repository, tmp_path, 1)
+    with (folder / "model.keras").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelRejected, match=r"model\.keras is larger than \d+ bytes"):
+        ModelRepository(tmp_path, "digits", max_bytes=512 * MIB).verify(1, "model.tflite")

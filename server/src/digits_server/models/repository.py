@@ -13,6 +13,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,12 +24,24 @@ from digits_server.errors import ModelRejected, RepositoryError
 from digits_server.models import signatures
 from digits_server.models.change_detection import ContentWatch, digest_of, look_into
 from digits_server.models.signatures import Signers
-from digits_server.system.regular_files import NotRegular, TooLarge, opened_below, opened_folder, read_regular
+from digits_server.system.regular_files import (
+    NotRegular,
+    TooLarge,
+    opened_below,
+    opened_folder,
+    opened_regular,
+    read_regular,
+)
 
 SCHEMA_VERSION = 1
 """The manifest schema this server reads."""
 
-MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+MAX_MANIFEST_BYTES = 512 * 1024
+"""Of one manifest; the training job writes 33 kB. Each answer of GetModel has all of it."""
+
+PIECE_BYTES = 1024 * 1024
+"""Of a file that is only compared with its manifest, read at once."""
+
 MAX_FILES = 100
 """Files of one version; the training job writes about ten."""
 
@@ -109,9 +122,10 @@ class ModelRepository:
             raise ModelRejected("manifest", f"the manifest lists no {model_file}")
         model = b""
         for item in manifest.files:
-            content = self._verified(folder, item)
             if item.path == model_file:
-                model = content
+                model = self._verified(folder, item)
+            else:
+                _check_content(folder, item)
         return VerifiedVersion(manifest=manifest, model=model)
 
     def read(self, version: int, file: ModelFile) -> bytes:
@@ -164,10 +178,7 @@ class ModelRepository:
     @staticmethod
     def _verified(folder: Path, item: ModelFile) -> bytes:
         content = _read(folder, item.path, item.size_bytes)
-        if len(content) != item.size_bytes:
-            raise ModelRejected("size", f"{item.path} has {len(content)} bytes; its manifest says {item.size_bytes}")
-        if hashlib.sha256(content).hexdigest() != item.sha256:
-            raise ModelRejected("hash", f"{item.path} does not have the SHA-256 its manifest says")
+        _check_found(item, len(content), hashlib.sha256(content).hexdigest())
         return content
 
 
@@ -177,6 +188,35 @@ def _read(folder: Path, name: str, limit: int) -> bytes:
     The file is opened once, from the descriptor of its folder: what is checked is what is read, whatever is put in its
     place meanwhile.
     """
+    with _opened(folder, name, limit) as (place, file):
+        return read_regular(file, limit, within=place)
+
+
+def _check_content(folder: Path, item: ModelFile) -> None:
+    """Reads a file that nobody needs in memory, in pieces. Raises ModelRejected unless it is what `item` says."""
+    digest, size = hashlib.sha256(), 0
+    with _opened(folder, item.path, item.size_bytes) as (place, name), opened_regular(name, within=place) as file:
+        while piece := file.read(PIECE_BYTES):
+            size += len(piece)
+            if size > item.size_bytes:
+                raise TooLarge(item.size_bytes)
+            digest.update(piece)
+    _check_found(item, size, digest.hexdigest())
+
+
+def _check_found(item: ModelFile, size: int, digest: str) -> None:
+    if size != item.size_bytes:
+        raise ModelRejected("size", f"{item.path} has {size} bytes; its manifest says {item.size_bytes}")
+    if digest != item.sha256:
+        raise ModelRejected("hash", f"{item.path} does not have the SHA-256 its manifest says")
+
+
+@contextmanager
+def _opened(folder: Path, name: str, limit: int) -> Iterator[tuple[int, str]]:
+    """The descriptor of the folder that holds a version's file, and the file's name there. Nothing is opened twice.
+
+    Raises ModelRejected for a name that leads elsewhere, and for every OSError inside; `limit` is for its sentence.
+    """
     path = PurePosixPath(name)
     if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name:
         raise ModelRejected("path", "the manifest lists a file outside the version's folder")
@@ -184,9 +224,9 @@ def _read(folder: Path, name: str, limit: int) -> bytes:
         with (
             opened_folder(folder.parent) as versions,
             opened_folder(folder.name, within=versions) as version,
-            opened_below(version, str(path)) as (place, file),
+            opened_below(version, str(path)) as found,
         ):
-            return read_regular(file, limit, within=place)
+            yield found
     except NotRegular as error:
         if error.kind == "a symbolic link":
             raise ModelRejected("path", f"{name} is reached through a symbolic link") from error

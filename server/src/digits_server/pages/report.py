@@ -27,6 +27,9 @@ CONTENT_TYPES = {".png": "image/png", ".md": "text/plain; charset=utf-8", ".json
 READ_SECONDS = 5.0
 """Longest time to read a file of the report, including the wait for files before it."""
 
+MAX_FILE_BYTES = 1024 * 1024
+"""Bytes of a file that is sent: each connection may hold one that its caller does not read. Ours have a tenth of it."""
+
 MAX_WAITING = 16
 """Files of the report that may wait to be read; further ones are rejected."""
 
@@ -49,6 +52,11 @@ def routes(models: ModelRegistry, source: ModelSource) -> list[Route]:
         content_type = CONTENT_TYPES.get(path[path.rfind(".") :])
         if manifest.model_version != int(request.path_params["version"]) or listed is None or content_type is None:
             raise NotFound("the current version has no such report file")
+        if listed.size_bytes > MAX_FILE_BYTES:
+            raise NotFound(
+                f"this report file has {listed.size_bytes} bytes; at most {MAX_FILE_BYTES} are sent: read it in the "
+                "model repository"
+            )
         if reader.waiting >= MAX_WAITING:
             raise Unavailable("the model repository does not answer")
         try:
