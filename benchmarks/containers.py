@@ -11,11 +11,11 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.report import replace_figures
 from benchmarks.serving.paths import ROOT
 
 PAGE = ROOT / "docs" / "deploying.md"
 BEGIN = "<!-- figures: begin (python -m benchmarks.containers) -->"
-END = "<!-- figures: end -->"
 BASE = "python:3.11-slim-bookworm"
 SOURCES = {"server": "server/src/digits_server/__init__.py", "training": "training/src/digits_training/__init__.py"}
 CONTEXT = ("proto", "requirements", "server", "training", ".dockerignore")
@@ -35,11 +35,7 @@ def main() -> None:
     today = datetime.now(UTC).date().isoformat()
     head = "| image | adds to its base | built with nothing cached | built after a change of code |"
     text = "\n".join([f"Measured {today}, base {BASE} at hand.", "", head, "| --- | --- | --- | --- |", *rows])
-    before, begin, rest = PAGE.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{PAGE.name} needs {BEGIN} and {END}")
-    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    replace_figures(PAGE, text, BEGIN)
 
 
 def _row(name: str, context: Path) -> str:

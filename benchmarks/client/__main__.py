@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.client import page
 from benchmarks.client.paths import BUILD, RESULTS
 from benchmarks.client.rounds import Plan, run_round
+from benchmarks.report import last_run
 from benchmarks.serving import machine
 from benchmarks.serving.cores import move_to
 from benchmarks.serving.paths import ROOT
@@ -19,7 +20,7 @@ from benchmarks.serving.payloads import NoModel, Payloads
 def main() -> int:
     options = _options()
     if options.report:
-        page.rewrite(json.loads(RESULTS.read_text()))
+        page.rewrite(json.loads(last_run(RESULTS)))
         return 0
     try:
         payloads = Payloads(options.repository.resolve(), BUILD)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.client.paths import PAGE
+from benchmarks.report import replace_figures
 from benchmarks.serving.figures import median_of, ratio
 
 BEGIN = "<!-- figures: begin (python -m benchmarks.client) -->"
-END = "<!-- figures: end -->"
 TITLES = {
     "coalescing": "`AsyncClient`",
     "alone": "`AsyncClient(coalescing=None)`",
@@ -23,13 +23,7 @@ Round = dict[str, Any]
 
 def rewrite(results: Results) -> None:
     """Puts the figures of a run into the page."""
-    page = PAGE.read_text()
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{PAGE.name} needs {BEGIN} and {END}")
-    PAGE.write_text(f"{before}{BEGIN}\n\n{figures(results).strip()}\n\n{END}{after}")
-    print(f"wrote {PAGE.name}")
+    replace_figures(PAGE, figures(results), BEGIN)
 
 
 def figures(results: Results) -> str:

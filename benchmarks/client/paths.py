@@ -6,5 +6,5 @@ FOLDER = ROOT / "benchmarks" / "client"
 BUILD = FOLDER / "build"
 """What a run makes and nobody commits."""
 
-RESULTS = FOLDER / "results.json"
+RESULTS = BUILD / "results.json"
 PAGE = ROOT / "docs" / "client.md"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.images import gallery
 from benchmarks.images.ink import as_pixels, pen, retraced
 from benchmarks.images.kinds import CHUNK, Kind, all_kinds
+from benchmarks.report import replace_figures
 from digits_server.errors import ServingError
 from digits_server.pictures.images import from_file
 from digits_server.runtimes.litert import LiteRTRuntime
@@ -25,7 +26,7 @@ from digits_training.data import read
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE, PICTURE = ROOT / "docs" / "images.md", ROOT / "docs" / "images.png"
-BEGIN, END = "<!-- figures: begin (python -m benchmarks.images) -->", "<!-- figures: end -->"
+BEGIN = "<!-- figures: begin (python -m benchmarks.images) -->"
 
 HELD_OUT = slice(6, None, 10)
 """The digits of the test set that are drawn on each kind of page: a thousand, by which nothing was chosen."""
@@ -83,10 +84,7 @@ def main() -> int:
         print("\n".join(lines))
         return 0
     gallery.draw(rows).quantize(64).save(PICTURE, optimize=True)
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}")
-    print(f"wrote {PAGE.name} and {PICTURE.name}")
+    replace_figures(PAGE, "\n".join(lines), BEGIN)
     return 0
 
 

@@ -8,22 +8,20 @@ import grpc
 
 from benchmarks.lifecycle.shadowing import Shadowing
 from benchmarks.lifecycle.swaps import ROUNDS, SHARE, Swapping
+from benchmarks.report import replace_figures
 from benchmarks.serving.machine import describe
 from benchmarks.serving.open_loop import Queueing
 from benchmarks.serving.paths import ROOT
 
 PAGE = ROOT / "docs" / "models.md"
 BEGIN = "<!-- figures: begin (python -m benchmarks.lifecycle) -->"
-END = "<!-- figures: end -->"
 
 NAMES = {status.value[0]: status.name for status in grpc.StatusCode}
 
 
 def rewrite(text: str) -> None:
     """Puts `text` between the markers of the page."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    replace_figures(PAGE, text, BEGIN)
 
 
 def figures(swapped: list[Swapping], shadowed: list[list[Shadowing]]) -> str:

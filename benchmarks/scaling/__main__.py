@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.report import last_run
 from benchmarks.scaling import page
 from benchmarks.scaling.paths import BUILD, RESULTS
 from benchmarks.scaling.rounds import run_round
@@ -18,7 +19,7 @@ from benchmarks.serving.payloads import NoModel, Payloads
 def main() -> int:
     options = _options()
     if options.report:
-        page.rewrite(json.loads(RESULTS.read_text()))
+        page.rewrite(json.loads(last_run(RESULTS)))
         return 0
     try:
         payloads = Payloads(options.repository.resolve(), BUILD)

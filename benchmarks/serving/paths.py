@@ -12,7 +12,7 @@ BUILD = SOURCES / "build"
 PYTHONPATH = f"{ROOT}:{ROOT / 'proto'}"
 """What servers of ours are started with."""
 
-RESULTS = SOURCES / "results.json"
+RESULTS = BUILD / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
 PLOT = ROOT / "docs" / "performance.png"
 SCRIPTS = Path(sys.executable).parent

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks.serving.figures import median_of
@@ -77,5 +76,5 @@ class Results:
         return json.dumps(rounded, indent=1) + "\n"
 
     @classmethod
-    def load(cls, path: Path) -> Results:
-        return cls(**json.loads(path.read_text()))
+    def loads(cls, text: str) -> Results:
+        return cls(**json.loads(text))

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from benchmarks.serving import page
+from benchmarks.report import replace_figures
 from benchmarks.serving.cores import on_cores
 from benchmarks.serving.paths import PAGE, ROOT
 from benchmarks.serving.tables import table
@@ -79,7 +79,7 @@ def main() -> int:
     print(text)
     if not options.print:
         begin, end = "<!-- start: begin (python -m benchmarks.serving.start_up) -->", "<!-- start: end -->"
-        PAGE.write_text(page.spliced(PAGE.read_text(), text, begin, end))
+        replace_figures(PAGE, text, begin, end)
     return 0
 
 

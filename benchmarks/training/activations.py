@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.training.page import replace
+from benchmarks.report import replace_figures
 from benchmarks.training.paths import DIGITS_TRAIN, ROOT
 from digits_training import manifest
 
@@ -36,7 +36,7 @@ def main() -> int:
             for name, (history, test) in measured.items()
         ),
     ]
-    replace(PAGE, BEGIN, "\n".join(lines))
+    replace_figures(PAGE, "\n".join(lines), BEGIN)
     return 0
 
 

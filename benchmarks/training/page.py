@@ -1,12 +1,12 @@
 """docs/training.md: the figures between its two markers are those of results.json, the rest is written by hand."""
 
-from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.report import replace_figures
 from benchmarks.training.paths import PAGE
 
-BEGIN, END = "<!-- figures: begin (python -m benchmarks.training) -->", "<!-- figures: end -->"
+BEGIN = "<!-- figures: begin (python -m benchmarks.training) -->"
 COLUMNS = [
     *("network", "parameters", "accuracy on the test set: median", "lowest to highest", "seeds"),
     *("seconds: median", "lowest to highest", "CPU seconds: median", "largest spread of a label's recall"),
@@ -16,17 +16,7 @@ Results = dict[str, Any]
 
 def rewrite(results: Results) -> None:
     """Puts the results into the page."""
-    replace(PAGE, BEGIN, figures(results))
-
-
-def replace(page: Path, begin: str, text: str) -> None:
-    """Puts `text` between the two markers of `page`."""
-    before, found, rest = page.read_text().partition(begin)
-    _, end, after = rest.partition(END)
-    if not found or not end:
-        raise SystemExit(f"{page.name} needs {begin} and {END}")
-    page.write_text(f"{before}{begin}\n\n{text}\n\n{END}{after}")
-    print(f"wrote {page.name}")
+    replace_figures(PAGE, figures(results), BEGIN)
 
 
 def figures(results: Results) -> str:

@@ -125,7 +125,7 @@ FAULTS: dict[Callable[[Path], None], tuple[str, str]] = {
     truncate_the_model: ("size", "model.tflite has 1000 bytes"),
     flip_one_bit: ("hash", "model.tflite does not have the SHA-256"),
     change_the_model_card: ("size", "report/model_card.md"),
-    write_half_a_manifest: ("manifest", "manifest.json is no manifest"),
+    write_half_a_manifest: ("manifest", "manifest.json is not a valid manifest"),
     claim_a_newer_schema: ("manifest", "expected schemaVersion 1, found 2"),
     claim_another_version: ("manifest", "expected modelVersion 2, found 7"),
     list_a_file_outside: ("path", "outside the version's folder"),

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import HOLD_SECONDS, Answer, Gate, Refused, ScriptedServer, first_pixels
 from support.waiting import until
 
@@ -21,12 +21,6 @@ from digits_client._limits import FILES_PER_RPC
 
 CHUNK = 1024
 """Images of one RPC."""
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import Answer, Gate, Refused, ScriptedServer, first_pixels, refusing
 from support.waiting import until
 
@@ -28,12 +28,6 @@ from digits_client import (
 )
 
 Calls = Callable[..., "Future[Prediction]"]
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import ScriptedServer, refusing
 
 import digits_client
@@ -26,12 +26,6 @@ ZEROS = np.zeros((28, 28), np.uint8)
 def script() -> Iterator[ScriptedServer]:
     with ScriptedServer() as script:
         yield script
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 def sent(image: Any) -> Image.Image:

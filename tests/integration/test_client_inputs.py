@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import ScriptedServer
 
 from digits_client import Client, InvalidInput
@@ -44,12 +44,6 @@ REFUSED_BATCHES: list[tuple[Any, str]] = [
     (b"the bytes of one file", "images: "),
     (7, "images: "),
 ]
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import Gate, ScriptedServer, first_pixels
 from support.waiting import until
 
@@ -28,12 +28,6 @@ STEPS = 400
 def script() -> Iterator[ScriptedServer]:
     with ScriptedServer() as script:
         yield script
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 def at_step(number: int, happens: Callable[[], None], call: Callable[[], Any]) -> bool:

@@ -7,7 +7,7 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import ScriptedServer, first_pixels, refusing
 from support.waiting import until
 
@@ -15,12 +15,6 @@ from digits_client import Client, Coalescing, DigitsError, Unavailable
 
 CALLS = 1000
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @pytest.fixture

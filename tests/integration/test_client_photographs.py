@@ -2,7 +2,6 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from io import BytesIO
 from typing import Self
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits_client import Client, DigitsError
@@ -20,12 +19,6 @@ pytestmark = OVER_BOTH_TRANSPORTS
 PHOTOGRAPHS = 800
 BYTES = 46_000
 PAUSE = 0.02  # seconds between two calls of the other client
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Both clients against a real server: whatever a caller has in hand, in any number, gets its own answer."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits_client import Client, InvalidInput, NotFound, ResourceExhausted
@@ -20,12 +19,6 @@ pytestmark = OVER_BOTH_TRANSPORTS
 
 Images = NDArray[np.uint8]
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @pytest.fixture

@@ -5,19 +5,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import ScriptedServer
 
 from digits_client import DigitsError
 
 IMAGE = np.zeros((28, 28), np.uint8)
 DEADLINE_SECONDS = 30.0
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from support.clients import Connect, connecting
+from support.clients import Connect
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_client import Coalescing, DeadlineExceeded, DigitsError, Overloaded, ResourceExhausted, Unavailable
@@ -39,12 +39,6 @@ class Pushing:
             context.abort(self._status, "refused")
         count = len(PredictRequest.FromString(request).image_files)
         return PredictResponse(digits=[0] * count, confidences=[1] * count, model_version=1).SerializeToString()
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import Gate, ScriptedServer, refusing
 from support.waiting import until
 
@@ -17,12 +17,6 @@ from digits_client import Coalescing, DeadlineExceeded, DigitsError, ServerError
 
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 OTHERS = [status for status in grpc.StatusCode if status not in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)]
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @pytest.fixture

@@ -7,19 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.certificates import NAME, Authority, Folder, Pair
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.servers import ServerProcess
 
 from digits_client import Unavailable
 from digits_client.cli import run
 
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @pytest.fixture(scope="module")

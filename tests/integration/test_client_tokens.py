@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits_client import Client, Coalescing, DigitsError, InvalidInput, Misused, Unauthenticated
@@ -16,12 +16,6 @@ pytestmark = OVER_BOTH_TRANSPORTS
 
 TOKEN = "a-token-of-a-caller-4dAq1"  # noqa: S105 - known to tests only
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @pytest.fixture(scope="module")

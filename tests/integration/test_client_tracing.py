@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.collector import Collector
 from support.scripted import Gate, ScriptedServer
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
@@ -58,12 +58,6 @@ def server(repository: Path, transport: str, collector: Collector) -> Iterator[S
     flags = ("--repository", repository, "--tracing-endpoint", collector.endpoint)
     with ServerProcess(*flags, environment={"OTEL_BSP_SCHEDULE_DELAY": "50"}) as running:
         yield running.wait_ready()
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @contextmanager

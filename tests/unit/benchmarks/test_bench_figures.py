@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.report import last_run
 from benchmarks.serving.figures import median_of, percentile, ratio
 from benchmarks.serving.results import Results, Round, figure
 from benchmarks.serving.targets import Target, echo_and_network, of_server
@@ -90,9 +91,14 @@ def test_open_loop_steps_are_medians_over_the_rounds_that_have_them() -> None:
     assert run.open_loop("triton") == []
 
 
+def test_without_a_run_there_is_no_report(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="does not exist: only a run without --report writes it"):
+        last_run(tmp_path / "results.json")
+
+
 def test_raw_figures_survive_the_disk(tmp_path: Path) -> None:
     run = results(cpu(1.23456789, 2))
     path = tmp_path / "results.json"
     path.write_text(run.dumps())
-    assert Results.load(path).median("digits-grpcio", "single_64", "cpu_us") == 1.2346
+    assert Results.loads(last_run(path)).median("digits-grpcio", "single_64", "cpu_us") == 1.2346
     assert json.loads(run.dumps())["titles"] == run.titles

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.report import END, NoMarkers, spliced
 from benchmarks.serving import page, tables
 from benchmarks.serving.paths import PAGE
 from benchmarks.serving.plot import draw
@@ -35,18 +36,18 @@ RUN = Results(
 
 
 def test_only_what_is_between_the_markers_changes() -> None:
-    written = f"before\n{page.BEGIN}\n\nold\n\n{page.END}\nafter\n"
-    assert page.spliced(written, "new\n") == f"before\n{page.BEGIN}\n\nnew\n\n{page.END}\nafter\n"
+    written = f"before\n{page.BEGIN}\n\nold\n\n{END}\nafter\n"
+    assert spliced(written, "new\n", page.BEGIN) == f"before\n{page.BEGIN}\n\nnew\n\n{END}\nafter\n"
 
 
-@pytest.mark.parametrize("written", ["", page.BEGIN, page.END, f"{page.END}{page.BEGIN}"])
+@pytest.mark.parametrize("written", ["", page.BEGIN, END, f"{END}{page.BEGIN}"])
 def test_a_page_without_both_markers_is_left_alone(written: str) -> None:
-    with pytest.raises(page.NoMarkers):
-        page.spliced(written, "new")
+    with pytest.raises(NoMarkers):
+        spliced(written, "new", page.BEGIN)
 
 
 def test_the_documentation_has_both_markers() -> None:
-    assert "new" in page.spliced(PAGE.read_text(), "new")
+    assert "new" in spliced(PAGE.read_text(), "new", page.BEGIN)
 
 
 def test_targets_stand_beside_what_was_measured() -> None:

@@ -14,11 +14,11 @@ from digits_server.settings import MODEL_NAME
 from digits_server.system.regular_files import TooLarge, read_regular
 
 BARE_FILE_VERSION = 1
-"""The version a bare Keras file answers as."""
+"""The version number of a bare Keras file."""
 
 
 class BareFile:
-    """A source of one version made of a `.keras` or `.h5` file, with a manifest that claims no more than is known.
+    """A source of one version, made of a `.keras` or `.h5` file, with a manifest of the few known facts.
 
     scale      factor of the raw 0…255 pixels before the model
     max_bytes  of the file
@@ -26,7 +26,7 @@ class BareFile:
     """
 
     def __init__(self, path: Path, scale: float, max_bytes: int, rollout: Rollout) -> None:
-        """Raises OperatorError when there is no such file."""
+        """Raises OperatorError if there is no such file."""
         if path.suffix not in (".keras", ".h5"):
             raise OperatorError(f"--model: expected a .keras or .h5 file, got {path.name}")
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""The versions of the model repository, computed by either runtime."""
+"""The versions of the model repository, for either runtime."""
 
 from collections.abc import Iterable
 

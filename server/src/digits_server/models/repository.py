@@ -1,8 +1,8 @@
-"""The model repository on disk: which versions there are, and whether one is what its manifest says.
+"""The model repository on disk: finds versions, and checks each against its manifest.
 
-A version is trusted only as far as it was verified: every file listed, of the right size and hash, and none reached
-through a link or outside the version's folder. What is verified is read once and handed on as bytes, so that what is
-loaded is what was verified.
+A version is trusted only after verification: every listed file has the right size and hash, and lies inside the
+version's folder without a link on its path. Files are read once and passed on as bytes, so the loaded bytes are the
+verified ones.
 """
 
 import errno
@@ -43,13 +43,13 @@ PIECE_BYTES = 1024 * 1024
 """Of a file that is only compared with its manifest, read at once."""
 
 MAX_FILES = 100
-"""Files of one version; the training job writes about ten."""
+"""Most files of one version; the training job writes about ten."""
 
 MAX_NETWORK_CHARACTERS = 100
-"""Of the name of the network, which is a label of `digits_model_info`."""
+"""Longest name of a network, which is a label of `digits_model_info`."""
 
 MAX_VERSIONS = 200
-"""Versions looked at, the newest, and any older one that is pinned or in use."""
+"""How many of the newest versions are considered; older ones only if they are pinned or in use."""
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VERSION_NAME = re.compile(r"[1-9][0-9]{0,17}")
@@ -57,7 +57,7 @@ _VERSION_NAME = re.compile(r"[1-9][0-9]{0,17}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifiedVersion:
-    """A version that is what its manifest says. `model` holds the verified bytes of the file to load."""
+    """A verified version. `model` holds the verified bytes of the file to load."""
 
     manifest: Manifest
     model: bytes
@@ -97,7 +97,7 @@ class ModelRepository:
         return sorted(newest)
 
     def fingerprint(self, version: int) -> bytes:
-        """What changes whenever the content of a file of `version` does. An error is not a change."""
+        """A digest that changes when the content of a file of `version` changes. An error is not a change."""
         try:
             with opened_folder(self._folder) as versions, opened_folder(str(version), within=versions) as folder:
                 look = look_into(folder)
@@ -129,7 +129,7 @@ class ModelRepository:
         return VerifiedVersion(manifest=manifest, model=model)
 
     def read(self, version: int, file: ModelFile) -> bytes:
-        """One file that a verified manifest lists, verified again. Raises ModelRejected when it is no longer that."""
+        """One file that a verified manifest lists, verified again. Raises ModelRejected if it has changed."""
         return self._verified(self._folder / str(version), file)
 
     def _manifest(self, folder: Path, version: int) -> Manifest:
@@ -137,14 +137,14 @@ class ModelRepository:
         if self._signers:
             self._signers.check(content, _read(folder, signatures.FILE_NAME, signatures.SIGNATURE_BYTES))
         try:
-            # A field this schema does not know may stand in a later one: the version number has the first word.
+            # An unknown field may belong to a later schema, so the schema's number is checked first.
             fields = json.loads(content, parse_float=_finite, parse_constant=_finite)
             _check_texts(fields)
             newer = isinstance(fields, dict) and fields.get("schemaVersion") != SCHEMA_VERSION
             manifest = json_format.ParseDict(fields, Manifest(), ignore_unknown_fields=newer)
         except (json_format.ParseError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ModelRejected(
-                "manifest", "manifest.json is no manifest: it must be digits.v1.Manifest as JSON"
+                "manifest", "manifest.json is not a valid manifest: expected digits.v1.Manifest as JSON"
             ) from error
         self._check(manifest, version)
         return manifest
@@ -162,7 +162,7 @@ class ModelRepository:
             if wanted != found:
                 raise ModelRejected("manifest", f"manifest.json: expected {field} {wanted}, found {found}")
         if not manifest.golden_images:
-            raise ModelRejected("manifest", "manifest.json has no golden images to prove the model with")
+            raise ModelRejected("manifest", "manifest.json has no golden images to verify the model with")
         if any(len(item.image) != 784 or len(item.probabilities) != 10 for item in manifest.golden_images):
             raise ModelRejected("manifest", "manifest.json: a golden image must have 784 bytes and 10 probabilities")
         if len(manifest.training.network) > MAX_NETWORK_CHARACTERS:
@@ -185,8 +185,8 @@ class ModelRepository:
 def _read(folder: Path, name: str, limit: int) -> bytes:
     """The content of a regular file below `folder`, of at most `limit` bytes. No link is followed.
 
-    The file is opened once, from the descriptor of its folder: what is checked is what is read, whatever is put in its
-    place meanwhile.
+    The file is opened once, from the descriptor of its folder: the checked file is the one that is read, even if
+    another one takes its place meanwhile.
     """
     with _opened(folder, name, limit) as (place, file):
         return read_regular(file, limit, within=place)

@@ -13,7 +13,7 @@ from digits_server.settings import Settings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundModel:
-    """What a source yields: the bytes of a model with the manifest that vouches for them. Nothing of it was run."""
+    """A verified model that has not run yet: its bytes, and its manifest."""
 
     manifest: Manifest
     content: ModelContent
@@ -23,7 +23,7 @@ class FoundModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedModel:
-    """A runtime with the manifest that vouches for it."""
+    """A runtime, with its manifest."""
 
     manifest: Manifest
     runtime: Runtime
@@ -37,12 +37,12 @@ class ModelSource(Protocol):
     def versions(self, also: Iterable[int] = ()) -> list[int]:
         """The newest versions there are, and those of `also` that are there, ascending.
 
-        Raises RepositoryError when that cannot be told.
+        Raises RepositoryError if the repository cannot be read.
         """
         ...
 
     def fingerprint(self, version: int) -> bytes:
-        """What changes whenever the content of `version` does. An error is not a change; never raises."""
+        """A digest that changes when the content of `version` changes. An error is not a change; never raises."""
         ...
 
     def rollout(self) -> Rollout:
@@ -54,12 +54,12 @@ class ModelSource(Protocol):
         ...
 
     def read(self, version: int, file: ModelFile) -> bytes:
-        """A file of a version by its entry in the verified manifest. ModelRejected when it is no longer that file."""
+        """A file of a version by its entry in the verified manifest. Raises ModelRejected if the file has changed."""
         ...
 
 
 def model_source(settings: Settings) -> ModelSource:
-    """What the settings say to serve. Raises OperatorError when it cannot be."""
+    """The source that the settings name. Raises OperatorError if it cannot be used."""
     if settings.model is None:
         from digits_server.models.published import PublishedVersions
 

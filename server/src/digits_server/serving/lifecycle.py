@@ -1,4 +1,4 @@
-"""Follows the source of models: new versions are brought to the registry once proved, old ones are retired."""
+"""Follows the source of models: verified new versions go to the registry, old ones are retired."""
 
 import asyncio
 import logging
@@ -17,10 +17,10 @@ from digits_server.system.background_thread import BackgroundThread
 from digits_server.system.memory import release_memory
 
 MAX_REASONS = 10
-"""Rejected versions whose reasons are named when there is nothing to serve: the newest."""
+"""How many of the newest rejected versions are named, with their reasons, if there is nothing to serve."""
 
 CLOSE_SECONDS = 5.0
-"""What the thread has to end when the server stops. It need not: it may wait for a volume that does not answer."""
+"""Time for the thread to end when the server stops. It may not end: a volume may not answer."""
 
 log = logging.getLogger(__name__)
 
@@ -62,14 +62,14 @@ class Lifecycle:
         self._served_versions = served_versions
         self._max_batch_size = max_batch_size
         self._tried: dict[int, bytes] = {}
-        """The fingerprint of each version when it was last loaded, with whatever result."""
+        """The digest of each version when it was last loaded, successfully or not."""
         self._retries = Retries()
         self._thread = BackgroundThread("lifecycle")
         self._lost = False
         self._notes: list[str] = []
 
     async def start(self) -> None:
-        """Brings the best version live. Raises RepositoryError, with every reason, when there is none."""
+        """Brings the best version live. Raises RepositoryError, with the reasons, if no version is good."""
         look = await self._look()
         await self._choose_current(look)
         if not self._registry.versions:
@@ -80,19 +80,19 @@ class Lifecycle:
             raise RepositoryError(f"no model to serve: {'; '.join(reasons) or 'no version is published'}")
 
     async def follow(self) -> None:
-        """Loads what else is to be served, then follows the source until cancelled."""
+        """Loads the other versions to serve, then follows the source until cancelled."""
         await self._round()
         while self._poll_interval:
             await asyncio.sleep(self._poll_interval)
             await self._round()
 
     async def close(self) -> None:
-        """Gives up a model that is being proved, and waits a little for the thread: a volume may not answer it."""
+        """Stops trying a model, and waits a short time for the thread: its volume may not answer."""
         SANDBOX.close()
         await self._thread.close(CLOSE_SECONDS)
 
     async def _round(self) -> None:
-        """One look, and what follows from it. Whatever goes wrong, what serves goes on."""
+        """Looks at the source once and acts on changes. No error affects the versions that serve."""
         try:
             look = await self._look()
             await self._choose_current(look)
@@ -132,14 +132,14 @@ class Lifecycle:
         return seen
 
     async def _choose_current(self, look: Look) -> None:
-        """The version pinned, or else the highest good one, answers everyone who names none."""
+        """Makes the pinned version, or else the highest good one, the current version."""
         for version in look.rollout.candidates(look.versions, at_start=not self._registry.versions):
             if await self._has(version, look):
                 self._registry.make_current(version)
                 return
 
     async def _choose_named(self, look: Look) -> None:
-        """The newest good versions answer those who name them, and the canary its share."""
+        """Adds the newest good versions, which requests may name, and the canary."""
         named: set[int] = set()
         for version in reversed(look.versions):
             if len(named) == self._served_versions:
@@ -149,7 +149,7 @@ class Lifecycle:
         canary = look.rollout.canary.version
         if canary in look.versions and self._may_answer(canary, look) and await self._has(canary, look):
             named.add(canary)
-        if named:  # an empty source is more likely a volume that went missing than a wish
+        if named:  # an empty source is more likely a missing volume than intended
             self._registry.keep(named)
 
     def _may_answer(self, version: int, look: Look) -> bool:
@@ -157,7 +157,7 @@ class Lifecycle:
         return version != look.rollout.shadow or version in (look.rollout.pinned, self._registry.current_version)
 
     async def _choose_shadow(self, look: Look) -> None:
-        """The shadow is compared as long as it is there, good and does not answer."""
+        """Compares the shadow as long as it exists, is good and does not answer."""
         registry, shadow = self._registry, look.rollout.shadow
         wanted = shadow in look.versions and not self._may_answer(shadow, look)
         if registry.shadow_version and (not wanted or registry.shadow_version != shadow):
@@ -175,7 +175,7 @@ class Lifecycle:
         self._notes = notes
 
     def _changed(self, version: int, look: Look, *, known: bool) -> bool:
-        """Whether to try `version`: it is new, its files are others now, or its rejection is to be tried again now."""
+        """Whether to try `version`: it is new, its files have changed, or it is time to retry it."""
         if not known and version not in self._registry.rejected:
             return True
         if version in self._registry.rejected and self._retries.due(version):
@@ -183,7 +183,7 @@ class Lifecycle:
         return version not in look.fingerprints or look.fingerprints[version] != self._tried[version]
 
     async def _has(self, version: int, look: Look) -> bool:
-        """Whether `version` answers, after loading it unless that was done, or failed, with the files it has now."""
+        """Whether `version` answers. Loads it first, unless its present files were already loaded or rejected."""
         if self._changed(version, look, known=version in self._registry.versions):
             await self._load(version, self._registry.add)
             look.fingerprints[version] = self._tried[version]
@@ -191,7 +191,7 @@ class Lifecycle:
 
     async def _load(self, version: int, deliver: Callable[[ProvenModel], None]) -> None:
         def fingerprint_and_prove() -> ProvenModel:
-            self._tried[version] = self._source.fingerprint(version)  # first: what changes from here on is tried again
+            self._tried[version] = self._source.fingerprint(version)  # first, so that later changes are noticed
             return prove(self._source, version, self._max_batch_size, rest=REST_SECONDS if live else 0.0)
 
         live = bool(self._registry.versions)

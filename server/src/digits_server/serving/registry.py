@@ -1,4 +1,4 @@
-"""Which models answer, and the state of every version seen."""
+"""The models that answer, and the state of every version seen."""
 
 import asyncio
 import logging
@@ -33,9 +33,9 @@ class ServedModel:
 
 
 class ModelRegistry:
-    """Hands the model that answers to whoever asks. Lives on the event loop, where every change takes effect at once.
+    """Gives each request its model. Lives on the event loop, where every change takes effect at once.
 
-    A model that is replaced or retired answers what was submitted to it, then its memory is released.
+    A model that is replaced or retired answers the requests submitted to it, then its memory is released.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class ModelRegistry:
         self._split = Split(0.0)
         self._shadow = Shadow(metrics.shadow)
         self.shadow_version = 0
-        """The version that scores copies of live batches; 0: none."""
+        """The version that scores copies of live batches; 0: no shadow."""
         self.have_left = False
-        """Whether models have left since the memory of such was last released."""
+        """Whether models have left since memory was last released."""
         self.draining = asyncio.Event()
         """Set once the server drains."""
         self._others_waiting: Callable[[], int] = lambda: 0
@@ -70,7 +70,7 @@ class ModelRegistry:
 
     @property
     def ready(self) -> bool:
-        """Whether a request would be answered now."""
+        """Whether requests are answered now."""
         return self._current is not None and not self.draining.is_set()
 
     @property
@@ -90,7 +90,7 @@ class ModelRegistry:
             self._split = Split(rollout.canary.share)
         if rollout.pinned != before.pinned:
             log.info(
-                "model version %d is pinned" if rollout.pinned else "model version %d is pinned no more",
+                "model version %d is pinned" if rollout.pinned else "model version %d is no longer pinned",
                 rollout.pinned or before.pinned,
             )
         if rollout.canary != before.canary:
@@ -127,11 +127,11 @@ class ModelRegistry:
         return set(self._rejected)
 
     def also_waiting(self, images: Callable[[], int]) -> None:
-        """Has `images` asked for what waits for the current model in a queue of somebody else."""
+        """Calls `images` for the images that wait for the current model in another part's queue."""
         self._others_waiting = images
 
     def only(self) -> ServedModel | None:
-        """The model that answers every request that names no version, as long as no other takes part. In any thread.
+        """The model that answers all requests that name no version, for any thread.
 
         None while there is a canary or a shadow, or no model.
         """
@@ -159,7 +159,7 @@ class ModelRegistry:
 
     @property
     def current(self) -> ServedModel:
-        """The model that answers who names none. Raises Unavailable."""
+        """The model that answers requests that name no version. Raises Unavailable."""
         if self._current is None:
             raise Unavailable("no model is serving yet")
         return self._current
@@ -189,7 +189,7 @@ class ModelRegistry:
         log.error("model version %d rejected: %s", version, reason)
 
     def add(self, model: ProvenModel) -> None:
-        """From now on the model's version answers those who name it."""
+        """From now on the model answers requests that name its version."""
         loaded = model.loaded
         added = ServedModel(
             version=loaded.manifest.model_version,
@@ -219,14 +219,14 @@ class ModelRegistry:
         )
 
     def compare(self, version: int, model: ProvenModel | None) -> None:
-        """From now on `model` scores copies of what the current version answers, and answers nobody; None: no model."""
+        """From now on `model` scores copies of the current version's batches; None: there is no shadow."""
         self._loading = None
         self.shadow_version = version
         self._shadow.follow(model.loaded.runtime if model else None)
         log.info("model version %d is the shadow" if version else "there is no shadow now", *[version] * bool(version))
 
     def make_current(self, version: int) -> None:
-        """From now on a version that was added answers everyone who names none."""
+        """Makes a version that was added the current one."""
         model = self._served[version]
         if model is self._current:
             return
@@ -245,7 +245,7 @@ class ModelRegistry:
                 self._retire(model)
 
     def drain(self) -> None:
-        """Not ready from now on: callers should go elsewhere. Who comes all the same is answered."""
+        """Not ready from now on: callers should go elsewhere. Requests that still arrive are answered."""
         self.draining.set()
 
     async def close(self) -> None:
@@ -255,11 +255,11 @@ class ModelRegistry:
         await asyncio.gather(*(model.batcher.close() for model in self._served.values()), *self._retiring.values())
 
     def _watched(self, loaded: LoadedModel) -> Predict:
-        """What computes the answers of a model; the shadow sees them while it is the current one."""
+        """The function that computes a model's answers; the shadow sees them while the model is current."""
         return self._shadow.watch(loaded.runtime.predict, lambda: self.current.runtime is loaded.runtime)
 
     def _waiting(self) -> int:
-        """Images in the longest queue: every model has one, and refuses when that is full, whatever the others do."""
+        """Images in the longest queue: every model has its own queue, and rejects requests when it is full."""
         models = (*self._served.values(), *self._retiring)
         return max(self._others_waiting(), *(model.batcher.waiting for model in models), 0)
 

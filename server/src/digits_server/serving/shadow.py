@@ -1,7 +1,8 @@
-"""A shadow: a candidate that scores copies of live batches, and answers nobody.
+"""A shadow: a candidate version that scores copies of live batches. Callers never get its answers.
 
-Copies wait in a bounded queue; one thread of low priority scores them a few times a second, many at once, and for a
-small share of the time only. What does not fit is shed: the candidate may miss images, the live version no time.
+Copies wait in a bounded queue. One thread of low priority scores them a few times a second, many at once, for a small
+share of the time only. Copies that do not fit are dropped: the candidate may miss images, the live version loses no
+time.
 """
 
 import logging
@@ -23,10 +24,10 @@ MAX_WAITING = 2048
 """Images that wait for the candidate."""
 
 PAUSE_SECONDS = 0.05
-"""Between two looks at the queue."""
+"""Time between two looks at the queue."""
 
 MAX_SHARE = 0.015
-"""Of one core's time that the candidate may take."""
+"""Share of one core's time that the candidate may take."""
 
 
 class Shadow:
@@ -47,7 +48,7 @@ class Shadow:
         self._ended = threading.Event()
 
     def follow(self, candidate: Runtime | None) -> None:
-        """From now on `candidate` is compared; None: nothing is."""
+        """From now on `candidate` is compared; None: no candidate."""
         with self._lock:  # what waits was meant for the candidate before
             self._candidate, self._queue, self._waiting = candidate, [], 0
         if candidate is None:

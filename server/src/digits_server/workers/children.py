@@ -1,4 +1,4 @@
-"""Child processes, started and reaped: also those that others left to the first process of a container."""
+"""Starts and reaps child processes, including orphans, which the first process of a container inherits."""
 
 import asyncio
 import os
@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 STANDARD_ERROR = 2
 
 CONTROL_FD = 3
-"""What the control socket is in a child."""
+"""The descriptor of the control socket in a child."""
 
 
 class Children:
-    """All children of this process. Lives on the event loop, of the main thread."""
+    """All children of this process. Lives on the event loop of the main thread."""
 
     def __init__(self) -> None:
         self._ends: dict[int, asyncio.Future[int]] = {}
@@ -25,8 +25,8 @@ class Children:
     ) -> "tuple[int, asyncio.Future[int]]":
         """Runs this Python with `arguments`; returns its PID and, in the end, its exit code (negative: a signal).
 
-        Of all descriptors it gets the standard streams, with `log_fd` for standard error, and CONTROL_FD. In a process
-        group of its own it hears nothing of the Ctrl-C that is meant for its parent.
+        The child gets the standard streams, with `log_fd` as standard error, and CONTROL_FD. It has its own process
+        group, so a Ctrl-C for its parent does not reach it.
         """
         pid = os.posix_spawn(
             sys.executable,

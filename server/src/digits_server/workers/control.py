@@ -1,4 +1,4 @@
-"""Questions and answers between the supervisor and a worker, both ways over one socket, a JSON object a line."""
+"""Questions and answers between the supervisor and a worker, both ways over one socket, one JSON object per line."""
 
 import asyncio
 import json
@@ -11,20 +11,20 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
-"""Of one question or answer; the largest are metrics, some tens of kilobytes."""
+"""Most bytes of one question or answer; the largest are metrics, some tens of kilobytes."""
 
 Answer = Callable[[str, Any], Awaitable[Any]]
-"""(question, argument) → answer, all of them what JSON can say."""
+"""(question, argument) → answer, all of types that JSON has."""
 
 
 class ChannelClosed(Exception):
-    """The other side is gone."""
+    """The other side has closed the socket."""
 
 
 class Channel:
     """One end of the socket. Lives on the event loop.
 
-    answer  what answers the other side's questions; each is a task of its own, started in the order of arrival
+    answer  answers the other side's questions; each in a task of its own, started in the order of arrival
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -34,14 +34,14 @@ class Channel:
         self._answering: set[asyncio.Task[None]] = set()
         self._open = False
         self.heard = 0.0
-        """When the other side last said anything, a time of the event loop's clock."""
+        """When the other side last sent anything, a time of the event loop's clock."""
 
     async def open(self, connection: socket.socket) -> None:
         self._reader, self._writer = await asyncio.open_unix_connection(sock=connection, limit=MAX_LINE_BYTES)
         self._open = True
 
     async def ask(self, question: str, argument: Any = None, *, seconds: float) -> Any:
-        """The other side's answer. Raises TimeoutError after `seconds`, ChannelClosed when it is gone."""
+        """The other side's answer. Raises TimeoutError after `seconds`, or ChannelClosed."""
         if not self._open:
             raise ChannelClosed
         number = next(self._numbers)
@@ -54,12 +54,12 @@ class Channel:
             del self._asked[number]
 
     async def run(self) -> None:
-        """Reads until the other side is gone."""
+        """Reads until the other side closes the socket."""
         try:
             while line := await self._reader.readline():
                 self.heard = asyncio.get_running_loop().time()
                 self._take(json.loads(line))
-        except ConnectionResetError:  # it is gone and has left something unread: an end like any other
+        except ConnectionResetError:  # it closed with unread data: a normal end
             pass
         except (OSError, ValueError) as error:  # a line too long, or cut off
             log.error("the control socket failed: %r", error)
@@ -75,7 +75,7 @@ class Channel:
             task = asyncio.create_task(self._reply(message))
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
-        elif (asked := self._asked.get(message["number"])) and not asked.done():  # who asked may have given up
+        elif (asked := self._asked.get(message["number"])) and not asked.done():  # the question may have timed out
             asked.set_result(message["answer"])
 
     async def _reply(self, message: dict[str, Any]) -> None:

@@ -1,10 +1,10 @@
-"""The log of a worker, passed on line by line: the pieces that several processes write would mix within a line."""
+"""Passes on the log of a worker line by line, because the output of several processes would mix within a line."""
 
 import asyncio
 from typing import BinaryIO
 
 MAX_LINE_BYTES = 64 * 1024
-"""A longer line is cut."""
+"""Longest line, in bytes; longer ones are cut."""
 
 
 class Lines(asyncio.Protocol):
@@ -14,7 +14,7 @@ class Lines(asyncio.Protocol):
         self._output = output
         self._rest = b""
         self.ended = asyncio.Event()
-        """Set when the other end is closed and everything is passed on."""
+        """Set when the other end is closed and everything was passed on."""
 
     def data_received(self, data: bytes) -> None:
         whole, newline, self._rest = (self._rest + data).rpartition(b"\n")

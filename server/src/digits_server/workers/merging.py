@@ -1,7 +1,7 @@
-"""The metrics of several processes as those of one server: what counts is added up, what measures by its meaning.
+"""Merges the metrics of several processes into those of one server: counters are added, gauges merged by their meaning.
 
-Knows families of samples as plain JSON, and neither Prometheus's classes nor sockets. A process that has ended leaves
-its counts behind (`lasting`), so that a total never goes down.
+It works on families of samples as plain JSON, without Prometheus's classes or sockets. The counts of a process that has
+ended are kept (`lasting`), so that a total never goes down.
 """
 
 import math
@@ -23,7 +23,7 @@ _Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Family(TypedDict):
-    """One metric, as a page of Prometheus has it."""
+    """One metric, as on a page for Prometheus."""
 
     name: str
     help: str
@@ -33,13 +33,13 @@ class Family(TypedDict):
 
 
 COUNTING = frozenset({"counter", "histogram", "summary"})
-"""Types that only grow, and whose totals outlast the process that counted."""
+"""Types that only grow, and whose totals are kept when their process ends."""
 
 VERSIONED, VERSION = "digits_predictions", "model_version"
-"""The family that counts by version, and the label. A process forgets versions that left long ago."""
+"""The family that counts by version, and its label. A process forgets versions that left long ago."""
 
 DEPARTED_VERSIONS = 8
-"""Versions nobody tells of any more that are on the page still."""
+"""How many versions that no process reports any longer stay on the page."""
 
 GAUGES: dict[str, Callable[[Iterable[Value]], Value]] = {
     "digits_queue_images": sum,
@@ -51,20 +51,20 @@ GAUGES: dict[str, Callable[[Iterable[Value]], Value]] = {
     "digits_tls_certificate_expiry_seconds": min,
     "process_virtual_memory_bytes": sum,
     "process_resident_memory_bytes": sum,
-    "process_start_time_seconds": min,  # of the server, then: its oldest process
+    "process_start_time_seconds": min,  # the start of the server: that of its oldest process
     "process_open_fds": sum,
-    "process_max_fds": sum,  # so that open over max stays a share
+    "process_max_fds": sum,  # so that open files divided by the limit stays a share
 }
-"""How a gauge of several processes is one."""
+"""How the values of a gauge from several processes become one."""
 
 
 def merge(reports: Iterable[list[Family]]) -> list[Family]:
     """One family for each name and one sample for each set of labels, in the order of their first appearance.
 
-    Of several examples of a sample the latest is kept.
+    Of several examples of a sample, the latest is kept.
 
-    Sums are exact: floats added in another order may differ in the last bit, and a total that is less by one bit looks
-    like a restart to Prometheus. Values of counting families are therefore fractions; `rounded` makes floats of them.
+    Sums are exact: floats added in another order may differ in the last bit, and Prometheus takes a total that is one
+    bit smaller for a restart. So the values of counting families are fractions; `rounded` makes floats of them.
     """
     families: dict[str, Family] = {}
     values: dict[str, dict[_Key, list[Value]]] = {}
@@ -85,12 +85,12 @@ def merge(reports: Iterable[list[Family]]) -> list[Family]:
 
 
 def lasting(report: list[Family]) -> list[Family]:
-    """What a process that has ended leaves to the totals."""
+    """The part of a process's metrics that stays in the totals when it has ended."""
     return [family for family in report if family["type"] in COUNTING]
 
 
 def vanished(before: list[Family], after: list[Family]) -> list[Family]:
-    """What a process counted before and tells no more, though it lives: it has forgotten the version."""
+    """Counts that a living process reported before, but no longer: it has forgotten the version."""
     told = {_key(sample, labels) for family in _versioned(after) for sample, labels, _ in family["samples"]}
     forgotten: list[Family] = []
     for family in _versioned(before):
@@ -101,9 +101,9 @@ def vanished(before: list[Family], after: list[Family]) -> list[Family]:
 
 
 def pruned(left: list[Family], live: Iterable[list[Family]]) -> list[Family]:
-    """`left` without the versions that no process tells of any more, but for the newest few.
+    """`left` without old versions that no process reports any longer; the newest few of them are kept.
 
-    They leave the page all at once, never by a part that would make a total go down.
+    A version leaves the page as a whole, because a part of it would make a total go down.
     """
     told = _versions(family for report in live for family in report)
     gone = sorted(_versions(left) - told, key=int)[:-DEPARTED_VERSIONS]
@@ -114,7 +114,7 @@ def pruned(left: list[Family], live: Iterable[list[Family]]) -> list[Family]:
 
 
 def rounded(report: list[Family]) -> list[Family]:
-    """The same with floats for values."""
+    """The same families with floats as values."""
     return [
         {**family, "samples": [(sample, labels, float(value)) for sample, labels, value in family["samples"]]}
         for family in report

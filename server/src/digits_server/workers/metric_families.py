@@ -1,4 +1,4 @@
-"""Prometheus's metrics to families that JSON can carry, and back."""
+"""Converts Prometheus's metrics to families in JSON, and back."""
 
 from collections.abc import Iterable
 
@@ -27,7 +27,7 @@ def to_families(metrics: Iterable[Metric]) -> list[Family]:
 
 
 class Families(Collector):
-    """Families as something to write a page of."""
+    """A collector of these families, for writing a page."""
 
     def __init__(self, families: list[Family]) -> None:
         self._families = families

@@ -1,4 +1,4 @@
-"""One worker process as its supervisor sees it: started, asked, found to hang, ended."""
+"""One worker process, as its supervisor sees it: started, asked for reports, killed if it hangs, ended."""
 
 import asyncio
 import contextlib
@@ -17,29 +17,29 @@ from digits_server.workers.log_relay import Lines
 from digits_server.workers.merging import Family, vanished
 
 BEAT_SECONDS = 1.0
-"""Between two reports: what a worker counted since the last is lost when it is killed."""
+"""Time between two reports. Counts since the last report are lost if a worker is killed."""
 
 REPORT_SECONDS = 1.0
-"""What a worker has for a report that a page of metrics waits for; then its last one stands in."""
+"""Time for a report for which a page of metrics waits; after it, the previous report is used."""
 
 START_SECONDS = 120.0
-"""What a worker has to say anything before it is ready. TensorFlow's import blocks it for long."""
+"""Longest silence of a worker before it is ready. Importing TensorFlow blocks it for a long time."""
 
 LAST_WORDS_SECONDS = 1.0
-"""To read what it said, once it has ended."""
+"""Time to read its last messages after it has ended."""
 
 READ_SECONDS = 0.1
-"""To read what has come, when not the worker but this process was held up."""
+"""Time to read messages that have already arrived, in case this process and not the worker was late."""
 
-ARGUMENTS = ("-P", "-m", "digits_server")  # -P: nothing is imported from the working directory
+ARGUMENTS = ("-P", "-m", "digits_server")  # -P: import nothing from the working directory
 
 
 class WorkerProcess:
     """Worker `number`, from its start to its end. Starts at once; raises OSError when the system has no room for it.
 
-    patience  seconds it may leave a question unanswered once it serves
-    answer    what answers its own questions
-    leave     what takes counts that it tells no more, though it lives
+    patience  seconds that a question may stay unanswered once it serves
+    answer    answers its own questions
+    leave     receives counts that it no longer reports although it lives
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class WorkerProcess:
         self.number = number
         self.listens = self.hung = False
         self.serves = False
-        """Whether it answers predictions now, as far as it has said."""
+        """Whether it answers predictions now, by its last report."""
         self.served = False
-        """Whether it ever did."""
+        """Whether it ever answered predictions."""
         self.failure: str | None = None
-        """Its own word on why it cannot start."""
+        """Its own message why it cannot start."""
         self.report: list[Family] = []
-        """The last one it gave."""
+        """Its last report."""
         self._patience = patience
         self._channel = Channel(answer)
         self._leave = leave
@@ -81,7 +81,7 @@ class WorkerProcess:
             ours.pop_all()  # it runs: these stay open
 
     async def run(self) -> int:
-        """Returns its exit code in the end, negative for a signal. Kills it when it hangs."""
+        """Waits for its end and returns its exit code, negative for a signal. Kills it if it hangs."""
         await self._channel.open(self._control)
         reading = asyncio.create_task(self._channel.run())
         _, lines = await asyncio.get_running_loop().connect_read_pipe(lambda: Lines(sys.stderr.buffer), self._log)
@@ -96,7 +96,7 @@ class WorkerProcess:
         return code
 
     async def renew(self, seconds: float) -> None:
-        """Gets its report as it is now; the last one stays when that cannot be had within `seconds`."""
+        """Gets a new report; the last one stays if no answer comes within `seconds`."""
         with contextlib.suppress(TimeoutError, ChannelClosed):
             await self._ask(seconds)
 
@@ -112,7 +112,7 @@ class WorkerProcess:
         self.serves = answer["ready"]
 
     async def _beat(self) -> None:
-        """Asks for a report again and again, until one is not given."""
+        """Asks for reports until one is missing."""
         clock = asyncio.get_running_loop().time
         while True:
             asked = clock()

@@ -1,4 +1,4 @@
-"""What a process is within its server: all of it, or one worker of several."""
+"""The role of a process within its server: the whole server, or one worker of several."""
 
 import logging
 import os
@@ -16,24 +16,24 @@ CONTROL_FD = "DIGITS_WORKER_CONTROL_FD"
 NUMBER = "DIGITS_WORKER_NUMBER"
 SUPERVISOR_PID = "DIGITS_WORKER_SUPERVISOR_PID"
 JOINS = "DIGITS_WORKER_JOINS"
-"""Environment variables from the supervisor to a worker: the descriptor of the socket between them, which worker it is,
-the process it ends with, and, if not empty, that it joins workers that serve."""
+"""Environment variables from the supervisor to a worker: the descriptor of the socket between them, the worker's
+number, the process with which it ends, and, if not empty, that other workers serve already."""
 
 
 class Role(Protocol):
-    """How a server tells of itself, and answers for all of itself."""
+    """How a process reports its state, and answers for the whole server."""
 
     shares_ports: bool
-    """Whether others of the same server listen on its ports."""
+    """Whether other processes of the same server listen on its ports."""
 
     joins: bool
-    """Whether others of them serve already: then it listens only once it has a model, and they take the calls."""
+    """Whether other processes serve already. Then this one listens once it has a model; until then they take the calls."""
 
     log_fields: dict[str, object]
-    """What each of its log lines says of it."""
+    """Fields of each of its log lines."""
 
     async def begin(self, metrics: Any, ready: Callable[[], bool]) -> None:
-        """The server is put together: its metrics, as a Prometheus registry, and whether it would answer now."""
+        """The server is composed: its metrics, as a Prometheus registry, and whether it is `ready`."""
         ...
 
     async def listening(self, host: str, grpc_port: int, http_port: int, transport: Choice) -> None:
@@ -45,7 +45,7 @@ class Role(Protocol):
         ...
 
     def draining(self, grace: float) -> None:
-        """Calls in flight have `grace` seconds."""
+        """The server drains: calls in flight have `grace` seconds."""
         ...
 
     def stopped(self) -> None:
@@ -98,7 +98,7 @@ class Alone:
 
 
 def own_role() -> Role:
-    """The role of this process. To be asked once."""
+    """The role of this process. Call it once."""
     if CONTROL_FD not in os.environ:
         return Alone()
     from digits_server.workers.worker import Worker

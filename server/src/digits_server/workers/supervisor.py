@@ -1,6 +1,6 @@
-"""The supervisor: keeps N workers, replaces those that end or hang, answers for all of them, drains all of them.
+"""The supervisor: runs N workers, replaces those that end or hang, answers for all of them, and drains them.
 
-It serves nothing itself and imports nothing that serves: no gRPC, no NumPy, no runtime.
+It serves nothing itself, and does not import gRPC, NumPy or a runtime.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
 """Seconds before a worker that ended is replaced: doubled each time it ends soon, up to a bound."""
 
 STEADY_SECONDS = 60.0
-"""A worker that lived this long did not end soon."""
+"""A worker that lived at least this long did not end soon."""
 
 SLACK_SECONDS = 5.0
-"""What workers have beyond the grace period to end by themselves."""
+"""Time after the grace period in which workers may end by themselves."""
 
 
 def supervise(settings: Settings) -> None:
     """Serves with `settings.workers` processes until SIGTERM or SIGINT. Raises OperatorError when it cannot start."""
     if sys.platform != "linux":
-        raise OperatorError("--workers: several need Linux, whose kernel spreads connections over them")
+        raise OperatorError("--workers: more than one needs Linux, whose kernel spreads connections over them")
     asyncio.run(_supervise(settings))
 
 
@@ -67,7 +67,7 @@ class Supervisor:
         self._children = Children()
         self._workers: dict[int, WorkerProcess] = {}
         self._left: list[Family] = []
-        """What workers counted that have ended, and of versions they have forgotten."""
+        """Counts of workers that have ended, and of versions that workers have forgotten."""
         self._replaced = {"ended": 0, "hung": 0}
         self._draining = asyncio.Event()
         self._has_listened = self._has_been_ready = False
@@ -85,7 +85,7 @@ class Supervisor:
             self._signal(signal.SIGKILL)
             for keeper in keepers:
                 keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)  # one reason is said; the others are the same
+            await asyncio.gather(*keepers, return_exceptions=True)  # one reason is logged; the others are the same
 
     async def _keep(self, number: int) -> None:
         """Runs worker `number` and its successors until the server drains. Raises OperatorError if none ever serves."""
@@ -179,28 +179,28 @@ class Supervisor:
             log.info("ready")
 
     def _leave(self, counts: list[Family]) -> None:
-        """These counts are told by no worker from now on."""
+        """Keeps counts that no worker reports from now on."""
         self._left = pruned(merge([self._left, counts]), (worker.report for worker in self._workers.values()))
 
     async def _metrics(self) -> list[Family]:
-        """The whole server's, as they are now."""
+        """The present metrics of the whole server."""
         await asyncio.gather(*(worker.renew(REPORT_SECONDS) for worker in self._workers.values()))
         reports = [worker.report for worker in self._workers.values()]
         return [*rounded(merge([*reports, self._left])), *self._own()]
 
     def _own(self) -> list[Family]:
-        """What only the supervisor knows."""
+        """The metrics of the supervisor itself."""
         serving = sum(worker.serves for worker in self._workers.values())
         return [
             {
                 "name": "digits_workers_ready",
-                "help": "Worker processes that serve.",
+                "help": "Worker processes that answer predictions.",
                 "type": "gauge",
                 "samples": [("digits_workers_ready", {}, serving)],
             },
             {
                 "name": "digits_worker_replacements",
-                "help": "Worker processes that were replaced, by what became of them.",
+                "help": "Worker processes that were replaced, because they ended or hung.",
                 "type": "counter",
                 "samples": [
                     ("digits_worker_replacements_total", {"reason": reason}, count)
@@ -210,7 +210,7 @@ class Supervisor:
         ]
 
     async def _drain(self, keepers: "list[asyncio.Task[None]]") -> None:
-        """Every worker drains; those that do not end in time are killed."""
+        """Drains every worker; those that do not end in time are killed."""
         grace = self._settings.shutdown_grace
         log.info("draining", extra={"grace_seconds": grace})
         self._draining.set()
@@ -235,5 +235,5 @@ async def _either(event: asyncio.Event, seconds: float) -> None:
 
 
 def _how(code: int) -> str:
-    """How a process with this exit code ended."""
+    """How a process with this exit code ended, in words."""
     return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

@@ -1,4 +1,4 @@
-"""One worker of several: tells the supervisor of itself, and asks it about all."""
+"""One worker of several: reports its state to the supervisor, and asks it about the whole server."""
 
 import asyncio
 import contextlib
@@ -18,20 +18,20 @@ from digits_server.workers.metric_families import Families, to_families
 log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
-"""Of prctl(2): the signal a process gets when its parent dies. It outlasts exec."""
+"""prctl(2): the signal that a process gets when its parent dies. It stays set after exec."""
 
 ANSWER_SECONDS = 5.0
-"""What the supervisor has for an answer; it gives the workers less."""
+"""Time for an answer of the supervisor, which gives workers less."""
 
 
 class Worker:
-    """The role of worker `number`. Made first thing: from then on this process ends with its supervisor."""
+    """The role of worker `number`. It is made first: from then on this process ends with its supervisor."""
 
     shares_ports = True
 
     def __init__(self, control_fd: int, number: int, supervisor_pid: int, *, joins: bool) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        if os.getppid() != supervisor_pid:  # it died before we could say so
+        if os.getppid() != supervisor_pid:  # it died before that was set
             os._exit(1)
         self.joins = joins
         self.log_fields: dict[str, object] = {"worker": number}
@@ -41,7 +41,7 @@ class Worker:
     async def begin(self, metrics: Any, ready: Callable[[], bool]) -> None:
         self._metrics = metrics
         self._ready = ready
-        self._control.set_inheritable(False)  # so far it had to outlast an exec
+        self._control.set_inheritable(False)  # until now it had to stay open across exec
         await self._channel.open(self._control.dup())
         self._reading = asyncio.create_task(self._channel.run())
 
@@ -60,7 +60,7 @@ class Worker:
         log.debug("this worker has stopped")
 
     def failed(self, message: str) -> None:
-        """Tells the supervisor, which says it once for all; blocking, as there may be no event loop."""
+        """Tells the supervisor, which logs it once for all workers; blocking, because there may be no event loop."""
         with contextlib.suppress(OSError):
             self._control.sendall(
                 json.dumps({"number": -1, "question": "failed", "argument": message}).encode() + b"\n"
@@ -83,5 +83,5 @@ class Worker:
             await self._channel.ask(event, seconds=ANSWER_SECONDS)
 
     async def _answer(self, _question: str, _argument: Any) -> Any:
-        """The supervisor has one question, "report", which is its heartbeat too."""
+        """Answers the supervisor's only question, "report", which is also its heartbeat."""
         return {"ready": self._ready(), "families": to_families(self._metrics.collect())}
