@@ -27,7 +27,9 @@ def _clothes(count: int, wrong: float) -> LabelledImages:
 
 
 def documented_command() -> list[str]:
-    (command,) = re.findall(r"^ +digits-train (train --data fashion-mnist (?:.*\\\n)*.*)$", PAGE.read_text(), re.MULTILINE)
+    (command,) = re.findall(
+        r"^ +digits-train (train --data fashion-mnist (?:.*\\\n)*.*)$", PAGE.read_text(), re.MULTILINE
+    )
     return shlex.split(command.replace("\\\n", " "))
 
 

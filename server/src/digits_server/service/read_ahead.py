@@ -17,7 +17,8 @@ class ReadAhead:
     requests   most requests of one stream
     own_bytes  most bytes of one stream: with so many it reads no further. The last request may be as large again.
     all_bytes  most bytes of all streams. A stream reads ahead while half of it is free, and reads while its connection
-               has nothing or less than a quarter. Beyond all of it, or three quarters for one connection, a request is rejected.
+               has nothing or less than a quarter. Beyond all of it, or three quarters for one connection, a request is
+               rejected.
     rejections counts rejected requests
     """
 
