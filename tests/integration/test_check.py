@@ -33,7 +33,7 @@ def test_a_server_that_would_start_is_said_to_part_by_part(repository: Path, tmp
     folder.put(authority.sign(), authority)
     tmp_path.joinpath("tokens").write_text("a-token-of-a-caller-4dAq1\n")
     ports = free_ports()
-    tls = [*folder.mutual_flags, "--tokens", tmp_path / "tokens"]
+    tls: list[str | Path] = [*folder.mutual_flags, "--tokens", tmp_path / "tokens"]
     code, said = check("--repository", repository, *ports, *tls)
     assert code == 0
     assert list(said) == ["settings", "transport", "certificate", "tokens", "traces", "ports", "model"]
@@ -48,7 +48,7 @@ def test_a_server_that_would_start_is_said_to_part_by_part(repository: Path, tmp
 def test_every_fault_is_said_and_hides_no_other(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        faulty = [
+        faulty: list[str | Path] = [
             "--repository",
             tmp_path / "nowhere",
             "--grpc-port",

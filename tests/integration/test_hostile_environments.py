@@ -47,7 +47,7 @@ def test_a_variable_that_is_ignored_is_named_once_and_nothing_prevents_the_start
     repository: Path, workers: str
 ) -> None:
     environment = {**LINKS, "DIGITS_MAX_QUEUESIZE": "7"}
-    flags = ["--repository", repository, "--workers", workers, "--host", "0.0.0.0"]  # noqa: S104 - for a moment
+    flags: list[str | Path] = ["--repository", repository, "--workers", workers, "--host", "0.0.0.0"]  # noqa: S104 - for a moment
     with ServerProcess(*flags, environment=environment) as server:
         serves(server.wait_ready())
         assert len(said(server, "enableServiceLinks: false")) == 2
@@ -93,7 +93,7 @@ def test_with_nowhere_to_write_at_all_it_serves_or_says_so(repository: Path, tra
 
 def started_under(under: Sequence[str], repository: Path) -> "subprocess.CompletedProcess[str]":
     """A server that is expected to end by itself, run by a command."""
-    flags = ["--repository", repository, "--grpc-port", "0", "--http-port", "0"]
+    flags: list[str | Path] = ["--repository", repository, "--grpc-port", "0", "--http-port", "0"]
     command = [*under, SCRIPTS / "digits-server", *flags]
     return subprocess.run(command, capture_output=True, text=True, timeout=STOP_SECONDS, check=False)
 
@@ -116,15 +116,14 @@ def test_a_disk_without_a_place_for_another_folder_is_one_sentence_or_no_matter(
 def test_a_log_on_a_full_disk_costs_no_call(repository: Path, workers: str) -> None:
     grpc_port, http_port = str(free_port()), str(free_port())
     ports = ["--grpc-port", grpc_port, "--http-port", http_port]
-    flags = ["--repository", repository, "--workers", workers, "--access-log", *ports]
+    flags: list[str | Path] = ["--repository", repository, "--workers", workers, "--access-log", *ports]
     with (
         Path("/dev/full").open("w") as full,
         subprocess.Popen([SCRIPTS / "digits-server", *flags], stdout=full, stderr=full) as process,
     ):
         try:
             ask = [SCRIPTS / "digits-server", "health", "--http-port", http_port]
-            healthy = lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0  # noqa: E731
-            until(healthy, "it is ready", 60)
+            until(lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0, "it is ready", 60)
             with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
                 for _ in range(50):
                     PredictionServiceStub(channel).Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE)
@@ -147,11 +146,14 @@ def test_a_long_tmpdir_is_no_hindrance(repository: Path, tmp_path: Path) -> None
 def test_a_clock_that_jumps_by_years_costs_no_call_and_no_new_version(repository: Path, tmp_path: Path) -> None:
     """Deadlines, turns, looks at the repository and the drain go by a clock that cannot be set."""
     copy_version(repository, tmp_path, 1)
-    flags = ["--repository", tmp_path, "--poll-interval", "0.02", "--access-log"]
+    flags: list[str | Path] = ["--repository", tmp_path, "--poll-interval", "0.02", "--access-log"]
     with ServerProcess(*flags, environment={"PYTHONPATH": str(JUMPING_CLOCK)}) as server, server.channel() as channel:
         server.wait_ready()
         stub = PredictionServiceStub(channel)
-        version = lambda: stub.Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE).model_version  # noqa: E731
+
+        def version() -> int:
+            return stub.Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE).model_version
+
         assert {version() for _ in range(50)} == {1}
         copy_version(repository, tmp_path, 2)
         until(lambda: version() == 2, "the new version answers", 120)

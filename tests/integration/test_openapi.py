@@ -169,7 +169,7 @@ def test_each_error_is_one_that_is_described(
 def test_the_limits_and_the_tokens_of_this_server_are_in_it(repository: Path, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text("a-token-of-a-caller-4dAq1")
-    flags = ["--max-message-bytes", "70000", "--tokens", tokens]
+    flags: list[str | Path] = ["--max-message-bytes", "70000", "--tokens", tokens]
     with ServerProcess("--repository", repository, *flags) as server:
         server.wait_ready()
         assert ask(f"{server.http}/openapi.json")[0] == 401

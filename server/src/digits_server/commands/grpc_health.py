@@ -18,7 +18,7 @@ def ask_grpc(host: str, settings: Settings, seconds: float) -> str:
         with _channel(host, target, settings, seconds) as channel:
             reply = HealthStub(channel).Check(HealthCheckRequest(), timeout=seconds)
     except grpc.RpcError as error:
-        code = error.code().name  # type: ignore[attr-defined]  # it is the call, too
+        code = error.code().name
         why = (
             "; a server that asks for certificates of callers answers health over HTTP: give it a port with --http-port"
         )
@@ -56,5 +56,5 @@ def _shown(host: str, port: int, own: bytes, seconds: float) -> tuple[bytes, str
     ):
         shown = ssl.DER_cert_to_PEM_cert(tls.getpeercert(binary_form=True) or b"")
         found = tls.getpeercert() or {}
-    names = [str(value) for _, value in found.get("subjectAltName", ())]
+    names = [str(entry[1]) for entry in found.get("subjectAltName", ())]
     return shown.encode(), (names or [host])[0].replace("*", "health")

@@ -131,7 +131,7 @@ def _page(settings: Settings) -> Document:
     predict["responses"]["200"] = _answer("The digit.", "Prediction")
     model = _get("model", "The model that serves", "Model", 503, tag="page")
     report = _operation("report", "A file of the training report of the version that serves", 404, 503)
-    kinds = {"image/png": {}, "text/plain": {}, "application/json": {}}
+    kinds: Document = {"image/png": {}, "text/plain": {}, "application/json": {}}
     report["responses"]["200"] = {"description": "The file.", "content": kinds}
     return {
         "/predict": {"post": {**predict, "requestBody": asked, "tags": ["page"]}},
