@@ -45,7 +45,7 @@ ROOMS = (
         "models",
     ),
     *("serving", "service", "security", "open_inference", "rpcs", "web", "observers", "transports", "workers", "pages"),
-    *("app", "__main__"),
+    *("app", "commands", "__main__"),
 )
 """The rooms of the server and what stands beside them, each after all that it may import."""
 

@@ -25,6 +25,7 @@ CLOSED = (
     "/v2/models/digits/versions/1/ready",
     "/v2/models/digits/infer",
     "/v2/models/digits/versions/1/infer",
+    "/openapi.json",
     "/no/such/path",
 )
 FILE = Path(__file__).parents[2].joinpath("docs/digit.png").read_bytes()

@@ -97,3 +97,12 @@ def test_a_file_that_cannot_be_served_is_one_clear_sentence_and_exit_1(files: Pa
     assert ended.returncode == 1
     assert words in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
+
+
+def test_without_tensorflow_the_start_ends_with_one_sentence(repository: Path, tmp_path: Path) -> None:
+    for package in ("keras", "tensorflow"):
+        tmp_path.joinpath(f"{package}.py").write_text(f"raise ImportError('no {package} here')\n")
+    ended = run_server("--repository", repository, "--runtime", "keras", environment={"PYTHONPATH": str(tmp_path)})
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].endswith("the Keras runtime needs TensorFlow: install digits-server[keras]")
+    assert "Traceback" not in ended.stderr

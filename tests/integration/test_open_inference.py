@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
@@ -230,7 +230,7 @@ def test_a_version_is_read_the_same_way_by_every_door(
     infer.model_version = spelling
     ready = messages.ModelReadyRequest(name="digits", version=spelling)
     metadata = messages.ModelMetadataRequest(name="digits", version=spelling)
-    asks = [
+    asks: list[Callable[[], object]] = [
         lambda: inference.ModelInfer(infer, timeout=DEADLINE).model_version,
         lambda: inference.ModelReady(ready, timeout=DEADLINE).ready,
         lambda: inference.ModelMetadata(metadata, timeout=DEADLINE).name,

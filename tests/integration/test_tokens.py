@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -112,7 +113,7 @@ def test_every_rpc_but_health_wants_a_token(server: ServerProcess, stub: Predict
     assert refusal(lambda: next(stub.PredictStream(iter([REQUEST]), timeout=DEADLINE)))[0] == "UNAUTHENTICATED"
     with server.channel() as channel:
         for version in ("v1alpha", "v1"):
-            reflect = channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")
+            reflect: Any = channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")
             refused = refusal(lambda ask=reflect: next(ask(iter([b""]), timeout=DEADLINE)))  # type: ignore[misc]
             assert refused[0] == "UNAUTHENTICATED"
         inference = "/inference.GRPCInferenceService/"

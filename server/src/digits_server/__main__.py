@@ -3,19 +3,22 @@
 0 after a clean stop; 1 when the server cannot start, with the reason in one line; 2 for a flag it does not know.
 """
 
-from typing import Any
+import logging
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from digits_server import flags
 from digits_server.errors import OperatorError
-from digits_server.models.command.group import models, settings_for_models
-from digits_server.observability import logs
 from digits_server.settings import RESERVED_CONNECTIONS, Settings
-from digits_server.system import open_files
-from digits_server.system.scheduling import work_in_batches
-from digits_server.transports.choice import choose
-from digits_server.workers.process_role import Role, own_role
+
+if TYPE_CHECKING:
+    from digits_server.workers.process_role import Role
+
+# What serves is imported where it is used: --help, a wrong flag and `digits-server health` answer at once.
+
+log = logging.getLogger(__name__)
 
 
 @click.group(
@@ -26,26 +29,49 @@ from digits_server.workers.process_role import Role, own_role
     context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]},
 )
 @click.option("--print-config", is_flag=True, help="Print every setting, its value and where it came from, and exit.")
+@click.option("--check", is_flag=True, help="Say whether a server with these settings would start, and exit.")
 @click.version_option(package_name="digits-server", message="%(prog)s %(version)s", help="Print the version and exit.")
 @click.help_option("-h", "--help", help="Print this and exit.")
 @click.pass_context
-def main(context: click.Context, /, *, print_config: bool, **values: Any) -> None:
+def main(context: click.Context, /, *, print_config: bool, check: bool, **values: Any) -> None:
     """Serve digit predictions over gRPC, with metrics and health over HTTP.
 
     Every flag is also an environment variable, and wins over it: --grpc-port is DIGITS_GRPC_PORT. Defaults are in
     brackets.
     """
-    if context.invoked_subcommand:
+    if context.invoked_subcommand == "models":
+        from digits_server.models.command.group import settings_for_models
+
         context.obj = settings_for_models(context, values)
+    if context.invoked_subcommand:
         return
     chosen = Settings(**values)
     if print_config:
         _print_config(context, chosen)
         return
+    if check:
+        from digits_server.commands.check import check as would_start
+
+        context.exit(0 if would_start(chosen) else 1)
+    from digits_server.observability import logs
+    from digits_server.security.authentication import open_to_network
+    from digits_server.system import open_files
+    from digits_server.system.scheduling import work_in_batches
+    from digits_server.workers.process_role import own_role
+
     role = own_role()
     logs.configure(chosen.log_level, chosen.log_format, role.log_fields)
     open_files.allow(chosen.max_grpc_connections + chosen.max_connections + RESERVED_CONNECTIONS)
     work_in_batches()
+    if not role.shares_ports:  # a worker's supervisor has said it
+        for remark in flags.remarks(os.environ):
+            log.warning(remark)
+        if open_to_network(chosen):
+            log.warning(
+                "anybody who reaches this machine may call the server and read what others send: --host %s is for a "
+                "network, and there is neither TLS nor a list of tokens (docs/security.md)",
+                chosen.host,
+            )
     try:
         if chosen.workers > 1:
             from digits_server.workers.supervisor import supervise
@@ -60,10 +86,9 @@ def main(context: click.Context, /, *, print_config: bool, **values: Any) -> Non
         context.exit(1)
 
 
-main.add_command(models)
-
-
 def _print_config(context: click.Context, chosen: Settings) -> None:
+    from digits_server.transports.choice import choose
+
     for line in flags.effective(context):
         click.echo(line)
     try:
@@ -72,13 +97,13 @@ def _print_config(context: click.Context, chosen: Settings) -> None:
         raise click.ClickException(error.message) from error
 
 
-async def _serve(chosen: Settings, role: Role) -> None:
+async def _serve(chosen: Settings, role: "Role") -> None:
     import asyncio
 
     from digits_server.sandbox.parent import SANDBOX
 
     SANDBOX.start_early("keras" if chosen.model else chosen.runtime)  # it imports beside what follows
-    from digits_server.app import App  # here, so that --help and a wrong flag answer at once
+    from digits_server.app import App
     from digits_server.models.source import model_source
     from digits_server.security.credentials import Credentials
     from digits_server.system.background_thread import BackgroundThread

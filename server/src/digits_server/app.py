@@ -10,7 +10,7 @@ from digits_server.observability.metrics import Metrics
 from digits_server.observers.setup import observation
 from digits_server.open_inference.grpc import INFERENCE_SERVICE
 from digits_server.open_inference.protocol import OpenInference
-from digits_server.pages import playground, report
+from digits_server.pages import openapi, playground, report
 from digits_server.pages.open_inference import OpenInferenceRoutes
 from digits_server.pages.operations import operations
 from digits_server.rpcs.health import Health
@@ -122,7 +122,7 @@ class App:
         page = self._page(service, source, bodies) if settings.page else []
         places = Places(settings.max_connections, metrics.http.connection_closed)
         doors = Doors(
-            [*operations(self._role), *predictions.routes(), *page],
+            [*operations(self._role), *predictions.routes(), *page, *openapi.routes(settings)],
             guard=self._guard,
             origins=Origins(self._host_names()),
             places=places,
@@ -175,6 +175,23 @@ class App:
         for files in self._credentials.files.values():
             closing.callback(asyncio.create_task(files.watch()).cancel)
 
+    async def try_model(self) -> str:
+        """Loads and proves what `run` would serve, without listening, and ends. One sentence about it.
+
+        Raises OperatorError when there is nothing to serve.
+        """
+        try:
+            await self._lifecycle.start()
+            model = self._models.current
+            rejected = "".join(
+                f"; version {item.version} is rejected: {item.reason}"
+                for item in self._models.statuses()
+                if item.reason
+            )
+            return f"version {model.version} would serve, loaded and proved in {model.load_seconds:.1f} s{rejected}"
+        finally:
+            await self._end()
+
     async def _drain(self) -> None:
         """Not ready at once; what is in flight is answered; then everything ends."""
         self._role.draining(self._settings.shutdown_grace)
@@ -185,12 +202,16 @@ class App:
         await self._transport.stop(self._settings.shutdown_grace)
         await self._in_flight.close(max(0.0, end - loop.time()))
         self._bodies.close()
+        await self._end()
+        self._role.stopped()
+
+    async def _end(self) -> None:
+        """Ends the threads, and the models once their last batch is done."""
         await self._lifecycle.close()
         await self._models.close()
         self._decoder.close()
         self._offload.close()
         await asyncio.to_thread(self._observation.close)
-        self._role.stopped()
 
     def _listener(self, rpcs: list[UnaryRpc | StreamRpc]) -> Transport:
         """The transport that the settings ask for, in front of `rpcs`."""

@@ -4,17 +4,29 @@ Flags win over the environment, the environment over the default.
 """
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, fields
+from difflib import get_close_matches
+from importlib import import_module
 from itertools import groupby
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from digits_server.settings import Settings
+from digits_server.settings import PORT, Settings
 
 ENVIRONMENT_PREFIX = "DIGITS"
+
+OF_WORKERS = f"{ENVIRONMENT_PREFIX}_WORKER_"
+"""How the variables begin that a supervisor sets for its workers. They are no settings."""
+
+SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://.*")
+"""What Kubernetes sets DIGITS_GRPC_PORT to in every container beside a Service that is called digits-grpc."""
+
+OF_SERVICES = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+"""The ends of the other variables that Kubernetes sets for such a Service."""
 
 FLAG_COLUMN = 29
 """Characters that --help and --print-config leave for the flags, so that all sections line up."""
@@ -35,21 +47,46 @@ class Flag(click.Option):
         self.field = item.name
         self.section = section
 
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """The variable's value, unless it is the address of a Kubernetes Service where a port's number is expected."""
+        value = super().resolve_envvar_value(ctx)
+        return None if value and self.type is PORT and SERVICE_LINK.match(value) else value
+
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """The flag, and its sentence with the default in brackets."""
         flag = self.opts[0].replace("--", "--[no-]") if self.is_flag else f"{self.opts[0]} {self.make_metavar(ctx)}"
         return flag, f"{self.help} [{shown(self.default)}]" if self.default is not None else f"{self.help}"
 
 
-class ServerCommand(click.Group):
-    """A command whose flags are the settings, in their sections, and which may have further commands."""
+class WithSettings(click.Command):
+    """A command whose flags are the settings, in their sections of --help."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the sections, then the flags that are no settings, then the commands."""
+        """Writes the sections, then the flags that are no settings."""
         for section, parameters in groupby(self.get_params(ctx), lambda item: getattr(item, "section", "Other")):
             records = [record for item in parameters if (record := item.get_help_record(ctx))]
             with formatter.section(section):
                 formatter.write_dl([(flag.ljust(FLAG_COLUMN), text) for flag, text in records], col_max=FLAG_COLUMN)
+
+
+class ServerCommand(WithSettings, click.Group):
+    """The same with further commands, each imported when it is asked for: its name and "module:object"."""
+
+    commands_at: Mapping[str, str] = {
+        "health": "digits_server.commands.health:health",
+        "models": "digits_server.models.command.group:models",
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        module, _, name = self.commands_at.get(cmd_name, "").partition(":")
+        found: click.Command | None = getattr(import_module(module), name) if module else None
+        return found
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
         self.format_commands(ctx, formatter)
 
 
@@ -68,10 +105,48 @@ def from_environment() -> Settings:
     return Settings(**click.Command("digits-server", params=list(options())).make_context("digits-server", []).params)
 
 
+def chosen(context: click.Context, running: Sequence[str] = ()) -> Settings:
+    """The settings of a command: as its flags say, or those before its name, or `running`, or the environment.
+
+    running  the arguments that a server was started with
+    """
+    started = WithSettings("digits-server", params=list(options())).make_context(
+        "digits-server", list(running), ignore_unknown_options=True, allow_extra_args=True, resilient_parsing=True
+    )
+    contexts = [each for each in (context, context.parent, started) if each]
+    values = dict(context.params)
+    for item in fields(Settings):
+        for each in contexts:
+            if each.get_parameter_source(item.name) is ParameterSource.COMMANDLINE:
+                values[item.name] = each.params[item.name]
+                break
+    return Settings(**values)
+
+
 def to_environment(settings: Settings) -> dict[str, str]:
     """The environment variables that say the same as `settings`."""
     values = {item.name: getattr(settings, item.name) for item in fields(Settings)}
     return {variable(name): shown(value) for name, value in values.items() if value is not None}
+
+
+def remarks(environment: Mapping[str, str]) -> Iterator[str]:
+    """A sentence about each variable that looks like a setting and is ignored."""
+    known = {variable(item.name): item for item in fields(Settings)}
+    for name, value in sorted(environment.items()):
+        own = name.removeprefix(f"{ENVIRONMENT_PREFIX}_")
+        if own == name or name.startswith(OF_WORKERS) or not value:
+            continue
+        linked = SERVICE_LINK.match(value)
+        if name in known:
+            if linked and known[name].metadata["kind"] is PORT:
+                yield (
+                    f"{name}={value} is ignored: it comes from a Kubernetes Service, and enableServiceLinks: false in "
+                    "the specification of the pod keeps it out"
+                )
+        elif not linked and not OF_SERVICES.search(own):
+            nearest = get_close_matches(own, [item.name.upper() for item in known.values()], 1)
+            meant = f"; did you mean {ENVIRONMENT_PREFIX}_{nearest[0]}?" if nearest else ""
+            yield f"{name} is ignored: digits-server has no such setting{meant}"
 
 
 def effective(context: click.Context) -> Iterator[str]:

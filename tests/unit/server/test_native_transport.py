@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,11 +37,13 @@ class Model:
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.broken = False
+        self.seconds = 0.0
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self.broken:
             raise ValueError("broken")
         self.batches.append(len(images))
+        sleep(self.seconds)
         probabilities = np.zeros((len(images), 10), np.float32)
         probabilities[np.arange(len(images)), images[:, 0, 0]] = 1
         return probabilities
@@ -167,16 +171,27 @@ async def test_a_call_without_a_known_token_goes_to_where_it_is_refused() -> Non
 
 async def test_an_overloaded_server_says_when_to_come_back() -> None:
     setup = Serving()
+    setup.model.seconds = 0.05  # while it computes one call, those of the other connections arrive
     transport = setup.transport(calls=1)
     await transport.start()
-    async with aio.insecure_channel(f"127.0.0.1:{transport.port}") as channel:
-        stub: Any = PredictionServiceStub(channel)
-        with pytest.raises(aio.AioRpcError) as caught:
-            await stub.Predict(PredictRequest(images=image(1)), timeout=SECONDS)  # a place for it would leave none free
-    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "max_calls" in str(caught.value.details())
-    assert int(dict(caught.value.trailing_metadata() or ())["digits-retry-pushback-ms"]) > 0
-    assert setup.count("digits_rejected_total", reason="overloaded") == 1
+    own = [("grpc.use_local_subchannel_pool", 1)]
+    async with AsyncExitStack() as open_channels, asyncio.timeout(SECONDS):
+        target = f"127.0.0.1:{transport.port}"
+        channels = [
+            await open_channels.enter_async_context(aio.insecure_channel(target, options=own)) for _ in range(8)
+        ]
+        stubs: list[Any] = [PredictionServiceStub(channel) for channel in channels]
+        refused: list[aio.AioRpcError] = []
+        while not refused:
+            calls = (stub.Predict(PredictRequest(images=image(1)), timeout=SECONDS) for stub in stubs)
+            ends = await asyncio.gather(*calls, return_exceptions=True)
+            assert any(isinstance(end, PredictResponse) for end in ends)
+            refused = [end for end in ends if isinstance(end, aio.AioRpcError)]
+    for error in refused:
+        assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "max_calls" in str(error.details())
+        assert int(dict(error.trailing_metadata() or ())["digits-retry-pushback-ms"]) > 0
+    assert setup.count("digits_rejected_total", reason="overloaded") == len(refused)
     await transport.stop(SECONDS)
 
 

@@ -41,6 +41,9 @@ batch, all submissions would end late, and each new one would delay all those th
 SMALL_IMAGES = 32
 """Images of the largest submission that counts as small."""
 
+LEAST_QUEUE = 2
+"""Images of the smallest queue: a connection leaves as many free as it holds, so that of two places one is taken."""
+
 THREAD_NICENESS = 5
 """How much lower the priority of the thread of large batches is than that of the event loop, when they share a core."""
 
@@ -76,6 +79,7 @@ class Batcher:
         max_batch_size: int,
         max_queue_size: int,
     ) -> None:
+        max_queue_size = max(LEAST_QUEUE, max_queue_size)
         self._predict = predict
         self._observer = observer
         self._costs = costs

@@ -12,6 +12,9 @@ LARGEST_CALL = 32
 BATCH_IMAGES = 256
 """Most images of one batch: the largest shape for which a model is compiled."""
 
+LEAST_CALLS = 2
+"""The smallest bound: a connection leaves as much free as it holds, so that of two places one is taken."""
+
 LEAST_RETRY_MS = 20
 """Shortest time, in milliseconds, after which a rejected caller is asked to try again."""
 
@@ -47,7 +50,7 @@ class CallQueue:
     """Holds at most `most_calls` calls; one connection may hold no more than it leaves free for the others."""
 
     def __init__(self, most_calls: int) -> None:
-        self._most_calls = most_calls
+        self._most_calls = max(LEAST_CALLS, most_calls)
         self._queues: dict[Hashable, deque[Waiting]] = {}
         self._waiting: set[int] = set()
         self._left: set[int] = set()

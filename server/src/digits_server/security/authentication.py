@@ -101,6 +101,11 @@ def ports_in_plaintext(settings: Settings) -> list[str]:
     return grpc if settings.http_tls else [*grpc, "HTTP"]
 
 
+def open_to_network(settings: Settings) -> bool:
+    """Whether anybody on a network may call, and nothing is encrypted."""
+    return not (is_loopback(settings.host) or settings.tls_certificate or settings.tokens)
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`."""
     try:

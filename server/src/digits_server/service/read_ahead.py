@@ -17,7 +17,8 @@ class ReadAhead:
     requests   most requests of one stream
     own_bytes  most bytes of one stream: with so many it reads no further. The last request may be as large again.
     all_bytes  most bytes of all streams. A stream reads ahead while half of it is free, and reads while its connection
-               has less than a quarter. Beyond all of it, or three quarters for one connection, a request is rejected.
+               has nothing or less than a quarter. Beyond all of it, or three quarters for one connection, a request is
+               rejected.
     rejections counts rejected requests
     """
 
@@ -81,7 +82,8 @@ class Window:
 
     def _may_read(self) -> bool:
         ahead = self._ahead
-        if ahead.by_peer[self._peer] >= ahead.all_bytes // 4:
+        own = ahead.by_peer[self._peer]
+        if own and own >= ahead.all_bytes // 4:
             return False
         within = self._bytes < ahead.own_bytes and ahead.held < ahead.all_bytes // 2
         return not self._sizes or (within and len(self._sizes) < ahead.requests)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from digits_server.errors import ModelRejected, RepositoryError
+from digits_server.errors import ModelRejected, OperatorError, RepositoryError
 from digits_server.models.rollout import Rollout
 from digits_server.models.source import ModelSource
 from digits_server.models.verification import REST_SECONDS, ProvenModel, prove
@@ -200,6 +200,8 @@ class Lifecycle:
             model = await self._thread.run(fingerprint_and_prove)
         except ModelRejected as rejection:
             self._rejected(version, rejection)
+        except OperatorError:  # no version can be loaded here
+            raise
         except Exception:
             log.exception("loading model version %d failed", version)
             self._rejected(version, ModelRejected("internal", "the server failed on it; its log says why"))

@@ -107,10 +107,7 @@ class NativeTransport:
         self.port = port
         self._limits = limits
         self._shared = shared
-        self._folder = socket_folder("streams")
-        self._streams = GrpcioTransport(
-            [rpc for rpc in every if rpc not in self._rpcs], "", 0, limits, unix_socket=self._folder / "streams"
-        )
+        self._passed_on = [rpc for rpc in every if rpc not in self._rpcs]
         self._tasks: dict[int, asyncio.Task[None]] = {}
         """What answers each call in flight on the event loop."""
         self._calls = 0
@@ -122,6 +119,8 @@ class NativeTransport:
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._folder = socket_folder("streams")
+        self._streams = GrpcioTransport(self._passed_on, "", 0, self._limits, unix_socket=self._folder / "streams")
         try:
             self._front = self._listen()
         except OSError as error:

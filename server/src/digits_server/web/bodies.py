@@ -102,11 +102,11 @@ class Bodies:
         return bytes(upload.body)
 
     def _make_room(self, newest: _Upload) -> None:
-        """Drops the bodies that began first, until the others fit."""
+        """Drops the bodies that began first, until the others fit. Alone, a body may have all and more."""
         while self._held > self._max_all:
-            first = next((upload for upload in self._uploads if upload.body and upload is not newest), newest)
+            first = next((upload for upload in self._uploads if upload.body and upload is not newest), None)
+            if first is None:
+                return
             self._held -= len(first.body)
             del self._uploads[first]
             first.give_up()
-            if first is newest:
-                return

@@ -27,7 +27,7 @@ class Role(Protocol):
     """Whether other processes of the same server listen on its ports."""
 
     joins: bool
-    """Whether other processes serve already. Then this one listens once it has a model; until then they take the calls."""
+    """Whether other processes serve already. Then this one listens only once it has a model."""
 
     log_fields: dict[str, object]
     """Fields of each of its log lines."""

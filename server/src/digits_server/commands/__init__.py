@@ -1,0 +1,1 @@
+"""What an operator asks beside a running server, or before one: is it healthy, can it start."""

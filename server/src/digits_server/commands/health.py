@@ -1,0 +1,117 @@
+"""`digits-server health`: whether the server on this machine answers predictions. For the health checks of containers.
+
+0 it does; 1 it does not, or cannot be asked, with the reason in one line.
+
+It is told nothing but what the server was told: the environment, the flags, and in a container those of its first
+process. It imports little, as it is started every few seconds.
+"""
+
+import http.client
+import ssl
+from ipaddress import ip_address
+from pathlib import Path
+
+import click
+
+from digits_server import flags
+from digits_server.settings import Settings
+
+SECONDS = 2.5
+"""What the server has for its answer. A health check of a container should allow a second more, to start this."""
+
+FIRST_PROCESS = Path("/proc/1/cmdline")
+"""The program of a container and its arguments, each with a zero byte behind it."""
+
+PROGRAM = "digits-server"
+
+
+@click.command(cls=flags.WithSettings, params=list(flags.options()))
+@click.pass_context
+def health(context: click.Context, /, **_: object) -> None:
+    """Ask the server on this machine whether it answers predictions; exit with 1 if not.
+
+    Takes the flags of the server, and knows those of the server that is the first process of a container.
+    """
+    chosen = flags.chosen(context, running=arguments_of(FIRST_PROCESS))
+    try:
+        said = ask(chosen)
+    except Unhealthy as reason:
+        raise click.ClickException(str(reason)) from reason
+    click.echo(said)
+
+
+class Unhealthy(Exception):
+    """Why the server is not healthy, or cannot be asked."""
+
+
+def ask(settings: Settings) -> str:
+    """What a healthy server said, in a few words. Raises Unhealthy."""
+    host = reachable(settings.host)
+    if settings.http_port:
+        return _ask_http(host, settings.http_port, tls=settings.http_tls)
+    if settings.grpc_port:
+        from digits_server.commands.grpc_health import ask_grpc
+
+        try:
+            return ask_grpc(host, settings, SECONDS)
+        except OSError as error:
+            raise Unhealthy(str(error)) from error
+    raise Unhealthy("both ports are 0, so that nobody knows which the server took: give it a port with --http-port")
+
+
+def reachable(host: str) -> str:
+    """An address at which this machine reaches a server that listens on `host`."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "::1"
+
+
+def arguments_of(process: Path) -> list[str]:
+    """The arguments that a process gave to digits-server; none if it is another program, or nobody may know."""
+    try:
+        words = process.read_bytes().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []
+    names = [word.rpartition("/")[2] for word in words]
+    return words[names.index(PROGRAM) + 1 :] if PROGRAM in names else []
+
+
+def _ask_http(host: str, port: int, *, tls: bool) -> str:
+    where = f"HTTP port {port} of {host}"
+    if tls:
+        # It asks this machine, and sends nothing secret: whose name the certificate bears does not matter.
+        unverified = ssl._create_unverified_context()  # noqa: SLF001, S323  # nosec B323
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            host, port, timeout=SECONDS, context=unverified
+        )
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise Unhealthy(f"no answer from {where}: {_words(error)}") from error
+    finally:
+        connection.close()
+    match status:
+        case 200:
+            return f"ready, says {where}"
+        case 401:
+            raise Unhealthy(f"{where} asks for a token: let /readyz stand among the paths of --http-open")
+        case 503:
+            raise Unhealthy(f"not ready, says {where}: it loads a model, or drains")
+    raise Unhealthy(f"status {status} from {where}, expected 200: another program may have the port")
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"none within {SECONDS} s"
+    if isinstance(error, ssl.SSLError):
+        return "it does not speak TLS as --http-tls says"
+    if isinstance(error, (http.client.HTTPException, ConnectionResetError)):
+        return "it does not speak HTTP; say --http-tls if it is in TLS"
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
