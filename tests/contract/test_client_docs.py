@@ -37,9 +37,12 @@ def test_the_examples_run_one_after_the_other(server: ServerProcess, tmp_path: P
         timeout=SECONDS,
         check=False,
         cwd=folder_of_the_reader(tmp_path),
+        env={**os.environ, "DIGITS_TARGET": server.target},
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("7 (")
+    assert "absent.png 2 range(1, 2)\n" in done.stdout
+    assert "[(1, 'SERVING')]\n" in done.stdout
     assert "range(1, 2)\n1\n" in done.stdout
     assert "False" not in done.stdout
 

@@ -1,9 +1,13 @@
 """What callers of the client may rely on: its names, its types, what it prints, what it costs to import."""
 
+import ast
+import importlib.metadata
 import inspect
 import re
 import subprocess
 import sys
+import textwrap
+import typing
 from pathlib import Path
 from types import ModuleType
 
@@ -51,7 +55,9 @@ def test_the_error_tree_in_the_docstring_is_the_tree() -> None:
     errors = {
         name: getattr(digits_client, name)
         for name in digits_client.__all__
-        if issubclass(getattr(digits_client, name), DigitsError) and name != "DigitsError"
+        if isinstance(kind := getattr(digits_client, name), type)
+        and issubclass(kind, DigitsError)
+        and name != "DigitsError"
     }
     assert errors.keys() <= drawn.keys()
     for name, status in drawn.items():
@@ -74,3 +80,45 @@ def test_the_example_of_the_readme_runs_as_pasted(server: ServerProcess) -> None
 def test_importing_warns_of_nothing(option: str) -> None:
     command = [sys.executable, *option.split(), "-W", "error", "-c", "import digits_client"]
     assert subprocess.run(command, capture_output=True, timeout=60, check=True).stderr == b""
+
+
+def annotations_of(client: type) -> set[str]:
+    """Every name in the annotations of a client's public methods, as they are written."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(client)))
+    methods = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (not node.name.startswith("_") or node.name == "__init__")
+    ]
+    written = [
+        argument.annotation
+        for method in methods
+        for argument in (*method.args.args, *method.args.kwonlyargs)
+        if argument.annotation
+    ] + [method.returns for method in methods if method.returns]
+    return {node.id for annotation in written for node in ast.walk(annotation) if isinstance(node, ast.Name)}
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_every_type_in_a_signature_can_be_imported_from_the_package(client: type) -> None:
+    imported = {
+        alias.name
+        for node in ast.walk(ast.parse(Path(inspect.getfile(client)).read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("digits_client._")
+        for alias in node.names
+    }
+    ours = annotations_of(client) & imported
+    assert {"Image", "Metadata", "ModelInfo", "Retries", "Sizes", "Stats", "Token", "Pem"} <= ours
+    assert ours <= set(digits_client.__all__)
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_the_types_of_every_signature_can_be_looked_up_at_run_time(client: type) -> None:
+    for name, method in vars(client).items():
+        if callable(method) and (not name.startswith("_") or name == "__init__"):
+            typing.get_type_hints(method)
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert digits_client.__version__ == importlib.metadata.version("digits-client")

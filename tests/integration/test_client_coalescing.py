@@ -64,9 +64,8 @@ def image(value: int) -> NDArray[np.uint8]:
 
 
 def waiting(client: Any) -> int:
-    """How many calls wait in the client for an RPC to return. Nothing public tells."""
-    connection = client.client._connected if hasattr(client, "client") else client._connection()
-    return connection.coalescer._core._waiting_images if connection else 0
+    """How many calls wait in the client for an RPC to return."""
+    return int(client.stats().images_waiting)
 
 
 def hold(script: ScriptedServer, client: Client, call: Calls) -> "Future[Prediction]":

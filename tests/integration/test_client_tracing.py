@@ -227,3 +227,37 @@ def test_without_opentelemetry_tracing_is_misused(kind: type) -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=SECONDS)
     assert "install digits-client[tracing]" in told.stdout
+
+
+def test_a_stream_is_one_span_from_its_first_request_to_its_end(connect: Connect, left: InMemorySpanExporter) -> None:
+    with ScriptedServer() as script:
+        client = connect(script.target, tracing=True)
+        with asking() as caller:
+            assert len(list(client.predict_stream([IMAGE, IMAGE]))) == 2
+            parent = caller.get_span_context()
+        (span,) = rpcs(left, 1)
+        (context,) = script.streams
+        traceparent = str(dict(context.invocation_metadata())["traceparent"])
+    assert span.name == "digits.v1.PredictionService/PredictStream"
+    assert span.context.trace_id == parent.trace_id
+    assert format_span_id(span.context.span_id) in traceparent
+    assert span.status.status_code is not StatusCode.ERROR
+
+
+def test_a_shared_rpc_that_waits_for_its_token_is_linked_with_its_callers(
+    connect: Connect, left: InMemorySpanExporter
+) -> None:
+    with ScriptedServer() as script:
+        script.answer = gate = Gate()
+        client = connect(script.target, tracing=True, token=lambda: "a-token", timeout=SECONDS)
+        with ThreadPoolExecutor(4) as threads:
+            first = threads.submit(call, client)
+            until(lambda: len(script.requests) == 1, "the first call is at the server")
+            others = [threads.submit(call, client) for _ in range(3)]
+            until(lambda: client.stats().images_waiting == 3, "the others wait")
+            gate.open()
+            callers = {other.result().span_id for other in others}
+            first.result()
+        (shared,) = [span for span in rpcs(left, 2) if span.links]
+    assert shared.parent is not None
+    assert {shared.parent.span_id, *(link.context.span_id for link in shared.links)} == callers

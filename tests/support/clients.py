@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from digits_client import AsyncClient, Client
+from digits_client import AsyncClient, Client, Stats
 
 Connect = Callable[..., Client]
 DEADLINE = 60.0
@@ -48,6 +48,14 @@ class Blocking:
             return self._each(result) if isinstance(result, AsyncGenerator) else self._run(result)
 
         return call
+
+    def stats(self) -> Stats:
+        """On the client's own event loop."""
+
+        async def taken() -> Stats:
+            return self.client.stats()
+
+        return cast(Stats, self._run(taken()))
 
     def end(self) -> None:
         """Ends the event loop."""

@@ -1,11 +1,11 @@
 """A PredictionService that does what a test says: answers, fails, holds calls back, and remembers every one."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import grpc
 
@@ -20,10 +20,13 @@ SERVING, NOT_SERVING = 1, 2
 
 
 class Refused(Exception):
-    """What an answer raises to end its call with a status."""
+    """What an answer raises to end its call with a status, and perhaps a delay in milliseconds to try again after."""
 
-    def __init__(self, status: grpc.StatusCode, message: str = "refused by the script") -> None:
+    def __init__(
+        self, status: grpc.StatusCode, message: str = "refused by the script", pushback: int | None = None
+    ) -> None:
         super().__init__(message)
+        self.pushback = pushback
         self.status = status
         self.message = message
 
@@ -43,7 +46,12 @@ def first_pixels(request: PredictRequest) -> PredictResponse:
     )
 
 
-def refusing(status: grpc.StatusCode, times: int | None = None, message: str = "refused by the script") -> Answer:
+def refusing(
+    status: grpc.StatusCode,
+    times: int | None = None,
+    message: str = "refused by the script",
+    pushback: int | None = None,
+) -> Answer:
     """Fails the first `times` calls (None: every call), then answers."""
     left = [times]
     lock = threading.Lock()
@@ -53,7 +61,7 @@ def refusing(status: grpc.StatusCode, times: int | None = None, message: str = "
             refuse = left[0] is None or left[0] > 0
             left[0] = left[0] and left[0] - 1
         if refuse:
-            raise Refused(status, message)
+            raise Refused(status, message, pushback)
         return first_pixels(request)
 
     return answer
@@ -90,6 +98,11 @@ class ScriptedServer:
     deadlines: list[float | None] = field(default_factory=list)
     """Seconds each call had left when it arrived."""
     contexts: list[grpc.ServicerContext] = field(default_factory=list)
+    model: GetModelResponse = field(default_factory=lambda: GetModelResponse(runtime="scripted"))
+    models_asked: list[grpc.ServicerContext] = field(default_factory=list)
+    """The calls of GetModel."""
+    streams: list[grpc.ServicerContext] = field(default_factory=list)
+    """The calls of PredictStream; their requests are among `requests`."""
 
     def __enter__(self) -> Self:
         self._server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 0)])
@@ -116,15 +129,16 @@ class ScriptedServer:
         predict: Any = grpc.unary_unary_rpc_method_handler(
             self._predict, PredictRequest.FromString, PredictResponse.SerializeToString
         )
-        model: Any = grpc.unary_unary_rpc_method_handler(
-            lambda _request, _context: GetModelResponse(runtime="scripted").SerializeToString()
+        model: Any = grpc.unary_unary_rpc_method_handler(self._model)
+        stream: Any = grpc.stream_stream_rpc_method_handler(
+            self._stream, PredictRequest.FromString, PredictResponse.SerializeToString
         )
         check: Any = grpc.unary_unary_rpc_method_handler(
             lambda _request, _context: bytes([8, SERVING if self.serving else NOT_SERVING])
         )
         return [
             grpc.method_handlers_generic_handler(
-                "digits.v1.PredictionService", {"Predict": predict, "GetModel": model}
+                "digits.v1.PredictionService", {"Predict": predict, "PredictStream": stream, "GetModel": model}
             ),
             grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": check}),
         ]
@@ -136,4 +150,23 @@ class ScriptedServer:
         try:
             return self.answer(request)
         except Refused as refused:
-            context.abort(refused.status, refused.message)
+            _abort(refused, context)
+
+    def _model(self, _request: bytes, context: grpc.ServicerContext) -> bytes:
+        self.models_asked.append(context)
+        return self.model.SerializeToString()
+
+    def _stream(self, requests: Iterator[PredictRequest], context: grpc.ServicerContext) -> Iterator[PredictResponse]:
+        self.streams.append(context)
+        for request in requests:
+            self.requests.append(request)
+            try:
+                yield self.answer(request)
+            except Refused as refused:
+                _abort(refused, context)
+
+
+def _abort(refused: Refused, context: grpc.ServicerContext) -> NoReturn:
+    if refused.pushback is not None:
+        context.set_trailing_metadata((("grpc-retry-pushback-ms", str(refused.pushback)),))
+    context.abort(refused.status, refused.message)

@@ -11,11 +11,15 @@
 from importlib.metadata import version as _version
 
 from digits_client._async import AsyncClient
+from digits_client._channel import ChannelOptions, Pem
 from digits_client._coalescing import Coalescing
 from digits_client._errors import (
     ClientClosed,
     DeadlineExceeded,
     DigitsError,
+    FileForbidden,
+    FileIsDirectory,
+    FileNotFound,
     InvalidInput,
     Misused,
     NotFound,
@@ -25,28 +29,50 @@ from digits_client._errors import (
     ServerError,
     Unauthenticated,
     Unavailable,
+    UnreadableFile,
 )
+from digits_client._images import Image
+from digits_client._metadata import Metadata
+from digits_client._models import ModelInfo, ModelVersion, VersionState
 from digits_client._results import Prediction, Predictions
+from digits_client._settings import Retries, Sizes
+from digits_client._stats import Stats
 from digits_client._sync import Client
+from digits_client._tokens import Token
 
 __all__ = [
     "AsyncClient",
+    "ChannelOptions",
     "Client",
     "ClientClosed",
     "Coalescing",
     "DeadlineExceeded",
     "DigitsError",
+    "FileForbidden",
+    "FileIsDirectory",
+    "FileNotFound",
+    "Image",
     "InvalidInput",
+    "Metadata",
     "Misused",
+    "ModelInfo",
+    "ModelVersion",
     "NotFound",
     "Overloaded",
+    "Pem",
     "Prediction",
     "Predictions",
     "QueueFull",
     "ResourceExhausted",
+    "Retries",
     "ServerError",
+    "Sizes",
+    "Stats",
+    "Token",
     "Unauthenticated",
     "Unavailable",
+    "UnreadableFile",
+    "VersionState",
 ]
 
 __version__ = _version("digits-client")

@@ -3,15 +3,19 @@
 import json
 import os
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from grpc import aio
 
 from digits_client import _limits
-from digits_client._errors import Misused
+from digits_client._errors import InvalidInput, Misused
+from digits_client._log import Connectivity
+from digits_client._metadata import Pairs
+from digits_client._settings import DEFAULT_RETRIES, DEFAULT_SIZES, NO_RETRIES, Retries, Sizes
 from digits_client._tokens import Token, checked, stays_here
 
 _HOST = re.compile(r"(\[[^\]]*\]|[^:/\[\]]+):\d+")
@@ -25,8 +29,11 @@ _ADDRESS_6 = re.compile(r"(?=.*:.*:)[0-9A-Fa-f:.]+(%[\w.-]+)?")
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----\s.*?-----END [A-Z0-9 ]+-----", re.DOTALL)
 
-Pem = bytes | str | os.PathLike[str]
+Pem: TypeAlias = bytes | str | os.PathLike[str]
 """The bytes of a PEM file, or the path of one."""
+
+ChannelOptions: TypeAlias = Mapping[str, str | int] | Iterable[tuple[str, str | int]]
+"""Names and values of gRPC's channel arguments, "grpc.keepalive_time_ms" for one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +48,11 @@ class Endpoint:
     server_name         the name the server's certificate must bear, if not the target's
     token               what every RPC carries to show who calls; None for nothing
     token_in_plaintext  let it leave this machine without TLS
+    metadata            what every RPC carries beside it
+    retries             when an RPC is tried again; None: never
+    sizes               how large RPCs are
+    options             of the channel, as gRPC has them; they replace those that the client sets itself
+    connectivity        tells the log how the connection changes
     """
 
     target: str
@@ -51,9 +63,20 @@ class Endpoint:
     server_name: str | None = None
     token: Token | None = field(default=None, repr=False)
     token_in_plaintext: bool = False
+    metadata: Pairs = ()
+    retries: Retries | None = DEFAULT_RETRIES
+    sizes: Sizes = DEFAULT_SIZES
+    options: ChannelOptions | None = None
+    connectivity: Connectivity = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", _checked_target(self.target))
+        object.__setattr__(self, "connectivity", Connectivity(self.target))
+        object.__setattr__(self, "options", _checked_options(self.options))
+        if not isinstance(self.retries, Retries | None):
+            raise InvalidInput(f"retries: expected Retries(attempts=…) or None; got {self.retries!r}")
+        if not isinstance(self.sizes, Sizes):
+            raise InvalidInput(f"sizes: expected Sizes(images_per_rpc=…); got {self.sizes!r}")
         for name in ("root_certificates", "certificate_chain", "private_key"):
             object.__setattr__(self, name, _pem(name, getattr(self, name)))
         if (self.certificate_chain is None) != (self.private_key is None):
@@ -67,7 +90,7 @@ class Endpoint:
             raise Misused(
                 f"the token would travel to {self.target} in plaintext: use TLS, or say token_in_plaintext=True"
             )
-        if isinstance(self.token, str):
+        if not callable(self.token):
             object.__setattr__(self, "token", checked(self.token))
 
     def channel(self) -> grpc.Channel:
@@ -96,9 +119,9 @@ class Endpoint:
 
     def _options(self) -> list[tuple[str, str | int]]:
         chosen: list[tuple[str, str | int]] = [
-            ("grpc.service_config", SERVICE_CONFIG),
+            ("grpc.service_config", service_config(self.retries or NO_RETRIES)),
             ("grpc.use_local_subchannel_pool", 1),  # servers take turns by connection: share none with other clients
-            ("grpc.max_receive_message_length", _limits.REPLY_BYTES),
+            ("grpc.max_receive_message_length", self.sizes.reply_bytes),
             ("grpc.per_rpc_retry_buffer_size", _limits.RETRY_BUFFER_BYTES),
             ("grpc.keepalive_time_ms", _limits.KEEPALIVE_MILLISECONDS),
             ("grpc.keepalive_timeout_ms", _limits.KEEPALIVE_TIMEOUT_MILLISECONDS),
@@ -113,7 +136,7 @@ class Endpoint:
             chosen.append(("grpc.default_authority", first))
         if self.server_name:
             chosen.append(("grpc.ssl_target_name_override", self.server_name))
-        return chosen
+        return list((dict(chosen) | dict(self.options or {})).items())
 
 
 def _checked_target(target: str) -> str:
@@ -126,6 +149,19 @@ def _checked_target(target: str) -> str:
     if _ADDRESS_6.fullmatch(text):
         return f"[{text}]:{_limits.DEFAULT_PORT}"
     return f"{text}:{_limits.DEFAULT_PORT}" if _HOST_ALONE.fullmatch(text) else text
+
+
+def _checked_options(options: ChannelOptions | None) -> dict[str, str | int]:
+    try:
+        checked = dict(options or {})
+    except (TypeError, ValueError) as error:
+        raise InvalidInput("channel_options: expected a mapping, or pairs of name and value") from error
+    for name, value in checked.items():
+        if not isinstance(name, str) or not isinstance(value, str | int):
+            raise InvalidInput(
+                f"channel_options: expected names with strings or whole numbers; got {name!r}: {value!r}"
+            )
+    return {name: value if isinstance(value, str) else int(value) for name, value in checked.items()}
 
 
 def _first_of_several(target: str) -> str | None:
@@ -153,37 +189,29 @@ def _pem(name: str, value: Pem | None) -> bytes | None:
     return pem
 
 
-SERVICE_CONFIG = json.dumps(
-    {
-        "loadBalancingConfig": [
-            {
-                "outlier_detection_experimental": {
-                    "interval": f"{_limits.EJECTION_LOOK_SECONDS}s",
-                    "baseEjectionTime": f"{_limits.EJECTION_SECONDS}s",
-                    "maxEjectionPercent": _limits.MOST_EJECTED_PERCENT,
-                    "failurePercentageEjection": {
-                        "threshold": _limits.EJECTION_FAILURE_PERCENT,
-                        "enforcementPercentage": 100,
-                        "minimumHosts": 2,
-                        "requestVolume": _limits.EJECTION_LEAST_CALLS,
-                    },
-                    "childPolicy": [{"round_robin": {}}],
-                }
-            }
-        ],
-        "methodConfig": [
-            {
-                "name": [{}],
-                "retryPolicy": {
-                    "maxAttempts": _limits.ATTEMPTS,
-                    "initialBackoff": f"{_limits.FIRST_BACKOFF_SECONDS}s",
-                    "maxBackoff": f"{_limits.MOST_BACKOFF_SECONDS}s",
-                    "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }
-        ],
-        "retryThrottling": {"maxTokens": _limits.RETRY_TOKENS, "tokenRatio": _limits.RETRY_TOKENS_PER_SUCCESS},
+def service_config(retries: Retries) -> str:
+    """Balancing, and gRPC's own retries: of UNAVAILABLE only, within the call's deadline and the channel's budget."""
+    outliers = {
+        "interval": f"{_limits.EJECTION_LOOK_SECONDS}s",
+        "baseEjectionTime": f"{_limits.EJECTION_SECONDS}s",
+        "maxEjectionPercent": _limits.MOST_EJECTED_PERCENT,
+        "failurePercentageEjection": {
+            "threshold": _limits.EJECTION_FAILURE_PERCENT,
+            "enforcementPercentage": 100,
+            "minimumHosts": 2,
+            "requestVolume": _limits.EJECTION_LEAST_CALLS,
+        },
+        "childPolicy": [{"round_robin": {}}],
     }
-)
-"""gRPC's own retries: of UNAVAILABLE only, within the call's deadline and the channel's budget."""
+    config: dict[str, Any] = {"loadBalancingConfig": [{"outlier_detection_experimental": outliers}]}
+    if retries.attempts > 1:
+        policy = {
+            "maxAttempts": retries.attempts,
+            "initialBackoff": f"{retries.first_backoff_seconds:.9f}s",
+            "maxBackoff": f"{retries.most_backoff_seconds:.9f}s",
+            "backoffMultiplier": 2,
+            "retryableStatusCodes": ["UNAVAILABLE"],
+        }
+        config["methodConfig"] = [{"name": [{}], "retryPolicy": policy}]
+        config["retryThrottling"] = {"maxTokens": retries.budget, "tokenRatio": retries.budget_per_success}
+    return json.dumps(config)

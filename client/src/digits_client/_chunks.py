@@ -1,7 +1,7 @@
 """Many images → requests: cut by the image and by the byte, in order, made as they are taken."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,40 +10,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import PredictRequest
-from digits_client import _limits
 from digits_client._coalescing import Kind
 from digits_client._errors import DigitsError, InvalidInput
 from digits_client._images import Encoded, Image, blocks, check_form, encode, pixels
+from digits_client._settings import Sizes
 from digits_client._shared import request
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of many images: where it starts, how many it has, and what asks about them."""
+    """A part of many images.
+
+    start           the place of its first image
+    count           how many it has
+    request         what asks about them
+    rpcs_in_flight  how many of its form may be in flight at once
+    """
 
     start: int
     count: int
     request: PredictRequest
-
-    @property
-    def rpcs_in_flight(self) -> int:
-        """How many of its form may be in flight at once."""
-        return _limits.FILE_RPCS_IN_FLIGHT if self.request.image_files else _limits.RPCS_IN_FLIGHT
+    rpcs_in_flight: int
 
     @property
     def places(self) -> range:
         return range(self.start, self.start + self.count)
 
 
-def chunks(images: Any, asked: Kind, *, convert: bool, size: int = _limits.IMAGES_PER_RPC) -> Iterator[Chunk]:
-    """Requests for many images, at most `size` each, in their order, made as they are taken.
+def chunks(images: Any, asked: Kind, *, convert: bool, sizes: Sizes) -> Generator[Chunk, None, None]:
+    """Requests for many images, in their order, made as they are taken.
 
     InvalidInput, with the place, for what is not an image.
     """
     if isinstance(images, np.ndarray):
-        yield from _array_chunks(images, asked, convert=convert, size=size)
+        yield from _array_chunks(images, asked, convert=convert, sizes=sizes)
         return
-    chunker = Chunker(asked, size)
+    chunker = Chunker(asked, sizes)
     for image in _several(images):
         with _at_place(chunker.place):
             encoded = encode(image, f"images[{chunker.place}]", convert=convert)
@@ -52,14 +54,14 @@ def chunks(images: Any, asked: Kind, *, convert: bool, size: int = _limits.IMAGE
 
 
 async def async_chunks(
-    images: Any, chunker: "Chunker", *, convert: bool, read: Callable[[], None]
-) -> AsyncIterator[Chunk]:
+    images: Any, chunker: "Chunker", *, convert: bool, read: Callable[[], None] = lambda: None
+) -> AsyncGenerator[Chunk, None]:
     """The same from asynchronous iterables, too, with files read in threads.
 
     read  is called after each image; until the next one, the chunker may be asked for the rest
     """
     if isinstance(images, np.ndarray):
-        for chunk in _array_chunks(images, chunker.asked, convert=convert, size=chunker.size):
+        for chunk in _array_chunks(images, chunker.asked, convert=convert, sizes=chunker.sizes):
             yield chunk
         return
     async for image in _each(_several(images)):
@@ -96,24 +98,25 @@ def located(error: DigitsError, chunk: Chunk) -> DigitsError:
     return error
 
 
-def _array_chunks(images: NDArray[Any], asked: Kind, *, convert: bool, size: int) -> Iterator[Chunk]:
+def _array_chunks(images: NDArray[Any], asked: Kind, *, convert: bool, sizes: Sizes) -> Iterator[Chunk]:
     """uint8[N, 28, 28], cut by the image; floats of 0 to 1 are rounded a chunk at a time. Its form is checked first."""
     check_form(images, 3, "images", convert=convert)
-    for start in range(0, len(images), size):
-        part = images[start : start + size]
-        yield Chunk(start, len(part), request([pixels(part, "images", convert=convert)], asked))
+    for start in range(0, len(images), sizes.images_per_rpc):
+        part = images[start : start + sizes.images_per_rpc]
+        asking = request([pixels(part, "images", convert=convert)], asked)
+        yield Chunk(start, len(part), asking, sizes.rpcs_in_flight)
 
 
 class Chunker:
     """Cuts a line of encoded images into chunks: of one form each, bounded in images and bytes.
 
     asked  what every request asks for
-    size   images of a chunk, at most
+    sizes  how large a chunk may be
     """
 
-    def __init__(self, asked: Kind, size: int) -> None:
+    def __init__(self, asked: Kind, sizes: Sizes) -> None:
         self.asked = asked
-        self.size = size
+        self.sizes = sizes
         self._start = 0
         self._group: list[Encoded] = []
         self._bytes = 0
@@ -125,8 +128,8 @@ class Chunker:
 
     def add(self, image: Encoded) -> Iterator[Chunk]:
         """The chunk before it, when the image needs a new one; and its own, when that is full."""
-        most = min(self.size, _limits.FILES_PER_RPC) if image.is_file else self.size
-        too_large = self._bytes + len(image.data) > _limits.BYTES_PER_RPC
+        most = self.sizes.files_per_rpc if image.is_file else self.sizes.images_per_rpc
+        too_large = image.is_file and self._bytes + len(image.data) > self.sizes.bytes_per_rpc
         if self._group and (too_large or image.is_file != self._group[0].is_file):
             yield from self.rest()
         self._group.append(image)
@@ -140,7 +143,9 @@ class Chunker:
             start, group = self._start, self._group
             self._start, self._group, self._bytes = self.place, [], 0
             are_files = group[0].is_file
-            yield Chunk(start, len(group), request([image.data for image in group], self.asked, are_files=are_files))
+            in_flight = self.sizes.file_rpcs_in_flight if are_files else self.sizes.rpcs_in_flight
+            asking = request([image.data for image in group], self.asked, are_files=are_files)
+            yield Chunk(start, len(group), asking, in_flight)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from digits_client import _limits
 from digits_client._errors import QueueFull
+from digits_client._stats import Stats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +96,22 @@ class Coalescer:
         self._groups: set[Group] = set()
         self._in_flight: dict[Kind, int] = {}
         self._usual = _limits.USUAL_RPC_SECONDS
+        self._sent = self._images = self._largest = self._answered = self._failed = self._refused = 0
+
+    def stats(self) -> Stats:
+        """The counts so far, and what is in flight and waits now."""
+        return Stats(
+            rpcs_sent=self._sent,
+            images_sent=self._images,
+            largest_rpc=self._largest,
+            rpcs_answered=self._answered,
+            rpcs_failed=self._failed,
+            calls_refused=self._refused,
+            rpcs_in_flight=len(self._groups),
+            images_in_flight=sum(len(group.calls) for group in self._groups),
+            images_waiting=self._waiting_images,
+            usual_rpc_seconds=self._usual,
+        )
 
     @property
     def patience(self) -> float:
@@ -117,6 +134,7 @@ class Coalescer:
             return self._leaving(kind, [call], now)
         most = self._rules.max_waiting
         if most is not None and self._waiting_images >= most:
+            self._refused += 1
             raise QueueFull(f"{most:,} images already wait in this client: call less at once, or set max_waiting")
         calls = self._waiting.setdefault(kind, {})
         calls[call] = None
@@ -132,7 +150,10 @@ class Coalescer:
             if not self._in_flight[kind]:
                 del self._in_flight[kind]
             if answered:
+                self._answered += 1
                 self._usual += _limits.USUAL_RPC_WEIGHT * (now - group.left - self._usual)
+            else:
+                self._failed += 1
         leaving: list[Group] = []
         while self._may_leave() and (turn := self._turn(kind)) is not None:
             leaving.append(self._next(turn, now))
@@ -229,4 +250,7 @@ class Coalescer:
             call.group = group
         self._groups.add(group)
         self._in_flight[kind] = self._in_flight.get(kind, 0) + 1
+        self._sent += 1
+        self._images += len(calls)
+        self._largest = max(self._largest, len(calls))
         return group

@@ -11,6 +11,7 @@ from digits_client import _shared
 from digits_client._coalescing import Call, Coalescer, Coalescing, Group, Kind
 from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, caused, from_rpc
 from digits_client._results import Prediction
+from digits_client._stats import Stats
 
 
 class TaskCoalescer:
@@ -46,6 +47,9 @@ class TaskCoalescer:
         except (asyncio.CancelledError, DeadlineExceeded):
             self._abandon(call)
             raise
+
+    def stats(self) -> Stats:
+        return self._core.stats()
 
     async def close(self) -> None:
         """Fails every call that waits or is on the way, and ends their RPCs."""
@@ -130,7 +134,7 @@ class TaskCoalescer:
         waiting = [call for call in self._core.unfinished() if not call.waker.done()]
         for call in waiting:
             if call.deadline <= now:
-                _fail(call, caused(DeadlineExceeded("no answer within the timeout"), self._core.standing(call, now)))
+                _fail(call, _shared.too_late(self._predict, self._core.standing(call, now)))
             else:
                 self._watch(call.deadline)
 

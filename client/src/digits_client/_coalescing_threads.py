@@ -11,8 +11,9 @@ import grpc
 
 from digits_client import _shared
 from digits_client._coalescing import Call, Coalescer, Coalescing, Group, Kind
-from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, caused, from_rpc
+from digits_client._errors import ClientClosed, DigitsError, ServerError, caused, from_rpc
 from digits_client._results import Prediction
+from digits_client._stats import Stats
 
 Failure = Callable[[], DigitsError]
 """Makes the error anew for each caller: an exception that several threads raise mixes their tracebacks up."""
@@ -50,6 +51,10 @@ class ThreadCoalescer:
             raise
         finally:
             self._callers.discard(thread)
+
+    def stats(self) -> Stats:
+        with self._lock:
+            return self._core.stats()
 
     def close(self) -> None:
         """Fails every call that waits or is on the way; the channel ends their RPCs."""
@@ -109,11 +114,10 @@ class ThreadCoalescer:
         finally:
             if not settled:  # the timeout, or an interruption
                 self._abandon(call)
-        if call.error:
+        if call.error and settled:  # unsettled, it is that of the RPC which this call has just cancelled
             raise call.error
         if call.answer is None:
-            standing = self._core.standing(call, time.monotonic())
-            raise DeadlineExceeded(f"no answer within {timeout:g} seconds") from standing
+            raise _shared.too_late(self._predict, self._core.standing(call, time.monotonic()), timeout)
         answer: Prediction = call.answer
         return answer
 

@@ -2,18 +2,23 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 from digits_client import _forks, _health
+from digits_client._bearing import Bearing
 from digits_client._channel import Endpoint
 from digits_client._coalescing import Coalescing
 from digits_client._coalescing_tasks import TaskCoalescer
 from digits_client._coalescing_threads import ThreadCoalescer
-from digits_client._errors import Misused
-from digits_client._tokens import bearing
+from digits_client._errors import ClientClosed, Misused
+from digits_client._log import telling, watch_on_loop
+from digits_client._metadata import Pairs
+from digits_client._stats import Stats
 
 if TYPE_CHECKING:
     from digits_client._tracing import Tracing
@@ -34,15 +39,26 @@ class ThreadConnection:
     def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None, tracing: "Tracing | None") -> None:
         _forks.connecting(on_event_loop=False)
         self._channel = endpoint.channel()
-        channel = bearing(tracing.over_threads(self._channel) if tracing else self._channel, endpoint.token)
+        if telling():
+            self._channel.subscribe(endpoint.connectivity.changed)
+        self.bearing = Bearing(endpoint.token, endpoint.metadata)
+        channel = self.bearing.over_threads(tracing.over_threads(self._channel) if tracing else self._channel)
         self.stub: PredictionServiceStub = PredictionServiceStub(channel)
         self.check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_health.CHECK)
         coalescer = tracing.thread_coalescer if tracing else ThreadCoalescer
         self.coalescer = coalescer(self.stub.Predict, coalescing) if coalescing else None
 
+    def begin_stream(self, requests: Iterator[PredictRequest], own: Pairs, timeout: float) -> Any:
+        """A PredictStream without a deadline, begun once its token is there, which may take `timeout` seconds."""
+        return self.stub.PredictStream(requests, metadata=self.bearing.of_stream(own, timeout))
+
+    def stats(self) -> Stats:
+        return self.coalescer.stats() if self.coalescer else Stats()
+
     def close(self) -> None:
         if self.coalescer:
             self.coalescer.close()
+        self.bearing.close()
         self._channel.close()
 
 
@@ -53,8 +69,14 @@ class TaskConnection:
         _forks.connecting(on_event_loop=True)
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
+        self._endpoint = endpoint
+        self._tracing = tracing
+        self._closed = False
         self._channel = endpoint.async_channel()
-        channel = bearing(tracing.over_tasks(self._channel) if tracing else self._channel, endpoint.token)
+        self._stream_channel: grpc.Channel | None = None
+        self._watch = self._loop.create_task(watch_on_loop(self._channel, endpoint.connectivity)) if telling() else None
+        self.bearing = Bearing(endpoint.token, endpoint.metadata)
+        channel = self.bearing.over_tasks(tracing.over_tasks(self._channel) if tracing else self._channel)
         self.stub: Any = PredictionServiceStub(channel)
         self.check: Any = channel.unary_unary(_health.CHECK)
         coalescer = tracing.task_coalescer if tracing else TaskCoalescer
@@ -67,7 +89,26 @@ class TaskConnection:
         if asyncio.get_running_loop() is not self._loop:
             raise Misused("an AsyncClient belongs to the event loop of its first call: make one for each loop")
 
+    async def begin_stream(self, requests: Iterator[PredictRequest], own: Pairs, timeout: float) -> Any:  # noqa: ASYNC109
+        """A PredictStream of gRPC for threads, see `_stream_tasks`; else as that of ThreadConnection."""
+        metadata = await self.bearing.of_stream_on_loop(own, timeout)
+        if self._closed:
+            raise ClientClosed
+        if self._stream_channel is None:
+            self._stream_channel = self._endpoint.channel()
+        channel = self._tracing.over_threads(self._stream_channel) if self._tracing else self._stream_channel
+        return PredictionServiceStub(channel).PredictStream(requests, metadata=metadata)
+
+    def stats(self) -> Stats:
+        return self.coalescer.stats() if self.coalescer else Stats()
+
     async def close(self) -> None:
+        self._closed = True
         if self.coalescer:
             await self.coalescer.close()
+        self.bearing.close()
+        if self._watch:
+            self._watch.cancel()
+        if self._stream_channel:
+            self._stream_channel.close()
         await self._channel.close()

@@ -1,7 +1,11 @@
 """What a call can fail with.
 
 DigitsError
-├── InvalidInput            INVALID_ARGUMENT     what was passed is no image; found here or by the server
+├── InvalidInput            INVALID_ARGUMENT     not an image, or not a valid argument; found here or by the server
+│   └── UnreadableFile      INVALID_ARGUMENT     an image file cannot be read; an OSError, too, with its errno
+│       ├── FileNotFound    INVALID_ARGUMENT     there is no such file; a FileNotFoundError, too
+│       ├── FileForbidden   INVALID_ARGUMENT     this process is not allowed to read it; a PermissionError
+│       └── FileIsDirectory INVALID_ARGUMENT     it is a directory; an IsADirectoryError, too
 ├── NotFound                NOT_FOUND            the server does not serve this model version
 ├── Unauthenticated         UNAUTHENTICATED      the server wants a token, or does not know this one
 ├── ResourceExhausted       RESOURCE_EXHAUSTED   a limit: the request is too large, or one of these
@@ -14,10 +18,14 @@ DigitsError
 └── ServerError             any other status     the server failed; the message is what it said
 """
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import grpc
+
+from digits_client import _limits
+from digits_client._log import log
 
 if TYPE_CHECKING:
     from digits_client._results import Predictions
@@ -42,6 +50,28 @@ class InvalidInput(DigitsError, ValueError):
     """What was passed is no image, or not in a form that can be sent. Nothing was predicted."""
 
     status = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class UnreadableFile(OSError, InvalidInput):
+    """An image file cannot be read. `errno`, `strerror` and `filename` are those of the operating system.
+
+    The subclasses are also the built-in exceptions that code for files expects.
+    """
+
+    def __str__(self) -> str:
+        return f"cannot read {shown(os.fspath(self.filename))}: {self.strerror}"
+
+
+class FileNotFound(UnreadableFile, FileNotFoundError):
+    """There is no such file."""
+
+
+class FileForbidden(UnreadableFile, PermissionError):
+    """The file exists, and this process is not allowed to read it."""
+
+
+class FileIsDirectory(UnreadableFile, IsADirectoryError):
+    """The path is that of a directory."""
 
 
 class NotFound(DigitsError):
@@ -112,6 +142,12 @@ _BY_STATUS: dict[grpc.StatusCode, type[DigitsError]] = {
     for kind in (InvalidInput, NotFound, Unauthenticated, ResourceExhausted, Unavailable, DeadlineExceeded)
 }
 
+_BY_CAUSE: dict[type[OSError], type[UnreadableFile]] = {
+    FileNotFoundError: FileNotFound,
+    PermissionError: FileForbidden,
+    IsADirectoryError: FileIsDirectory,
+}
+
 
 def from_status(
     status: grpc.StatusCode, message: str | None, metadata: Iterable[tuple[str, Any]] | None = None
@@ -131,6 +167,8 @@ def from_status(
 
 def from_rpc(error: Any) -> DigitsError:
     """The error of what gRPC raised, which is its cause. gRPC's types do not say that it carries a status."""
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        log.debug("an RPC failed with UNAVAILABLE after its retries")
     return caused(from_status(error.code(), error.details(), error.trailing_metadata()), error)
 
 
@@ -138,6 +176,22 @@ def caused(error: DigitsError, cause: BaseException) -> DigitsError:
     """The error with its cause, for one that is raised elsewhere than where it is made."""
     error.__cause__ = cause
     return error
+
+
+def unreadable(error: OSError, path: str | os.PathLike[str]) -> UnreadableFile:
+    """The error of a file that the operating system did not let this process read."""
+    kind = _BY_CAUSE.get(type(error), UnreadableFile)
+    return kind(error.errno, error.strerror, os.fspath(path))
+
+
+def shown(path: str) -> str:
+    """A path in an error message. A long one is not a path, but base64, say: only its beginning is repeated."""
+    most = _limits.SHOWN_CHARACTERS
+    if len(path) <= most or os.sep in path[1:most]:
+        return path if len(path) <= 10 * most else f"{path[:most]}…"
+    return (
+        f"{path[:most]}… ({len(path):,} characters; a string is taken for the path of a file: pass bytes for content)"
+    )
 
 
 def _pushback(metadata: Iterable[tuple[str, Any]]) -> float | None:

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_client import _limits
-from digits_client._errors import InvalidInput
+from digits_client._errors import InvalidInput, shown, unreadable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage  # never needed at run time
 else:
     PillowImage = Any
 
-Pixels: TypeAlias = "NDArray[np.uint8] | NDArray[np.floating[Any]]"
+Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.floating[Any]]
 """0 background to 255 ink; or floats of 0 to 1, which are taken where conversion is asked for."""
 
-Image: TypeAlias = "Pixels | bytes | bytearray | memoryview | str | os.PathLike[str] | PillowImage"
+Image: TypeAlias = Pixels | bytes | bytearray | memoryview | str | os.PathLike[str] | PillowImage
 """One image: [28, 28] pixels; the bytes of a PNG, JPEG, WebP or GIF file; its path; or a Pillow image."""
 
 SHAPE = (28, 28)
@@ -42,7 +41,7 @@ class Encoded(NamedTuple):
 
 
 def encode(image: Image, name: str = "image", *, convert: bool = False) -> Encoded:
-    """One image as it is sent. InvalidInput, naming `name`, when it is none.
+    """One image as it is sent. InvalidInput, naming `name`, when it is not an image.
 
     convert  take a float array of 0 to 1 too, and round it to 0 to 255
     """
@@ -121,16 +120,6 @@ def _read(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise InvalidInput(f"cannot read {_shown(os.fspath(path))}: {error.strerror}") from error
+        raise unreadable(error, path) from error
     except ValueError as error:  # a zero byte in the name
-        raise InvalidInput(f"cannot read {_shown(os.fspath(path))!r}: {error}") from error
-
-
-def _shown(path: str) -> str:
-    """A path in an error message. A long one is no path, but base64, say: only its beginning is repeated."""
-    most = _limits.SHOWN_CHARACTERS
-    if len(path) <= most or os.sep in path[1:most]:
-        return path if len(path) <= 10 * most else f"{path[:most]}…"
-    return (
-        f"{path[:most]}… ({len(path):,} characters; a string is taken for the path of a file: pass bytes for content)"
-    )
+        raise InvalidInput(f"cannot read {shown(os.fspath(path))!r}: {error}") from error

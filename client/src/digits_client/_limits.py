@@ -103,3 +103,18 @@ REPLY_BYTES = 64 * 1024 * 1024
 
 PROGRESS_FILES = 64
 """Files of a command line from which on it tells how far it is, and between two such tellings."""
+
+METADATA_BYTES = 4096
+"""Bytes of the metadata of a call, names and values. gRPC servers refuse headers of more than 8 KiB."""
+
+TOKEN_THREADS = 4
+"""Threads in which a client asks its token function at once: so many answers may block before others wait for them."""
+
+LABELS_SECONDS = 10.0
+"""Between two questions for the labels of a version that the server does not describe."""
+
+LABELLED_VERSIONS = 64
+"""Versions whose labels a client keeps."""
+
+STREAM_REQUESTS_IN_FLIGHT = 16
+"""Requests of one stream that are not answered yet: enough to keep the server busy while replies travel."""

@@ -4,9 +4,9 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from digits_client import _limits
 from digits_client._chunks import Chunk, Chunker, async_chunks
 from digits_client._coalescing import Kind
+from digits_client._settings import Sizes
 
 
 class Reader:
@@ -15,10 +15,10 @@ class Reader:
     changed  set whenever there may be more to take, and at the end of the source
     """
 
-    def __init__(self, images: Any, asked: Kind, *, convert: bool, size: int = _limits.IMAGES_PER_RPC) -> None:
-        """`images` and `convert` are those of `predict_iter`; `size` is that of `async_chunks`."""
+    def __init__(self, images: Any, asked: Kind, *, convert: bool, sizes: Sizes) -> None:
+        """`images` and `convert` are those of `predict_iter`."""
         self.changed = asyncio.Event()
-        self._chunker = Chunker(asked, size)
+        self._chunker = Chunker(asked, sizes)
         self._chunks: deque[Chunk] = deque()
         self._taken = asyncio.Event()
         self._task = asyncio.create_task(self._read(images, convert))

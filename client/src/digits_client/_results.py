@@ -16,12 +16,14 @@ class Prediction:
     confidence     its probability, 0 to 1
     model_version  the version that answered
     probabilities  float32[10], summing to 1; None unless asked for
+    label          the model's own name of the digit; None unless asked for, or if the server does not tell it
     """
 
     digit: int
     confidence: float
     model_version: int
     probabilities: NDArray[np.float32] | None = None
+    label: str | None = None
 
     def __eq__(self, other: object) -> bool:
         """Whether all fields are equal, the probabilities bit by bit."""
@@ -42,10 +44,11 @@ class Prediction:
             "confidence": self.confidence,
             "model_version": self.model_version,
             "probabilities": rows,
+            "label": self.label,
         }
 
-    def _plain(self) -> tuple[int, float, int]:
-        return self.digit, self.confidence, self.model_version
+    def _plain(self) -> tuple[int, float, int, str | None]:
+        return self.digit, self.confidence, self.model_version, self.label
 
     def __str__(self) -> str:
         return f"{self.digit} ({self.confidence:.1%}, model version {self.model_version})"
@@ -59,12 +62,14 @@ class Predictions(Sequence[Prediction]):
     confidences     float32[N], their probabilities
     model_versions  int64[N], the versions that answered: one version for all, unless it changed in between
     probabilities   float32[N, 10]; None unless asked for
+    labels          N names of the digits, or None where the server does not tell one; None unless asked for
     """
 
     digits: NDArray[np.uint8]
     confidences: NDArray[np.float32]
     model_versions: NDArray[np.int64]
     probabilities: NDArray[np.float32] | None = None
+    labels: tuple[str | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.digits)
@@ -76,9 +81,14 @@ class Predictions(Sequence[Prediction]):
     def __getitem__(self, index: int | slice) -> "Prediction | Predictions":
         rows = None if self.probabilities is None else self.probabilities[index]
         if isinstance(index, slice):
-            return Predictions(self.digits[index], self.confidences[index], self.model_versions[index], rows)
+            labels = None if self.labels is None else self.labels[index]
+            return Predictions(self.digits[index], self.confidences[index], self.model_versions[index], rows, labels)
         return Prediction(
-            int(self.digits[index]), float(self.confidences[index]), int(self.model_versions[index]), rows
+            int(self.digits[index]),
+            float(self.confidences[index]),
+            int(self.model_versions[index]),
+            rows,
+            None if self.labels is None else self.labels[index],
         )
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -88,17 +98,17 @@ class Predictions(Sequence[Prediction]):
         return f"<Predictions of {len(self)} images: {np.array2string(self.digits, threshold=20)}>"
 
 
-def concatenated(parts: Sequence[Predictions], *, probabilities: bool) -> Predictions:
+def concatenated(parts: Sequence[Predictions], *, probabilities: bool, labels: bool = False) -> Predictions:
     """One result of many, in their order."""
     none = Predictions(
         np.empty(0, np.uint8), np.empty(0, np.float32), np.empty(0, np.int64), np.empty((0, 10), np.float32)
     )
     parts = parts or [none]
+    rows = [part.probabilities for part in parts if part.probabilities is not None]
     return Predictions(
         np.concatenate([part.digits for part in parts]),
         np.concatenate([part.confidences for part in parts]),
         np.concatenate([part.model_versions for part in parts]),
-        np.concatenate([part.probabilities for part in parts if part.probabilities is not None])
-        if probabilities
-        else None,
+        np.concatenate(rows) if probabilities else None,
+        tuple(name for part in parts for name in part.labels or ()) if labels else None,
     )

@@ -9,8 +9,18 @@ from numpy.typing import NDArray
 from digits.v1.prediction_pb2 import DESCRIPTOR, PredictRequest, PredictResponse
 from digits_client import _limits
 from digits_client._coalescing import Kind
-from digits_client._errors import DigitsError, InvalidInput, Overloaded, ServerError, Unavailable
+from digits_client._errors import (
+    DeadlineExceeded,
+    DigitsError,
+    InvalidInput,
+    Overloaded,
+    ServerError,
+    Unavailable,
+    caused,
+)
+from digits_client._log import log
 from digits_client._results import Prediction, Predictions, concatenated
+from digits_client._settings import DEFAULT_RETRIES, Retries
 
 SERVICE: str = DESCRIPTOR.services_by_name["PredictionService"].full_name
 NOT_SERVING = "the server says that it does not serve predictions now"
@@ -44,16 +54,21 @@ def left(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
 
 
-def retry_delay(error: DigitsError, refusals: int, deadline: float) -> float | None:
+def retry_delay(
+    error: DigitsError, refusals: int, deadline: float, retries: Retries | None = DEFAULT_RETRIES
+) -> float | None:
     """Seconds until an overloaded server is asked again; None for any other error, and if the deadline comes first.
 
     It is the delay the server asks for, but at least twice as long after each of the `refusals` before this one.
     """
-    if not isinstance(error, Overloaded):
+    if not isinstance(error, Overloaded) or retries is None or retries.attempts == 1:
         return None
-    backoff = min(_limits.FIRST_BACKOFF_SECONDS * 2.0 ** min(refusals, 30), _limits.MOST_BACKOFF_SECONDS)
+    backoff = min(retries.first_backoff_seconds * 2.0 ** min(refusals, 30), retries.most_backoff_seconds)
     delay = max(error.retry_after_seconds or 0.0, backoff)
-    return delay if delay < left(deadline) else None
+    if delay >= left(deadline):
+        return None
+    log.debug("the server is overloaded; this RPC of a batch is sent again in %.3f seconds", delay)
+    return delay
 
 
 def is_unresolved(error: DigitsError) -> bool:
@@ -61,13 +76,11 @@ def is_unresolved(error: DigitsError) -> bool:
     return isinstance(error, Unavailable) and "resolving" in str(error)
 
 
-def size(batch_size: int | None) -> int:
-    """Images of each RPC of an iterator. InvalidInput when there can be no such RPC."""
-    if batch_size is None:
-        return _limits.IMAGES_PER_RPC
-    if not isinstance(batch_size, int) or not 1 <= batch_size <= _limits.IMAGES_PER_RPC:
-        raise InvalidInput(f"batch_size: expected 1 to {_limits.IMAGES_PER_RPC:,} images; got {batch_size}")
-    return batch_size
+def too_late(method: object, standing: TimeoutError, timeout: float | None = None) -> DigitsError:
+    """The error of a call to `method` that had no answer in time; where it stood is its cause."""
+    limit = "the timeout" if timeout is None else f"{timeout:g} seconds"
+    hint = ": the token function has not returned" if getattr(method, "lacks_token", False) else ""
+    return caused(DeadlineExceeded(f"no answer within {limit}{hint}"), standing)
 
 
 def kind(model_version: int, *, probabilities: bool) -> Kind:
@@ -111,9 +124,9 @@ def answers(reply: PredictResponse, count: int, asked: Kind) -> list[Prediction]
     ]
 
 
-def explained(error: DigitsError, answered: Sequence[Predictions], asked: Kind) -> DigitsError:
+def explained(error: DigitsError, answered: Sequence[Predictions], asked: Kind, *, labels: bool = False) -> DigitsError:
     """The error that ended a batch, with what was answered before it."""
-    error.answered = concatenated(answered, probabilities=asked.probabilities)
+    error.answered = concatenated(answered, probabilities=asked.probabilities, labels=labels)
     return error
 
 

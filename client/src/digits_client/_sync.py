@@ -2,43 +2,57 @@
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import count
+from collections.abc import Generator, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-import grpc
 from numpy.typing import NDArray
 
-from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse
-from digits_client import _coalescing, _health, _limits, _shared
-from digits_client._channel import Endpoint, Pem
-from digits_client._chunks import Chunk, chunks, located
+from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest
+from digits_client import _coalescing, _environment, _health, _limits, _metadata, _settings, _shared
+from digits_client._calling_threads import ThreadCaller
+from digits_client._channel import ChannelOptions, Endpoint, Pem
+from digits_client._chunks import chunks
 from digits_client._coalescing import Coalescing
-from digits_client._connections import ThreadConnection, tracer
-from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable, from_rpc
+from digits_client._connections import tracer
+from digits_client._errors import (
+    DeadlineExceeded,
+    DigitsError,
+    InvalidInput,
+)
 from digits_client._images import Image, encode
+from digits_client._metadata import Metadata
+from digits_client._models import ModelInfo, model_info
 from digits_client._results import Prediction, Predictions, concatenated
+from digits_client._settings import Retries, Sizes
+from digits_client._stats import Stats
+from digits_client._stream_threads import ThreadStream
+from digits_client._token_functions import is_async
 from digits_client._tokens import Token
 
-Reply = TypeVar("Reply")
 
-
-class Client:
+class Client(ThreadCaller):
     """Calls a Digits server. Safe to share between threads; a context manager that closes its connections.
 
     Every call takes a `timeout` in seconds, retries included (default: that of the client), and raises a DigitsError.
     A call that finds the server UNAVAILABLE is tried again, up to four times in all, within its timeout.
-    Calls of `predict` that happen at the same time share RPCs.
+
+    Calls of `predict` that happen at the same time share RPCs. The metadata and the request id of the client go with
+    every RPC. A call with `metadata` or a `request_id` of its own has an RPC of its own: an RPC carries one set of
+    metadata, and a request id in the server's log must mean one request. The call's entries replace the client's of the
+    same name. All RPCs of one `predict_batch` or `predict_iter` carry the same.
     """
 
     def __init__(
         self,
-        target: str = "localhost:50051",
+        target: str | None = None,
         *,
         timeout: float | None = _limits.TIMEOUT_SECONDS,
         coalescing: Coalescing | None = _coalescing.DEFAULT,
+        retries: Retries | None = _settings.DEFAULT_RETRIES,
+        sizes: Sizes = _settings.DEFAULT_SIZES,
+        metadata: Metadata | None = None,
+        request_id: str | None = None,
         tls: bool = False,
         root_certificates: Pem | None = None,
         certificate_chain: Pem | None = None,
@@ -47,22 +61,35 @@ class Client:
         token: Token | None = None,
         token_in_plaintext: bool = False,
         tracing: bool = False,
+        channel_options: ChannelOptions | None = None,
     ) -> None:
         """Connects at the first call.
 
-        target              host:port, all addresses of which are used in turn, or any name gRPC resolves
+        target              host:port, all addresses of which are used in turn, or any name gRPC resolves. None: that of
+                            the environment variable DIGITS_TARGET, else localhost:50051; without a `token`, that of the
+                            file which DIGITS_TOKEN_FILE names is sent there, read anew for each RPC
         timeout             seconds a call may take unless it says otherwise; None: no limit
         coalescing          how calls of `predict` share RPCs; None: each has its own
+        retries             when RPCs are tried again; None: never
+        sizes               how large RPCs are, and how many of one batch are in flight
+        metadata            names and values that every RPC carries
+        request_id          1 to 64 letters, digits, '.', '_', ':' or '-': the name of this client's requests in the
+                            server's log
         tls                 use TLS; implied by any certificate
         root_certificates   PEM of the authorities to trust, instead of the platform's own: its bytes, or a path
         certificate_chain   PEM of this client's certificate, for servers that ask for one: its bytes, or a path
         private_key         PEM of its key: its bytes, or a path
         server_name         the name the server's certificate must bear, if not the target's
-        token               sent with every RPC as a bearer token: itself, or a function that gives the current one
+        token               sent with every RPC as a bearer token: itself, or a function that gives the current one. The
+                            function is asked for each RPC, in a thread of the client; its time is part of the timeout
         token_in_plaintext  let the token go to another machine without TLS, which is Misused otherwise
         tracing             leave OpenTelemetry spans of the RPCs; Misused without the extra digits-client[tracing]
+        channel_options     of gRPC's channel, by name, for what has no parameter here; they replace the client's own
         """
-        self._endpoint = Endpoint(
+        if is_async(token):
+            raise InvalidInput("token: an asynchronous function needs an AsyncClient")
+        target, token = _environment.target_and_token(target, token)
+        endpoint = Endpoint(
             target=target,
             tls=tls,
             root_certificates=root_certificates,
@@ -71,48 +98,61 @@ class Client:
             server_name=server_name,
             token=token,
             token_in_plaintext=token_in_plaintext,
+            metadata=_metadata.pairs(metadata, request_id),
+            retries=retries,
+            sizes=sizes,
+            options=channel_options,
         )
-        self._timeout = _shared.seconds(timeout)
-        self._coalescing = coalescing
-        self._tracing = tracer() if tracing else None
-        self._closed = False
-        self._connections: dict[int, ThreadConnection] = {}  # by process: a forked child makes its own
-        self._replaced: dict[int, list[ThreadConnection]] = {}
+        super().__init__(endpoint, timeout, coalescing, tracer() if tracing else None)
 
     def predict(
         self,
         image: Image,
         *,
         probabilities: bool = False,
+        labels: bool = False,
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
+        metadata: Metadata | None = None,
+        request_id: str | None = None,
     ) -> Prediction:
         """The digit in one image.
 
         image          uint8[28, 28] with 0 background to 255 ink, or a picture file (PNG, JPEG, WebP, GIF): its bytes,
                        its path, a Pillow image
         probabilities  whether to return all ten
+        labels         whether to return the model's own name of the digit: one GetModel more for each model version
         model_version  the version that must answer; 0 for the current one
         convert        take an array of floats from 0 to 1 too, and round it to 0 to 255
         """
         seconds = self._seconds(timeout)
+        deadline = time.monotonic() + seconds if labels else 0.0
         asked = _shared.kind(model_version, probabilities=probabilities)
+        own = _metadata.pairs(metadata, request_id)
         encoded = encode(image, convert=convert)
         connection = self._connection()
-        if connection.coalescer and not encoded.is_file:
-            return connection.coalescer.predict(encoded.data, asked, seconds)
-        request = _shared.request([encoded.data], asked, are_files=encoded.is_file)
-        return _shared.answers(self._call(connection.stub.Predict, request, seconds), 1, asked)[0]
+        if connection.coalescer and not encoded.is_file and not own:
+            answer = connection.coalescer.predict(encoded.data, asked, seconds)
+        else:
+            request = _shared.request([encoded.data], asked, are_files=encoded.is_file)
+            answer = _shared.answers(self._call(connection.stub.Predict, request, seconds, own), 1, asked)[0]
+        if labels:
+            self._learn(answer.model_version, deadline, own)
+            return self._labels.named(answer)
+        return answer
 
     def predict_batch(
         self,
         images: NDArray[Any] | Iterable[Image],
         *,
         probabilities: bool = False,
+        labels: bool = False,
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
+        metadata: Metadata | None = None,
+        request_id: str | None = None,
     ) -> Predictions:
         """The digits in any number of images, in their order.
 
@@ -121,27 +161,33 @@ class Client:
 
         An RPC that an overloaded server refused is sent again after the delay the server gave, within its time.
         When an RPC finally fails, nothing more is sent. The error's `failed` are the places of that RPC's images, its
-        `answered` the predictions of the images before, as far as they had come.
+        `answered` the predictions of the images before, as far as they had come. A file that cannot be read is an
+        UnreadableFile with its name, FileNotFound for one.
         """
         asked = _shared.kind(model_version, probabilities=probabilities)
         deadline = _shared.deadline_of_each_rpc(timeout, self._timeout)
+        own = _metadata.pairs(metadata, request_id)
+        line = chunks(images, asked, convert=convert, sizes=self._endpoint.sizes)
         parts: list[Predictions] = []
         try:
-            for part in self._parts(chunks(images, asked, convert=convert), deadline, asked):
-                parts.append(part)  # noqa: PERF402  # what has come must outlive an error
+            for part in self._bulk(asked, deadline, own).parts(line):
+                parts.append(self._named(part, deadline(), own) if labels else part)  # noqa: PERF401  # it must outlive an error
         except DigitsError as error:
-            raise _shared.explained(error, parts, asked)  # noqa: B904  # it is the same error
-        return concatenated(parts, probabilities=asked.probabilities)
+            raise _shared.explained(error, parts, asked, labels=labels)  # noqa: B904  # it is the same error
+        return concatenated(parts, probabilities=asked.probabilities, labels=labels)
 
     def predict_iter(
         self,
         images: NDArray[Any] | Iterable[Image],
         *,
         probabilities: bool = False,
+        labels: bool = False,
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
         batch_size: int | None = None,
+        metadata: Metadata | None = None,
+        request_id: str | None = None,
     ) -> Generator[Prediction, None, None]:
         """The same as a generator, for more images than fit in memory: a few thousand are held at a time.
 
@@ -153,18 +199,64 @@ class Client:
         """
         deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
         asked = _shared.kind(model_version, probabilities=probabilities)
-        line = chunks(images, asked, convert=convert, size=_shared.size(batch_size))
-        for part in self._parts(line, deadline, asked):
-            yield from part
+        own = _metadata.pairs(metadata, request_id)
+        line = chunks(images, asked, convert=convert, sizes=self._endpoint.sizes.at_most(batch_size))
+        for part in self._bulk(asked, deadline, own).parts(line):
+            yield from self._named(part, deadline(), own) if labels else part
 
-    def model(self, *, timeout: float | None = None) -> GetModelResponse:
-        """What is served: the manifest, the runtime, and the state of every version (see prediction.proto)."""
-        return self._call(self._connection().stub.GetModel, GetModelRequest(), self._seconds(timeout))
+    def predict_stream(
+        self,
+        images: NDArray[Any] | Iterable[Image],
+        *,
+        probabilities: bool = False,
+        labels: bool = False,
+        model_version: int = 0,
+        convert: bool = False,
+        timeout: float | None = None,
+        batch_size: int | None = None,
+        metadata: Metadata | None = None,
+        request_id: str | None = None,
+    ) -> Generator[Prediction, None, None]:
+        """The digits of a live source over one RPC, PredictStream, each as soon as the server has answered it.
 
-    def health(self, *, timeout: float | None = None) -> bool:
+        images      what `predict_iter` takes. The source is read in a thread of its own, so that answers come while it
+                    has nothing to give, and at most 16 requests ahead of the answers that the caller has taken
+        timeout     seconds that each answer may take after its request was sent; the stream as a whole has no limit
+        batch_size  images of each request, 1 by default, to 1,024; more make a fast source cheaper
+
+        The first failure ends the stream, after the answers before it; `failed` are the places of the images whose
+        answer is missing. What the source raises is raised here, after the answers of the images before it. A caller
+        that stops iterating (break, `close()` of the generator) ends the RPC.
+        """
+        seconds = self._seconds(timeout)
+        asked = _shared.kind(model_version, probabilities=probabilities)
+        own = _metadata.pairs(metadata, request_id)
+        line = chunks(images, asked, convert=convert, sizes=self._endpoint.sizes.at_most(batch_size or 1))
+        connection = self._connection()
+
+        def begin(requests: Iterator[PredictRequest]) -> Any:
+            try:
+                return connection.begin_stream(requests, own, seconds)
+            except ValueError as error:  # what gRPC raises on a channel that was closed meanwhile
+                raise self._error(error) from error
+
+        for part in ThreadStream(begin, self._error, asked, seconds).parts(line):
+            yield from self._named(part, time.monotonic() + seconds, own) if labels else part
+
+    def model(
+        self, *, timeout: float | None = None, metadata: Metadata | None = None, request_id: str | None = None
+    ) -> ModelInfo:
+        """What is served: the model, its labels, its accuracy, the runtime, and the state of every version."""
+        own = _metadata.pairs(metadata, request_id)
+        return model_info(self._call(self._connection().stub.GetModel, GetModelRequest(), self._seconds(timeout), own))
+
+    def health(
+        self, *, timeout: float | None = None, metadata: Metadata | None = None, request_id: str | None = None
+    ) -> bool:
         """Whether the server says that it answers predictions now."""
+        own = _metadata.pairs(metadata, request_id)
         request = _health.request(_shared.SERVICE)
-        return _health.is_serving(self._call(self._connection().check, request, self._seconds(timeout)))
+        return _health.is_serving(self._call(self._connection().check, request, self._seconds(timeout), own))
 
     def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
@@ -176,105 +268,13 @@ class Client:
                 self._renew(deadline)
             time.sleep(_limits.POLL_SECONDS)
 
-    def close(self) -> None:
-        """Closes the connections. What waits or is on the way fails with ClientClosed."""
-        self._closed = True
-        for connection in (self._connections.pop(os.getpid(), None), *self._replaced.pop(os.getpid(), [])):
-            if connection:
-                connection.close()
+    def stats(self) -> Stats:
+        """How the sharing of RPCs is doing in this process. Asks no server."""
+        connection = self._connections.get(os.getpid())
+        return connection.stats() if connection else Stats()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-    def _connection(self) -> ThreadConnection:
-        if self._closed:
-            raise ClientClosed
-        return self._connections.get(os.getpid()) or self._connect()
-
-    def _connect(self) -> ThreadConnection:
-        made = ThreadConnection(self._endpoint, self._coalescing, self._tracing)
-        # Of two threads that come here first, one wins. No lock, for a fork might leave it locked in the child.
-        connection = self._connections.setdefault(os.getpid(), made)
-        if connection is not made:
-            made.close()
-        if self._closed:  # meanwhile, by a thread that found nothing to close
-            self.close()
-            raise ClientClosed
-        return connection
-
-    def _parts(
-        self, line: Iterator[Chunk], deadline: Callable[[], float], asked: _coalescing.Kind
-    ) -> Iterator[Predictions]:
-        """The answers of the chunks in their order, some RPCs ahead of the reader."""
-        in_flight: deque[tuple[Chunk, Any, float]] = deque()
-        try:
-            for chunk in line:
-                end = deadline()
-                in_flight.append((chunk, self._sent(chunk, end), end))
-                while in_flight and (len(in_flight) >= chunk.rpcs_in_flight or in_flight[0][1].done()):
-                    yield self._part(*in_flight.popleft(), asked)
-            while in_flight:
-                yield self._part(*in_flight.popleft(), asked)
-        finally:
-            for _, call, _ in in_flight:
-                call.cancel()
-
-    def _sent(self, chunk: Chunk, deadline: float) -> Any:
-        predict = self._connection().stub.Predict
-        try:
-            return predict.future(chunk.request, timeout=_shared.left(deadline))
-        except ValueError as error:  # what gRPC raises on a channel that was closed meanwhile
-            raise self._error(error) from error
-
-    def _part(self, chunk: Chunk, call: Any, deadline: float, asked: _coalescing.Kind) -> Predictions:
-        for refusals in count():
-            try:
-                return _shared.predictions(call.result(), chunk.count, asked)
-            except (grpc.RpcError, grpc.FutureCancelledError) as error:
-                failure = self._error(error)
-                delay = _shared.retry_delay(failure, refusals, deadline)
-                if delay is None:
-                    raise located(failure, chunk) from error
-            except DigitsError as error:
-                raise located(error, chunk)  # noqa: B904  # it is the same error
-            time.sleep(delay)
-            call = self._sent(chunk, deadline)
-        raise AssertionError  # not reached: the loop has no end
-
-    def _renew(self, deadline: float) -> None:
-        """Takes a new connection once it is ready: gRPC asks for a missing name ever more seldom, up to 2 minutes."""
-        process, fresh = os.getpid(), ThreadConnection(self._endpoint, self._coalescing, self._tracing)
-        try:
-            if not self._not_ready(fresh, deadline):
-                # The other one keeps its calls, and is closed with the client.
-                self._replaced.setdefault(process, []).append(self._connection())
-                self._connections[process] = fresh
-        finally:
-            if self._connections.get(process) is not fresh:
-                fresh.close()
-
-    def _not_ready(self, connection: ThreadConnection, deadline: float) -> DigitsError | None:
-        """Why the server answers no predictions over this connection; None: it does."""
-        request = _health.request(_shared.SERVICE)
-        try:
-            serves = _health.is_serving(self._call(connection.check, request, _shared.left(deadline)))
-            return None if serves else Unavailable(_shared.NOT_SERVING)
-        except (Unavailable, DeadlineExceeded) as error:
-            return error
-
-    def _call(self, method: Callable[..., Reply], request: object, timeout: float) -> Reply:
-        try:
-            return method(request, timeout=timeout)
-        except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed meanwhile
-            raise self._error(error) from error
-
-    def _error(self, error: Exception) -> DigitsError:
-        if self._closed:
-            return ClientClosed()
-        return from_rpc(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
-
-    def _seconds(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else _shared.seconds(timeout)

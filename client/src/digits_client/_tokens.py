@@ -1,27 +1,24 @@
-"""A bearer token along with every RPC."""
+"""Bearer tokens: what is a token, and where it may go."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeAlias
 
-from digits_client._errors import InvalidInput, Unauthenticated
+from digits_client._errors import InvalidInput
 
-Token = str | Callable[[], str]
-"""The token, or what gives the current one, asked for each RPC."""
+Token: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
+"""The token, or a function that gives the current one, asked for each RPC; for an AsyncClient also an async one."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _HOST = re.compile(r"\[(.*)\](:\d+)?|([^:]*)(:\d+)?")
 """[IPv6]:port, or host:port."""
 
 
-def bearing(channel: Any, token: Token | None) -> Any:
-    """`channel`, whose unary calls carry `token`."""
-    return channel if token is None else _Channel(channel, token)
-
-
-def checked(token: str) -> str:
+def checked(token: Any) -> str:
     """The token as it is sent: without the white space around it, which files have. Raises InvalidInput."""
+    if not isinstance(token, str):
+        raise InvalidInput(f"token: expected a string; got {type(token).__name__}")
     stripped = token.strip()
     if not _TOKEN.fullmatch(stripped):
         raise InvalidInput("token: expected visible ASCII characters, and at least one")
@@ -45,40 +42,3 @@ def _is_loopback(address: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-
-
-class _Channel:
-    """What a stub needs of a channel."""
-
-    def __init__(self, channel: Any, token: Token) -> None:
-        self._channel = channel
-        self._token = token
-
-    def unary_unary(self, *arguments: Any, **options: Any) -> "_Method":
-        return _Method(self._channel.unary_unary(*arguments, **options), self._token)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._channel, name)
-
-
-class _Method:
-    """A unary method, of a channel for threads or for tasks."""
-
-    def __init__(self, method: Any, token: Token) -> None:
-        self._method = method
-        self._token = token
-
-    def __call__(self, request: Any, *, timeout: float) -> Any:
-        return self._method(request, timeout=timeout, metadata=self._metadata())
-
-    def future(self, request: Any, *, timeout: float) -> Any:
-        return self._method.future(request, timeout=timeout, metadata=self._metadata())
-
-    def _metadata(self) -> tuple[tuple[str, str]]:
-        token = self._token
-        if not isinstance(token, str):
-            try:
-                token = checked(token())
-            except Exception as error:
-                raise Unauthenticated(f"the token cannot be had: {error}") from error
-        return (("authorization", f"Bearer {token}"),)

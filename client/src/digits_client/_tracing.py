@@ -72,7 +72,7 @@ class Tracing:
     task_coalescer = TracedTaskCoalescer
 
     def over_threads(self, channel: grpc.Channel) -> Any:
-        """`channel`, whose unary calls leave spans."""
+        """`channel`, whose calls leave spans."""
         return _Channel(channel, _ThreadMethod)
 
     def over_tasks(self, channel: grpc.aio.Channel) -> Any:
@@ -100,6 +100,10 @@ class _Channel:
 
     def unary_unary(self, path: str, *arguments: Any, **options: Any) -> "_Method":
         return self._method(self._channel.unary_unary(path, *arguments, **options), path, self._tracer)
+
+    def stream_stream(self, path: str, *arguments: Any, **options: Any) -> "_StreamMethod":
+        """Streams are those of gRPC for threads, in both clients."""
+        return _StreamMethod(self._channel.stream_stream(path, *arguments, **options), path, self._tracer)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._channel, name)
@@ -159,6 +163,18 @@ class _ThreadMethod(_Method):
         span, carried = self._began()
         try:
             rpc = self._method.future(request, timeout=timeout, metadata=metadata + carried)
+        except BaseException as error:
+            _failed(span, error)
+            raise
+        rpc.add_done_callback(lambda rpc: _ended(span, rpc.code(), rpc.details()))
+        return rpc
+
+
+class _StreamMethod(_Method):
+    def __call__(self, requests: Any, *, metadata: Metadata = ()) -> Any:
+        span, carried = self._began()
+        try:
+            rpc = self._method(requests, metadata=metadata + carried)
         except BaseException as error:
             _failed(span, error)
             raise

@@ -79,9 +79,9 @@ def info(chosen: argparse.Namespace) -> int:
     with Client(chosen.target, **_connection(chosen)) as client:
         model = client.model()
     if chosen.json:
-        print(MessageToJson(model, indent=None))
+        print(MessageToJson(model.message, indent=None))
         return 0
-    for name, value in described(model):
+    for name, value in described(model.message):
         print(f"{name:9} {value}")
     return 0
 

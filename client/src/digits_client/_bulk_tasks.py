@@ -1,0 +1,64 @@
+"""Many images of one caller → RPCs, for tasks: in order, a few in flight at once."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from digits_client import _shared
+from digits_client._chunks import Chunk, located
+from digits_client._coalescing import Kind
+from digits_client._errors import DigitsError
+from digits_client._reader import Reader
+from digits_client._results import Predictions
+from digits_client._settings import Retries
+
+
+@dataclass(frozen=True, slots=True)
+class TaskBulk:
+    """What all RPCs of one call have in common.
+
+    call      sends a request with a timeout in seconds, and raises the client's errors
+    deadline  when the next RPC must be answered
+    """
+
+    call: Callable[[Any, float], Awaitable[Any]]
+    asked: Kind
+    deadline: Callable[[], float]
+    retries: Retries | None
+
+    async def parts(self, reader: Reader, *, early: bool = False) -> AsyncGenerator[Predictions, None]:
+        """The answers of the chunks in their order. early: an incomplete chunk is sent when nothing is in flight."""
+        in_flight: deque[asyncio.Task[Predictions]] = deque()
+        most = 1
+        try:
+            while True:
+                reader.changed.clear()
+                while len(in_flight) < most and (chunk := reader.take(incomplete=early and not in_flight)):
+                    most = chunk.rpcs_in_flight
+                    in_flight.append(asyncio.create_task(self._part(chunk, self.deadline())))
+                    in_flight[-1].add_done_callback(lambda _: reader.changed.set())
+                if in_flight and in_flight[0].done():
+                    yield await in_flight.popleft()
+                elif reader.ended and not in_flight:
+                    return
+                else:
+                    await reader.changed.wait()
+        finally:
+            for task in in_flight:
+                task.cancel()
+            await asyncio.gather(reader.close(), *in_flight, return_exceptions=True)
+
+    async def _part(self, chunk: Chunk, deadline: float) -> Predictions:
+        for refusals in count():
+            try:
+                reply = await self.call(chunk.request, _shared.left(deadline))
+                return _shared.predictions(reply, chunk.count, self.asked)
+            except DigitsError as error:
+                delay = _shared.retry_delay(error, refusals, deadline, self.retries)
+                if delay is None:
+                    raise located(error, chunk)  # noqa: B904  # it is the same error
+            await asyncio.sleep(delay)
+        raise AssertionError  # not reached: the loop has no end

@@ -1,0 +1,119 @@
+"""What stands behind the methods of `Client`: its connections, calls over them, and their errors."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+
+from digits.v1.prediction_pb2 import GetModelRequest
+from digits_client import _health, _shared
+from digits_client._bulk_threads import ThreadBulk
+from digits_client._channel import Endpoint
+from digits_client._coalescing import Coalescing, Kind
+from digits_client._connections import ThreadConnection
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable, from_rpc
+from digits_client._labels import Labels
+from digits_client._metadata import Pairs
+from digits_client._results import Predictions
+
+if TYPE_CHECKING:
+    from digits_client._tracing import Tracing
+
+Reply = TypeVar("Reply")
+
+
+class ThreadCaller:
+    """Calls a server from threads. `own` is the metadata of one call of the public methods."""
+
+    def __init__(
+        self, endpoint: Endpoint, timeout: float | None, coalescing: Coalescing | None, tracing: "Tracing | None"
+    ) -> None:
+        self._endpoint = endpoint
+        self._timeout = _shared.seconds(timeout)
+        self._coalescing = coalescing
+        self._tracing = tracing
+        self._labels = Labels()
+        self._closed = False
+        self._connections: dict[int, ThreadConnection] = {}  # by process: a forked child makes its own
+        self._replaced: dict[int, list[ThreadConnection]] = {}
+
+    def close(self) -> None:
+        """Closes the connections. What waits or is on the way fails with ClientClosed."""
+        self._closed = True
+        for connection in (self._connections.pop(os.getpid(), None), *self._replaced.pop(os.getpid(), [])):
+            if connection:
+                connection.close()
+
+    def _connection(self) -> ThreadConnection:
+        if self._closed:
+            raise ClientClosed
+        return self._connections.get(os.getpid()) or self._connect()
+
+    def _connect(self) -> ThreadConnection:
+        made = ThreadConnection(self._endpoint, self._coalescing, self._tracing)
+        # Of two threads that come here first, one wins. No lock, for a fork might leave it locked in the child.
+        connection = self._connections.setdefault(os.getpid(), made)
+        if connection is not made:
+            made.close()
+        if self._closed:  # meanwhile, by a thread that found nothing to close
+            self.close()
+            raise ClientClosed
+        return connection
+
+    def _bulk(self, asked: Kind, deadline: Callable[[], float], own: Pairs) -> ThreadBulk:
+        def method() -> Any:
+            return self._connection().stub.Predict
+
+        return ThreadBulk(method, self._error, asked, deadline, own, self._endpoint.retries)
+
+    def _named(self, part: Predictions, deadline: float, own: Pairs) -> Predictions:
+        """The answers of one RPC with their labels."""
+        self._learn(int(part.model_versions[0]), deadline, own)
+        return self._labels.all_named(part)
+
+    def _learn(self, version: int, deadline: float, own: Pairs) -> None:
+        """Asks for the labels of a version unless they are known."""
+        if self._labels.unknown(version, now := time.monotonic()):
+            get = self._connection().stub.GetModel
+            self._labels.learn(self._call(get, GetModelRequest(), _shared.left(deadline), own), version, now)
+
+    def _renew(self, deadline: float) -> None:
+        """Takes a new connection once it is ready: gRPC asks for a missing name ever more seldom, up to 2 minutes."""
+        process, fresh = os.getpid(), ThreadConnection(self._endpoint, self._coalescing, self._tracing)
+        try:
+            if not self._not_ready(fresh, deadline):
+                # The other one keeps its calls, and is closed with the client.
+                self._replaced.setdefault(process, []).append(self._connection())
+                self._connections[process] = fresh
+        finally:
+            if self._connections.get(process) is not fresh:
+                fresh.close()
+
+    def _not_ready(self, connection: ThreadConnection, deadline: float) -> DigitsError | None:
+        """Why the server answers no predictions over this connection; None: it does."""
+        request = _health.request(_shared.SERVICE)
+        try:
+            serves = _health.is_serving(self._call(connection.check, request, _shared.left(deadline), ()))
+            return None if serves else Unavailable(_shared.NOT_SERVING)
+        except (Unavailable, DeadlineExceeded) as error:
+            return error
+
+    def _call(self, method: Callable[..., Reply], request: object, timeout: float, own: Pairs) -> Reply:
+        try:
+            return method(request, timeout=timeout, metadata=own)
+        except DigitsError:
+            raise
+        except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed meanwhile
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> DigitsError:
+        if isinstance(error, DigitsError):
+            return error
+        if self._closed:
+            return ClientClosed()
+        return from_rpc(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
+
+    def _seconds(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else _shared.seconds(timeout)
