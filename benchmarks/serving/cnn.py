@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.report import replace_figures
 from benchmarks.serving import machine
 from benchmarks.serving.cores import move_to
-from benchmarks.serving.page import spliced
 from benchmarks.serving.paths import BUILD, PAGE, ROOT
 from benchmarks.serving.payloads import NoModel, Payloads
 from benchmarks.serving.rounds import Plan, bare_network
@@ -62,8 +62,7 @@ def main() -> int:
     move_to(plan.load_cores)
     servers = [server for server in all_servers(payloads, 1) if server.name in SERVERS and not server.missing]
     rounds = [measured(servers, payloads, plan, seed) for seed in range(options.rounds)]
-    PAGE.write_text(spliced(PAGE.read_text(), figures(servers, rounds, machine.describe()), BEGIN))
-    print(f"wrote {PAGE.name}")
+    replace_figures(PAGE, figures(servers, rounds, machine.describe()), BEGIN)
     return 0
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.report import replace_figures
 from benchmarks.training.machine import described
-from benchmarks.training.page import replace
 from benchmarks.training.paths import PAGE
 from digits_training import backend, data
 from digits_training.networks import build_network
@@ -57,7 +57,7 @@ def main() -> int:
         f"{machine['date']}, {machine['CPU']}; load average {machine['load']}."
     )
     text = "\n".join([*rows, "", summary])
-    replace(PAGE, BEGIN, text)
+    replace_figures(PAGE, text, BEGIN)
     return 0
 
 

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from support.public_names import LIST, public_names
 
@@ -41,7 +42,9 @@ def test_the_limits_on_the_operating_page_have_the_defaults_of_the_code() -> Non
     page = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
     limits = page[page.index("## Limits") : page.index("## Health")]
     rows = dict(re.findall(r"^\| `--([a-z-]+)` \| ([^|]*) \|", limits, re.MULTILINE))
-    expected = {item.name.replace("_", "-"): item.default for item in fields(Settings) if item.name.startswith("max_")}
+    expected: dict[str, Any] = {
+        item.name.replace("_", "-"): item.default for item in fields(Settings) if item.name.startswith("max_")
+    }
     expected["http-timeout"] = 30.0
     del expected["max-model-bytes"]  # a limit for the repository, described there
     assert rows.keys() == expected.keys()

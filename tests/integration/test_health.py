@@ -1,6 +1,7 @@
 """grpc.health.v1 and reflection, as probes, proxies and grpcurl use them."""
 
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -102,6 +103,7 @@ def test_both_versions_of_reflection_describe_every_service_and_themselves(serve
             request_serializer=request.SerializeToString,
             response_deserializer=response.FromString,
         )
+        reply: Any
         (reply,) = ask(iter([request(file_containing_symbol=SERVICE)]), timeout=DEADLINE)
         assert reply.file_descriptor_response.file_descriptor_proto
 

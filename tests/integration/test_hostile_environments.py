@@ -122,7 +122,7 @@ def test_a_log_on_a_full_disk_costs_no_call(repository: Path, workers: str) -> N
         subprocess.Popen([SCRIPTS / "digits-server", *flags], stdout=full, stderr=full) as process,
     ):
         try:
-            ask = [SCRIPTS / "digits-server", "health", "--http-port", http_port]
+            ask: list[str | Path] = [SCRIPTS / "digits-server", "health", "--http-port", http_port]
             until(lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0, "it is ready", 60)
             with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
                 for _ in range(50):

@@ -56,7 +56,8 @@ def test_sigterm_answers_what_is_in_flight_and_exits_0(repository: Path) -> None
 
 
 def test_calls_that_come_during_a_stop_are_answered_as_they_come(repository: Path) -> None:
-    answered, ends = 0, []
+    answered = 0
+    ends: list[str] = []
     with ServerProcess("--repository", repository) as server, server.channel() as channel:
         server.wait_ready()
         stub = PredictionServiceStub(channel)
