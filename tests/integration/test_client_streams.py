@@ -93,6 +93,15 @@ def test_a_stream_of_nothing_ends_at_once(connect: Connect, server: ServerProces
     assert list(connect(server.target).predict_stream([])) == []
 
 
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, True, 1025], ids=str)
+def test_a_batch_size_that_no_request_can_have_is_refused(
+    connect: Connect, script: ScriptedServer, batch_size: int
+) -> None:
+    with pytest.raises(InvalidInput, match="batch_size: expected 1 to 1,024"):
+        list(connect(script.target).predict_stream([image(1)], batch_size=batch_size))
+    assert not script.streams
+
+
 def test_a_stream_is_one_rpc_with_a_request_for_each_batch(connect: Connect, script: ScriptedServer) -> None:
     client = connect(script.target)
     assert [item.digit for item in client.predict_stream([image(value) for value in range(9)], batch_size=4)] == [

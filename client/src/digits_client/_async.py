@@ -182,7 +182,11 @@ class AsyncClient(TaskCaller):
         seconds = self._seconds(timeout)
         asked = _shared.kind(model_version, probabilities=probabilities)
         own = _metadata.pairs(metadata, request_id)
-        line = async_chunks(images, Chunker(asked, self._endpoint.sizes.at_most(batch_size or 1)), convert=convert)
+        line = async_chunks(
+            images,
+            Chunker(asked, self._endpoint.sizes.at_most(1 if batch_size is None else batch_size)),
+            convert=convert,
+        )
         connection = self._connection()
 
         def begin(requests: Iterator[PredictRequest]) -> Awaitable[Any]:

@@ -18,20 +18,20 @@ def check(settings: Any, bounds: dict[str, tuple[float, float]]) -> None:
             or not least <= value <= most
         ):
             what = "a whole number" if whole else "a number"
-            raise InvalidInput(f"{name}: expected {what} from {least:,g} to {most:,g}; got {value}")
+            raise InvalidInput(f"{name}: expected {what} from {least:,} to {most:,}; got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retries:
     """When an RPC that found its server UNAVAILABLE is tried again. Retries happen within the timeout of their call.
 
-    attempts               tries of one RPC, the first one included: 1 to 5 (gRPC's most); 1: nothing is tried again
-    first_backoff_seconds  the pause before the second try, 0.001 to 60 seconds. Each pause is twice the one before,
+    attempts               tries of one RPC, the first one included: 4, from 1 (none is repeated) to 5 (gRPC's most)
+    first_backoff_seconds  the pause before the second try: 0.05, from 0.001 to 60. Each pause is twice the one before,
                            with jitter, unless the server asks for another one
-    most_backoff_seconds   the longest pause, 0.001 to 60 seconds
-    budget                 failed tries a client may have in a short time, 1 to 1,000: at half of them and below nothing
-                           is tried again
-    budget_per_success     what an answered RPC gives back to the budget, 0.001 to 1
+    most_backoff_seconds   the longest pause: 1, from 0.001 to 60
+    budget                 failed tries a client may have in a short time: 100, from 1 to 1,000; at half of them and
+                           below nothing is tried again
+    budget_per_success     what an answered RPC gives back to the budget: 0.1, from 0.001 to 1
 
     An RPC of a batch that an overloaded server refused is sent again after the server's own delay, unless `attempts`
     is 1.
@@ -60,12 +60,12 @@ class Retries:
 class Sizes:
     """How large RPCs are, and how many of one batch are in flight.
 
-    images_per_rpc       arrays of one RPC of a batch, 1 to 65,536. A server takes 5,349 by default (4 MiB a message)
-    files_per_rpc        image files of one RPC, 1 to 4,096. A server takes 64 by default
-    bytes_per_rpc        bytes of image files in one RPC, 1 to 67,108,864, unless one file alone has more
-    rpcs_in_flight       RPCs of one batch or iterator at once, 1 to 64
-    file_rpcs_in_flight  the same for RPCs of image files, 1 to 64
-    reply_bytes          the largest reply accepted, 1,024 to 2,147,483,647 bytes
+    images_per_rpc       arrays of one RPC of a batch: 1,024, from 1 to 65,536. A server takes 5,349 by default
+    files_per_rpc        image files of one RPC: 16, from 1 to 4,096. A server takes 64 by default
+    bytes_per_rpc        bytes of image files in one RPC: 3 MiB, from 1 byte to 64 MiB, unless one file alone has more
+    rpcs_in_flight       RPCs of one batch or iterator at once: 4, from 1 to 64
+    file_rpcs_in_flight  the same for RPCs of image files: 2, from 1 to 64
+    reply_bytes          bytes of the largest reply accepted: 64 MiB, from 1,024 to 2,147,483,647
     """
 
     images_per_rpc: int = _limits.IMAGES_PER_RPC

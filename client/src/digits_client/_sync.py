@@ -231,7 +231,9 @@ class Client(ThreadCaller):
         seconds = self._seconds(timeout)
         asked = _shared.kind(model_version, probabilities=probabilities)
         own = _metadata.pairs(metadata, request_id)
-        line = chunks(images, asked, convert=convert, sizes=self._endpoint.sizes.at_most(batch_size or 1))
+        line = chunks(
+            images, asked, convert=convert, sizes=self._endpoint.sizes.at_most(1 if batch_size is None else batch_size)
+        )
         connection = self._connection()
 
         def begin(requests: Iterator[PredictRequest]) -> Any:
