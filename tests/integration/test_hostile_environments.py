@@ -94,7 +94,7 @@ def test_with_nowhere_to_write_at_all_it_serves_or_says_so(repository: Path, tra
 def started_under(under: Sequence[str], repository: Path) -> "subprocess.CompletedProcess[str]":
     """A server that is expected to end by itself, run by a command."""
     flags: list[str | Path] = ["--repository", repository, "--grpc-port", "0", "--http-port", "0"]
-    command = [*under, SCRIPTS / "digits-server", *flags]
+    command: list[str | Path] = [*under, SCRIPTS / "digits-server", *flags]
     return subprocess.run(command, capture_output=True, text=True, timeout=STOP_SECONDS, check=False)
 
 
