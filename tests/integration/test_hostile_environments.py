@@ -123,7 +123,7 @@ def test_a_log_on_a_full_disk_costs_no_call(repository: Path, workers: str) -> N
     ):
         try:
             ask: list[str | Path] = [SCRIPTS / "digits-server", "health", "--http-port", http_port]
-            until(lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0, "it is ready", 60)
+            until(lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0, "it is ready", 150)
             with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
                 for _ in range(50):
                     PredictionServiceStub(channel).Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE)
