@@ -103,6 +103,12 @@ def test_training_that_is_told_to_stop_as_the_first_process_saves_its_state_and_
     until(lambda: "resuming after" in docker("logs", container), "training goes on from the state it saved", UP_SECONDS)
 
 
+def test_the_health_check_knows_the_flags_and_the_variables_of_its_server(volume: str, container: str) -> None:
+    told = ("--env=DIGITS_HTTP_PORT=", f"--name={container}", "digits-server", "--http-port=9000", "--host=127.0.0.2")
+    docker("run", "--detach", *LOCKED_UP, f"--volume={volume}:/models:ro", *told)
+    until(lambda: inspect(container)["State"]["Health"]["Status"] == "healthy", "the server is healthy", 60)
+
+
 def test_the_server_needs_no_shell_turns_healthy_and_exits_0_on_sigterm(volume: str, container: str) -> None:
     run = (*LOCKED_UP, *NO_SHELL, f"--volume={volume}:/models:ro", f"--name={container}", "digits-server")
     docker("run", "--detach", *run)

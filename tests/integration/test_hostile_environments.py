@@ -94,7 +94,7 @@ def test_with_nowhere_to_write_at_all_it_serves_or_says_so(repository: Path, tra
 def started_under(under: Sequence[str], repository: Path) -> "subprocess.CompletedProcess[str]":
     """A server that is expected to end by itself, run by a command."""
     flags: list[str | Path] = ["--repository", repository, "--grpc-port", "0", "--http-port", "0"]
-    command = [*under, SCRIPTS / "digits-server", *flags]
+    command: list[str | Path] = [*under, SCRIPTS / "digits-server", *flags]
     return subprocess.run(command, capture_output=True, text=True, timeout=STOP_SECONDS, check=False)
 
 
@@ -123,7 +123,7 @@ def test_a_log_on_a_full_disk_costs_no_call(repository: Path, workers: str) -> N
     ):
         try:
             ask: list[str | Path] = [SCRIPTS / "digits-server", "health", "--http-port", http_port]
-            until(lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0, "it is ready", 60)
+            until(lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0, "it is ready", 150)
             with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
                 for _ in range(50):
                     PredictionServiceStub(channel).Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE)
