@@ -295,7 +295,7 @@ def test_a_body_of_exactly_the_limit_is_read(server: ServerProcess) -> None:
     body, headers = rest_request(PIXELS, [1, 784], form="flat")
     before, start, after = body.partition(b"[0,")
     assert start
-    padding = bytes(b" ") * (4 * 1024 * 1024 - len(body))
+    padding = b" " * (4 * 1024 * 1024 - len(body))
     assert post(server.http + INFER, before + start + padding + after, headers)[0] == 200
 
 
