@@ -1,5 +1,7 @@
 """What many tests share: one model trained for real, one server of it, the test set."""
 
+import os
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +24,20 @@ settings.load_profile("digits")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run tests/robustness in full length and record the figures")
+
+
+PROXIES = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "no_proxy")
+
+
+def pytest_configure() -> None:
+    """Takes back what the programs under test would inherit from wherever the tests were started."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background commands ignore it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as nohup does with this
+    os.umask(0o022)
+    os.environ["LC_ALL"] = "C.UTF-8"
+    for name in list(os.environ):
+        if name.startswith("DIGITS_") or name.lower() in PROXIES:
+            del os.environ[name]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
