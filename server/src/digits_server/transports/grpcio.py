@@ -35,8 +35,11 @@ MIN_PING_SECONDS, PING_STRIKES = 10, 2
 LOOK_SECONDS = 0.005
 """Between two looks, at a stop, at whether a call has arrived."""
 
-HELD_SHARE = 0.5
-"""Of the time that a call has left, how much it may be held at a stop."""
+HELD_SHARE = 0.25
+"""Of the time that a call has left, how much may pass at a stop until clients are told to go elsewhere."""
+
+GOAWAY_SECONDS = 0.02
+"""What clients have to read that, before the held calls are answered and they send the next ones."""
 
 IDENTITY_ONLY = 1
 """Bit set of message encodings: no compression. grpcio inflates without a bound, so a few kilobytes could fill the
@@ -98,15 +101,15 @@ class GrpcioTransport:
         """Stops as `Transport.stop` says, without cutting off a call.
 
         Calls are answered as they come, until none has come for a while, a second at most. When grpcio stops, it
-        cancels calls that it has received but not yet handed over. So where calls still come, they are then held at
-        the gate for a moment that their deadlines allow; clients are told to go elsewhere; then the held calls are
-        answered.
+        cancels calls that it has received but not yet handed over. So further calls are held at the gate, until none
+        has come for a while or their deadlines allow no more; clients are told to go elsewhere; then the held calls
+        are answered.
         """
-        if not await self._gate.quiet(min(SETTLE_SECONDS, grace)):
-            self._gate.closed = True
-            await self._gate.quiet(min(SETTLE_SECONDS, grace))
+        await self._gate.quiet(min(SETTLE_SECONDS, grace))
+        self._gate.closed = True
+        await self._gate.quiet(min(SETTLE_SECONDS, grace))
         stopping = asyncio.create_task(self._server.stop(grace))
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(GOAWAY_SECONDS)
         self._gate.open()
         await stopping
 
@@ -181,21 +184,17 @@ class _Gate:
         self.closed = False
         self._opened.set()
 
-    async def quiet(self, seconds: float) -> bool:
-        """Whether no call has arrived for QUIET_SECONDS.
-
-        Returns as soon as that is so, after `seconds`, or when it must open for the calls that wait.
-        """
+    async def quiet(self, seconds: float) -> None:
+        """Returns when no call has arrived for QUIET_SECONDS, after `seconds`, or when it must open for held calls."""
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
         passed, looks = self.passed, 0
         while looks * LOOK_SECONDS < QUIET_SECONDS:  # looks, not time: on a busy machine calls may arrive late
             if clock() >= min(end, self._open_by):
-                return False
+                return
             await asyncio.sleep(LOOK_SECONDS)
             looks = looks + 1 if passed == self.passed else 0
             passed = self.passed
-        return True
 
 
 class GrpcioCall:
