@@ -132,6 +132,20 @@ def test_a_caller_that_closes_its_side_gets_its_answer(server: ServerProcess) ->
         assert caller.recv(1) == b""
 
 
+@pytest.mark.parametrize("rest", [b"", b"GET /heal"], ids=["whole requests", "half a request"])
+def test_a_caller_that_closes_its_side_gets_the_answers_to_all_its_whole_requests(
+    server: ServerProcess, rest: bytes
+) -> None:
+    """The second and the third wait for their turns when the end of input arrives."""
+    asked = b"GET /v2/health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with connect(server) as caller:
+        caller.sendall(asked * 3 + rest)
+        caller.shutdown(socket.SHUT_WR)
+        with caller.makefile("rb") as answers:
+            everything = answers.read()
+    assert everything.count(b"HTTP/1.1 200 ") == 3
+
+
 def test_numbers_beyond_float32_are_invalid(server: ServerProcess) -> None:
     tensor = {"name": "images", "shape": [1, 784], "datatype": "FP32", "data": [1e308] * 784}
     answer = ask(server, request("POST", INFER, body=json.dumps({"inputs": [tensor]}).encode()))

@@ -19,7 +19,7 @@ import pytest
 
 from digits_training import backend, cli, importing
 from digits_training.errors import ModelFileError
-from digits_training.untrusted import files, limits
+from digits_training.untrusted import files, hdf5, limits
 
 Config = dict[str, Any]
 
@@ -253,6 +253,21 @@ def _names(group: Any) -> list[str]:
     names: list[str] = []
     group.visit(names.append)
     return names
+
+
+def test_no_number_of_an_hdf5_header_is_too_large_to_be_refused(honest: Path) -> None:
+    content = (honest / "model.h5").read_bytes()
+    refused = 0
+    for at in range(8, 96):
+        for number in (2**63 - 1, 2**63, 2**64 - 2, 2**62):
+            changed = bytearray(content)
+            changed[at : at + 8] = number.to_bytes(8, "little")
+            try:
+                hdf5.opened(bytes(changed)).close()
+            except ModelFileError as error:
+                assert str(error) == "refused: not a sound HDF5 file"
+                refused += 1
+    assert refused > 100
 
 
 def test_an_hdf5_shape_bomb(honest: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 def routes(models: ModelRegistry, source: ModelSource) -> list[Route]:
     """`/model`, and `/model/VERSION/report/FILE` for the current version."""
-    reader = BackgroundThread("report")
+    reader = BackgroundThread("report", yields=False)  # a caller has it work: at low priority it would keep the GIL
 
     async def model(request: Request) -> Response:
         """The current model."""

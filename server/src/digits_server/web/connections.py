@@ -20,6 +20,8 @@ HEADERS_SECONDS = 15
 """Time from the connection, or from the last answer on it, to the end of the next request's headers. It also limits how
 long an idle connection stays open, and how long a caller may take to read the end of an answer."""
 
+END_OF_HEADERS = b"\r\n\r\n"
+
 RESET_SECONDS = 0.1
 """Time between two checks whether a caller that has closed its side has also reset the connection."""
 
@@ -84,8 +86,7 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._unread += data
-        if not self._has_turn:
-            self._read_on()
+        self._take_up()
 
     def handle_events(self) -> None:
         last = self.cycle
@@ -96,7 +97,7 @@ class Connection(H11Protocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio keeps the connection for sending if True
         """The caller will send nothing more. Complete requests are answered first; half a request is rejected."""
-        if self.scheme == "https" or self.is_idle:
+        if self.scheme == "https" or (self.is_idle and not self._unread):
             return False
         self._ended = True
         if self.conn.their_state is h11.SEND_BODY:
@@ -119,9 +120,8 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         self._give(HEADERS_SECONDS)
         super().on_response_complete()
-        if not self._has_turn:
-            self._read_on()
-        if self._ended and self.is_idle:
+        self._take_up()
+        if self._ended and self.is_idle and not self._unread:
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
@@ -189,22 +189,40 @@ class Connection(H11Protocol):
         """Whether a chunked body is being read."""
         return self.conn.their_state is h11.SEND_BODY and any(name == b"transfer-encoding" for name, _ in self.headers)
 
+    def _take_up(self) -> None:
+        """Parses arrived data: the first request of a connection at once, later ones in turns with other connections.
+
+        A probe on a new connection so waits for no caller that sends one request after the other.
+        """
+        if self._has_turn:
+            return
+        if self._unread and self.cycle is not None and self.conn.their_state is h11.IDLE:
+            self._wait_for_turn()
+        else:
+            self._read_on()
+
+    def _wait_for_turn(self) -> None:
+        self._has_turn = True
+        self._turns.add(self._read_on)
+
     def _read_on(self) -> None:
         """Parses arrived data: chunks in turns with other connections, the next request after this one's answer."""
         self._has_turn = False
         while self._unread and not self.transport.is_closing() and self.conn.their_state is not h11.DONE:
             whole = self.conn.their_state is h11.SEND_BODY and not self._is_chunked
-            piece = bytes(self._unread if whole else self._unread[:PIECE_BYTES])
+            length = len(self._unread) if whole else PIECE_BYTES
+            if self.conn.their_state is h11.IDLE and (end := self._unread.find(END_OF_HEADERS, 0, length)) >= 0:
+                length = end + len(END_OF_HEADERS)  # and nothing of the next request
+            piece = bytes(self._unread[:length])
             del self._unread[: len(piece)]
             if self.conn.their_state is h11.IDLE:
-                self._head_lines += piece.partition(b"\r\n\r\n")[0].count(b"\n")
+                self._head_lines += piece.partition(END_OF_HEADERS)[0].count(b"\n")
                 if self._head_lines > MAX_HEADERS:
                     self.send_400_response(f"expected at most {MAX_HEADERS} headers")
                     break
             super().data_received(piece)
             if self._unread and self._is_chunked:
-                self._has_turn = True
-                self._turns.add(self._read_on)
+                self._wait_for_turn()
                 break
         if self._unread:
             self.flow.pause_reading()
@@ -212,6 +230,8 @@ class Connection(H11Protocol):
         self.flow.resume_reading()
         if self._ended and self.conn.their_state is h11.SEND_BODY:
             super().data_received(b"")
+        elif self._ended and self.is_idle:
+            self.transport.close()
 
     def _abort_if_reset(self) -> None:
         """Ends the request of a caller that has reset its connection. After the end of input, only polling shows that.

@@ -66,7 +66,16 @@ def _checked_keras_file(content: bytes) -> tuple[dict[str, Any], bytes]:
             metadata = archive.read(_METADATA) if _METADATA in names else b"{}"
     except KeyError as error:
         raise ModelFileError(f"refused: {error.args[0]}") from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, zlib.error) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        OverflowError,
+        ValueError,
+        zlib.error,
+    ) as error:
         raise ModelFileError("refused: not a sound .keras file (a zip archive)") from error
     with hdf5.opened(weights) as file:
         hdf5.check(file)

@@ -29,7 +29,7 @@ def opened(content: bytes) -> Any:
 
     try:
         return h5py.File(io.BytesIO(content), "r")
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, OverflowError) as error:
         raise ModelFileError("refused: not a sound HDF5 file") from error
 
 
@@ -53,7 +53,7 @@ def check(file: Any) -> None:
                 link = group.get(name, getlink=True)
                 require(isinstance(link, h5py.HardLink), "the HDF5 file links to another place or file")
                 waiting.append((group[name], depth + 1))
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, zlib.error) as error:
+    except (OSError, OverflowError, RuntimeError, ValueError, KeyError, TypeError, zlib.error) as error:
         raise ModelFileError("refused: the HDF5 file is damaged") from error
 
 
@@ -122,5 +122,5 @@ def check_strings(path: Path) -> None:
         with h5py.File(path, "r") as file:
             add("/", file)
             file.visititems(add)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (OSError, OverflowError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError("refused: the HDF5 file's attributes are damaged or too large") from error
