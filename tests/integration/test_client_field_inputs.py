@@ -15,8 +15,9 @@ from support.clients import Connect
 from support.scripted import ScriptedServer, refusing
 
 import digits_client
-from digits_client import Client, InvalidInput, ResourceExhausted, _files
-from digits_client._images import encode
+from digits_client import Client, InvalidInput, ResourceExhausted
+from digits_client._command.files import predictions
+from digits_client._inputs.images import encode
 from digits_client.cli import run
 
 ZEROS = np.zeros((28, 28), np.uint8)
@@ -135,6 +136,6 @@ def test_an_overload_is_no_reason_to_send_each_file_alone(script: ScriptedServer
     for name in names:
         Path(name).write_bytes(b"x")
     with Overloaded(script.target) as client:
-        answers = dict(_files.predictions(client, names, probabilities=False, model_version=0))
+        answers = dict(predictions(client, names, probabilities=False, model_version=0))
     assert set(map(type, answers.values())) == {ResourceExhausted}
     assert len(script.requests) == 1

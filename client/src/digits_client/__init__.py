@@ -10,9 +10,14 @@
 
 from importlib.metadata import version as _version
 
+from digits_client._answers.models import ModelInfo, ModelVersion, VersionState
+from digits_client._answers.results import Prediction, Predictions
 from digits_client._async import AsyncClient
-from digits_client._channel import ChannelOptions, Pem
-from digits_client._coalescing import Coalescing
+from digits_client._coalescing.core import Coalescing
+from digits_client._coalescing.stats import Stats
+from digits_client._connection.channel import ChannelOptions, Pem
+from digits_client._connection.metadata import Metadata
+from digits_client._connection.tokens import Token
 from digits_client._errors import (
     ClientClosed,
     DeadlineExceeded,
@@ -31,14 +36,9 @@ from digits_client._errors import (
     Unavailable,
     UnreadableFile,
 )
-from digits_client._images import Image
-from digits_client._metadata import Metadata
-from digits_client._models import ModelInfo, ModelVersion, VersionState
-from digits_client._results import Prediction, Predictions
+from digits_client._inputs.images import Image
 from digits_client._settings import Retries, Sizes
-from digits_client._stats import Stats
 from digits_client._sync import Client
-from digits_client._tokens import Token
 
 __all__ = [
     "AsyncClient",

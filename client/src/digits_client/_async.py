@@ -10,22 +10,25 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest
-from digits_client import _coalescing, _environment, _health, _limits, _metadata, _settings, _shared
-from digits_client._calling_tasks import TaskCaller
-from digits_client._channel import ChannelOptions, Endpoint, Pem
-from digits_client._chunks import Chunker, async_chunks, encoded
-from digits_client._coalescing import Coalescing
-from digits_client._connections import tracer
+from digits_client import _limits, _settings, _shared
+from digits_client._answers.models import ModelInfo, model_info
+from digits_client._answers.results import Prediction, Predictions, concatenated
+from digits_client._calls.calling_tasks import TaskCaller
+from digits_client._calls.stream_tasks import TaskStream
+from digits_client._coalescing.core import DEFAULT as DEFAULT_COALESCING
+from digits_client._coalescing.core import Coalescing
+from digits_client._coalescing.stats import Stats
+from digits_client._connection import health
+from digits_client._connection.channel import ChannelOptions, Endpoint, Pem
+from digits_client._connection.connections import tracer
+from digits_client._connection.environment import target_and_token
+from digits_client._connection.metadata import Metadata, pairs
+from digits_client._connection.tokens import Token
 from digits_client._errors import DeadlineExceeded, DigitsError
-from digits_client._images import Image, blocks, encode
-from digits_client._metadata import Metadata
-from digits_client._models import ModelInfo, model_info
-from digits_client._reader import Reader
-from digits_client._results import Prediction, Predictions, concatenated
+from digits_client._inputs.chunks import Chunker, async_chunks, encoded
+from digits_client._inputs.images import Image, blocks, encode
+from digits_client._inputs.reader import Reader
 from digits_client._settings import Retries, Sizes
-from digits_client._stats import Stats
-from digits_client._stream_tasks import TaskStream
-from digits_client._tokens import Token
 
 
 class AsyncClient(TaskCaller):
@@ -42,7 +45,7 @@ class AsyncClient(TaskCaller):
         target: str | None = None,
         *,
         timeout: float | None = _limits.TIMEOUT_SECONDS,
-        coalescing: Coalescing | None = _coalescing.DEFAULT,
+        coalescing: Coalescing | None = DEFAULT_COALESCING,
         retries: Retries | None = _settings.DEFAULT_RETRIES,
         sizes: Sizes = _settings.DEFAULT_SIZES,
         metadata: Metadata | None = None,
@@ -61,7 +64,7 @@ class AsyncClient(TaskCaller):
 
         token  may also be an `async` function, which runs on that event loop
         """
-        target, token = _environment.target_and_token(target, token)
+        target, token = target_and_token(target, token)
         endpoint = Endpoint(
             target=target,
             tls=tls,
@@ -71,7 +74,7 @@ class AsyncClient(TaskCaller):
             server_name=server_name,
             token=token,
             token_in_plaintext=token_in_plaintext,
-            metadata=_metadata.pairs(metadata, request_id),
+            metadata=pairs(metadata, request_id),
             retries=retries,
             sizes=sizes,
             options=channel_options,
@@ -94,7 +97,7 @@ class AsyncClient(TaskCaller):
         seconds = self._seconds(timeout)
         deadline = time.monotonic() + seconds if labels else 0.0
         asked = _shared.kind(model_version, probabilities=probabilities)
-        own = _metadata.pairs(metadata, request_id)
+        own = pairs(metadata, request_id)
         # An array, the usual case, is spared a coroutine: at tens of thousands of calls a second it counts.
         sendable = encode(image, convert=convert) if not blocks(image) else await encoded(image, convert=convert)
         connection = self._connection()
@@ -123,7 +126,7 @@ class AsyncClient(TaskCaller):
         """The digits in any number of images, in their order; see `Client.predict_batch`."""
         asked = _shared.kind(model_version, probabilities=probabilities)
         deadline = _shared.deadline_of_each_rpc(timeout, self._timeout)
-        own = _metadata.pairs(metadata, request_id)
+        own = pairs(metadata, request_id)
         parts: list[Predictions] = []
         try:
             reader = Reader(images, asked, convert=convert, sizes=self._endpoint.sizes)
@@ -155,7 +158,7 @@ class AsyncClient(TaskCaller):
         """
         deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
         asked = _shared.kind(model_version, probabilities=probabilities)
-        own = _metadata.pairs(metadata, request_id)
+        own = pairs(metadata, request_id)
         reader = Reader(images, asked, convert=convert, sizes=self._endpoint.sizes.at_most(batch_size))
         async with aclosing(self._bulk(asked, deadline, own).parts(reader, early=True)) as answers:
             async for part in answers:
@@ -181,7 +184,7 @@ class AsyncClient(TaskCaller):
         """
         seconds = self._seconds(timeout)
         asked = _shared.kind(model_version, probabilities=probabilities)
-        own = _metadata.pairs(metadata, request_id)
+        own = pairs(metadata, request_id)
         line = async_chunks(
             images,
             Chunker(asked, self._endpoint.sizes.at_most(1 if batch_size is None else batch_size)),
@@ -201,7 +204,7 @@ class AsyncClient(TaskCaller):
         self, *, timeout: float | None = None, metadata: Metadata | None = None, request_id: str | None = None
     ) -> ModelInfo:
         """What is served; see `Client.model`."""
-        own = _metadata.pairs(metadata, request_id)
+        own = pairs(metadata, request_id)
         get = self._connection().stub.GetModel
         return model_info(await self._call(get, GetModelRequest(), self._seconds(timeout), own))
 
@@ -209,9 +212,9 @@ class AsyncClient(TaskCaller):
         self, *, timeout: float | None = None, metadata: Metadata | None = None, request_id: str | None = None
     ) -> bool:
         """Whether the server says that it answers predictions now."""
-        own = _metadata.pairs(metadata, request_id)
-        request = _health.request(_shared.SERVICE)
-        return _health.is_serving(await self._call(self._connection().check, request, self._seconds(timeout), own))
+        own = pairs(metadata, request_id)
+        request = health.request(_shared.SERVICE)
+        return health.is_serving(await self._call(self._connection().check, request, self._seconds(timeout), own))
 
     async def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""

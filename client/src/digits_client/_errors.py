@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from digits_client import _limits
-from digits_client._log import log
+from digits_client._connection.log import log
 
 if TYPE_CHECKING:
-    from digits_client._results import Predictions
+    from digits_client._answers.results import Predictions
 
 PUSHBACK = ("grpc-retry-pushback-ms", "digits-retry-pushback-ms")
 

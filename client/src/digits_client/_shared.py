@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import DESCRIPTOR, PredictRequest, PredictResponse
 from digits_client import _limits
-from digits_client._coalescing import Kind
+from digits_client._answers.results import Prediction, Predictions, concatenated
+from digits_client._coalescing.core import Kind
+from digits_client._connection.log import log
 from digits_client._errors import (
     DeadlineExceeded,
     DigitsError,
@@ -18,8 +20,6 @@ from digits_client._errors import (
     Unavailable,
     caused,
 )
-from digits_client._log import log
-from digits_client._results import Prediction, Predictions, concatenated
 from digits_client._settings import DEFAULT_RETRIES, Retries
 
 SERVICE: str = DESCRIPTOR.services_by_name["PredictionService"].full_name

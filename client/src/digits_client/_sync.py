@@ -9,26 +9,29 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest
-from digits_client import _coalescing, _environment, _health, _limits, _metadata, _settings, _shared
-from digits_client._calling_threads import ThreadCaller
-from digits_client._channel import ChannelOptions, Endpoint, Pem
-from digits_client._chunks import chunks
-from digits_client._coalescing import Coalescing
-from digits_client._connections import tracer
+from digits_client import _limits, _settings, _shared
+from digits_client._answers.models import ModelInfo, model_info
+from digits_client._answers.results import Prediction, Predictions, concatenated
+from digits_client._calls.calling_threads import ThreadCaller
+from digits_client._calls.stream_threads import ThreadStream
+from digits_client._coalescing.core import DEFAULT as DEFAULT_COALESCING
+from digits_client._coalescing.core import Coalescing
+from digits_client._coalescing.stats import Stats
+from digits_client._connection import health
+from digits_client._connection.channel import ChannelOptions, Endpoint, Pem
+from digits_client._connection.connections import tracer
+from digits_client._connection.environment import target_and_token
+from digits_client._connection.metadata import Metadata, pairs
+from digits_client._connection.token_functions import is_async
+from digits_client._connection.tokens import Token
 from digits_client._errors import (
     DeadlineExceeded,
     DigitsError,
     InvalidInput,
 )
-from digits_client._images import Image, encode
-from digits_client._metadata import Metadata
-from digits_client._models import ModelInfo, model_info
-from digits_client._results import Prediction, Predictions, concatenated
+from digits_client._inputs.chunks import chunks
+from digits_client._inputs.images import Image, encode
 from digits_client._settings import Retries, Sizes
-from digits_client._stats import Stats
-from digits_client._stream_threads import ThreadStream
-from digits_client._token_functions import is_async
-from digits_client._tokens import Token
 
 
 class Client(ThreadCaller):
@@ -48,7 +51,7 @@ class Client(ThreadCaller):
         target: str | None = None,
         *,
         timeout: float | None = _limits.TIMEOUT_SECONDS,
-        coalescing: Coalescing | None = _coalescing.DEFAULT,
+        coalescing: Coalescing | None = DEFAULT_COALESCING,
         retries: Retries | None = _settings.DEFAULT_RETRIES,
         sizes: Sizes = _settings.DEFAULT_SIZES,
         metadata: Metadata | None = None,
@@ -88,7 +91,7 @@ class Client(ThreadCaller):
         """
         if is_async(token):
             raise InvalidInput("token: an asynchronous function needs an AsyncClient")
-        target, token = _environment.target_and_token(target, token)
+        target, token = target_and_token(target, token)
         endpoint = Endpoint(
             target=target,
             tls=tls,
@@ -98,7 +101,7 @@ class Client(ThreadCaller):
             server_name=server_name,
             token=token,
             token_in_plaintext=token_in_plaintext,
-            metadata=_metadata.pairs(metadata, request_id),
+            metadata=pairs(metadata, request_id),
             retries=retries,
             sizes=sizes,
             options=channel_options,
@@ -129,7 +132,7 @@ class Client(ThreadCaller):
         seconds = self._seconds(timeout)
         deadline = time.monotonic() + seconds if labels else 0.0
         asked = _shared.kind(model_version, probabilities=probabilities)
-        own = _metadata.pairs(metadata, request_id)
+        own = pairs(metadata, request_id)
         encoded = encode(image, convert=convert)
         connection = self._connection()
         if connection.coalescer and not encoded.is_file and not own:
@@ -166,7 +169,7 @@ class Client(ThreadCaller):
         """
         asked = _shared.kind(model_version, probabilities=probabilities)
         deadline = _shared.deadline_of_each_rpc(timeout, self._timeout)
-        own = _metadata.pairs(metadata, request_id)
+        own = pairs(metadata, request_id)
         line = chunks(images, asked, convert=convert, sizes=self._endpoint.sizes)
         parts: list[Predictions] = []
         try:
@@ -199,7 +202,7 @@ class Client(ThreadCaller):
         """
         deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
         asked = _shared.kind(model_version, probabilities=probabilities)
-        own = _metadata.pairs(metadata, request_id)
+        own = pairs(metadata, request_id)
         line = chunks(images, asked, convert=convert, sizes=self._endpoint.sizes.at_most(batch_size))
         for part in self._bulk(asked, deadline, own).parts(line):
             yield from self._named(part, deadline(), own) if labels else part
@@ -230,7 +233,7 @@ class Client(ThreadCaller):
         """
         seconds = self._seconds(timeout)
         asked = _shared.kind(model_version, probabilities=probabilities)
-        own = _metadata.pairs(metadata, request_id)
+        own = pairs(metadata, request_id)
         line = chunks(
             images, asked, convert=convert, sizes=self._endpoint.sizes.at_most(1 if batch_size is None else batch_size)
         )
@@ -249,16 +252,16 @@ class Client(ThreadCaller):
         self, *, timeout: float | None = None, metadata: Metadata | None = None, request_id: str | None = None
     ) -> ModelInfo:
         """What is served: the model, its labels, its accuracy, the runtime, and the state of every version."""
-        own = _metadata.pairs(metadata, request_id)
+        own = pairs(metadata, request_id)
         return model_info(self._call(self._connection().stub.GetModel, GetModelRequest(), self._seconds(timeout), own))
 
     def health(
         self, *, timeout: float | None = None, metadata: Metadata | None = None, request_id: str | None = None
     ) -> bool:
         """Whether the server says that it answers predictions now."""
-        own = _metadata.pairs(metadata, request_id)
-        request = _health.request(_shared.SERVICE)
-        return _health.is_serving(self._call(self._connection().check, request, self._seconds(timeout), own))
+        own = pairs(metadata, request_id)
+        request = health.request(_shared.SERVICE)
+        return health.is_serving(self._call(self._connection().check, request, self._seconds(timeout), own))
 
     def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
         """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""

@@ -21,8 +21,10 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToJson
 
-from digits_client import AsyncClient, Client, Coalescing, DigitsError, Prediction, _bench, _files
-from digits_client._described import described
+from digits_client import AsyncClient, Client, Coalescing, DigitsError, Prediction
+from digits_client._command.bench import PERCENTILES, Load, Run, measure
+from digits_client._command.described import described
+from digits_client._command.files import expanded, predictions
 from digits_client._limits import PROGRESS_FILES, TIMEOUT_SECONDS
 
 EXIT_CODES = (
@@ -54,13 +56,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def predict(chosen: argparse.Namespace) -> int:
-    names = _files.expanded(chosen.files)
+    names = expanded(chosen.files)
     width = max(len(name) for name in names)
     # On a terminal the table itself shows how far it is.
     progress = len(names) >= PROGRESS_FILES and sys.stderr.isatty() and not sys.stdout.isatty()
     failed = 0
     with Client(chosen.target, **_connection(chosen)) as client:
-        answers = _files.predictions(client, names, probabilities=chosen.json, model_version=chosen.model_version)
+        answers = predictions(client, names, probabilities=chosen.json, model_version=chosen.model_version)
         for done, (name, answer) in enumerate(answers, 1):
             if isinstance(answer, DigitsError):
                 failed += 1
@@ -94,16 +96,14 @@ def health(chosen: argparse.Namespace) -> int:
 
 
 def bench(chosen: argparse.Namespace) -> int:
-    load = _bench.Load(
-        seconds=chosen.seconds, in_flight=chosen.in_flight, rate=chosen.rate, images_per_call=chosen.images
-    )
+    load = Load(seconds=chosen.seconds, in_flight=chosen.in_flight, rate=chosen.rate, images_per_call=chosen.images)
 
-    async def measure() -> _bench.Run:
+    async def measured() -> Run:
         coalescing = None if chosen.no_coalescing else Coalescing(max_waiting=None)
         async with AsyncClient(chosen.target, coalescing=coalescing, **_connection(chosen)) as client:
-            return await _bench.measure(client, load)
+            return await measure(client, load)
 
-    run = asyncio.run(measure())
+    run = asyncio.run(measured())
     if chosen.json:
         print(json.dumps(_figures(run)))
     else:
@@ -112,8 +112,8 @@ def bench(chosen: argparse.Namespace) -> int:
     return 0 if run.latencies else 1
 
 
-def _figures(run: _bench.Run) -> dict[str, Any]:
-    latency = {f"p{percent:g}": round(1000 * run.percentile(percent), 3) for percent in _bench.PERCENTILES}
+def _figures(run: Run) -> dict[str, Any]:
+    latency = {f"p{percent:g}": round(1000 * run.percentile(percent), 3) for percent in PERCENTILES}
     return {
         "seconds": round(run.seconds, 3),
         "calls": len(run.latencies),

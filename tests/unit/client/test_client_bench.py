@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_client import Unavailable
-from digits_client._bench import PERCENTILES, Load, Run, closed_loop, open_loop
+from digits_client._command.bench import PERCENTILES, Load, Run, closed_loop, open_loop
 
 DEADLINE = 30.0
 

@@ -7,7 +7,7 @@ import pytest
 from support.certificates import Authority
 
 from digits_client import AsyncClient, Client, Misused
-from digits_client._channel import Endpoint
+from digits_client._connection.channel import Endpoint
 
 PEM = Authority().certificate
 

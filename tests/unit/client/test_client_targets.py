@@ -2,7 +2,7 @@
 
 import pytest
 
-from digits_client._tokens import stays_here
+from digits_client._connection.tokens import stays_here
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_client import Coalescing
-from digits_client._coalescing import Kind
-from digits_client._coalescing_tasks import TaskCoalescer
+from digits_client._coalescing.core import Kind
+from digits_client._coalescing.tasks import TaskCoalescer
 
 KIND = Kind(0, probabilities=False)
 ANSWER = PredictResponse(digits=[3], confidences=[0.5], model_version=1)

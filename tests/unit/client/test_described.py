@@ -2,7 +2,7 @@
 
 from digits.v1.manifest_pb2 import Manifest, Metrics, ModelFile, Training
 from digits.v1.prediction_pb2 import GetModelResponse, ModelVersionStatus
-from digits_client._described import described
+from digits_client._command.described import described
 
 PUBLISHED = Manifest(
     model_name="digits",

@@ -12,11 +12,11 @@ import grpc
 from grpc import aio
 
 from digits_client import _limits
+from digits_client._connection.log import Connectivity
+from digits_client._connection.metadata import Pairs
+from digits_client._connection.tokens import Token, checked, stays_here
 from digits_client._errors import InvalidInput, Misused
-from digits_client._log import Connectivity
-from digits_client._metadata import Pairs
 from digits_client._settings import DEFAULT_RETRIES, DEFAULT_SIZES, NO_RETRIES, Retries, Sizes
-from digits_client._tokens import Token, checked, stays_here
 
 _HOST = re.compile(r"(\[[^\]]*\]|[^:/\[\]]+):\d+")
 """host:port, the host a name, an IPv4 address or an IPv6 address in brackets. Anything else names its own resolver."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from glob import glob
 from itertools import islice
 
+from digits_client._answers.results import Prediction
 from digits_client._errors import DeadlineExceeded, DigitsError, InvalidInput, ResourceExhausted
 from digits_client._limits import FILES_PER_RPC
-from digits_client._results import Prediction
 from digits_client._sync import Client
 
 STANDARD_INPUT = "-"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from digits.v1.prediction_pb2 import GetModelResponse
 from digits_client import _limits
-from digits_client._results import Prediction, Predictions
+from digits_client._answers.results import Prediction, Predictions
 
 
 class Labels:

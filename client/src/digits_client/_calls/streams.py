@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from digits_client import _shared
-from digits_client._chunks import Chunk, located
-from digits_client._coalescing import Kind
+from digits_client._answers.results import Predictions
+from digits_client._coalescing.core import Kind
 from digits_client._errors import DeadlineExceeded, DigitsError, ServerError, caused
-from digits_client._results import Predictions
+from digits_client._inputs.chunks import Chunk, located
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,25 +9,26 @@ import grpc
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
-from digits_client import _forks, _health
-from digits_client._bearing import Bearing
-from digits_client._channel import Endpoint
-from digits_client._coalescing import Coalescing
-from digits_client._coalescing_tasks import TaskCoalescer
-from digits_client._coalescing_threads import ThreadCoalescer
+from digits_client._coalescing.core import Coalescing
+from digits_client._coalescing.stats import Stats
+from digits_client._coalescing.tasks import TaskCoalescer
+from digits_client._coalescing.threads import ThreadCoalescer
+from digits_client._connection import health
+from digits_client._connection.bearing import Bearing
+from digits_client._connection.channel import Endpoint
+from digits_client._connection.forks import SENTENCE, connecting
+from digits_client._connection.log import telling, watch_on_loop
+from digits_client._connection.metadata import Pairs
 from digits_client._errors import ClientClosed, Misused
-from digits_client._log import telling, watch_on_loop
-from digits_client._metadata import Pairs
-from digits_client._stats import Stats
 
 if TYPE_CHECKING:
-    from digits_client._tracing import Tracing
+    from digits_client._connection.tracing import Tracing
 
 
 def tracer() -> "Tracing":
     """What traces the RPCs of connections. Misused where OpenTelemetry is not installed."""
     try:
-        from digits_client._tracing import Tracing  # nobody else pays for OpenTelemetry
+        from digits_client._connection.tracing import Tracing  # nobody else pays for OpenTelemetry
     except ModuleNotFoundError as error:
         raise Misused("tracing needs OpenTelemetry: install digits-client[tracing]") from error
     return Tracing()
@@ -37,14 +38,14 @@ class ThreadConnection:
     """Of this process. Misused in a forked one where gRPC would hang."""
 
     def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None, tracing: "Tracing | None") -> None:
-        _forks.connecting(on_event_loop=False)
+        connecting(on_event_loop=False)
         self._channel = endpoint.channel()
         if telling():
             self._channel.subscribe(endpoint.connectivity.changed)
         self.bearing = Bearing(endpoint.token, endpoint.metadata)
         channel = self.bearing.over_threads(tracing.over_threads(self._channel) if tracing else self._channel)
         self.stub: PredictionServiceStub = PredictionServiceStub(channel)
-        self.check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_health.CHECK)
+        self.check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(health.CHECK)
         coalescer = tracing.thread_coalescer if tracing else ThreadCoalescer
         self.coalescer = coalescer(self.stub.Predict, coalescing) if coalescing else None
 
@@ -66,7 +67,7 @@ class TaskConnection:
     """Of the running event loop. Misused in a forked process where gRPC would hang."""
 
     def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None, tracing: "Tracing | None") -> None:
-        _forks.connecting(on_event_loop=True)
+        connecting(on_event_loop=True)
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._endpoint = endpoint
@@ -78,14 +79,14 @@ class TaskConnection:
         self.bearing = Bearing(endpoint.token, endpoint.metadata)
         channel = self.bearing.over_tasks(tracing.over_tasks(self._channel) if tracing else self._channel)
         self.stub: Any = PredictionServiceStub(channel)
-        self.check: Any = channel.unary_unary(_health.CHECK)
+        self.check: Any = channel.unary_unary(health.CHECK)
         coalescer = tracing.task_coalescer if tracing else TaskCoalescer
         self.coalescer = coalescer(self.stub.Predict, coalescing) if coalescing else None
 
     def check_usable(self) -> None:
         """Misused in a forked process and on any other event loop: gRPC would never answer there."""
         if os.getpid() != self._process:
-            raise Misused(_forks.SENTENCE)
+            raise Misused(SENTENCE)
         if asyncio.get_running_loop() is not self._loop:
             raise Misused("an AsyncClient belongs to the event loop of its first call: make one for each loop")
 

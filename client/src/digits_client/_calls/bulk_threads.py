@@ -10,11 +10,11 @@ from typing import Any
 import grpc
 
 from digits_client import _shared
-from digits_client._chunks import Chunk, located
-from digits_client._coalescing import Kind
+from digits_client._answers.results import Predictions
+from digits_client._coalescing.core import Kind
+from digits_client._connection.metadata import Pairs
 from digits_client._errors import DigitsError
-from digits_client._metadata import Pairs
-from digits_client._results import Predictions
+from digits_client._inputs.chunks import Chunk, located
 from digits_client._settings import Retries
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from digits_client import _limits
+from digits_client._coalescing.stats import Stats
 from digits_client._errors import QueueFull
-from digits_client._stats import Stats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import PredictRequest
-from digits_client._coalescing import Kind
+from digits_client._coalescing.core import Kind
 from digits_client._errors import DigitsError, InvalidInput
-from digits_client._images import Encoded, Image, blocks, check_form, encode, pixels
+from digits_client._inputs.images import Encoded, Image, blocks, check_form, encode, pixels
 from digits_client._settings import Sizes
 from digits_client._shared import request
 

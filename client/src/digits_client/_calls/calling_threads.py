@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 
 from digits.v1.prediction_pb2 import GetModelRequest
-from digits_client import _health, _shared
-from digits_client._bulk_threads import ThreadBulk
-from digits_client._channel import Endpoint
-from digits_client._coalescing import Coalescing, Kind
-from digits_client._connections import ThreadConnection
+from digits_client import _shared
+from digits_client._answers.labels import Labels
+from digits_client._answers.results import Predictions
+from digits_client._calls.bulk_threads import ThreadBulk
+from digits_client._coalescing.core import Coalescing, Kind
+from digits_client._connection import health
+from digits_client._connection.channel import Endpoint
+from digits_client._connection.connections import ThreadConnection
+from digits_client._connection.metadata import Pairs
 from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable, from_rpc
-from digits_client._labels import Labels
-from digits_client._metadata import Pairs
-from digits_client._results import Predictions
 
 if TYPE_CHECKING:
-    from digits_client._tracing import Tracing
+    from digits_client._connection.tracing import Tracing
 
 Reply = TypeVar("Reply")
 
@@ -93,9 +94,9 @@ class ThreadCaller:
 
     def _not_ready(self, connection: ThreadConnection, deadline: float) -> DigitsError | None:
         """Why the server answers no predictions over this connection; None: it does."""
-        request = _health.request(_shared.SERVICE)
+        request = health.request(_shared.SERVICE)
         try:
-            serves = _health.is_serving(self._call(connection.check, request, _shared.left(deadline), ()))
+            serves = health.is_serving(self._call(connection.check, request, _shared.left(deadline), ()))
             return None if serves else Unavailable(_shared.NOT_SERVING)
         except (Unavailable, DeadlineExceeded) as error:
             return error

@@ -8,11 +8,11 @@ from itertools import count
 from typing import Any
 
 from digits_client import _shared
-from digits_client._chunks import Chunk, located
-from digits_client._coalescing import Kind
+from digits_client._answers.results import Predictions
+from digits_client._coalescing.core import Kind
 from digits_client._errors import DigitsError
-from digits_client._reader import Reader
-from digits_client._results import Predictions
+from digits_client._inputs.chunks import Chunk, located
+from digits_client._inputs.reader import Reader
 from digits_client._settings import Retries
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import grpc
 
 from digits_client import _shared
-from digits_client._coalescing import Call, Coalescer, Coalescing, Group, Kind
+from digits_client._answers.results import Prediction
+from digits_client._coalescing.core import Call, Coalescer, Coalescing, Group, Kind
+from digits_client._coalescing.stats import Stats
 from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, caused, from_rpc
-from digits_client._results import Prediction
-from digits_client._stats import Stats
 
 
 class TaskCoalescer:

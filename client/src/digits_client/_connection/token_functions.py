@@ -16,8 +16,8 @@ from threading import RLock
 from typing import Any
 
 from digits_client import _limits
+from digits_client._connection.tokens import checked
 from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, InvalidInput, Unauthenticated, caused
-from digits_client._tokens import checked
 
 
 class Ask:

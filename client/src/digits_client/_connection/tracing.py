@@ -23,9 +23,9 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from digits_client._coalescing import Call, Group
-from digits_client._coalescing_tasks import TaskCoalescer
-from digits_client._coalescing_threads import ThreadCoalescer
+from digits_client._coalescing.core import Call, Group
+from digits_client._coalescing.tasks import TaskCoalescer
+from digits_client._coalescing.threads import ThreadCoalescer
 
 Metadata = tuple[tuple[str, str], ...]
 

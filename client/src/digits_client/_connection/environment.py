@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from digits_client import _limits
+from digits_client._connection.tokens import Token, checked
 from digits_client._errors import InvalidInput, Misused
-from digits_client._tokens import Token, checked
 
 TARGET = "DIGITS_TARGET"
 TOKEN_FILE = "DIGITS_TOKEN_FILE"  # noqa: S105  # nosec B105  # the name of a variable

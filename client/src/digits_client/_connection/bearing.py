@@ -6,10 +6,10 @@ from contextvars import copy_context
 from threading import Event, RLock
 from typing import Any
 
+from digits_client._connection.metadata import Pairs, merged
+from digits_client._connection.token_functions import TokenFunction, late, token_of
+from digits_client._connection.tokens import Token
 from digits_client._errors import ClientClosed
-from digits_client._metadata import Pairs, merged
-from digits_client._token_functions import TokenFunction, late, token_of
-from digits_client._tokens import Token
 
 
 def bearer(token: str) -> Pairs:

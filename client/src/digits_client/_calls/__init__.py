@@ -1,0 +1,1 @@
+"""The calls of a client, each for threads and for tasks."""

@@ -1,0 +1,1 @@
+"""Single images that are predicted at the same time share an RPC."""

@@ -1,0 +1,1 @@
+"""What the command `digits` needs beside the client."""

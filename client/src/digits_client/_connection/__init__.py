@@ -1,0 +1,1 @@
+"""Channels to servers, and what goes with every RPC: tokens, metadata, traces, logs."""
