@@ -80,7 +80,8 @@ def test_a_step_of_the_cnn_is_keras_own_training_step(
 ) -> None:
     """Batch normalisation is computed by another kernel than Keras's, its running statistics included."""
     choices: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.01, "schedule": "constant", "weight_decay": None}
-    choices |= {"dropout": 0.0, "shift": 0.0, "averaging": 0.0, "label_smoothing": 0.0, "epochs": 1, "batch_size": 128}
+    choices |= dict.fromkeys(("dropout", "averaging", "label_smoothing", "rotation", "zoom", "shift"), 0.0)
+    choices |= {"epochs": 1, "batch_size": 128}
     settings = Settings.for_network(network="cnn", seed=3, **choices)
     train = parts[0].take(np.arange(256))  # two steps: differences of rounding grow tenfold with each
     fitted, _ = _fitted(settings, (train, parts[1]), tmp_path)
