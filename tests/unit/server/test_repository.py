@@ -92,7 +92,7 @@ def test_a_version_over_the_size_limit_is_rejected_before_it_is_read(repository:
         ({"goldenImages": [{"image": "AAAA"}]}, "784 bytes and 10 probabilities"),
         ({"files": []}, "lists no model.tflite"),
         ({"training": {"network": "x" * 101}}, "a network's name has at most 100 letters"),
-        ({"aFieldOfTomorrow": 1}, "no manifest"),
+        ({"aFieldOfTomorrow": 1}, "not a valid manifest"),
     ],
 )
 def test_a_manifest_of_something_else_is_rejected_by_name(
