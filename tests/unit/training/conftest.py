@@ -21,7 +21,7 @@ def write_idx() -> WriteIdx:
 
     def write(path: Path, array: NDArray[np.uint8]) -> None:
         content = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
-        path.write_bytes(gzip.compress(content, 1) if path.suffix == ".gz" else content)
+        path.write_bytes(gzip.compress(content, 1, mtime=0) if path.suffix == ".gz" else content)
 
     return write
 
