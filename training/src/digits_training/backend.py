@@ -22,6 +22,7 @@ def start(seed: int, network: str = "mlp") -> None:
         import keras
         import tensorflow as tf
 
+    sys.dont_write_bytecode = True  # of modules that TensorFlow writes to TMPDIR: it would stay there
     tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)
