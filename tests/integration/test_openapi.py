@@ -1,6 +1,7 @@
 """/openapi.json describes every route that programs use, and the server answers as it says."""
 
 import json
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from unittest.mock import Mock
 
 import jsonschema
 import pytest
+from support.open_inference import CLIENTS
 from support.servers import ServerProcess
 
 from digits_server.pages import openapi, playground, report
@@ -22,6 +24,9 @@ INFER = "/v2/models/digits/infer"
 IMAGE = json.dumps(schemas.INFER_EXAMPLES["pixels"]["value"]).encode()
 JSON = {"content-type": "application/json"}
 PNG = {"content-type": "image/png"}
+SECONDS = 60.0
+"""Deadline of the linter."""
+
 Document = dict[str, Any]
 
 
@@ -114,6 +119,19 @@ def test_the_document_is_well_formed(settings: Settings) -> None:
         assert "200" in operation["responses"], (path, method)
         assert operation["summary"]
     assert document["security"] == ([{"bearer": []}] if settings.tokens else [])
+
+
+def test_a_linter_of_openapi_finds_nothing(tmp_path: Path) -> None:
+    written = tmp_path / "openapi.json"
+    written.write_text(json.dumps(openapi.document(Settings())))
+    lint: list[str | Path] = [CLIENTS / "bin/openapi-spec-validator", written]
+    ended = subprocess.run(lint, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
+    broken = json.loads(written.read_text())
+    del broken["info"]["title"]
+    written.write_text(json.dumps(broken))
+    ended = subprocess.run(lint, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert ended.returncode != 0
 
 
 def test_each_operation_is_answered_as_described(server: ServerProcess, described: Document) -> None:
