@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.clients import Connect, connecting
+from support.scripted import ScriptedServer
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -11,3 +12,10 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
     """Makes clients, once synchronous and once asynchronous ones; closes them at the end."""
     with connecting(request.param) as connect:
         yield connect
+
+
+@pytest.fixture
+def script() -> Iterator[ScriptedServer]:
+    """A server that answers as a test tells it to, and keeps what it was sent."""
+    with ScriptedServer() as script:
+        yield script

@@ -23,12 +23,6 @@ CHUNK = 1024
 """Images of one RPC."""
 
 
-@pytest.fixture
-def script() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as script:
-        yield script
-
-
 def numbered(count: int) -> NDArray[np.uint8]:
     """uint8[count, 28, 28]; every pixel of image i is i // CHUNK: the chunk it leaves in."""
     return np.repeat(np.arange(count) // CHUNK, 784).astype(np.uint8).reshape(-1, 28, 28)

@@ -31,12 +31,6 @@ Calls = Callable[..., "Future[Prediction]"]
 
 
 @pytest.fixture
-def script() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as script:
-        yield script
-
-
-@pytest.fixture
 def gate(script: ScriptedServer) -> Gate:
     """Holds every RPC back until it is opened."""
     script.answer = gate = Gate()

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,6 @@ from digits_client._inputs.images import encode
 from digits_client.cli import run
 
 ZEROS = np.zeros((28, 28), np.uint8)
-
-
-@pytest.fixture
-def script() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as script:
-        yield script
 
 
 def sent(image: Any) -> Image.Image:

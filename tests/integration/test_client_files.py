@@ -3,13 +3,13 @@
 import errno
 import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import ScriptedServer
 
 from digits_client import (
@@ -30,18 +30,6 @@ CALLS: dict[str, Callable[[Client, str], object]] = {
     "predict_iter": lambda client, path: list(client.predict_iter([IMAGE, path])),
     "predict_stream": lambda client, path: list(client.predict_stream([IMAGE, path])),
 }
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
-
-
-@pytest.fixture
-def script() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as script:
-        yield script
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())

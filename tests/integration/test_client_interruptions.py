@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -22,12 +22,6 @@ PACKAGE = str(Path(digits_client.__file__).parent / "_coalescing")
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 STEPS = 400
 """More lines than one call runs in the coalescer."""
-
-
-@pytest.fixture
-def script() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as script:
-        yield script
 
 
 def at_step(number: int, happens: Callable[[], None], call: Callable[[], Any]) -> bool:

@@ -1,13 +1,12 @@
 """The logger `digits_client`: it tells of retries and reconnections, and never of tokens or images."""
 
 import logging
-from collections.abc import Iterator
 
 import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import ScriptedServer, refusing
 from support.waiting import until
 
@@ -15,12 +14,6 @@ from digits_client import DigitsError
 
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 SECRET = "a-token-that-no-log-may-have"  # noqa: S105 - known to tests only
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 def test_a_connection_that_is_lost_and_found_again_is_told(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:

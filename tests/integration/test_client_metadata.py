@@ -1,7 +1,7 @@
 """Metadata and request ids: those of a client go with every RPC, those of a call with its own RPC alone."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import Gate, ScriptedServer
 from support.servers import ServerProcess
 from support.waiting import until
@@ -28,18 +28,6 @@ CALLS: dict[str, Callable[..., object]] = {
     "predict_stream": lambda client, **own: list(client.predict_stream([IMAGE, FILE], **own)),
     "model": lambda client, **own: client.model(**own),
 }
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
-
-
-@pytest.fixture
-def script() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as script:
-        yield script
 
 
 def carried(script: ScriptedServer) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import ScriptedServer
 from support.servers import ServerProcess
 
@@ -28,12 +28,6 @@ CALLS: dict[str, Callable[..., "list[str | None]"]] = {
     "predict_iter": lambda client, **asked: [item.label for item in client.predict_iter([IMAGE], **asked)],
     "predict_stream": lambda client, **asked: [item.label for item in client.predict_stream([IMAGE], **asked)],
 }
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -59,12 +58,6 @@ async def another_async_library():
     await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20)
     return channel
 """
-
-
-@pytest.fixture
-def script() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as script:
-        yield script
 
 
 def image(value: int) -> NDArray[np.uint8]:

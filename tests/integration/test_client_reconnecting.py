@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.names import NameServer
 from support.scripted import ScriptedServer
 from support.waiting import until
@@ -17,12 +17,6 @@ from support.waiting import until
 from digits_client import Client, ClientClosed, DigitsError
 
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
 
 
 class Listener:

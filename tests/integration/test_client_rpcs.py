@@ -1,7 +1,6 @@
 """How both clients reach a server: retries, deadlines, errors, balancing. Against a server that follows a script."""
 
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -17,12 +16,6 @@ from digits_client import Coalescing, DeadlineExceeded, DigitsError, ServerError
 
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 OTHERS = [status for status in grpc.StatusCode if status not in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)]
-
-
-@pytest.fixture
-def script() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as script:
-        yield script
 
 
 def unused_port() -> int:

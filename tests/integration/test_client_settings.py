@@ -1,6 +1,5 @@
 """Retries, sizes, channel options and environment variables: what is set is what happens."""
 
-from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
@@ -9,25 +8,13 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import ScriptedServer, refusing
 
 from digits_client import Client, InvalidInput, Misused, Overloaded, Retries, Sizes, Unavailable
 
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 TOKEN = "a-token-of-the-environment"  # noqa: S105 - known to tests only
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
-
-
-@pytest.fixture
-def script() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as script:
-        yield script
 
 
 @pytest.mark.parametrize(

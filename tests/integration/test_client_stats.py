@@ -1,31 +1,18 @@
 """How the sharing of RPCs is doing: what `stats` says is what the server saw."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import Gate, ScriptedServer, refusing
 from support.waiting import until
 
 from digits_client import Coalescing, QueueFull, ServerError, Stats
 
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
-
-
-@pytest.fixture
-def script() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as script:
-        yield script
 
 
 def test_before_the_first_call_and_without_coalescing_everything_is_zero(

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect, connecting
+from support.clients import Connect
 from support.scripted import Gate, Refused, ScriptedServer, first_pixels
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
@@ -31,18 +31,8 @@ from digits_client import (
 from digits_client._limits import STREAM_REQUESTS_IN_FLIGHT
 
 PATIENCE_SECONDS = 30.0
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
-
-
-@pytest.fixture
-def script() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as script:
-        yield script
+ANSWER_SECONDS, PAUSE_SECONDS = 2.0, 2.2
+"""How long an answer may take, and a pause longer than that, while no answer is due."""
 
 
 def image(value: int) -> NDArray[np.uint8]:
@@ -120,10 +110,10 @@ def test_answers_come_while_the_source_has_nothing_to_give(script: ScriptedServe
         assert more.wait(PATIENCE_SECONDS)
         yield image(3)
 
-    with Client(script.target, timeout=0.5) as client:
+    with Client(script.target, timeout=ANSWER_SECONDS) as client:
         answers = client.predict_stream(source())
         assert [next(answers).digit, next(answers).digit] == [1, 2]
-        time.sleep(0.7)  # longer than an answer may take: nothing is due meanwhile
+        time.sleep(PAUSE_SECONDS)
         more.set()
         assert [item.digit for item in answers] == [3]
 
@@ -137,10 +127,10 @@ def test_answers_come_while_an_asynchronous_source_has_nothing_to_give(script: S
             await more.wait()
             yield image(3)
 
-        async with AsyncClient(script.target, timeout=0.5) as client:
+        async with AsyncClient(script.target, timeout=ANSWER_SECONDS) as client:
             answers = client.predict_stream(source())
             first = await anext(answers)
-            await asyncio.sleep(0.7)
+            await asyncio.sleep(PAUSE_SECONDS)
             more.set()
             return [first.digit] + [item.digit async for item in answers]
 
@@ -256,11 +246,10 @@ def test_an_answer_that_is_late_ends_the_stream_and_the_rpc(connect: Connect, sc
 
 
 def test_a_slow_caller_is_not_late(connect: Connect, script: ScriptedServer) -> None:
-    answers = connect(script.target).predict_stream([image(1), image(2), image(3)], timeout=0.2)
-    found = []
-    for item in answers:
-        found.append(item.digit)
-        time.sleep(0.3)
+    answers = connect(script.target).predict_stream([image(1), image(2), image(3)], timeout=ANSWER_SECONDS)
+    found = [next(answers).digit]
+    time.sleep(PAUSE_SECONDS)
+    found += [item.digit for item in answers]
     assert found == [1, 2, 3]
 
 

@@ -34,18 +34,6 @@ CALLS: dict[str, Callable[[Client], object]] = {
 }
 
 
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with connecting(request.param) as connect:
-        yield connect
-
-
-@pytest.fixture
-def script() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as script:
-        yield script
-
-
 @pytest.fixture
 def released() -> Iterator[threading.Event]:
     """What blocking functions wait for."""
