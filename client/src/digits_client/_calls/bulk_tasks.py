@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 from digits_client import _shared
@@ -52,7 +51,8 @@ class TaskBulk:
             await asyncio.gather(reader.close(), *in_flight, return_exceptions=True)
 
     async def _part(self, chunk: Chunk, deadline: float) -> Predictions:
-        for refusals in count():
+        refusals = 0
+        while True:
             try:
                 reply = await self.call(chunk.request, _shared.left(deadline))
                 return _shared.predictions(reply, chunk.count, self.asked)
@@ -60,5 +60,5 @@ class TaskBulk:
                 delay = _shared.retry_delay(error, refusals, deadline, self.retries)
                 if delay is None:
                     raise located(error, chunk)  # noqa: B904  # it is the same error
+            refusals += 1
             await asyncio.sleep(delay)
-        raise AssertionError  # not reached: the loop has no end

@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import grpc
@@ -58,7 +57,8 @@ class ThreadBulk:
             raise self.error(error) from error
 
     def _part(self, chunk: Chunk, call: Any, deadline: float) -> Predictions:
-        for refusals in count():
+        refusals = 0
+        while True:
             try:
                 return _shared.predictions(call.result(), chunk.count, self.asked)
             except DigitsError as error:
@@ -68,6 +68,6 @@ class ThreadBulk:
                 delay = _shared.retry_delay(failure, refusals, deadline, self.retries)
                 if delay is None:
                     raise located(failure, chunk) from error
+            refusals += 1
             time.sleep(delay)
             call = self._sent(chunk, deadline)
-        raise AssertionError  # not reached: the loop has no end
