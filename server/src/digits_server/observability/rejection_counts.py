@@ -11,7 +11,7 @@ from digits_server.observability.collectors import Count, Counter
 
 REASONS = (
     *("invalid", "too_large", "not_found", "deadline", "overloaded", "unavailable"),
-    *("unauthenticated", "cancelled", "inference_failed", "internal", "max_calls"),
+    *("unauthenticated", "cancelled", "inference_failed", "internal"),
 )
 
 
