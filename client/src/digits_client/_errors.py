@@ -11,7 +11,7 @@ DigitsError
 ├── ResourceExhausted       RESOURCE_EXHAUSTED   a limit: the request is too large, or one of these
 │   ├── Overloaded          RESOURCE_EXHAUSTED   the server has too much to do; it says when to try again
 │   └── QueueFull           RESOURCE_EXHAUSTED   too many calls wait in this client; nothing was sent
-├── Unavailable             UNAVAILABLE          nobody answers there, or no model is serving yet
+├── Unavailable             UNAVAILABLE          no server answers, or it has no model yet
 ├── DeadlineExceeded        DEADLINE_EXCEEDED    no answer within the timeout
 ├── ClientClosed            CANCELLED            the client was closed before the answer came
 ├── Misused                 FAILED_PRECONDITION  second event loop, forked process, token in plaintext, no OpenTelemetry

@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
         return int(chosen.command(chosen))
     except DigitsError as error:
         print(f"digits: {error}", file=sys.stderr)
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the program that read the output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         what = f"cannot read {error.filename}" if error.filename else "cannot write the output"

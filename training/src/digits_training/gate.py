@@ -56,7 +56,7 @@ def objections(candidate: Evaluation, model_folder: Path, test: LabelledImages, 
 
 
 def served_version(model_folder: Path) -> int | None:
-    """The version that a server started now would serve to requests that name none; None if there is none.
+    """The version that a server started now would serve to requests that name no version; None if no version is good.
 
     The pinned version, or else the newest sound one that is neither canary nor shadow. For a pinned version that is
     not sound, one before it. Raises PinError.

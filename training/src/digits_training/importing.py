@@ -1,4 +1,4 @@
-"""A model somebody already has, made into one of ours: raw pixels in, ten probabilities out.
+"""An existing model, made into one of ours: raw pixels in, ten probabilities out.
 
 It may take 28 × 28, 784 or 28 × 28 × 1 numbers, from 0 to 1 or from 0 to 255, and end in probabilities or in logits.
 """

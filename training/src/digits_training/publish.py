@@ -32,7 +32,7 @@ def staging(model: Path) -> Iterator[Path]:
         alive = os.open(incoming, os.O_RDONLY)
         fcntl.flock(alive, fcntl.LOCK_EX)
     try:
-        incoming.chmod(0o755)  # mkdtemp makes it private; whoever serves it may be another user
+        incoming.chmod(0o755)  # mkdtemp makes it private, and the server may run as another user
         yield incoming
     finally:
         shutil.rmtree(incoming, ignore_errors=True)  # published: the name is gone already

@@ -107,7 +107,7 @@ class Settings:
         None, "Ed25519 private key (PEM) that signs what is published; unsigned if not given.", Kind.PLACE
     )
     public_key: Path | None = setting(
-        None, "Where the public half of --sign-key goes (PEM); makes the key, too, if there is none.", Kind.PLACE
+        None, "Where the public half of --sign-key goes (PEM); makes the key, too, if it does not exist.", Kind.PLACE
     )
     save: Path | None = setting(None, "Also write the Keras model to this .keras or .h5 file.", Kind.PLACE)
 

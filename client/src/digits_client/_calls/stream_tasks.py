@@ -45,7 +45,7 @@ class TaskStream:
         window = asyncio.Semaphore(_limits.STREAM_REQUESTS_IN_FLIGHT)
 
         def put(event: Any) -> None:
-            with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
+            with suppress(RuntimeError):  # the loop was closed meanwhile: no task waits
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
         call = await self.begin(iter(outgoing.get, None))

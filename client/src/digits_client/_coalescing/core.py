@@ -185,7 +185,7 @@ class Coalescer:
         return [group for group in self._groups if not group.sent]
 
     def abandon(self, call: Call) -> Group | None:
-        """The caller no longer waits. Its group, if nobody waits for that any more: its RPC may be cancelled."""
+        """The caller no longer waits. Returns its group if no other caller waits for it: its RPC may be cancelled."""
         if call.abandoned:
             return None
         call.abandoned = True

@@ -11,7 +11,7 @@ class Stats:
     images_sent        images in them
     largest_rpc        the most images that one of them had
     rpcs_answered      how many of them were answered
-    rpcs_failed        how many failed, or were cancelled because nobody waited for them any more
+    rpcs_failed        how many failed, or were cancelled because every caller had given up
     calls_refused      calls refused with QueueFull
     rpcs_in_flight     shared RPCs in flight now
     images_in_flight   images in them

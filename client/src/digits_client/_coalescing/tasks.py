@@ -93,7 +93,7 @@ class TaskCoalescer:
         try:
             reply = await self._predict(_request(group), timeout=max(0.0, group.deadline - self._loop.time()))
             answers = _shared.answers(reply, len(group.calls), group.kind)
-        except Exception as error:  # noqa: BLE001  # whatever it is belongs to the callers; nobody else would see it
+        except Exception as error:  # noqa: BLE001  # the callers get it, whatever it is: it would be lost otherwise
             for call in group.calls:
                 _fail(call, self._error(error))
         else:
@@ -109,7 +109,7 @@ class TaskCoalescer:
             self._start(following)
 
     def _overdue(self) -> None:
-        """One timer for all that wait; it goes on while somebody does."""
+        """One timer for all callers that wait; it runs as long as there are any."""
         self._patience = None
         for group in self._core.overdue(self._loop.time()):
             self._start(group)

@@ -170,7 +170,7 @@ class ThreadCoalescer:
         """On gRPC's thread."""
         try:
             answers = _shared.answers(rpc.result(), len(group.calls), group.kind)
-        except Exception as error:  # noqa: BLE001  # whatever it is belongs to the callers; nobody else would see it
+        except Exception as error:  # noqa: BLE001  # the callers get it, whatever it is: it would be lost otherwise
             self._ended(group, failure=partial(self._error, error))
         else:
             self._ended(group, answers)

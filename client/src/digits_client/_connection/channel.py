@@ -120,7 +120,7 @@ class Endpoint:
     def _options(self) -> list[tuple[str, str | int]]:
         chosen: list[tuple[str, str | int]] = [
             ("grpc.service_config", service_config(self.retries or NO_RETRIES)),
-            ("grpc.use_local_subchannel_pool", 1),  # servers take turns by connection: share none with other clients
+            ("grpc.use_local_subchannel_pool", 1),  # servers give turns to connections: each client has its own
             ("grpc.max_receive_message_length", self.sizes.reply_bytes),
             ("grpc.per_rpc_retry_buffer_size", _limits.RETRY_BUFFER_BYTES),
             ("grpc.keepalive_time_ms", _limits.KEEPALIVE_MILLISECONDS),

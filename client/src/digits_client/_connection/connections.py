@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def tracer() -> "Tracing":
     """What traces the RPCs of connections. Misused where OpenTelemetry is not installed."""
     try:
-        from digits_client._connection.tracing import Tracing  # nobody else pays for OpenTelemetry
+        from digits_client._connection.tracing import Tracing  # OpenTelemetry is imported only for tracing
     except ModuleNotFoundError as error:
         raise Misused("tracing needs OpenTelemetry: install digits-client[tracing]") from error
     return Tracing()

@@ -192,6 +192,6 @@ def _set(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", value: 
 
     try:
         loop.call_soon_threadsafe(settle)
-    except RuntimeError:  # the loop has been closed meanwhile: nobody waits
+    except RuntimeError:  # the loop was closed meanwhile: no task waits
         if iscoroutine(value):
             value.close()

@@ -30,7 +30,7 @@ from digits_client._coalescing.threads import ThreadCoalescer
 Metadata = tuple[tuple[str, str], ...]
 
 CALLERS = ContextVar[tuple[Span, ...] | None]("CALLERS", default=None)
-"""The callers' spans of the shared RPC that is being sent; None: the RPC belongs to whoever sends it."""
+"""The callers' spans of the shared RPC that is being sent; None: its sender has a span of its own."""
 
 PROPAGATOR = TraceContextTextMapPropagator()
 

@@ -27,7 +27,7 @@ DAY = 86400
 
 def check(settings: Settings) -> bool:
     """Prints a line for each part; whether a server would start."""
-    logging.disable()  # what matters of it is in the lines
+    logging.disable()  # the lines say what matters
     parts = {
         "settings": lambda: _settings(settings),
         "transport": lambda: "{}: {}".format(*choose(settings)),
@@ -54,13 +54,13 @@ def _settings(settings: Settings) -> str:
     said = [*flags.remarks(os.environ)]
     if open_to_network(settings):
         said.append(f"--host {settings.host} is for a network, and there is neither TLS nor a list of tokens")
-    return "; ".join(said) or "each is a value that a server takes"
+    return "; ".join(said) or "every value is valid"
 
 
 def _certificate(settings: Settings) -> str:
     own = identity(settings)
     if own is None:
-        return "none is asked for: plaintext"
+        return "none is configured: plaintext"
     days = int((own.value.expires - time.time()) // DAY)
     callers = "; callers need one, too" if settings.tls_client_ca else ""
     return f"{settings.tls_certificate} and its key can be used, for {days} days{callers}"
@@ -71,14 +71,14 @@ def _tokens(settings: Settings) -> str:
     for flag, path in (("--tokens", settings.tokens), ("--metrics-tokens", settings.metrics_tokens)):
         if found := token_file(flag, path):
             said.append(f"{len(found.value.digests)} in {flag}")
-    return ", ".join(said) or "none is asked for"
+    return ", ".join(said) or "none are configured"
 
 
 def _traces(settings: Settings) -> str:
     from digits_server.observers.setup import observation
 
     observation(settings).close()
-    return f"they would be sent to {settings.tracing_endpoint}" if settings.tracing_endpoint else "none are asked for"
+    return f"they would be sent to {settings.tracing_endpoint}" if settings.tracing_endpoint else "none are configured"
 
 
 def _ports(settings: Settings) -> str:

@@ -56,7 +56,7 @@ def ask(settings: Settings) -> str:
             return ask_grpc(host, settings, SECONDS)
         except OSError as error:
             raise Unhealthy(str(error)) from error
-    raise Unhealthy("both ports are 0, so that nobody knows which the server took: give it a port with --http-port")
+    raise Unhealthy("both ports are 0, so the server chose them and they are not known here: set --http-port")
 
 
 def reachable(host: str) -> str:
@@ -71,7 +71,7 @@ def reachable(host: str) -> str:
 
 
 def arguments_of(process: Path) -> list[str]:
-    """The arguments that a process gave to digits-server; none if it is another program, or nobody may know."""
+    """The arguments that a process gave to digits-server; empty if it is another program, or cannot be read."""
     try:
         words = process.read_bytes().decode(errors="replace").split("\0")[:-1]
     except OSError:
@@ -111,7 +111,7 @@ def _words(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"none within {SECONDS} s"
     if isinstance(error, ssl.SSLError):
-        return "it does not speak TLS as --http-tls says"
+        return "the port does not speak TLS, although --http-tls is set"
     if isinstance(error, (http.client.HTTPException, ConnectionResetError)):
-        return "it does not speak HTTP; say --http-tls if it is in TLS"
+        return "the port does not speak HTTP; set --http-tls if it uses TLS"
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)

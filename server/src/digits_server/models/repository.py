@@ -193,7 +193,7 @@ def _read(folder: Path, name: str, limit: int) -> bytes:
 
 
 def _check_content(folder: Path, item: ModelFile) -> None:
-    """Reads a file that nobody needs in memory, in pieces. Raises ModelRejected unless it is what `item` says."""
+    """Reads a file in pieces, never as a whole. Raises ModelRejected unless it is what `item` says."""
     digest, size = hashlib.sha256(), 0
     with _opened(folder, item.path, item.size_bytes) as (place, name), opened_regular(name, within=place) as file:
         while piece := file.read(PIECE_BYTES):

@@ -13,8 +13,8 @@ class StatedRollout:
     """What pin.json says.
 
     pinned  the version that must answer, 0 if none
-    canary  NO_CANARY: there is none; None: the flag --canary holds, unless a version is pinned
-    shadow  0: there is none; None: the flag --shadow holds
+    canary  NO_CANARY: no version is; None: the flag --canary holds, unless a version is pinned
+    shadow  0: no version is; None: the flag --shadow holds
     """
 
     pinned: int = 0

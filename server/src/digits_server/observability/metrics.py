@@ -31,7 +31,7 @@ FEW = 48
 
 RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 CLOSED_CONNECTIONS = ("limit", "pushed_out", "late", "tls")
-"""Why the server closes an HTTP connection: none is free, another needs it, the caller is late, or TLS fails."""
+"""Why the server closes an HTTP connection: no place is free, another needs it, the caller is late, TLS fails."""
 
 REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
 """The causes of ModelRejected that are on the page from the start."""

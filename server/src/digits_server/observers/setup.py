@@ -1,4 +1,4 @@
-"""Makes the observers of calls that the settings ask for; by default there are none to make."""
+"""Makes the observers of calls that the settings ask for; by default, no observers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

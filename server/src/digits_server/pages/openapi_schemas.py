@@ -66,7 +66,7 @@ SCHEMAS: dict[str, Any] = {
             "outputs": {
                 **_array(_object({"name": {"enum": [kind.name for kind in OUTPUTS]}}, {"parameters": PARAMETERS})),
                 "type": ["array", "null"],
-                "description": "Which outputs to answer with, in this order; all where there is none.",
+                "description": "The outputs to return, in this order; without this list, all outputs.",
             },
         },
     ),

@@ -54,8 +54,8 @@ class StreamLimit:
             if not stream.expired():
                 raise
             raise self._rejected(
-                f"ended for a stream of another connection: {self._most} were open, as many as may be (max_streams), "
-                "and no connection had more of them than this one"
+                f"ended to make room for another connection: all {self._most} streams (max_streams) were open, and "
+                "this connection had the most of them"
             ) from error
 
     def _make_room(self, own: int) -> bool:

@@ -71,7 +71,9 @@ def all_rpcs(
 
     def stream(name: str, method: str, form: Format, behaviour: Any, *, takes_stream: bool) -> StreamRpc:
         counters = metrics.rpc("bidi_stream" if takes_stream else "server_stream", name, method)
-        watches = name == HEALTH_SERVICE  # they show no token: nobody may keep the balancers' out
+        watches = (
+            name == HEALTH_SERVICE
+        )  # they need no token, so callers must not be able to keep a balancer's watch out
         limit = StreamLimit(max_streams, max_connection_streams, metrics.rejections, gives_way=watches)
         return StreamRpc(name, method, form, counters, guard(name, method), beside, behaviour, takes_stream, limit)
 

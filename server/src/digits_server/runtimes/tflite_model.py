@@ -45,7 +45,7 @@ class _Tensor:
 
     letter     its type: f float32, i int32, u uint8, b bool
     shape      for a batch of one image; 1 for sides that the converter did not know
-    signature  the same with -1 for those sides; empty if there are none
+    signature  the same with -1 for those sides; empty if no side is open
     data       the elements of a constant, empty otherwise
     """
 

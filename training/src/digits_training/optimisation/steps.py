@@ -12,7 +12,7 @@ from digits_training.settings import Settings
 
 
 def step_runner(network: Any, optimizer: Any, train: LabelledImages, settings: Settings) -> Any:
-    """A compiled function: int32[M] indices of training images → (sum of their losses, number answered rightly).
+    """A compiled function: int32[M] indices of training images → (sum of their losses, number of right answers).
 
     It takes ⌈M / batch_size⌉ steps of the optimizer, one a batch, in the order of the indices.
     """

@@ -140,7 +140,7 @@ class _Reader:
 
 
 def _class_of(node: Config) -> str:
-    """The class of a layer or model; the file must not mean somebody's own of the same name."""
+    """The class of a layer or model; a custom class of the same name is refused."""
     name, module, registered = node["class_name"], node.get("module"), node.get("registered_name")
     of_keras = module is None or str(module).split(".src")[0].startswith(_MODULES)
     require(of_keras, f"the configuration asks for the module {module!r}")

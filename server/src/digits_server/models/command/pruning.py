@@ -42,7 +42,7 @@ def removable(versions: Versions, keep: int) -> list[int]:
         if good == keep:
             return [each for each in there if each < version and each not in spared]
     if not good:
-        raise OperatorError("no version is good, so none is removed: `models list` says why")
+        raise OperatorError("no version is good, so no version is removed: `models list` says why")
     return []
 
 
