@@ -1,7 +1,7 @@
 """The file pin.json of a model: which version must answer, and which versions are tried out.
 
-It is replaced by a rename, so that a reader finds either the whole old file or the whole new one. Who changes it holds
-a lock on the model's folder, so that no change is lost.
+It is replaced by a rename, so that a reader finds either the whole old file or the whole new one. A command
+that changes it holds a lock on the model's folder, so that no change is lost.
 """
 
 import fcntl
@@ -60,7 +60,7 @@ class PinFile:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else changes the file meanwhile. Raises OperatorError after LOCK_SECONDS, or OSError."""
+        """No other command changes the file meanwhile. Raises OperatorError after LOCK_SECONDS, or OSError."""
         end = monotonic() + LOCK_SECONDS
         with opened_folder(self._folder) as folder:
             while True:

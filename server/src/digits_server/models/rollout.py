@@ -47,7 +47,7 @@ class Rollout:
 
         A version that is tried out becomes it by a pin only; a canary also at the start of a server that has no other.
         A pin that cannot be followed changes nothing; at the start a version before it stands in, never one after it:
-        somebody did not want those.
+        the pin was set to keep those from answering.
 
         versions  those there are, ascending
         at_start  whether no version answers yet
