@@ -1,4 +1,4 @@
-"""Who may wait: only those who will be answered in time, as far as can be told."""
+"""Which calls may wait: only those that are expected to be answered in time."""
 
 from time import perf_counter
 from typing import Any

@@ -68,7 +68,7 @@ def start_canary(versions: Versions, stated: StatedRollout, version: int, share:
 
 
 def end_canary(versions: Versions, stated: StatedRollout) -> Plan:
-    """Who answered the other requests answers all of them."""
+    """The version that answered the other requests answers all of them."""
     canary = versions.rollout(stated).canary.version
     if not canary:
         raise OperatorError("there is no canary: if the servers have the flag --canary, give it to this command, too")
