@@ -633,6 +633,12 @@ def test_the_training_state_never_reaches_keras(honest: Path, tmp_path: Path) ->
         assert set(file.attrs) & {"model_config", "training_config"} == {"model_config"}
 
 
+@pytest.mark.timeout(60)
+def test_a_pipe_in_the_place_of_a_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.h5")
+    _refused(tmp_path / "model.h5", "model.h5 is not a regular file")
+
+
 def test_a_saved_model_with_a_pipe_among_its_files(honest: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(honest / "saved_model", tmp_path / "pipe"))
     os.mkfifo(folder / "variables/variables.data-00001-of-00002")

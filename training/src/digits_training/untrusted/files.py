@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import stat
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,9 +19,13 @@ _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5
 
 def read_bounded(path: Path) -> bytes:
     """The file's bytes, read once, so that what is checked is what is loaded. Raises ModelFileError or OSError."""
-    size = path.stat().st_size
-    require(size <= MAX_BYTES, f"{path.name} is {size:,} bytes long; up to {MAX_BYTES:,} are taken")
-    return path.read_bytes()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a named pipe would keep open() waiting
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        require(stat.S_ISREG(found.st_mode), f"{path.name} is not a regular file")
+        size = found.st_size
+        require(size <= MAX_BYTES, f"{path.name} is {size:,} bytes long; up to {MAX_BYTES:,} are taken")
+        return file.read(size)  # and no more, if it grows
 
 
 def checked(content: bytes, suffix: str) -> dict[str, Any]:
