@@ -11,7 +11,7 @@ from digits_training import backend, data
 from digits_training import fit as fit_module
 from digits_training.checkpoint import Checkpoint
 from digits_training.data import DataSet, LabelledImages
-from digits_training.errors import DivergedError
+from digits_training.errors import DataError, DivergedError
 from digits_training.evaluate import cross_entropy
 from digits_training.fit import fit, probabilities_of
 from digits_training.networks import build_network
@@ -75,7 +75,7 @@ def test_a_step_is_keras_own_training_step(parts: tuple[LabelledImages, Labelled
     assert history[-1]["loss"] == pytest.approx(sum(losses) / len(train), rel=1e-4)
 
 
-def test_a_step_of_the_cnn_is_keras_own_training_step(
+def test_a_step_of_the_cnn_is_the_mean_of_keras_own_steps_on_both_halves(
     parts: tuple[LabelledImages, LabelledImages], tmp_path: Path
 ) -> None:
     """Batch normalisation is computed by another kernel than Keras's, its running statistics included."""
@@ -91,10 +91,25 @@ def test_a_step_of_the_cnn_is_keras_own_training_step(
     plain.compile(optimizer="sgd", loss="sparse_categorical_crossentropy")
     order = np.random.default_rng([3, 0]).permutation(len(train))
     for start in range(0, len(train), 128):
-        batch = order[start : start + 128]
-        plain.train_on_batch(train.images[batch], train.labels[batch])
+        before, after = plain.get_weights(), []
+        for half in (order[start : start + 64], order[start + 64 : start + 128]):
+            plain.set_weights(before)
+            plain.train_on_batch(train.images[half], train.labels[half])
+            after.append(plain.get_weights())
+        plain.set_weights([(first + second) / 2 for first, second in zip(*after, strict=True)])
     for ours, keras in zip(fitted.get_weights(), plain.get_weights(), strict=True):
         assert ours == pytest.approx(keras, abs=1e-5)
+
+
+def test_a_last_batch_of_one_image_cannot_be_halved_and_is_left_out(
+    parts: tuple[LabelledImages, LabelledImages], tmp_path: Path
+) -> None:
+    settings = Settings.for_network(network="cnn", batch_size=8, epochs=1)
+    fitted, history = _fitted(settings, (parts[0].take(np.arange(17)), parts[1]), tmp_path)
+    assert all(np.isfinite(weights).all() for weights in fitted.get_weights())
+    assert history[0]["accuracy"] * 16 == pytest.approx(round(history[0]["accuracy"] * 16))
+    with pytest.raises(DataError, match="needs at least 2 training images, not 1"):
+        _fitted(settings, (parts[0].take(np.arange(1)), parts[1]), tmp_path / "one")
 
 
 def test_the_history_has_what_was_measured(parts: tuple[LabelledImages, LabelledImages], tmp_path: Path) -> None:

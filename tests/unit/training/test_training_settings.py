@@ -34,6 +34,7 @@ def test_the_defaults_are_the_reference_run() -> None:
         ({"pixel_range": "0-2"}, "--pixel-range '0-2' is unknown: choose one of auto, 0-1, 0-255"),
         ({"epochs": 0}, "--epochs must be from 1 to 10000, not 0"),
         ({"batch_size": -20}, "--batch-size must be from 1 to 100000, not -20"),
+        ({"network": "cnn", "batch_size": 1}, "--batch-size must be at least 2 for the cnn, not 1"),
         ({"hidden_sizes": (20, 0)}, "--hidden-sizes must be from 1 to 4096, not 0"),
         ({"validation_share": 1.0}, "--validation-share must be from 0 to 0.9, not 1.0"),
         ({"seed": -1}, "--seed must be from 0 to 4294967295, not -1"),

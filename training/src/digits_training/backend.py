@@ -9,14 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from digits_training.settings import CONVOLUTIONAL, parts_of_a_batch
+
 
 def start(seed: int, network: str = "mlp") -> None:
     """Imports TensorFlow and Keras, seeds every generator they use, and makes their kernels deterministic."""
-    one_dnn = network.startswith("cnn")  # its convolutions are a third faster, its matrix products of a few rows slower
+    parts = parts_of_a_batch(network)
+    one_dnn = network in CONVOLUTIONAL  # its convolutions are a third faster, its matrix products of a few rows slower
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its C++ side reports CPU features and absent GPUs
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", str(int(one_dnn)))
-    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")  # a step is a chain: handing it between threads costs time
+    # Parts of a batch run beside each other; within a part each operation waits for the last one.
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(parts))
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, (os.cpu_count() or 1) // parts)))
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the job is defined on CPUs; a GPU gives other bits
     with quiet():
         import keras

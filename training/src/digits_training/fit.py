@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from digits_training.checkpoint import Checkpoint, Progress
 from digits_training.data import LabelledImages
-from digits_training.errors import DivergedError
+from digits_training.errors import DataError, DivergedError
 from digits_training.evaluate import accuracy, cross_entropy
 from digits_training.optimisation.optimizer import build_optimizer
 from digits_training.optimisation.steps import step_runner
@@ -40,7 +40,7 @@ def fit(
 
     One dictionary an epoch: `loss` (nats) and `accuracy` on the training images while they were learnt, and where there
     are validation images, `val_loss` and `val_accuracy` on them after it. `say` gets a line an epoch, and one every few
-    seconds within it. Raises DivergedError.
+    seconds within it. Raises DataError, DivergedError.
     """
     optimizer = build_optimizer(settings, steps_per_epoch=math.ceil(len(train) / settings.batch_size))
     optimizer.build(network.trainable_variables)
@@ -48,11 +48,12 @@ def fit(
     state = [*network.variables, *optimizer.variables, *weights.variables]
     run_steps = step_runner(network, optimizer, train, settings)
     predict = predictor(network)
+    images = _images_an_epoch(len(train), settings)
     images_per_call = max(1, IMAGES_PER_CALL // settings.batch_size) * settings.batch_size
 
     progress = checkpoint.restore(state) or Progress()
     if progress.epoch or progress.images:
-        say(f"resuming after epoch {progress.epoch}, image {progress.images:,} of {len(train):,}")
+        say(f"resuming after epoch {progress.epoch}, image {progress.images:,} of {images:,}")
 
     for epoch in range(progress.epoch, settings.epochs):
         if patience_is_over(progress.history, settings.patience):
@@ -60,18 +61,18 @@ def fit(
             break
         started = told = time.monotonic()
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(train)).astype(np.int32)
-        for indices in _slices(order[progress.images :], images_per_call):
+        for indices in _slices(order[progress.images : images], images_per_call):
             loss, right = run_steps(indices)
             progress.loss_sum += float(loss)
             progress.right += int(right)
             progress.images += len(indices)
-            if progress.images < len(train) and checkpoint.age_seconds > CHECKPOINT_SECONDS:
+            if progress.images < images and checkpoint.age_seconds > CHECKPOINT_SECONDS:
                 checkpoint.save(state, progress)
-            if progress.images < len(train) and time.monotonic() - told > PROGRESS_SECONDS:
+            if progress.images < images and time.monotonic() - told > PROGRESS_SECONDS:
                 told = time.monotonic()
-                say(_line_within(epoch, progress, len(train), settings))
+                say(_line_within(epoch, progress, images, settings))
 
-        figures = {"loss": progress.loss_sum / len(train), "accuracy": progress.right / len(train)}
+        figures = {"loss": progress.loss_sum / images, "accuracy": progress.right / images}
         with weights.published():
             if len(validation):
                 probabilities = predict(validation.images)
@@ -92,6 +93,17 @@ def fit(
         )
     weights.finish()
     return progress.history
+
+
+def _images_an_epoch(images: int, settings: Settings) -> int:
+    """All of them, without a last batch that has fewer images than parts: each epoch leaves out others."""
+    rest = images % settings.batch_size
+    seen = images - rest if rest < settings.parts_of_a_batch else images
+    if not seen:
+        raise DataError(
+            f"the {settings.network} needs at least {settings.parts_of_a_batch} training images, not {images}"
+        )
+    return seen
 
 
 def _epoch(epoch: int, settings: Settings) -> str:

@@ -85,6 +85,8 @@ NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {  # where a network does better w
     },
 }
 
+CONVOLUTIONAL = ("cnn", "cnn-large")
+
 WITHOUT: dict[str, tuple[str, ...]] = {  # settings that a network has nothing for
     "mlp": ("dropout",),
     "cnn": ("hidden_sizes",),
@@ -176,6 +178,10 @@ class Settings:
         for each in fields(self):
             if each.name in WITHOUT[self.network] and getattr(self, each.name) != each.default:
                 raise SettingsError(f"the {self.network} has no use for {flag(each.name)}: {each.metadata['help']}")
+        if self.batch_size < self.parts_of_a_batch:
+            raise SettingsError(
+                f"--batch-size must be at least {self.parts_of_a_batch} for the {self.network}, not {self.batch_size}"
+            )
         for name in ("patience", "best_epoch"):
             if getattr(self, name) and not self.validation_share:
                 raise SettingsError(f"{flag(name)} needs validation images: give a --validation-share above 0")
@@ -188,6 +194,11 @@ class Settings:
         return cls(**(NETWORK_DEFAULTS.get(given.get("network", "mlp"), {}) | given))
 
     @property
+    def parts_of_a_batch(self) -> int:
+        """Parts in which a step computes its batch, side by side; 1 where a step is too short to gain from it."""
+        return parts_of_a_batch(self.network)
+
+    @property
     def model_folder(self) -> Path:
         """Where the versions lie."""
         return self.repository / MODEL_NAME
@@ -196,6 +207,11 @@ class Settings:
         """The settings of these kinds by name, as JSON knows them (tuples as lists)."""
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["kind"] in kinds}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def parts_of_a_batch(network: str) -> int:
+    """The same, of a network by its name."""
+    return 2 if network in CONVOLUTIONAL else 1
 
 
 def flag(name: str) -> str:

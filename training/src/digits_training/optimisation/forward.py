@@ -4,37 +4,55 @@ Keras normalises a batch in many small operations, each of which reads and write
 kernel for all of it and one for its gradient: a quarter less time for a step of the cnn.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 
-def forward(network: Any, images: Any) -> Any:
-    """`network(images, training=True)`, batch normalisation by TensorFlow's fused kernel.
+class Statistics(NamedTuple):
+    """What a layer of batch normalisation measured on a batch: mean and variance of each channel, float32[C]."""
 
-    A network with batch normalisation must be a chain of layers.
+    layer: Any
+    mean: Any
+    variance: Any
+
+
+def forward(network: Any, images: Any) -> tuple[Any, list[Statistics]]:
+    """`network(images, training=True)`, batch normalisation by TensorFlow's fused kernel, and what that measured.
+
+    A network with batch normalisation must be a chain of layers. Its running statistics are left as they are.
     """
     import keras
 
     if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers):
-        return network(images, training=True)
-    features = images
+        return network(images, training=True), []
+    features, measured = images, []
     for layer in network.layers[1:]:
         if isinstance(layer, keras.layers.BatchNormalization):
-            features = _normalised(layer, features)
+            features, statistics = _normalised(layer, features)
+            measured.append(statistics)
         elif isinstance(layer, keras.layers.Dropout):
             features = layer(features, training=True)
         else:
             features = layer(features)
-    return features
+    return features, measured
 
 
-def _normalised(layer: Any, features: Any) -> Any:
-    """The features of a batch with mean 0 and variance 1, scaled and moved; updates the layer's running statistics."""
+def update_running_statistics(measured: Sequence[list[Statistics]]) -> None:
+    """Moves the running statistics of each layer towards the mean of what the parts of a batch measured."""
+    for of_layer in zip(*measured, strict=True):
+        layer = of_layer[0].layer
+        mean = sum(part.mean for part in of_layer) / len(of_layer)
+        variance = sum(part.variance for part in of_layer) / len(of_layer)
+        for running, new in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+            running.assign(running * layer.momentum + new * (1 - layer.momentum))
+
+
+def _normalised(layer: Any, features: Any) -> tuple[Any, Statistics]:
+    """The features of a batch with mean 0 and variance 1, scaled and moved."""
     import tensorflow as tf
 
     normalised, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         features, layer.gamma.value, layer.beta.value, epsilon=layer.epsilon, is_training=True
     )[:3]
     count = tf.cast(tf.size(features) // tf.size(mean), tf.float32)
-    for running, new in ((layer.moving_mean, mean), (layer.moving_variance, variance * (count - 1) / count)):
-        running.assign(running * layer.momentum + new * (1 - layer.momentum))
-    return normalised
+    return normalised, Statistics(layer, mean, variance * (count - 1) / count)
