@@ -1,9 +1,9 @@
 """Measures how many real-life pictures of digits are recognised; rewrites the figures in docs/images.md.
 
-    .venv/bin/python -m benchmarks.images --mlp models --cnn models-cnn
+    .venv/bin/python -m benchmarks.images --cnn models-cnn --cnn-large models-cnn-large --mlp models
 
-Either repository's newest version serves. It takes ten minutes of CPU time, on all cores. Without --cnn, or with
---choosing, the page stays as it is.
+The newest version of each repository answers. It takes ten minutes of CPU time, on all cores. Without all three, or
+with --choosing, the page stays as it is.
 """
 
 import argparse
@@ -39,18 +39,20 @@ FRAME = 280
 
 MOST_PIXELS = 16_777_216
 
+NETWORKS = ("cnn", "cnn-large", "mlp")
+"""The columns. The pictures of the page show what the first one answers."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mlp", type=Path, required=True, help="repository of an mlp")
-    parser.add_argument("--cnn", type=Path, help="repository of a cnn")
+    for name in NETWORKS:
+        parser.add_argument(f"--{name}", dest=name, type=Path, help=f"repository of a {name}")
     parser.add_argument("--choosing", action="store_true", help="draw the digits by which constants were chosen")
     options = parser.parse_args()
-    models = {
-        name: LiteRTRuntime(_newest(folder))
-        for name, folder in (("cnn", options.cnn), ("mlp", options.mlp))
-        if folder is not None
-    }
+    folders = {name: folder for name in NETWORKS if (folder := getattr(options, name)) is not None}
+    if not folders:
+        parser.error("name the repository of one network at least: " + ", ".join(f"--{name}" for name in NETWORKS))
+    models = {name: LiteRTRuntime(_newest(folder)) for name, folder in folders.items()}
 
     test = read(None).test
     part = CHOOSING if options.choosing else HELD_OUT
@@ -62,7 +64,7 @@ def main() -> int:
         right = {name: model.predict(pixels).argmax(axis=1) == labels for name, model in models.items()}
         lines.append(_line(f"**{title}**", len(images), right))
         print(lines[-1], flush=True)
-    rows, seconds, files = [], 0.0, 0
+    rows, kinds, seconds, files = [], [], 0.0, 0
     with ProcessPoolExecutor() as pool:
         for kind in all_kinds(images, labels, pool):
             looks = list(pool.map(_seen, kind.files, chunksize=CHUNK))
@@ -70,17 +72,15 @@ def main() -> int:
             seconds += sum(cost for _, cost in looks)
             files += len(kind.files)
             answers = {name: model.predict(seen).argmax(axis=1) for name, model in models.items()}
-            lines.append(
-                _line(kind.title, len(seen), {name: digits == kind.labels for name, digits in answers.items()})
-            )
+            right = {name: digits == kind.labels for name, digits in answers.items()}
+            kinds.append((kind, right))
+            lines.append(_line(kind.title, len(seen), right))
             rows.append((kind, seen, next(iter(answers.values()))))
             print(lines[-1], flush=True)
-    lines += _summary(
-        next(iter(models)),
-        rows,
-        f"{1000 * seconds / files:.0f} ms of CPU time to decode and normalise a picture, on average.",
-    )
-    if options.cnn is None or options.choosing:
+    summaries = [_summary(name, kinds) for name in models]
+    cost = f"{1000 * seconds / files:.0f} ms of CPU time to decode and normalise a picture, on average."
+    lines += ["", " ".join([*summaries, cost])]
+    if len(models) < len(NETWORKS) or options.choosing:
         print("\n".join(lines))
         return 0
     gallery.draw(rows).quantize(64).save(PICTURE, optimize=True)
@@ -133,14 +133,12 @@ def _line(title: str, count: int, right: dict[str, NDArray[np.bool_]]) -> str:
     return f"| {title} | {count:,} | " + " | ".join(f"{share.mean():.1%}" for share in right.values()) + " |"
 
 
-def _summary(network: str, rows: list[tuple[Kind, NDArray[np.uint8], NDArray[np.int64]]], cost: str) -> list[str]:
-    shares = {
-        drawn: float(
-            np.mean(np.concatenate([answers == kind.labels for kind, _, answers in rows if kind.drawn is drawn]))
-        )
+def _summary(network: str, kinds: list[tuple[Kind, dict[str, NDArray[np.bool_]]]]) -> str:
+    drawn, typeset = (
+        float(np.mean(np.concatenate([right[network] for kind, right in kinds if kind.drawn is drawn])))
         for drawn in (True, False)
-    }
-    return ["", f"With the {network}: drawn digits {shares[True]:.1%}, typeset ones {shares[False]:.1%}. {cost}"]
+    )
+    return f"With the {network}: drawn digits {drawn:.1%}, typeset ones {typeset:.1%}."
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 from support.open_inference import post
+from support.processes import children
 from support.servers import ServerProcess
 from support.waiting import until
 
@@ -111,3 +112,15 @@ def test_a_draining_server_is_not_ready_and_answers_what_it_has_begun(repository
             caller.sendall(body[-1:])
             assert status_line(caller).startswith(b"HTTP/1.1 200 ")
         assert server.wait() == 0
+
+
+def test_large_bodies_of_numbers_beyond_float32_end_no_worker(repository: Path) -> None:
+    body = json.dumps({"inputs": [{"name": "images", "shape": [890, 784], "datatype": "FP32", "data": []}]})
+    body = body.replace("[]", "[" + ",".join(["1e308"] * (890 * 784)) + "]")
+    with ServerProcess("--repository", repository, "--workers", "2") as server, ThreadPoolExecutor(6) as pool:
+        server.wait_ready()
+        workers = children(server.process.pid)
+        answers = list(pool.map(lambda _: post(server.http + INFER, body.encode()), range(6)))
+        assert {status for status, _, _ in answers} <= {400, 429}
+        assert 400 in {status for status, _, _ in answers}
+        assert children(server.process.pid) == workers

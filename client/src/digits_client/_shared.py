@@ -1,7 +1,8 @@
 """Requests and replies, without any I/O: what both clients share."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,12 +117,8 @@ def predictions(reply: PredictResponse, count: int, asked: Kind) -> Predictions:
 def answers(reply: PredictResponse, count: int, asked: Kind) -> list[Prediction]:
     """The same, an object each. ServerError when there are more or fewer."""
     _check(reply, count, asked)
-    version = reply.model_version
-    rows: Iterable[NDArray[np.float32] | None] = _rows(reply, count) if asked.probabilities else [None] * count
-    return [
-        Prediction(digit, confidence, version, row)
-        for digit, confidence, row in zip(reply.digits, reply.confidences, rows, strict=True)
-    ]
+    columns = reply.digits, reply.confidences, repeat(reply.model_version, count)
+    return list(map(Prediction, *columns, _rows(reply, count)) if asked.probabilities else map(Prediction, *columns))
 
 
 def explained(error: DigitsError, answered: Sequence[Predictions], asked: Kind, *, labels: bool = False) -> DigitsError:

@@ -127,6 +127,15 @@ def test_a_layer_is_not_called_in_training_mode() -> None:
     assert model["config"]["layers"][1]["inbound_nodes"] == [[["i", 0, 0]]]
 
 
+def test_a_layer_on_which_no_output_depends() -> None:
+    """Keras would give it its weights, though they count for nothing in the model's size."""
+    model = functional()
+    beside = json.loads(json.dumps(model["config"]["layers"][1]).replace('"dense"', '"beside"'))
+    model["config"]["layers"].append(beside)
+    with pytest.raises(ModelFileError, match="no output of the model depends on the layer 'beside'"):
+        written(model)
+
+
 def test_a_layer_that_is_connected_to_nothing() -> None:
     model = functional()
     model["config"]["layers"][1]["inbound_nodes"] = []

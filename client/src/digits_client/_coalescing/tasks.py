@@ -99,8 +99,10 @@ class TaskCoalescer:
         else:
             answered = True
             for call, answer in zip(group.calls, answers, strict=True):
-                with suppress(asyncio.InvalidStateError):  # cancelled, be it by a signal at this very moment
+                try:  # `suppress` takes longer than the rest of the loop
                     call.waker.set_result(answer)
+                except asyncio.InvalidStateError:  # cancelled, be it by a signal at this very moment
+                    continue
         finally:
             self._returned(group, answered=answered)
 

@@ -18,6 +18,18 @@ def tensors(value: Any) -> Tensor | list[Tensor]:
     return found[0] if len(found) == 1 else found
 
 
+def without_effect(calls_of: dict[str, list[list[Tensor]]], outputs: Tensor | list[Tensor]) -> list[str]:
+    """The layers, of those whose calls are given by name, on which no output of the model depends."""
+    to_visit = [outputs[0]] if isinstance(outputs[0], str) else [tensor[0] for tensor in outputs]
+    needed: set[str] = set()
+    while to_visit:
+        name = to_visit.pop()
+        if name in calls_of and name not in needed:
+            needed.add(name)
+            to_visit += [tensor[0] for call in calls_of[name] for tensor in call]
+    return [name for name in calls_of if name not in needed]
+
+
 def _all_tensors(value: Any) -> list[Tensor]:
     if isinstance(value, dict):
         return [tensor for part in value.values() for tensor in _all_tensors(part)]

@@ -10,7 +10,7 @@ from typing import Any
 
 from digits_training.errors import ModelFileError
 from digits_training.settings import ACTIVATIONS
-from digits_training.untrusted.calls import calls, tensors
+from digits_training.untrusted.calls import calls, tensors, without_effect
 from digits_training.untrusted.layers import (
     CHANGED_ACTIVATIONS,
     LAYERS,
@@ -92,6 +92,9 @@ class _Reader:
             return {"class_name": "Sequential", "module": "keras", "registered_name": None, "config": made}
         made["layers"] = [self._connected(layer, depth) for layer in config["layers"]]
         made |= {key: tensors(config[key]) for key in ("input_layers", "output_layers")}
+        calls_of = {layer["name"]: layer["inbound_nodes"] for layer in made["layers"] if layer["inbound_nodes"]}
+        unused = without_effect(calls_of, made["output_layers"])
+        require(not unused, f"no output of the model depends on the layer {''.join(unused[:1])!r}")
         return {"class_name": "Model", "module": "keras", "registered_name": None, "config": made}
 
     def _connected(self, node: Config, depth: int) -> Config:
