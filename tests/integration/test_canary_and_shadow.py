@@ -43,6 +43,16 @@ def test_the_canary_gets_its_share_of_the_requests_that_name_no_version(root: Pa
         assert follower.server.metric("digits_predictions_total", model_version="3") == answers.count((3, 3))
 
 
+def test_questions_about_the_model_take_no_part_of_the_canarys_share(root: Path) -> None:
+    with following(root, "--canary", "3=50%") as follower:
+        until(lambda: follower.model().canary_version == 3, "the canary answers")
+        answers = []
+        for _ in range(20):
+            answers.append(follower.answer())
+            assert follower.server.get("/v2/models/digits")[0] == 200
+        assert answers.count((3, 3)) == 10
+
+
 def test_a_pin_ends_the_canary(root: Path) -> None:
     with following(root, "--canary", "3=50%") as follower:
         until(lambda: follower.model().canary_version == 3, "the canary answers")

@@ -9,6 +9,7 @@ from typing import Any
 from digits_client._connection.metadata import Pairs, merged
 from digits_client._connection.token_functions import TokenFunction, late, token_of
 from digits_client._connection.tokens import Token
+from digits_client._connection.wrapped import WrappedChannel
 from digits_client._errors import ClientClosed
 
 
@@ -26,11 +27,15 @@ class Bearing:
 
     def over_threads(self, channel: Any) -> Any:
         """`channel`, whose unary calls carry it."""
-        return _Channel(channel, _ThreadMethod if self.tokens else _Method, self) if self else channel
+        return self._over(channel, _ThreadMethod)
 
     def over_tasks(self, channel: Any) -> Any:
         """The same of a channel for tasks."""
-        return _Channel(channel, _TaskMethod if self.tokens else _Method, self) if self else channel
+        return self._over(channel, _TaskMethod)
+
+    def _over(self, channel: Any, with_tokens: "type[_Method]") -> Any:
+        method = with_tokens if self.tokens else _Method
+        return WrappedChannel(channel, lambda wrapped, _: method(wrapped, self)) if self else channel
 
     def of_stream(self, own: Pairs, timeout: float) -> Pairs:
         """The metadata of a stream, for a thread."""
@@ -48,21 +53,6 @@ class Bearing:
     def close(self) -> None:
         if self.tokens:
             self.tokens.close()
-
-
-class _Channel:
-    """What a stub needs of a channel."""
-
-    def __init__(self, channel: Any, method: "type[_Method]", bearing: Bearing) -> None:
-        self._channel = channel
-        self._method = method
-        self._bearing = bearing
-
-    def unary_unary(self, *arguments: Any, **options: Any) -> "_Method":
-        return self._method(self._channel.unary_unary(*arguments, **options), self._bearing)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._channel, name)
 
 
 class _Method:

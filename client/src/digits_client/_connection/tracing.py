@@ -16,7 +16,6 @@ from opentelemetry.trace import (
     Span,
     SpanKind,
     StatusCode,
-    Tracer,
     get_current_span,
     get_tracer,
     set_span_in_context,
@@ -26,6 +25,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from digits_client._coalescing.core import Call, Group
 from digits_client._coalescing.tasks import TaskCoalescer
 from digits_client._coalescing.threads import ThreadCoalescer
+from digits_client._connection.wrapped import WrappedChannel
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -66,18 +66,21 @@ class TracedTaskCoalescer(TaskCoalescer):
 
 
 class Tracing:
-    """What a connection is made of instead when its RPCs leave spans with the tracer provider of the process."""
+    """What a connection is made of instead when its RPCs leave spans with the tracer provider of the process.
+
+    Streams are those of gRPC for threads, in both clients.
+    """
 
     thread_coalescer = TracedThreadCoalescer
     task_coalescer = TracedTaskCoalescer
 
     def over_threads(self, channel: grpc.Channel) -> Any:
         """`channel`, whose calls leave spans."""
-        return _Channel(channel, _ThreadMethod)
+        return WrappedChannel(channel, _ThreadMethod, _StreamMethod)
 
     def over_tasks(self, channel: grpc.aio.Channel) -> Any:
         """The same of a channel for tasks."""
-        return _Channel(channel, _TaskMethod)
+        return WrappedChannel(channel, _TaskMethod, _StreamMethod)
 
 
 @contextmanager
@@ -90,31 +93,12 @@ def _callers(group: Group) -> Iterator[None]:
         CALLERS.reset(token)
 
 
-class _Channel:
-    """What a stub needs of a channel."""
-
-    def __init__(self, channel: Any, method: type["_Method"]) -> None:
-        self._channel = channel
-        self._method = method
-        self._tracer = get_tracer("digits_client")
-
-    def unary_unary(self, path: str, *arguments: Any, **options: Any) -> "_Method":
-        return self._method(self._channel.unary_unary(path, *arguments, **options), path, self._tracer)
-
-    def stream_stream(self, path: str, *arguments: Any, **options: Any) -> "_StreamMethod":
-        """Streams are those of gRPC for threads, in both clients."""
-        return _StreamMethod(self._channel.stream_stream(path, *arguments, **options), path, self._tracer)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._channel, name)
-
-
 class _Method:
     """A unary method, whose spans bear its name."""
 
-    def __init__(self, method: Any, path: str, tracer: Tracer) -> None:
+    def __init__(self, method: Any, path: str) -> None:
         self._method = method
-        self._tracer = tracer
+        self._tracer = get_tracer("digits_client")
         self._name = path.removeprefix("/")
         service, _, name = self._name.rpartition("/")
         self._attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}

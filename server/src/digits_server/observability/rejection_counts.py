@@ -1,8 +1,6 @@
-"""Requests that were not answered, by reason: counted by the RPCs, or by a transport that rejected them earlier."""
+"""Requests that were not answered, by reason. Each is counted once, where its answer leaves: RPC, HTTP, transport."""
 
-import asyncio
 from collections.abc import Mapping
-from types import TracebackType
 
 from prometheus_client import CollectorRegistry
 
@@ -16,26 +14,14 @@ REASONS = (
 
 
 class RejectionPart:
-    """The rejections that one thread counts. A context manager that may be entered many times."""
+    """The rejections that one thread counts."""
 
     def __init__(self, counts: Mapping[str, Count]) -> None:
         self._counts = counts
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self.count(error)
-
-    def count(self, error: BaseException) -> None:
+    def count(self, error: ServingError) -> None:
         """Counts one request that failed with `error`."""
-        if isinstance(error, ServingError):
-            self._counts[error.reason].inc()
-        elif isinstance(error, asyncio.CancelledError):
-            self._counts["cancelled"].inc()
+        self._counts[error.reason].inc()
 
     def add(self, reason: str, calls: int) -> None:
         """Counts so many requests that failed for `reason`."""
