@@ -68,7 +68,7 @@ def check(found: dict[str, Any], expected: Tensors) -> None:
 
 
 def test_every_client_of_tritonclient_gets_the_answers_of_predict(
-    server: ServerProcess, expected: Tensors, images: Path
+    server: ServerProcess, expected: Tensors, images: Path, transport: str
 ) -> None:
     found = run("triton.py", server.target, server.http.removeprefix("http://"), images)
     for client in ("grpc", "aio", "http"):
@@ -89,6 +89,8 @@ def test_every_client_of_tritonclient_gets_the_answers_of_predict(
 
         check(found[client, "parameters"], expected)
         for about, (code, status) in BEYOND_THE_PROTOCOL.items():
+            if (client, about, transport) == ("grpc", "compression", "native"):
+                continue  # it inflates compressed messages
             refusal = found[client, about]
             assert refusal["status"] == (status if client == "http" else f"StatusCode.{code}"), about
     for about in ("an answer that may be compressed", "in the background"):
