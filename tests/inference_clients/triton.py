@@ -80,6 +80,29 @@ def use(name: str, module: Any, address: str) -> None:
             name, "another version", lambda: client.infer("digits", [tensor(module, "UINT8")], model_version="9")
         )
         tell_refusal(name, "no input", lambda: client.infer("digits", []))
+        use_extensions(name, module, client)
+
+
+def use_extensions(name: str, module: Any, client: Any) -> None:
+    """What Triton's own tests ask for beyond the protocol."""
+    image = [tensor(module, "UINT8")]
+    told = {"priority": 1, "timeout": 1_000_000, "sequence_id": 7, "sequence_start": True, "parameters": {"mine": "x"}}
+    tell_answer(name, "parameters", client.infer("digits", image, **told))
+    twice = [module.InferRequestedOutput("digits")] * 2
+    tell_refusal(name, "an output twice", lambda: client.infer("digits", image, outputs=twice))
+    classes = [module.InferRequestedOutput("probabilities", class_count=3)]
+    tell_refusal(name, "classification", lambda: client.infer("digits", image, outputs=classes))
+    if name == "grpc":
+        compressed: dict[str, str] = {"compression_algorithm": "gzip"}
+    else:
+        compressed = {"request_compression_algorithm": "gzip"}
+        answer = client.infer("digits", image, response_compression_algorithm="gzip")
+        tell_answer(name, "an answer that may be compressed", answer)
+        tell_answer(name, "in the background", client.async_infer("digits", image).get_result())
+    tell_refusal(name, "compression", lambda: client.infer("digits", image, **compressed))
+    tell_refusal(name, "configuration", lambda: client.get_model_config("digits"))
+    tell_refusal(name, "statistics", lambda: client.get_inference_statistics("digits"))
+    tell_refusal(name, "repository", client.get_model_repository_index)
 
 
 async def use_aio(address: str) -> None:

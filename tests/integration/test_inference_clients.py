@@ -22,6 +22,16 @@ SECONDS = 200.0
 """Deadline of one script; importing kserve takes seconds."""
 
 SCRIPTS = Path(__file__).parents[1] / "inference_clients"
+BEYOND_THE_PROTOCOL = {
+    "an output twice": ("INVALID_ARGUMENT", "400"),
+    "classification": ("INVALID_ARGUMENT", "400"),
+    "compression": ("UNIMPLEMENTED", "415"),
+    "configuration": ("UNIMPLEMENTED", "404"),
+    "statistics": ("UNIMPLEMENTED", "404"),
+    "repository": ("UNIMPLEMENTED", "404"),
+}
+"""What Triton has and this server has not: the status over gRPC and over HTTP."""
+
 Found = dict[tuple[str, str], dict[str, Any]]
 
 
@@ -58,7 +68,7 @@ def check(found: dict[str, Any], expected: Tensors) -> None:
 
 
 def test_every_client_of_tritonclient_gets_the_answers_of_predict(
-    server: ServerProcess, expected: Tensors, images: Path
+    server: ServerProcess, expected: Tensors, images: Path, transport: str
 ) -> None:
     found = run("triton.py", server.target, server.http.removeprefix("http://"), images)
     for client in ("grpc", "aio", "http"):
@@ -75,6 +85,16 @@ def test_every_client_of_tritonclient_gets_the_answers_of_predict(
             names = {"404": "StatusCode.NOT_FOUND", "400": "StatusCode.INVALID_ARGUMENT"}
             assert found[client, about]["status"] == (status if client == "http" else names[status])
             assert "expected" in found[client, about]["message"]
+
+
+        check(found[client, "parameters"], expected)
+        for about, (code, status) in BEYOND_THE_PROTOCOL.items():
+            if (client, about, transport) == ("grpc", "compression", "native"):
+                continue  # it inflates compressed messages
+            refusal = found[client, about]
+            assert refusal["status"] == (status if client == "http" else f"StatusCode.{code}"), about
+    for about in ("an answer that may be compressed", "in the background"):
+        check(found["http", about], expected)
 
 
 def test_both_clients_of_kserve_get_the_answers_of_predict(

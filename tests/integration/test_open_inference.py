@@ -84,6 +84,24 @@ def test_a_body_gets_the_answers_of_predict_binary_on_request(
     check(rest_tensors(answer, headers), expected)
 
 
+@pytest.mark.parametrize("of_all", [True, False, None])
+def test_outputs_that_say_nothing_have_the_form_that_the_request_asks_of_all(
+    server: ServerProcess, expected: Tensors, images: NDArray[np.uint8], of_all: bool | None
+) -> None:
+    body, headers = rest_request(images, images.shape, form="flat", parameters={"binary_data_output": of_all})
+    outputs: list[dict[str, object]] = [
+        {"name": "digits"},
+        {"name": "confidences", "parameters": {"binary_data": True}},
+        {"name": "probabilities", "parameters": {"binary_data": False}},
+    ]
+    body = json.dumps(json.loads(body) | {"outputs": outputs}).encode()
+    status, headers, answer = post(server.http + INFER, body, headers)
+    assert status == 200
+    check(rest_tensors(answer, headers), expected)
+    described = json.loads(answer[: int(headers["inference-header-content-length"])])["outputs"]
+    assert ["data" not in output for output in described] == [bool(of_all), True, False]
+
+
 def test_an_image_file_gets_the_answer_of_predict(
     server: ServerProcess, inference: GRPCInferenceServiceStub, stub: PredictionServiceStub
 ) -> None:

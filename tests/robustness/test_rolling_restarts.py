@@ -6,11 +6,14 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from support.client_load import ClientLoad
 from support.pair import pair_and_client
+from support.ports import free_port
 from support.records import Record
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.steady_load import WITHOUT_RETRIES, SteadyLoad
 from support.waiting import until
 
 pytestmark = OVER_BOTH_TRANSPORTS
@@ -18,17 +21,22 @@ pytestmark = OVER_BOTH_TRANSPORTS
 RESTARTS, RESTARTS_IN_FULL = 2, 20
 LOADING, LOADING_IN_FULL = 2, 20
 CALLERS = 8
-TIMEOUT = 10.0  # seconds of each call
+PATIENT, HURRIED = 10.0, 0.05  # seconds of each call
 GRACE = 25.0  # seconds, the server's default
 
+SOON = ("grpc.max_reconnect_backoff_ms", 100)
+REFUSED = "failed to connect"
+"""What a call says that never left, because nobody listened any more."""
 
+
+@pytest.mark.parametrize("timeout", [PATIENT, HURRIED])
 def test_rolling_restarts_are_invisible_to_a_client(
-    repository: Path, test_images: NDArray[np.uint8], full: bool, record: Record
+    repository: Path, test_images: NDArray[np.uint8], full: bool, record: Record, timeout: float
 ) -> None:
     restarts = RESTARTS_IN_FULL if full else RESTARTS
     longest = 0.0
     with pair_and_client(repository) as (pair, client):
-        with ClientLoad(client, test_images[:200], CALLERS, TIMEOUT) as load:
+        with ClientLoad(client, test_images[:200], CALLERS, timeout) as load:
             for restart in range(restarts):
                 load.wait_for_more(50)
                 server = pair.servers[restart % 2]
@@ -40,29 +48,59 @@ def test_rolling_restarts_are_invisible_to_a_client(
                 pair.start_again(restart % 2)
             load.wait_for_more(50)
         failed = load.outcomes.total() - load.outcomes["OK"]
+        deadlines = "" if timeout == PATIENT else f", deadlines of {1000 * timeout:.0f} ms"
         record(
-            f"{restarts} rolling restarts of two servers: calls failed",
+            f"{restarts} rolling restarts of two servers{deadlines}: calls failed",
             f"{failed} of {load.outcomes.total():,}",
             met=not failed,
         )
-        record(f"slowest stop, exit 0 (grace: {GRACE:.0f} s)", f"{longest:.1f} s", met=longest <= GRACE)
-        assert load.outcomes == {"OK": load.outcomes.total()}
+        if timeout == PATIENT:
+            record(f"slowest stop, exit 0 (grace: {GRACE:.0f} s)", f"{longest:.1f} s", met=longest <= GRACE)
+        late = 0 if full or timeout == PATIENT else load.outcomes["DeadlineExceeded"]  # the machine may be busy
+        assert load.outcomes.total() == load.outcomes["OK"] + late, load.outcomes
         assert [server.metric("digits_queue_images") for server in pair.servers] == [0, 0]
+
+
+def test_a_caller_that_never_retries_loses_a_call_at_most_at_a_stop(
+    repository: Path, full: bool, record: Record
+) -> None:
+    stops = RESTARTS_IN_FULL if full else RESTARTS
+    port = free_port()
+    lost = answered = 0
+    for _ in range(stops):
+        with ServerProcess("--repository", repository, "--grpc-port", str(port)) as server:
+            server.wait_ready()
+            with SteadyLoad(server.target, CALLERS, [*WITHOUT_RETRIES, SOON]) as load:
+                load.wait_for_more(50)
+                server.terminate()
+                assert server.wait() == 0
+                outcomes = load.outcomes()
+        answered += outcomes.get("OK", 0)
+        lost += sum(count for outcome, count in outcomes.items() if outcome != "OK" and REFUSED not in outcome)
+    record(f"{stops} stops under {CALLERS} callers that never retry: calls lost", f"{lost} of {answered + lost:,}")
+    assert lost <= stops * CALLERS
 
 
 def has_come(moment: float) -> bool:
     return monotonic() >= moment
 
 
-def test_sigterm_while_the_server_loads_is_an_end_like_any_other(repository: Path, full: bool, record: Record) -> None:
+@pytest.mark.parametrize(("runtime", "seconds"), [("litert", 0.2), ("keras", 4.0)])
+def test_sigterm_while_the_server_loads_is_an_end_like_any_other(
+    repository: Path, full: bool, record: Record, runtime: str, seconds: float
+) -> None:
     moment = random.Random(3)
     times = LOADING_IN_FULL if full else LOADING
     codes = []
+    slowest = 0.0
     for _ in range(times):
-        with ServerProcess("--repository", repository) as server:
-            soon = monotonic() + moment.uniform(0, 0.2)
+        with ServerProcess("--repository", repository, "--runtime", runtime) as server:
+            soon = monotonic() + moment.uniform(0, seconds)
             until(partial(has_come, soon), "a moment of its loading")
+            begun = monotonic()
             server.terminate()
             codes.append(server.wait())
-    record(f"SIGTERM {times} times while it loads: exit 0", f"{codes.count(0)} times", met=codes.count(0) == times)
+            slowest = max(slowest, monotonic() - begun)
+    what = f"SIGTERM {times} times while it loads" + (" Keras" if runtime == "keras" else "")
+    record(f"{what}: exit 0; the slowest", f"{codes.count(0)} times; {slowest:.1f} s", met=codes.count(0) == times)
     assert codes == [0] * times

@@ -80,7 +80,10 @@ def main(context: click.Context, /, *, print_config: bool, check: bool, **values
         else:
             import uvloop
 
+            from digits_server.system.background_thread import leave_busy_threads
+
             uvloop.run(_serve(chosen, role))
+            leave_busy_threads()
     except OperatorError as error:
         role.failed(error.message)
         context.exit(1)

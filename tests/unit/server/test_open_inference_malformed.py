@@ -219,6 +219,16 @@ BAD_REST: dict[str, tuple[bytes | str, str | None, str]] = {
         "binary_data_size",
     ),
     "binary data left over": (json.dumps(FLAT) + " " * 9, str(len(json.dumps(FLAT))), "got 9 bytes"),
+    "a form of an output that is a word": (
+        json.dumps(FLAT | {"outputs": [{"name": "digits", "parameters": {"binary_data": "no"}}]}),
+        None,
+        "outputs[0].parameters.binary_data: expected true or false",
+    ),
+    "a form of all outputs that is a number": (
+        json.dumps(FLAT | {"parameters": {"binary_data_output": 1}}),
+        None,
+        "parameters.binary_data_output: expected true or false",
+    ),
     "classification asked for": (
         json.dumps(FLAT | {"outputs": [{"name": "digits", "parameters": {"classification": 1}}]}),
         None,

@@ -109,11 +109,12 @@ def infer_request(body: bytes, header_length: str | None, model: str, version: s
     question = InferRequest(
         model, version, [_input(tensor, of_input, raw, elements)], [output.name for output in wanted]
     )
-    form = ReplyForm(
-        request.id,
-        binary={output.name: bool((output.parameters or {}).get("binary_data")) for output in wanted},
-        others_binary=bool(parameters.get("binary_data_output")),
-    )
+    others_binary = _flag(parameters, "binary_data_output", "parameters", default=False)
+    binary = {
+        output.name: _flag(output.parameters or {}, "binary_data", f"outputs[{place}].parameters", default=others_binary)
+        for place, output in enumerate(wanted)
+    }
+    form = ReplyForm(request.id, binary, others_binary)
     return question, form
 
 
@@ -176,6 +177,16 @@ def _input(tensor: InputJson, parameters: Parameters, raw: memoryview, elements:
             f"inputs[0].parameters.binary_data_size: expected the number of bytes after the JSON, {len(raw)}"
         )
     return InputTensor(tensor.name, tensor.datatype, shape, JsonElements(data) if data else raw)
+
+
+def _flag(parameters: Parameters, name: str, place: str, *, default: bool) -> bool:
+    """A parameter that is true or false; `default` where it is missing or null."""
+    value = parameters.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{place}.{name}: expected true or false")
+    return value
 
 
 def _part(decoder: msgspec.json.Decoder[Any], part: Raw, name: str, default: Any) -> Any:

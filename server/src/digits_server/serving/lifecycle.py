@@ -20,7 +20,7 @@ MAX_REASONS = 10
 """How many of the newest rejected versions are named, with their reasons, if there is nothing to serve."""
 
 CLOSE_SECONDS = 5.0
-"""Time for the thread to end when the server stops. It may not end: a volume may not answer."""
+"""Time for the thread to end when a server stops that has a model. It may not end: a volume may not answer."""
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +87,12 @@ class Lifecycle:
             await self._round()
 
     async def close(self) -> None:
-        """Stops trying a model, and waits a short time for the thread: its volume may not answer."""
+        """Stops trying a model, and waits a short time for the thread: its volume may not answer.
+
+        A server that has no model yet does not wait: importing TensorFlow takes seconds, and nobody needs it now.
+        """
         SANDBOX.close()
-        await self._thread.close(CLOSE_SECONDS)
+        await self._thread.close(CLOSE_SECONDS if self._registry.versions else 0.0)
 
     async def _round(self) -> None:
         """Looks at the source once and acts on changes. No error affects the versions that serve."""

@@ -88,6 +88,16 @@ class BackgroundThread:
             del item, future, work  # keep nothing of it until the next piece of work
 
 
+def leave_busy_threads() -> None:
+    """Ends the process with exit code 0 if background threads still work; else returns. For the end of the main thread.
+
+    The end of the interpreter would stop such a thread in the middle of a library, and TensorFlow aborts then.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        logging.shutdown()
+        os._exit(0)
+
+
 def yield_to_calls() -> None:
     """Gives the current thread a low priority, and lets all threads share Python's lock in short turns.
 

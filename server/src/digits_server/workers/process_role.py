@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import click
 
+from digits_server.system import service_manager
 from digits_server.transports.choice import Choice
 
 log = logging.getLogger(__name__)
@@ -80,9 +81,11 @@ class Alone:
 
     async def serving(self) -> None:
         log.info("ready")
+        service_manager.tell(service_manager.READY)
 
     def draining(self, grace: float) -> None:
         log.info("draining", extra={"grace_seconds": grace})
+        service_manager.tell(service_manager.STOPPING)
 
     def stopped(self) -> None:
         log.info("stopped")

@@ -15,6 +15,7 @@ from digits_server import flags
 from digits_server.errors import OperatorError
 from digits_server.observability import logs
 from digits_server.settings import Settings
+from digits_server.system import service_manager
 from digits_server.system.ports import claim_port, hold_port
 from digits_server.system.signals import stop_signal
 from digits_server.transports.choice import choose
@@ -177,6 +178,7 @@ class Supervisor:
         if self._ready and not self._has_been_ready:
             self._has_been_ready = True
             log.info("ready")
+            service_manager.tell(service_manager.READY)
 
     def _leave(self, counts: list[Family]) -> None:
         """Keeps counts that no worker reports from now on."""
@@ -213,6 +215,7 @@ class Supervisor:
         """Drains every worker; those that do not end in time are killed."""
         grace = self._settings.shutdown_grace
         log.info("draining", extra={"grace_seconds": grace})
+        service_manager.tell(service_manager.STOPPING)
         self._draining.set()
         self._signal(signal.SIGTERM)
         await asyncio.wait(keepers, timeout=grace + SLACK_SECONDS)

@@ -1,0 +1,55 @@
+"""The end of a server that has no model yet: it does not wait for what loads one."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from typing import cast
+
+import pytest
+
+from digits_server.models.source import ModelSource
+from digits_server.observability.metrics import Metrics
+from digits_server.serving import lifecycle
+from digits_server.serving.registry import ModelRegistry
+
+SECONDS = 30
+
+
+class Loading:
+    """A source whose first question takes until the end of the test, as an import of TensorFlow would."""
+
+    def __init__(self) -> None:
+        self.asked, self.ended = threading.Event(), threading.Event()
+
+    def rollout(self) -> None:
+        self.asked.set()
+        self.ended.wait(SECONDS)
+
+
+async def test_a_server_that_still_loads_ends_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "CLOSE_SECONDS", 10 * SECONDS)
+    source = Loading()
+    models = ModelRegistry(Metrics(), max_batch_size=1, max_queue_size=1)
+    own = lifecycle.Lifecycle(
+        cast("ModelSource", source), models, poll_interval=0, served_versions=1, max_batch_size=1
+    )
+    starting = asyncio.create_task(own.start())
+    try:
+        await asyncio.to_thread(source.asked.wait, SECONDS)
+        async with asyncio.timeout(SECONDS / 2):
+            await own.close()
+    finally:
+        source.ended.set()
+        starting.cancel()
+        await models.close()
+
+
+def test_a_thread_that_works_on_does_not_hold_the_end_of_the_process() -> None:
+    code = (
+        "import threading; from digits_server.system.background_thread import leave_busy_threads; "
+        "threading.Thread(target=threading.Event().wait, daemon=True).start(); "
+        "import atexit; atexit.register(print, 'the interpreter ended'); leave_busy_threads()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
