@@ -183,7 +183,7 @@ class _StreamMethod(_Method):
 
 
 class _TaskMethod(_Method):
-    async def __call__(self, request: Any, *, timeout: float, metadata: Metadata = ()) -> Any:  # noqa: ASYNC109  # gRPC's
+    async def __call__(self, request: Any, *, timeout: float, metadata: Metadata = ()) -> Any:  # gRPC's
         span, carried = self._began()
         try:
             reply = await self._method(request, timeout=timeout, metadata=metadata + carried)
