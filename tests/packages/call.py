@@ -28,7 +28,7 @@ def use_client() -> dict[str, Any]:
         try:
             client.predict_batch([b"not an image"])
         except InvalidInput as error:
-            failed = list(error.failed)
+            failed = list(error.failed or [])
         return {
             "one": client.predict(IMAGES[0]).digit,
             "many": client.predict_batch(IMAGES).digits.tolist(),

@@ -19,14 +19,25 @@ SECONDS = 280.0
 
 def build(folder: Path) -> dict[str, Path]:
     """Builds every wheel into `folder`: package → wheel."""
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder]
-    subprocess.run([*pip, *(ROOT / package for package in PACKAGES)], check=True, timeout=SECONDS)
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        folder,
+    ]
+    pip += [ROOT / package for package in PACKAGES]
+    subprocess.run(pip, check=True, timeout=SECONDS)
     return {package: next(folder.glob(f"digits_{package}-*.whl")) for package in PACKAGES}
 
 
 def install(python: Path, *arguments: str | Path) -> str:
     """Installs into the environment of `python`; what uv told."""
-    command = [ROOT / "requirements/install.sh", python, *arguments]
+    command: list[str | Path] = [ROOT / "requirements/install.sh", python, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stderr
     return done.stderr
@@ -35,7 +46,7 @@ def install(python: Path, *arguments: str | Path) -> str:
 def environment(folder: Path, interpreter: Path) -> Path:
     """Makes an empty environment; its Python."""
     uv = Path(sys.executable).parent / "uv"
-    command = [uv, "venv", "--quiet", "--no-python-downloads", "--python", interpreter, folder]
+    command: list[str | Path] = [uv, "venv", "--quiet", "--no-python-downloads", "--python", interpreter, folder]
     subprocess.run(command, check=True, timeout=SECONDS)
     return folder / "bin/python"
 
@@ -54,6 +65,6 @@ def interpreters() -> Sequence[tuple[int, Path]]:
 
 
 def _runs(python: Path, minor: int) -> bool:
-    asked = [python, "-c", "import sys, venv; print(sys.version_info[1])"]
+    asked: list[str | Path] = [python, "-c", "import sys, venv; print(sys.version_info[1])"]
     done = subprocess.run(asked, capture_output=True, text=True, timeout=SECONDS, check=False)
     return done.stdout.strip() == str(minor)
