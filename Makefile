@@ -9,13 +9,13 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-emit-package digits-proto --find-links $(VENV)/wheels \
 	--constraint requirements/constraints.txt --custom-compile-command 'make lock'
 INSTALL := requirements/install.sh
-SOURCES := proto/generate.py requirements/audit.py training server client tests benchmarks deploy
+SOURCES := proto/generate.py requirements/audit.py requirements/version.py training server client tests benchmarks deploy
 
 # Where Python is told to keep no bytecode, every process compiles all our modules again before it starts.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients tools run run-behind-envoy demo test test-quick robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard rules lock clean
+.PHONY: help install inference-clients tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard rules version dist sbom lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -67,6 +67,16 @@ test: install inference-clients tools  ## every test; what fails beside other te
 test-quick: install  ## the tests of units and contracts but training: no Debian packages, no root
 	$(BIN)/python -m pytest $(PARALLEL) tests/contract tests/unit/server tests/unit/client tests/unit/benchmarks
 
+test-packages: install inference-clients  ## the wheels in empty environments: every Python here, oldest and newest libraries
+	EVERY_PYTHON=1 $(BIN)/python -m pytest -s tests/integration/test_packages.py
+
+COVERED ?= tests/contract tests/unit tests/integration
+coverage: install inference-clients tools  ## which lines and branches the tests COVERED run, of each package
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest $(PARALLEL) $(COVERED); $(BIN)/coverage combine --quiet
+	for package in client server training; do \
+		echo "$$package:"; $(BIN)/coverage report --include "$$package/src/*" --skip-covered --skip-empty --show-missing; done
+
 robust: install  ## the tests of robustness in full length; rewrites the figures in tests/robustness/README.md
 	$(BIN)/python -m pytest tests/robustness --full --timeout 1800
 
@@ -101,12 +111,16 @@ check: install $(VENV)/stubs/installed  ## format, lint, security, types, stubs,
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(filter-out tests benchmarks,$(SOURCES))
 	$(BIN)/mypy
+	$(BIN)/vermin --quiet --no-tips --target=3.10- --violations --exclude-regex '\.pyi$$' client/src proto/digits
 	$(BIN)/python proto/generate.py --check
+	$(BIN)/python requirements/version.py --check
 	$(BIN)/python deploy/grafana/dashboard.py --check
 	$(BIN)/python deploy/prometheus/operator_rule.py --check
 	$(BIN)/hadolint training/Dockerfile server/Dockerfile tests/compose/*.Dockerfile
 	$(BIN)/shellcheck .ci/run tests/tools.sh requirements/install.sh
-	$(BIN)/yamllint --strict docker-compose.yml deploy tests/compose
+	$(BIN)/yamllint --strict docker-compose.yml deploy tests/compose .github .pre-commit-config.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/python requirements/audit.py
 
 audit: install  ## known vulnerabilities in what is locked; fails where the package index has no advisories
@@ -125,6 +139,20 @@ dashboard: install  ## the Grafana dashboard of deploy/grafana
 rules: install  ## the Prometheus rules in the form of the Prometheus operator
 	$(BIN)/python deploy/prometheus/operator_rule.py
 
+version: install  ## the version of pyproject.toml, wherever else it stands
+	$(BIN)/python requirements/version.py
+
+dist: install  ## wheels and source archives of the four packages, checked, into dist/
+	rm -rf dist
+	for package in $(PACKAGES); do (cd $$package && $(CURDIR)/$(BIN)/python -m hatchling build --directory $(CURDIR)/dist) || exit 1; done
+	$(BIN)/twine check --strict dist/*
+
+sbom: install  ## what the locks of server and training contain, as CycloneDX, into dist/
+	mkdir -p dist
+	for part in server training; do \
+		$(BIN)/cyclonedx-py requirements requirements/$$part.txt --pyproject $$part/pyproject.toml --output-reproducible \
+			--output-file dist/digits-$$part.cdx.json || exit 1; done
+
 lock: install  ## requirements/*.txt anew from the pyprojects
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(VENV)/wheels ./proto
 	$(LOCK) requirements/dev.in $(PACKAGES:%=%/pyproject.toml) --all-extras --output-file requirements/dev.txt
@@ -139,4 +167,4 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	$(LOCK) docs/examples/bulk/requirements.in --constraint requirements/dev.txt --output-file docs/examples/bulk/requirements.txt
 
 clean:  ## remove what install, run and test made, but the models
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

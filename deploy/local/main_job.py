@@ -76,7 +76,7 @@ def train(repository: Path, network: str | None) -> None:
     flags = ["--unless-published"] if network is None else ["--network", network]
     try:
         with trainer() as digits_train:
-            command = [digits_train, "train", "--repository", repository, *flags]
+            command: list[str | Path] = [digits_train, "train", "--repository", repository, *flags]
             ended = subprocess.run(command, check=False)
     except CannotInstall as error:
         raise JobFailed(str(error)) from error

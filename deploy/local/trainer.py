@@ -36,7 +36,7 @@ def trainer() -> Iterator[Path]:
 def _install(environment: Path, *, cache: Path) -> None:
     """Makes an environment of what training needs, and of our packages as they are here."""
     python = environment / "bin/python"
-    install = [REQUIREMENTS / "install.sh", python, "--quiet", "--cache-dir", cache]
+    install: list[str | Path] = [REQUIREMENTS / "install.sh", python, "--quiet", "--cache-dir", cache]
     locked = [f"--requirement={REQUIREMENTS / name}" for name in ("training.txt", "build.txt")]
     ours = [f"--editable={ROOT / package}" for package in ("proto", "training")]
     commands: list[list[str | Path]] = [
