@@ -2,7 +2,7 @@
 
     python requirements/version.py [--check]
 
-Exit code 1 when it differs somewhere. The packages are built apart from each other, and images and manifests name it too.
+Exit code 1 when it differs somewhere. Each package is built alone, and images and manifests name the version, too.
 """
 
 import argparse
