@@ -89,7 +89,7 @@ class Client(ThreadCaller):
         token               sent with every RPC as a bearer token: itself, or a function that gives the current one. The
                             function is asked for each RPC, in a thread of the client; its time is part of the timeout
         token_in_plaintext  let the token go to another machine without TLS, which is Misused otherwise
-        tracing             leave OpenTelemetry spans of the RPCs; Misused without the extra digits-client[tracing]
+        tracing             leave OpenTelemetry spans of the RPCs; Misused without the extra `tracing`
         channel_options     of gRPC's channel, by name, for what has no parameter here; they replace the client's own
         """
         if is_async(token):

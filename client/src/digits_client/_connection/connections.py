@@ -30,7 +30,7 @@ def tracer() -> "Tracing":
     try:
         from digits_client._connection.tracing import Tracing  # OpenTelemetry is imported only for tracing
     except ModuleNotFoundError as error:
-        raise Misused("tracing needs OpenTelemetry: install digits-client[tracing]") from error
+        raise Misused("tracing needs OpenTelemetry: install digits-client with its extra 'tracing'") from error
     return Tracing()
 
 
