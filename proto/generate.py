@@ -2,7 +2,9 @@
 
     python proto/generate.py [--check]
 
-Exit code 1 when a committed stub differs from what its .proto gives. Needs grpcio-tools and mypy-protobuf.
+Exit code 1 when a committed stub differs from what its .proto gives. Needs mypy-protobuf, and the compilers of
+requirements/stubs.txt in .venv/stubs (`make stubs` installs them). They are old on purpose: a stub works with every
+protobuf and grpcio that is not older than its compiler, and refuses an older one.
 """
 
 import argparse
@@ -14,6 +16,7 @@ from pathlib import Path
 
 PROTO_ROOT = Path(__file__).resolve().parent
 PROTOS = sorted(path.relative_to(PROTO_ROOT) for path in PROTO_ROOT.glob("digits/**/*.proto"))
+COMPILERS = PROTO_ROOT.parent / ".venv/stubs/bin"
 STUB_SUFFIXES = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 
 SHARED_POOL, OWN_POOL = "_descriptor_pool.Default()", "_descriptor_pool.DescriptorPool()"
@@ -24,16 +27,10 @@ itself alone."""
 def generate(out: Path) -> None:
     """Writes the stubs of every .proto below `out`, in the folders of their packages."""
     scripts = Path(sysconfig.get_path("scripts"))
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTO_ROOT}"),
-            *(f"--plugin=protoc-gen-{name}={scripts / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")),
-            *(f"--{kind}_out={out}" for kind in ("python", "grpc_python")),
-            *(f"--{kind}_out=quiet:{out}" for kind in ("mypy", "mypy_grpc")),
-            *map(str, PROTOS),
-        ],
-        check=True,
-    )
+    typed = [f"--plugin=protoc-gen-{name}={scripts / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")]
+    typed += [f"--{kind}_out=quiet:{out}" for kind in ("mypy", "mypy_grpc")]
+    compile_protos(COMPILERS / "protoc", f"--python_out={out}", *typed)
+    compile_protos(COMPILERS / "python", "-m", "grpc_tools.protoc", f"--grpc_python_out={out}")
     for proto in PROTOS:  # a file without a service gets RPC stubs with nothing in them
         if "\nservice " not in (PROTO_ROOT / proto).read_text():
             for suffix in ("_pb2_grpc.py", "_pb2_grpc.pyi"):
@@ -41,6 +38,10 @@ def generate(out: Path) -> None:
     for proto in PROTOS:
         if "\npackage digits." not in (PROTO_ROOT / proto).read_text():
             _keep_names_private(out / proto.with_name(proto.stem + "_pb2.py"))
+
+
+def compile_protos(*command: str | Path) -> None:
+    subprocess.run([*command, f"--proto_path={PROTO_ROOT}", *map(str, PROTOS)], check=True)
 
 
 def _keep_names_private(stub: Path) -> None:

@@ -19,6 +19,7 @@ PAGE = FOLDER.parent / "docs/platforms.md"
 BEGIN, END = "<!-- wheels: begin (python requirements/platforms.py) -->", "<!-- wheels: end -->"
 TIME_LIMIT = 120.0  # seconds, for one platform
 PYTHONS = ("3.11", "3.12", "3.13")
+CLIENT_PYTHONS = ("3.10", *PYTHONS, "3.14")
 
 PLATFORMS: Mapping[str, tuple[str, str]] = {
     "Linux x86-64, glibc 2.31 or later": ("x86_64-manylinux_2_31", ""),
@@ -32,7 +33,7 @@ PLATFORMS: Mapping[str, tuple[str, str]] = {
 """uv's name of each platform, and the release of macOS."""
 
 INSTALLED: Mapping[str, tuple[str, ...]] = {
-    "client": ("grpcio", "numpy", "protobuf", f"--constraint={FOLDER / 'dev.txt'}"),
+    "client": ("grpcio>=1.68,<2", "numpy>=1.26,<3", "protobuf>=4.25,<8"),
     "server": ("--require-hashes", f"--requirement={FOLDER / 'server.txt'}"),
     "training": ("--require-hashes", f"--requirement={FOLDER / 'training.txt'}"),
     "`make install`": ("--require-hashes", f"--requirement={FOLDER / 'dev.txt'}"),
@@ -64,6 +65,11 @@ def package_without_wheel(message: str) -> str:
     return found[1]
 
 
+def pythons(part: str) -> tuple[str, ...]:
+    """The Pythons that a column of the table is about."""
+    return CLIENT_PYTHONS if part == "client" else PYTHONS
+
+
 def cell(missing_by_python: Mapping[str, str]) -> str:
     """What a table says: every wheel is there, or which is missing for which Python."""
     lacking = {python: name for python, name in missing_by_python.items() if name}
@@ -78,15 +84,16 @@ def table() -> list[str]:
     lines = [f"| | {' | '.join(INSTALLED)} |", f"|---|{'---|' * len(INSTALLED)}"]
     for name, (platform, release) in PLATFORMS.items():
         cells = (
-            cell({python: missing(what, platform, release, python) for python in PYTHONS})
-            for what in INSTALLED.values()
+            cell({python: missing(what, platform, release, python) for python in pythons(part)})
+            for part, what in INSTALLED.items()
         )
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 
 def main() -> None:
-    asked = f"Asked {dt.datetime.now(dt.UTC):%Y-%m-%d}, for Python {', '.join(PYTHONS)}:"
+    ends = f"{CLIENT_PYTHONS[0]} to {CLIENT_PYTHONS[-1]}"
+    asked = f"Asked {dt.datetime.now(dt.UTC):%Y-%m-%d}, for Python {', '.join(PYTHONS)}, and the client for {ends}:"
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     PAGE.write_text("\n".join([f"{before}{BEGIN}\n\n{asked}\n", *table(), f"\n{END}{after}"]), encoding="utf-8")

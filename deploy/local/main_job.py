@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
+from trainer import CannotInstall, trainer
 
 from digits_client import Client, DigitsError
 from digits_training import manifest
@@ -68,12 +69,18 @@ def envoy_ports() -> dict[str, str]:
 
 def train(repository: Path, network: str | None) -> None:
     """Trains `network`, or the default one, unless it is what a server would serve already."""
-    command: list[str | Path] = [SCRIPTS / "digits-train", "train", "--repository", repository]
-    if network is None or network == served_network(repository / MODEL_NAME):
-        command += ["--unless-published"]
-    if network is not None:
-        command += ["--network", network]
-    if subprocess.run(command, check=False).returncode:
+    served = served_network(repository / MODEL_NAME)
+    if served is not None and network in {None, served}:
+        print(f"{repository} has a model already; not training again")
+        return
+    flags = ["--unless-published"] if network is None else ["--network", network]
+    try:
+        with trainer() as digits_train:
+            command: list[str | Path] = [digits_train, "train", "--repository", repository, *flags]
+            ended = subprocess.run(command, check=False)
+    except CannotInstall as error:
+        raise JobFailed(str(error)) from error
+    if ended.returncode:
         raise JobFailed("the training job failed")
 
 

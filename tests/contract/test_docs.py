@@ -86,6 +86,16 @@ def test_a_page_says_first_who_it_is_for(page: Path) -> None:
     assert first.startswith("For ")
 
 
+@pytest.mark.parametrize("page", markdown(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_pip_is_never_told_to_fetch_a_package_of_ours_by_its_name(page: Path) -> None:
+    """No public index has them from us: what it has under these names is a stranger's."""
+    for command in re.findall(r"pip install ([^`\n]*)", page.read_text(encoding="utf-8")):
+        named = [word.strip("'\"") for word in command.split()]
+        assert not [word for word in named if word.startswith("digits")], command
+        if any(word.startswith(("./client", "./server", "./training")) for word in named):
+            assert "./proto" in named, command
+
+
 def test_the_decisions_are_listed_by_their_titles() -> None:
     listed = (ROOT / "docs/decisions/README.md").read_text(encoding="utf-8")
     for page in DECISIONS:

@@ -226,7 +226,7 @@ def test_without_opentelemetry_tracing_is_misused(kind: type) -> None:
         "except Misused as error: print(error)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=SECONDS)
-    assert "install digits-client[tracing]" in told.stdout
+    assert "install digits-client with its extra 'tracing'" in told.stdout
 
 
 def test_a_stream_is_one_span_from_its_first_request_to_its_end(connect: Connect, left: InMemorySpanExporter) -> None:

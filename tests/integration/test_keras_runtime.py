@@ -104,5 +104,7 @@ def test_without_tensorflow_the_start_ends_with_one_sentence(repository: Path, t
         tmp_path.joinpath(f"{package}.py").write_text(f"raise ImportError('no {package} here')\n")
     ended = run_server("--repository", repository, "--runtime", "keras", environment={"PYTHONPATH": str(tmp_path)})
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].endswith("the Keras runtime needs TensorFlow: install digits-server[keras]")
+    assert ended.stderr.splitlines()[-1].endswith(
+        "the Keras runtime needs TensorFlow: install digits-server with its extra 'keras'"
+    )
     assert "Traceback" not in ended.stderr

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from google.protobuf.descriptor import Descriptor, FileDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 import digits_client
 from digits.inference import inference_pb2
@@ -28,14 +29,22 @@ def public_names() -> dict[str, Any]:
     """Everything, in an order that does not change from run to run."""
     return {
         "rpcs": {
-            service.full_name: sorted(method.name for method in service.methods)
+            service.full_name: {method.name: described_method(method) for method in service.methods}
             for file in (prediction_pb2, inference_pb2)
             for service in file.DESCRIPTOR.services_by_name.values()
         },
         "fields": {
-            message.full_name: {field.name: field.number for field in message.fields}
+            message.full_name: {field.name: described_field(field) for field in message.fields}
             for file in (prediction_pb2, manifest_pb2, inference_pb2)
             for message in messages(file.DESCRIPTOR)
+        },
+        "enums": {
+            enum.full_name: {value.name: value.number for value in enum.values}
+            for file in (prediction_pb2, manifest_pb2, inference_pb2)
+            for enum in (
+                *file.DESCRIPTOR.enum_types_by_name.values(),
+                *(each for message in messages(file.DESCRIPTOR) for each in message.enum_types),
+            )
         },
         "digits-server": {f"--{item.name.replace('_', '-')}": flags.variable(item.name) for item in fields(Settings)},
         "digits-train": {name: click_flags(command) for name, command in sorted(commands.commands.items())},
@@ -54,6 +63,28 @@ def messages(file: FileDescriptor) -> list[Descriptor]:
         found.append(message)
         waiting += [each for each in message.nested_types if not each.GetOptions().map_entry]
     return found
+
+
+TYPES: dict[int, str] = {
+    number: name.removeprefix("TYPE_").lower() for name, number in FieldDescriptorProto.Type.items()
+}  # the names that .proto files use
+
+
+def described_field(field: FieldDescriptor) -> str:
+    """Number and type of a field as its .proto has them: a change of either breaks those who read the message."""
+    other = field.message_type or field.enum_type
+    kind = other.full_name if other else TYPES[field.type]
+    if field.message_type and field.message_type.GetOptions().map_entry:
+        key, value = (described_field(each).partition(": ")[2] for each in field.message_type.fields)
+        return f"{field.number}: map<{key}, {value}>"
+    oneof = f", one of {field.containing_oneof.name}" if field.containing_oneof else ""
+    return f"{field.number}: {'repeated ' if field.is_repeated else ''}{kind}{oneof}"
+
+
+def described_method(method: MethodDescriptor) -> str:
+    """What a method takes and returns."""
+    taken = f"{'stream ' if method.client_streaming else ''}{method.input_type.full_name}"
+    return f"{taken} -> {'stream ' if method.server_streaming else ''}{method.output_type.full_name}"
 
 
 def click_flags(command: click.Command) -> dict[str, str | None]:

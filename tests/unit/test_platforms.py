@@ -22,10 +22,15 @@ def project(part: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_the_page_names_the_pythons_of_every_package(part: str) -> None:
-    assert project(part)["requires-python"] == ">=3.11,<3.14"
-    assert "All four packages need Python 3.11, 3.12 or 3.13." in PAGE
+def test_the_page_names_the_pythons_and_libraries_of_every_package() -> None:
+    for part in ("server", "training"):
+        assert project(part)["requires-python"] == ">=3.11,<3.14"
+    assert "The server and the training job need Python 3.11, 3.12 or 3.13" in PAGE
+    for part in ("client", "proto"):
+        assert project(part)["requires-python"] == ">=3.10"
+        libraries = [each for each in project(part)["dependencies"] if not each.startswith("digits-")]
+        assert set(libraries) <= set(INSTALLED["client"])
+    assert "its stubs need Python 3.10 or later" in " ".join(PAGE.split())
 
 
 def test_the_page_names_the_platforms_of_the_native_transport() -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable, Iterator
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -29,6 +29,9 @@ from digits_client._inputs.chunks import Chunker, async_chunks, encoded
 from digits_client._inputs.images import Image, blocks, encode
 from digits_client._inputs.reader import Reader
 from digits_client._settings import Retries, Sizes
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class AsyncClient(TaskCaller):
@@ -230,7 +233,7 @@ class AsyncClient(TaskCaller):
         """How the sharing of RPCs is doing. Asks no server, and is not awaited."""
         return self._connected.stats() if self._connected else Stats()
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> "Self":
         return self
 
     async def __aexit__(

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Generator, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -32,6 +32,9 @@ from digits_client._errors import (
 from digits_client._inputs.chunks import chunks
 from digits_client._inputs.images import Image, encode
 from digits_client._settings import Retries, Sizes
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Client(ThreadCaller):
@@ -86,7 +89,7 @@ class Client(ThreadCaller):
         token               sent with every RPC as a bearer token: itself, or a function that gives the current one. The
                             function is asked for each RPC, in a thread of the client; its time is part of the timeout
         token_in_plaintext  let the token go to another machine without TLS, which is Misused otherwise
-        tracing             leave OpenTelemetry spans of the RPCs; Misused without the extra digits-client[tracing]
+        tracing             leave OpenTelemetry spans of the RPCs; Misused without the extra `tracing`
         channel_options     of gRPC's channel, by name, for what has no parameter here; they replace the client's own
         """
         if is_async(token):
@@ -278,7 +281,7 @@ class Client(ThreadCaller):
         connection = self._connections.get(os.getpid())
         return connection.stats() if connection else Stats()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

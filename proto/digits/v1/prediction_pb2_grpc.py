@@ -5,7 +5,7 @@ import warnings
 
 from digits.v1 import prediction_pb2 as digits_dot_v1_dot_prediction__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.68.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in digits/v1/prediction_pb2_grpc.py depends on'
+        + f' but the generated code in digits/v1/prediction_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class PredictionServiceStub:
+class PredictionServiceStub(object):
     """Status codes all methods share: INVALID_ARGUMENT bad input, naming the field and what was expected;
     RESOURCE_EXHAUSTED a limit passed, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
     trailing metadata); NOT_FOUND no such model version; UNAVAILABLE no model is serving, or the server is draining;
@@ -55,7 +55,7 @@ class PredictionServiceStub:
                 _registered_method=True)
 
 
-class PredictionServiceServicer:
+class PredictionServiceServicer(object):
     """Status codes all methods share: INVALID_ARGUMENT bad input, naming the field and what was expected;
     RESOURCE_EXHAUSTED a limit passed, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
     trailing metadata); NOT_FOUND no such model version; UNAVAILABLE no model is serving, or the server is draining;
@@ -110,7 +110,7 @@ def add_PredictionServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class PredictionService:
+class PredictionService(object):
     """Status codes all methods share: INVALID_ARGUMENT bad input, naming the field and what was expected;
     RESOURCE_EXHAUSTED a limit passed, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
     trailing metadata); NOT_FOUND no such model version; UNAVAILABLE no model is serving, or the server is draining;

@@ -1,6 +1,6 @@
 """Signs a version: its manifest, which has the hash of every file, with an Ed25519 key (RFC 8032).
 
-Needs `digits-training[signing]`. The signature is the plain 64 bytes, as `openssl pkeyutl -sign -rawin` makes them.
+Needs the extra `signing`. The signature is the plain 64 bytes, as `openssl pkeyutl -sign -rawin` makes them.
 """
 
 import os
@@ -25,7 +25,7 @@ def sign(folder: Path, key_file: Path, public_file: Path | None = None) -> None:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
     except ImportError as error:
-        raise SettingsError("signing needs the extra digits-training[signing]") from error
+        raise SettingsError("signing needs cryptography: install digits-training with its extra 'signing'") from error
     if public_file and not key_file.exists():
         _write(key_file, _private_pem(Ed25519PrivateKey.generate()), 0o600)
     try:

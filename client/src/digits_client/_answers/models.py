@@ -1,7 +1,7 @@
 """What a server says about the model it serves."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from enum import IntEnum
 from typing import Any
 
@@ -94,7 +94,7 @@ def model_info(message: GetModelResponse) -> ModelInfo:
 
 def _created(message: GetModelResponse) -> datetime | None:
     try:
-        return message.manifest.created_at.ToDatetime(UTC) if message.manifest.HasField("created_at") else None
+        return message.manifest.created_at.ToDatetime(timezone.utc) if message.manifest.HasField("created_at") else None
     except (ValueError, OverflowError):  # not a time that Python has
         return None
 

@@ -68,9 +68,8 @@ class TaskStream:
             return events.get_nowait()
         due = answers.due
         try:
-            async with asyncio.timeout(None if due is None else _shared.left(due)):
-                return await events.get()
-        except TimeoutError:
+            return await asyncio.wait_for(events.get(), None if due is None else _shared.left(due))
+        except asyncio.TimeoutError:
             late = answers.late()
         raise late
 

@@ -42,7 +42,7 @@ class Bearing:
         token = bearer(self.tokens.wait(timeout)) if self.tokens else ()
         return merged(self.fixed, own) + token
 
-    async def of_stream_on_loop(self, own: Pairs, timeout: float) -> Pairs:  # noqa: ASYNC109  # of the token alone
+    async def of_stream_on_loop(self, own: Pairs, timeout: float) -> Pairs:  # of the token alone
         """The same for a task."""
         token = bearer(await self.tokens.wait_on_loop(timeout)) if self.tokens else ()
         return merged(self.fixed, own) + token
@@ -97,7 +97,7 @@ class _ThreadMethod(_Method):
 class _TaskMethod(_Method):
     """With a token function, for tasks."""
 
-    async def __call__(self, request: Any, *, timeout: float, metadata: Pairs = ()) -> Any:  # noqa: ASYNC109  # gRPC's
+    async def __call__(self, request: Any, *, timeout: float, metadata: Pairs = ()) -> Any:  # gRPC's
         deadline = time.monotonic() + timeout
         token = await self._tokens.wait_on_loop(timeout)
         carried = merged(self._fixed, metadata) + bearer(token)

@@ -30,7 +30,7 @@ def tracer() -> "Tracing":
     try:
         from digits_client._connection.tracing import Tracing  # OpenTelemetry is imported only for tracing
     except ModuleNotFoundError as error:
-        raise Misused("tracing needs OpenTelemetry: install digits-client[tracing]") from error
+        raise Misused("tracing needs OpenTelemetry: install digits-client with its extra 'tracing'") from error
     return Tracing()
 
 
@@ -90,7 +90,7 @@ class TaskConnection:
         if asyncio.get_running_loop() is not self._loop:
             raise Misused("an AsyncClient belongs to the event loop of its first call: make one for each loop")
 
-    async def begin_stream(self, requests: Iterator[PredictRequest], own: Pairs, timeout: float) -> Any:  # noqa: ASYNC109
+    async def begin_stream(self, requests: Iterator[PredictRequest], own: Pairs, timeout: float) -> Any:
         """A PredictStream of gRPC for threads, see `_stream_tasks`; else as that of ThreadConnection."""
         metadata = await self.bearing.of_stream_on_loop(own, timeout)
         if self._closed:

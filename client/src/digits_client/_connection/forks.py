@@ -10,6 +10,7 @@ Forks are found by the process's own number, not by Python's hooks: a fork made 
 
 import gc
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -74,11 +75,9 @@ def _is_forked() -> bool:
 def _has_threads() -> bool:
     """Whether gRPC's threads are there, as far as the system tells: it was used after the fork, too."""
     for name in Path("/proc/self/task").glob("*/comm"):
-        try:
+        with suppress(OSError):  # it has ended meanwhile
             if name.read_text().startswith(_THREADS):
                 return True
-        except OSError:  # it has ended meanwhile
-            continue
     return False
 
 

@@ -88,7 +88,7 @@ class TokenFunction:
             self.forget(asked)
         return token_of(answer)
 
-    async def wait_on_loop(self, timeout: float) -> str:  # noqa: ASYNC109  # the timeout of the RPC
+    async def wait_on_loop(self, timeout: float) -> str:  # the timeout of the RPC
         """The same for a task. The function may be asynchronous, or return something to await."""
         deadline = time.monotonic() + timeout
         if is_async(self._function):

@@ -1,4 +1,4 @@
-"""Traces of RPCs, as OpenTelemetry has them: the extra digits-client[tracing]. Imported only when tracing is on.
+"""Traces of RPCs, as OpenTelemetry has them: the extra `tracing`. Imported only when tracing is on.
 
 An RPC's span is a child of its caller's, and the server's of the RPC's (W3C Trace Context). An RPC that several calls
 share is a child of the first caller's span, and linked with the others', both ways.
@@ -167,7 +167,7 @@ class _StreamMethod(_Method):
 
 
 class _TaskMethod(_Method):
-    async def __call__(self, request: Any, *, timeout: float, metadata: Metadata = ()) -> Any:  # noqa: ASYNC109  # gRPC's
+    async def __call__(self, request: Any, *, timeout: float, metadata: Metadata = ()) -> Any:  # gRPC's
         span, carried = self._began()
         try:
             reply = await self._method(request, timeout=timeout, metadata=metadata + carried)

@@ -1,6 +1,7 @@
 """Many images → requests: cut by the image and by the byte, in order, made as they are taken."""
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,7 +95,8 @@ async def _each(images: Iterable[Image] | AsyncIterable[Image]) -> AsyncIterator
 def located(error: DigitsError, chunk: Chunk) -> DigitsError:
     """The error of a chunk, with the places of its images."""
     error.failed = chunk.places
-    error.add_note(f"images[{chunk.start}:{chunk.start + chunk.count}] failed")
+    if sys.version_info >= (3, 11):  # before, tracebacks have no notes; `failed` says the same
+        error.add_note(f"images[{chunk.start}:{chunk.start + chunk.count}] failed")
     return error
 
 

@@ -1,7 +1,7 @@
 """Signatures of manifests by Ed25519 keys (RFC 8032), which show who published a version.
 
 A manifest holds the hash of every file of its version, so its signature covers all of them. Keys are plain PEM, and the
-signature is its 64 bytes, so `openssl` or a key service can make both. Needs `digits-server[signing]`.
+signature is its 64 bytes, so `openssl` or a key service can make both. Needs the extra `signing`.
 """
 
 import re
@@ -26,7 +26,9 @@ class Signers:
             from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
             from cryptography.hazmat.primitives.serialization import load_pem_public_key
         except ImportError as error:
-            raise OperatorError("--require-signature needs the extra digits-server[signing]") from error
+            raise OperatorError(
+                "--require-signature needs cryptography: install digits-server with its extra 'signing'"
+            ) from error
         try:
             found = _KEY.findall(read_regular(path, MAX_KEY_FILE_BYTES))
             keys = [load_pem_public_key(key) for key in found]

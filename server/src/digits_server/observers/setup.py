@@ -32,7 +32,8 @@ def observation(settings: Settings) -> Observation:
         try:
             from digits_server.observers.tracing import TracedBatcher, Tracing
         except ImportError as error:
-            raise OperatorError("--tracing-endpoint needs the extra digits-server[tracing]") from error
+            message = "--tracing-endpoint needs OpenTelemetry: install digits-server with its extra 'tracing'"
+            raise OperatorError(message) from error
         tracing = Tracing(settings.tracing_endpoint)
         chosen = Observation([tracing], partial(TracedBatcher, tracer=tracing.tracer), tracing.close)
     if settings.access_log:

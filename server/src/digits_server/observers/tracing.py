@@ -1,4 +1,4 @@
-"""Traces of calls with OpenTelemetry: the extra digits-server[tracing]. Imported only if tracing is on.
+"""Traces of calls with OpenTelemetry: the extra `tracing`. Imported only if tracing is on.
 
 The span of an RPC or an HTTP request is a child of its caller's span (W3C Trace Context). Its children are `queue`,
 from the submission to the batch, and `batch`, until the model has answered. `compute` is the model's run on the whole

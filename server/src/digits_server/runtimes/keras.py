@@ -1,6 +1,6 @@
 """The Keras runtime: `model.keras`, or a bare `.keras` or `.h5` file, computed by TensorFlow.
 
-Needs the extra `digits-server[keras]`. TensorFlow takes seconds to import, so this module is imported only if needed.
+Needs the extra `keras`. TensorFlow takes seconds to import, so this module is imported only if needed.
 """
 
 import os
@@ -19,7 +19,7 @@ try:
     import keras
     import tensorflow as tf
 except ImportError as missing:
-    raise OperatorError("the Keras runtime needs TensorFlow: install digits-server[keras]") from missing
+    raise OperatorError("the Keras runtime needs TensorFlow: install digits-server with its extra 'keras'") from missing
 
 LARGEST_SHAPE = 1024
 """Images of the largest shape that is traced; larger batches run in pieces of this size."""

@@ -1,6 +1,6 @@
 """A published version as an ONNX file, and the proof that it answers as the published model does.
 
-Needs `digits-training[onnx]`. Keras writes the file, through tf2onnx.
+Needs the extra `onnx`. Keras writes the file, through tf2onnx.
 """
 
 import tempfile
@@ -69,4 +69,6 @@ def _require_packages() -> None:
         import onnxruntime  # noqa: F401 - only to see whether it is installed
         import tf2onnx  # noqa: F401
     except ImportError as error:
-        raise SettingsError("export to ONNX needs more packages: install digits-training[onnx]") from error
+        raise SettingsError(
+            "export to ONNX needs more packages: install digits-training with its extra 'onnx'"
+        ) from error

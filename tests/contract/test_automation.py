@@ -1,0 +1,69 @@
+"""CI as code: the forge's workflow and the hooks of a commit run what the Makefile runs, and nothing that it lacks."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from requirements import version
+
+ROOT = Path(__file__).parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text()
+WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+HOOKS: dict[str, Any] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+DEPENDABOT: dict[str, Any] = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())
+
+
+def recipe(target: str) -> str:
+    found = re.search(rf"^{target}:[^\n]*\n((?:\t[^\n]*\n)+)", MAKEFILE, re.MULTILINE)
+    assert found, target
+    return found[1]
+
+
+def tool(command: str) -> str:
+    """What a command runs: a program with its subcommand, or a script with its Python."""
+    words = [word for word in command.split() if not word.startswith("-")]
+    return " ".join(words[:2] if words[0] in {"ruff", "python"} else words[:1])
+
+
+def test_the_workflow_runs_targets_of_the_makefile_and_all_that_ci_runs() -> None:
+    commands = [step["run"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "run" in step]
+    targets = {word for command in commands for word in command.partition("make ")[2].split() if "=" not in word}
+    assert targets <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+    ci = set(re.findall(r"^make (\S+)", (ROOT / ".ci/run").read_text(), re.MULTILINE))
+    assert ci | {"test-compose", "test-packages", "demo"} <= targets
+
+
+def test_the_workflow_tests_every_python_of_the_server_and_of_the_client() -> None:
+    supported = tomllib.loads((ROOT / "server/pyproject.toml").read_text())["project"]["requires-python"]
+    jobs = WORKFLOW["jobs"]
+    assert supported == ">=3.11,<3.14"
+    assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    (setup,) = (step for step in jobs["packages"]["steps"] if "setup-python" in step.get("uses", ""))
+    assert set(setup["with"]["python-version"].split()) == {"3.10", "3.11", "3.12", "3.13", "3.14"}
+
+
+def test_every_job_ends_by_itself() -> None:
+    assert all(job["timeout-minutes"] <= 120 for job in WORKFLOW["jobs"].values())
+
+
+def test_the_hooks_run_what_make_check_runs() -> None:
+    checks = {tool(command) for command in re.findall(r"^\t\$\(BIN\)/(.*)$", recipe("check"), re.MULTILINE)}
+    hooks = {tool(hook["entry"].removeprefix(".venv/bin/")) for repo in HOOKS["repos"] for hook in repo["hooks"]}
+    assert hooks == checks
+
+
+def test_new_versions_are_proposed_for_every_kind_of_dependency_where_it_is() -> None:
+    files = {"pip": "*.txt", "docker": "*Dockerfile", "npm": "package.json", "docker-compose": "docker-compose.yml"}
+    for update in DEPENDABOT["updates"]:
+        for folder in update.get("directories", [update.get("directory")]):
+            path = ROOT / folder.strip("/")
+            pattern = files.get(update["package-ecosystem"], "*")
+            assert [*path.glob(pattern), *path.glob("pyproject.toml")], folder
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert version.rewritten(version.current()) == {}
+    assert len(version.rewritten("9.9.9")) >= 11

@@ -1,0 +1,58 @@
+"""Calls a server in every way the client has, and prints what it got and the versions of what is installed, as JSON.
+
+    call.py TARGET IMAGES
+
+IMAGES is a .npy of uint8[N, 28, 28]. Runs in an environment with nothing but the wheels of the client and the stubs.
+"""
+
+import asyncio
+import json
+import platform
+import sys
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.v1 import manifest_pb2
+from digits_client import AsyncClient, Client, InvalidInput
+
+TARGET, IMAGES = sys.argv[1], np.load(sys.argv[2])
+
+
+def use_client() -> dict[str, Any]:
+    with Client(TARGET) as client:
+        model = client.model()
+        try:
+            client.predict_batch([b"not an image"])
+        except InvalidInput as error:
+            failed = list(error.failed or [])
+        return {
+            "one": client.predict(IMAGES[0]).digit,
+            "many": client.predict_batch(IMAGES).digits.tolist(),
+            "each": [each.digit for each in client.predict_iter(IMAGES)],
+            "stream": [each.digit for each in client.predict_stream(iter(IMAGES))],
+            "published": str(model.created_at),
+            "parsed": manifest_pb2.Manifest.FromString(model.manifest.SerializeToString()) == model.manifest,
+            "failed": failed,
+        }
+
+
+async def use_async_client() -> dict[str, Any]:
+    async def source() -> AsyncIterator[NDArray[np.uint8]]:
+        for image in IMAGES:
+            yield image
+
+    async with AsyncClient(TARGET) as client:
+        return {
+            "async one": (await client.predict(IMAGES[0])).digit,
+            "async many": (await client.predict_batch(IMAGES)).digits.tolist(),
+            "async stream": [each.digit async for each in client.predict_stream(source())],
+        }
+
+
+found = use_client() | asyncio.run(use_async_client())
+versions = {name: version(name) for name in ("digits-client", "digits-proto", "grpcio", "protobuf", "numpy")}
+print(json.dumps({"answers": found, "versions": versions | {"python": platform.python_version()}}))
