@@ -16,7 +16,7 @@ from digits_server.pages.operations import operations
 from digits_server.rpcs.health import Health
 from digits_server.rpcs.interceptors import watched
 from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
-from digits_server.rpcs.table import PREDICTION_SERVICE, all_rpcs, unknown_rpc
+from digits_server.rpcs.table import PREDICTION_SERVICE, all_rpcs
 from digits_server.security.authentication import Guard, is_loopback, ports_in_plaintext
 from digits_server.security.credentials import Credentials
 from digits_server.security.tls import http_context
@@ -81,7 +81,9 @@ class App:
             max_pixels=settings.max_image_pixels,
             max_request_pixels=settings.max_request_pixels,
         )
-        ahead = ReadAhead(settings.max_stream_window, settings.max_message_bytes, settings.max_stream_bytes)
+        ahead = ReadAhead(
+            settings.max_stream_window, settings.max_message_bytes, settings.max_stream_bytes, metrics.rejections
+        )
         service = PredictionService(self._models, self._decoder, metrics, ahead)
         inference = OpenInference(service)
         self._health = Health((PREDICTION_SERVICE, INFERENCE_SERVICE), self._models.draining)
@@ -95,6 +97,7 @@ class App:
             credentials.callers,
             credentials.scrapers,
             open_paths=[path for path in settings.http_open.split(",") if path],
+            rejections=metrics.rejections,
         )
         for port in ports_in_plaintext(settings):
             log.warning("tokens travel in plaintext to the %s port: anybody on their way can read them", port)
@@ -112,8 +115,7 @@ class App:
             beside=self._offload,
             admit=admit,
         )
-        *known, unknown = watched([*rpcs, unknown_rpc(metrics, self._offload)], self._observation.watchers)
-        self._transport = self._listener(known, unknown)
+        self._transport = self._listener(watched(rpcs, self._observation.watchers))
         self._in_flight = InFlight()
         self._bodies = bodies = Bodies(settings.max_message_bytes, settings.max_waiting_bytes)
         predictions = OpenInferenceRoutes(inference, self._in_flight, self._offload, bodies, settings.http_timeout)
@@ -211,14 +213,14 @@ class App:
         self._offload.close()
         await asyncio.to_thread(self._observation.close)
 
-    def _listener(self, rpcs: list[UnaryRpc | StreamRpc], unknown: UnaryRpc | StreamRpc) -> Transport:
-        """The transport that the settings ask for, in front of `rpcs`; `unknown` answers all other methods."""
+    def _listener(self, rpcs: list[UnaryRpc | StreamRpc]) -> Transport:
+        """The transport that the settings ask for, in front of `rpcs`."""
         settings, models = self._settings, self._models
         where = settings.host, settings.grpc_port, limits(settings)
         shared = self._role.shares_ports
         self._choice = choose(settings)
         if self._choice.name == "grpcio":
-            return GrpcioTransport(rpcs, *where, unknown=unknown, shared=shared, identity=self._identity)
+            return GrpcioTransport(rpcs, *where, shared=shared, identity=self._identity)
         from digits_server.transports.native import NativeTransport  # here: not every platform has its library
 
         direct = None
@@ -226,7 +228,7 @@ class App:
             direct = DirectPredictions(models.only, DirectCounts(self._metrics), settings.max_calls)
             models.also_waiting(lambda: direct.waiting)
         knows = self._guard.knows if settings.tokens else None
-        return NativeTransport(rpcs, direct, *where, unknown=unknown, knows=knows, shared=shared)
+        return NativeTransport(rpcs, direct, *where, knows=knows, shared=shared)
 
     def _host_names(self) -> list[str] | None:
         """What Host may say beside the names of this machine; None: anything.

@@ -71,7 +71,7 @@ class Serving:
         limits = Limits(message_bytes=1 << 20, calls=calls, connections=8, idle_seconds=0, age_seconds=0)
         direct = DirectPredictions(lambda: self.served, DirectCounts(self.metrics), calls)
         knows = (lambda value: value == TOKEN) if tokens else None
-        return NativeTransport([rpc], direct, "127.0.0.1", 0, limits, unknown=rpc, knows=knows, shared=False)
+        return NativeTransport([rpc], direct, "127.0.0.1", 0, limits, knows=knows, shared=False)
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0

@@ -33,14 +33,8 @@ RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 CLOSED_CONNECTIONS = ("limit", "pushed_out", "late", "tls")
 """Why the server closes an HTTP connection: no place is free, another needs it, the caller is late, TLS fails."""
 
-REJECTION_CAUSES = (
-    *("manifest", "missing", "path", "read", "size", "hash", "signature", "load", "operator", "golden"),
-    *("memory", "time", "crash", "internal"),
-)
-"""Every cause of ModelRejected. All are on the page from the start, so that the first failure is an increase."""
-
-FAULTS = (500, 503, 504)
-"""The HTTP statuses that alerts count as errors of the server. They are on the page from the start, too."""
+REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
+"""The causes of ModelRejected that are on the page from the start."""
 
 DEPARTED_VERSIONS = 8
 """How many versions that no longer answer stay on the page: the newest of them."""
@@ -174,11 +168,6 @@ class HttpMetrics:
         )
         self._closed = {reason: closed.labels(reason) for reason in CLOSED_CONNECTIONS}
 
-    def expect(self, route: str) -> None:
-        """Shows the faults of a route, none so far."""
-        for status in FAULTS:
-            self._requests.labels(route, str(status))
-
     def connection_closed(self, reason: str) -> None:
         """The server closed a connection, for one of the reasons in CLOSED_CONNECTIONS."""
         self._closed[reason].inc()
@@ -293,7 +282,7 @@ class Metrics:
             registry, "digits_model_load_failures", "Versions rejected, by reason.", ("reason",)
         )
         for cause in REJECTION_CAUSES:
-            self.model_load_failures.labels(cause)
+            self.model_load_failures.labels(cause)  # starts at 0, so that the first failure is an increase
         self._queue_limit = Gauge(
             "digits_queue_limit_images",
             "Images that may wait in one queue; further ones are rejected.",

@@ -1,6 +1,8 @@
-"""Requests that were not answered, by reason. Each is counted once, where its answer leaves: RPC, HTTP, transport."""
+"""Requests that were not answered, by reason: counted by the RPCs, or by a transport that rejected them earlier."""
 
+import asyncio
 from collections.abc import Mapping
+from types import TracebackType
 
 from prometheus_client import CollectorRegistry
 
@@ -14,14 +16,26 @@ REASONS = (
 
 
 class RejectionPart:
-    """The rejections that one thread counts."""
+    """The rejections that one thread counts. A context manager that may be entered many times."""
 
     def __init__(self, counts: Mapping[str, Count]) -> None:
         self._counts = counts
 
-    def count(self, error: ServingError) -> None:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.count(error)
+
+    def count(self, error: BaseException) -> None:
         """Counts one request that failed with `error`."""
-        self._counts[error.reason].inc()
+        if isinstance(error, ServingError):
+            self._counts[error.reason].inc()
+        elif isinstance(error, asyncio.CancelledError):
+            self._counts["cancelled"].inc()
 
     def add(self, reason: str, calls: int) -> None:
         """Counts so many requests that failed for `reason`."""

@@ -1,16 +1,15 @@
 """One RPC: parsing, the errors callers see, and its metrics. They are the same over every transport."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from time import perf_counter
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from digits_server.errors import DeadlineExceeded, InvalidRequest, RequestTooLarge, ServingError, Status
+from digits_server.errors import InvalidRequest, RequestTooLarge, ServingError, Status
 from digits_server.observability.metrics import RpcMetrics
 from digits_server.rpcs.stream_limit import StreamLimit
 from digits_server.service.calls import Call, request_id
@@ -41,9 +40,6 @@ class Format:
     is_small: bool = False
 
 
-LEFT = {Status.DEADLINE_EXCEEDED: DeadlineExceeded.reason, Status.CANCELLED: "cancelled"}
-"""The reason of a rejection by the status of a call whose caller has left."""
-
 Admit = Callable[[Call], None]
 """Lets a call pass, or raises Unauthenticated."""
 
@@ -64,22 +60,30 @@ class Rpc:
     beside: Offload
 
     def parse(self, data: Data) -> Any:
-        """The request in a small message. Raises ServingError."""
-        return self._parsed(self.format.parse, data)
+        """The request in a small message. Raises ServingError, and counts it."""
+        try:
+            return self._parsed(self.format.parse, data)
+        except ServingError as error:
+            self.metrics.rejections.count(error)
+            raise
 
     async def parse_large(self, data: Data, call: Call, *, patient: bool = False) -> Any:
-        """The request in a large message, parsed beside the event loop. Raises ServingError.
+        """The request in a large message, parsed beside the event loop. Raises ServingError, and counts it.
 
         A `patient` message waits where another is rejected because too many are being parsed.
         """
-        if self.format.is_small:
-            raise RequestTooLarge(
-                f"the message has {len(data)} bytes; {self.format.name} may have less than {SMALL_BYTES}"
-            )
-        if (request := self.format.at_once(data)) is not None:
-            return request
-        parse = partial(self._parsed, self.format.parse_large or self.format.parse, data)
-        return await self.beside.run(parse, peer=call.peer, size=len(data), deadline=call.deadline, patient=patient)
+        try:
+            if self.format.is_small:
+                raise RequestTooLarge(
+                    f"the message has {len(data)} bytes; {self.format.name} may have less than {SMALL_BYTES}"
+                )
+            if (request := self.format.at_once(data)) is not None:
+                return request
+            parse = partial(self._parsed, self.format.parse_large or self.format.parse, data)
+            return await self.beside.run(parse, peer=call.peer, size=len(data), deadline=call.deadline, patient=patient)
+        except BaseException as error:
+            self.metrics.rejections.count(error)
+            raise
 
     def _parsed(self, parse: Callable[[Data], Any], data: Data) -> Any:
         """The result of `parse`. Raises InvalidRequest if the bytes are not such a message."""
@@ -95,21 +99,13 @@ class Rpc:
         self.metrics.handled(error.status, 0.0)
         self.metrics.rejections.count(error)
 
-    def failed(self, error: BaseException, call: Call, seconds: float, *, answered: bool = False) -> None:
-        """Counts a call that `error` ended: the only place that does. `answered` if its caller has all answers.
-
-        Raises ServingError for an error that is not one, which is logged once.
-        """
-        status = status_of(error, call)
-        self.metrics.handled(status, seconds)
-        if isinstance(error, ServingError):
-            self.metrics.rejections.count(error)
-        elif isinstance(error, Exception):
+    def failed(self, error: BaseException, call: Call, seconds: float) -> None:
+        """Counts a call that `error` ended. Raises ServingError for an error that is not one, which is logged once."""
+        self.metrics.handled(status_of(error, call), seconds)
+        if isinstance(error, Exception) and not isinstance(error, ServingError):
             request = request_id(call)
             self.metrics.failures.report(f"{self.service}/{self.method}", error, request)
             raise ServingError(f"the server failed on this request; its log says why (request id {request})") from error
-        elif not answered:
-            self.metrics.rejections.add(LEFT[status], 1)
 
 
 def status_of(error: BaseException | None, call: Call) -> Status:
@@ -156,22 +152,19 @@ class StreamRpc(Rpc):
     async def answers(self, incoming: AsyncIterator[Data], call: Call) -> AsyncGenerator[bytes]:
         begin = perf_counter()
         self.metrics.started.value += 1
-        asked, answered = count(), count()
         try:
             if self.admit:
                 self.admit(call)
             async with self.limit.for_one(call.peer):
-                async for reply in self.behaviour(self._requests(incoming, call, asked), call):
+                async for reply in self.behaviour(self._requests(incoming, call), call):
                     yield self.format.serialise(reply)
-                    next(answered)
         except BaseException as error:
-            self.failed(error, call, perf_counter() - begin, answered=next(answered) >= next(asked))
+            self.failed(error, call, perf_counter() - begin)
             raise
         self.metrics.succeeded(perf_counter() - begin)
 
-    async def _requests(self, incoming: AsyncIterator[Data], call: Call, asked: Iterator[int]) -> AsyncIterator[Any]:
+    async def _requests(self, incoming: AsyncIterator[Data], call: Call) -> AsyncIterator[Any]:
         async for data in incoming:
-            next(asked)
             small = len(data) < SMALL_BYTES
             request = self.parse(data) if small else await self.parse_large(data, call, patient=True)
             del data  # keep nothing but the request while waiting for the next message

@@ -1,9 +1,7 @@
 """The table of RPCs that this server answers, over every transport."""
 
-from collections.abc import AsyncIterator
 from functools import partial
 from operator import methodcaller
-from sys import maxsize
 from typing import Any
 
 from google.protobuf.message import Message
@@ -11,7 +9,6 @@ from grpc_health.v1 import health_pb2
 
 from digits.inference.inference_pb2 import ModelInferRequest
 from digits.v1 import prediction_pb2
-from digits_server.errors import Unimplemented
 from digits_server.observability.metrics import Metrics
 from digits_server.open_inference.grpc import INFERENCE_SERVICE, ModelInfer, inference_rpcs
 from digits_server.open_inference.protocol import OpenInference
@@ -19,16 +16,12 @@ from digits_server.rpcs.health import Health
 from digits_server.rpcs.rpc import Admit, Format, StreamRpc, UnaryRpc
 from digits_server.rpcs.stream_limit import StreamLimit
 from digits_server.service import messages
-from digits_server.service.calls import Call
 from digits_server.service.offload import Offload
 from digits_server.service.prediction_service import PredictionService
 from digits_server.service.wire import MOST_ENTRIES
 
 PREDICTION_SERVICE = prediction_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-
-UNKNOWN = "unknown"
-"""Service and method, in metrics and logs, of calls of methods that this server does not have."""
 
 INFERENCE_HEALTH = {(INFERENCE_SERVICE, "ServerLive"), (INFERENCE_SERVICE, "ServerReady")}
 
@@ -47,17 +40,6 @@ def predictions(most_entries: int = MOST_ENTRIES) -> Format:
     parse_large = partial(messages.parse_request, most_entries=most_entries)
     name = prediction_pb2.PredictRequest.DESCRIPTOR.full_name
     return Format(messages.parse_request, messages.serialise_reply, name, parse_large, messages.read_in_place)
-
-
-def unknown_rpc(metrics: Metrics, beside: Offload) -> StreamRpc:
-    """Answers, and counts, the calls of every method that this server does not have."""
-
-    def refuse(_requests: AsyncIterator[Any], _call: Call) -> AsyncIterator[Any]:
-        raise Unimplemented("this server has no such method; it lists its services by reflection")
-
-    counters = metrics.rpc("bidi_stream", UNKNOWN, UNKNOWN)
-    form, limit = protobuf(health_pb2.HealthCheckRequest), StreamLimit(maxsize, maxsize)
-    return StreamRpc(UNKNOWN, UNKNOWN, form, counters, None, beside, refuse, takes_stream=True, limit=limit)
 
 
 def all_rpcs(
@@ -92,7 +74,7 @@ def all_rpcs(
         watches = (
             name == HEALTH_SERVICE
         )  # they need no token, so callers must not be able to keep a balancer's watch out
-        limit = StreamLimit(max_streams, max_connection_streams, gives_way=watches)
+        limit = StreamLimit(max_streams, max_connection_streams, metrics.rejections, gives_way=watches)
         return StreamRpc(name, method, form, counters, guard(name, method), beside, behaviour, takes_stream, limit)
 
     most_entries = MOST_ENTRIES + max_image_files

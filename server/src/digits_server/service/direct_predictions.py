@@ -137,11 +137,6 @@ class DirectPredictions:
         parts = [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
         return [serialise_reply(Reply(digits[part], confidences[part], version)) for part in parts]
 
-    def lost(self, calls: int) -> None:
-        """Counts calls that this server failed on before they were answered."""
-        now = perf_counter()
-        self._counts.rejected(Status.INTERNAL, ServingError.reason, {now: calls}, now)
-
     def _fail(self, calls: list[Waiting], error: ServingError, fail: Fail) -> None:
         self._counts.rejected(error.status, error.reason, _arrivals(calls), perf_counter())
         for waiting in calls:

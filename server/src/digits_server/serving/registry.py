@@ -142,14 +142,12 @@ class ModelRegistry:
 
         It takes submissions until the event loop runs again; then it may have been retired.
         """
-        if not version and (canary := self.canary_version) and self._split.takes():
+        if version:
+            self.check(version)
+            return self._served[version]
+        if (canary := self.canary_version) and self._split.takes():
             return self._served[canary]
-        return self.named(version)
-
-    def named(self, version: int) -> ServedModel:
-        """The model of `version`; 0 is the current one, never the canary. Raises Unavailable or NotFound."""
-        self.check(version)
-        return self._served[version] if version else self.current
+        return self.current
 
     def check(self, version: int) -> None:
         """Raises Unavailable or NotFound when no model answers for `version`."""

@@ -49,7 +49,6 @@ memory; and pixels are small."""
 class GrpcioTransport:
     """Serves `rpcs` on host:port, with TLS if there is an `identity`. Port 0 takes a free one.
 
-    unknown      answers the calls of all other methods
     shared       whether other processes of the same server listen there too
     unix_socket  listens at this path instead of host:port, for calls that another transport passes on
     """
@@ -61,13 +60,11 @@ class GrpcioTransport:
         port: int,
         limits: Limits,
         *,
-        unknown: UnaryRpc | StreamRpc,
         shared: bool = False,
         identity: Reloading[Identity] | None = None,
         unix_socket: Path | None = None,
     ) -> None:
         self._rpcs = list(rpcs)
-        self._unknown = unknown
         self._identity = identity
         self._gate = _Gate()
         self._host = host
@@ -80,8 +77,9 @@ class GrpcioTransport:
         services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
         for rpc in self._rpcs:
             services.setdefault(rpc.service, {})[rpc.method] = _handler(rpc, self._gate)
-        known = [grpc.method_handlers_generic_handler(service, handlers) for service, handlers in services.items()]
-        self._server.add_generic_rpc_handlers([*known, _AnyMethod(_handler(self._unknown, self._gate))])
+        self._server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(service, handlers) for service, handlers in services.items()]
+        )
         if self._unix_socket:
             self._server.add_insecure_port(f"unix:{self._unix_socket}")
         else:
@@ -215,16 +213,6 @@ class GrpcioCall:
     def metadata(self, name: str) -> str | None:
         values = [value for key, value in self._context.invocation_metadata() if key == name]
         return str(values[-1]) if values else None
-
-
-class _AnyMethod(grpc.GenericRpcHandler):
-    """Has one handler for every method that is asked for."""
-
-    def __init__(self, handler: "grpc.RpcMethodHandler[Any, Any]") -> None:
-        self._handler = handler
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":  # noqa: ARG002
-        return self._handler
 
 
 def _handler(rpc: UnaryRpc | StreamRpc, gate: _Gate) -> "grpc.RpcMethodHandler[Any, Any]":

@@ -81,7 +81,6 @@ class NativeCall:
 class NativeTransport:
     """Serves `rpcs` on host:port, in plaintext. Port 0 takes a free one.
 
-    unknown answers the calls of all other methods
     direct  answers Predict calls of pixels; None: they go to the event loop like all others
     knows   whether the metadata `authorization` of a call is accepted; None: every call is. The event loop checks again
             the calls that it gets
@@ -96,7 +95,6 @@ class NativeTransport:
         port: int,
         limits: Limits,
         *,
-        unknown: UnaryRpc | StreamRpc,
         knows: Callable[[str | None], bool] | None,
         shared: bool,
     ) -> None:
@@ -110,7 +108,6 @@ class NativeTransport:
         self._limits = limits
         self._shared = shared
         self._passed_on = [rpc for rpc in every if rpc not in self._rpcs]
-        self._unknown = unknown
         self._tasks: dict[int, asyncio.Task[None]] = {}
         """What answers each call in flight on the event loop."""
         self._calls = 0
@@ -123,8 +120,7 @@ class NativeTransport:
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._folder = socket_folder("streams")
-        at = self._folder / "streams"
-        self._streams = GrpcioTransport(self._passed_on, "", 0, self._limits, unknown=self._unknown, unix_socket=at)
+        self._streams = GrpcioTransport(self._passed_on, "", 0, self._limits, unix_socket=self._folder / "streams")
         try:
             self._front = self._listen()
         except OSError as error:
@@ -132,7 +128,7 @@ class NativeTransport:
             raise why_unavailable(self._host, self.port, "gRPC") from error
         self.port = self._front.bound_port
         await self._streams.start()
-        self._front.set_fallback(str(at))
+        self._front.set_fallback(str(self._folder / "streams"))
         self._front.start()
         self._thread = threading.Thread(target=self._receive, name="receive", daemon=True)
         self._thread.start()
@@ -176,11 +172,8 @@ class NativeTransport:
                 self._handle(events)
             except Exception:  # if this thread ended, no call would be answered
                 log.exception("the receiving thread failed on %d events", len(events))
-                calls = [call for kind, call, *_ in events if kind == EVENT_CALL]
-                for call in calls:
+                for _, call, *_ in events:
                     self._fail(call, ServingError("the server failed on this request; its log says why"))
-                if self._direct:
-                    self._direct.lost(len(calls))
 
     def _handle(self, events: list[Event]) -> None:
         direct = self._direct

@@ -17,7 +17,7 @@ from digits_server.observability.metrics import HttpMetrics
 from digits_server.observability.rejection_counts import Rejections
 from digits_server.security.access import Access
 from digits_server.security.authentication import Guard
-from digits_server.web.errors import CLIENT_GONE, MethodNotAllowed, error_response, failure_response
+from digits_server.web.errors import CLIENT_GONE, Crowded, MethodNotAllowed, error_response, failure_response
 from digits_server.web.origins import Origins
 from digits_server.web.places import Places
 from digits_server.web.routes import ROUTE, TRACE_ID, UNKNOWN, Route
@@ -62,8 +62,6 @@ class Doors:
         self._origins = origins
         self._places = places
         self._metrics = metrics
-        for path in [route.path for route in routes if route.counted]:
-            metrics.expect(path)
         self._rejections = rejections
         self._failures = failures
 
@@ -84,6 +82,8 @@ class Doors:
                 response = await self._answer(request, route)
                 await response(scope, receive, send)
         except ServingError as error:
+            if isinstance(error, Crowded):  # the guard counts what it rejects
+                self._rejections.count(error)
             response = self._rejection(request, error)
             await response(scope, receive, send)
         finally:
@@ -109,20 +109,17 @@ class Doors:
         self._guard.admit_to(access, request.scope["path"], request.headers.get("authorization"))
 
     async def _answer(self, request: Request, route: Route) -> Response:
-        """The answer of the endpoint. Errors become answers, too."""
+        """The answer of the endpoint. Errors become answers, too; they were counted where they were raised."""
         try:
             return await route.endpoint(request)
         except ServingError as error:
             return self._rejection(request, error)
         except ClientDisconnect:
-            self._rejections.add("cancelled", 1)
             return Response(status_code=CLIENT_GONE)
         except Exception as error:  # noqa: BLE001 - it is logged
             return failure_response(self._failures, request, error)
 
     def _rejection(self, request: Request, error: ServingError) -> Response:
-        """The answer to a request that ended with `error`. Counts it: the only place that does."""
-        self._rejections.count(error)
         response = error_response(error)
         response.headers.update(PROTECTIVE)
         if isinstance(error, Unauthenticated):
