@@ -81,9 +81,7 @@ class App:
             max_pixels=settings.max_image_pixels,
             max_request_pixels=settings.max_request_pixels,
         )
-        ahead = ReadAhead(
-            settings.max_stream_window, settings.max_message_bytes, settings.max_stream_bytes, metrics.rejections
-        )
+        ahead = ReadAhead(settings.max_stream_window, settings.max_message_bytes, settings.max_stream_bytes)
         service = PredictionService(self._models, self._decoder, metrics, ahead)
         inference = OpenInference(service)
         self._health = Health((PREDICTION_SERVICE, INFERENCE_SERVICE), self._models.draining)
@@ -97,7 +95,6 @@ class App:
             credentials.callers,
             credentials.scrapers,
             open_paths=[path for path in settings.http_open.split(",") if path],
-            rejections=metrics.rejections,
         )
         for port in ports_in_plaintext(settings):
             log.warning("tokens travel in plaintext to the %s port: anybody on their way can read them", port)
@@ -137,6 +134,7 @@ class App:
             shared=self._role.shares_ports,
             places=places,
             seconds=settings.http_timeout,
+            unreadable=doors.unreadable,
             tls=http_context(self._identity) if self._identity and settings.http_tls else None,
         )
 
@@ -217,10 +215,10 @@ class App:
         """The transport that the settings ask for, in front of `rpcs`."""
         settings, models = self._settings, self._models
         where = settings.host, settings.grpc_port, limits(settings)
-        shared = self._role.shares_ports
+        shared, refused = self._role.shares_ports, self._metrics.grpc_refused
         self._choice = choose(settings)
         if self._choice.name == "grpcio":
-            return GrpcioTransport(rpcs, *where, shared=shared, identity=self._identity)
+            return GrpcioTransport(rpcs, *where, refused=refused, shared=shared, identity=self._identity)
         from digits_server.transports.native import NativeTransport  # here: not every platform has its library
 
         direct = None
@@ -228,7 +226,7 @@ class App:
             direct = DirectPredictions(models.only, DirectCounts(self._metrics), settings.max_calls)
             models.also_waiting(lambda: direct.waiting)
         knows = self._guard.knows if settings.tokens else None
-        return NativeTransport(rpcs, direct, *where, knows=knows, shared=shared)
+        return NativeTransport(rpcs, direct, *where, knows=knows, refused=refused, shared=shared)
 
     def _host_names(self) -> list[str] | None:
         """What Host may say beside the names of this machine; None: anything.

@@ -1,6 +1,5 @@
 """Tokens: which files are taken, which fields of a call are, and what is kept of either."""
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_server.errors import OperatorError, Unauthenticated
-from digits_server.observability.metrics import Metrics
 from digits_server.security.access import Access
 from digits_server.security.authentication import Guard, ports_in_plaintext, token_file
 from digits_server.security.credentials import Credentials
@@ -17,13 +15,12 @@ from digits_server.security.reloading import MAX_FILE_BYTES
 from digits_server.service.calls import PlainCall
 from digits_server.settings import Settings
 
-NOT_COUNTED: nullcontext[None] = nullcontext()
 GOOD = "dGhpcyBpcyBhIHRva2Vu"
 
 
-def guard(settings: Settings, rejections: AbstractContextManager[None] = NOT_COUNTED) -> Guard:
+def guard(settings: Settings) -> Guard:
     files = Credentials.read(settings)
-    return Guard(files.callers, files.scrapers, open_paths=settings.http_open.split(","), rejections=rejections)
+    return Guard(files.callers, files.scrapers, open_paths=settings.http_open.split(","))
 
 
 def read(path: Path, content: bytes, http_open: str = "") -> Guard:
@@ -90,15 +87,6 @@ def test_no_token_is_kept_in_memory_as_it_is(path: Path) -> None:
     tokens = token_file("--tokens", path)
     assert tokens
     assert GOOD not in repr(vars(tokens)) + repr(tokens.value)
-
-
-def test_who_is_not_let_in_is_counted(path: Path) -> None:
-    path.write_text(GOOD)
-    metrics = Metrics()
-    known = guard(Settings(tokens=path), metrics.rejections)
-    with pytest.raises(Unauthenticated):
-        known.admit(PlainCall())
-    assert metrics.registry.get_sample_value("digits_rejected_total", {"reason": "unauthenticated"}) == 1
 
 
 @pytest.mark.parametrize(

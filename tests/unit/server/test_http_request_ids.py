@@ -59,7 +59,7 @@ def failing(metrics: Metrics) -> Doors:
 
     return Doors(
         [Route("/page", endpoint, Access.CALLERS), Route("/health", endpoint, Access.PROBES)],
-        guard=Guard(None, None, open_paths=[], rejections=metrics.rejections),
+        guard=Guard(None, None, open_paths=[]),
         origins=Origins([]),
         places=Places(1, metrics.http.connection_closed),
         metrics=metrics.http,

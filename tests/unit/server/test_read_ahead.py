@@ -5,12 +5,11 @@ import asyncio
 import pytest
 
 from digits_server.errors import Overloaded
-from digits_server.observability.metrics import Metrics
 from digits_server.service.read_ahead import ReadAhead, Window
 
 
 def ahead(requests: int = 4, own_bytes: int = 100, all_bytes: int = 1000) -> ReadAhead:
-    return ReadAhead(requests, own_bytes, all_bytes, Metrics().rejections)
+    return ReadAhead(requests, own_bytes, all_bytes)
 
 
 async def is_open(window: Window) -> bool:

@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from digits_server.errors import InvalidRequest, Unavailable
-from digits_server.observability.metrics import Metrics
 from digits_server.service.read_ahead import ReadAhead, Window
 from digits_server.service.streaming import in_order
 
 
 def window(requests: int) -> Window:
-    return ReadAhead(requests, 1000, 1000, Metrics().rejections).of("a connection")
+    return ReadAhead(requests, 1000, 1000).of("a connection")
 
 
 async def numbers(count: int) -> AsyncIterator[int]:

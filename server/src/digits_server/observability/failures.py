@@ -1,9 +1,7 @@
-"""Unexpected errors: each kind is logged once in full, all are counted, and no caller can fill the log with them."""
+"""Unexpected errors: each kind is logged once in full, and no caller can fill the log with them."""
 
 import logging
 from time import monotonic
-
-from digits_server.observability.rejection_counts import Rejections
 
 log = logging.getLogger(__name__)
 
@@ -17,15 +15,13 @@ AGAIN_SECONDS = 10.0
 class Failures:
     """The failures of one process. Two failures from the same line of code are of the same kind."""
 
-    def __init__(self, rejections: Rejections) -> None:
-        self._rejections = rejections
+    def __init__(self) -> None:
         self._known: set[tuple[str, str, int]] = set()
         self._again = 0
         self._said = -AGAIN_SECONDS
 
     def report(self, what: str, error: BaseException, request_id: str) -> None:
-        """`what` failed with `error`, a fault of this server. Counts it as "internal"."""
-        self._rejections.add("internal", 1)
+        """`what` failed with `error`, a fault of this server."""
         place = _place(error)
         if place not in self._known and len(self._known) < KEPT:
             self._known.add(place)

@@ -33,8 +33,19 @@ RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 CLOSED_CONNECTIONS = ("limit", "pushed_out", "late", "tls")
 """Why the server closes an HTTP connection: no place is free, another needs it, the caller is late, TLS fails."""
 
-REJECTION_CAUSES = ("manifest", "missing", "path", "read", "size", "hash", "load", "golden")
+REJECTION_CAUSES = (
+    *("manifest", "missing", "path", "read", "size", "hash", "signature", "load", "operator", "golden"),
+    *("memory", "time", "crash", "internal"),
+)
 """The causes of ModelRejected that are on the page from the start."""
+
+UNKNOWN_METHOD, UNREAD = "unknown_method", "unread"
+"""Why gRPC refuses a call by itself: the server has no such method, or its message was not read (it is too large or
+compressed, or the caller left before its end)."""
+
+SERVER_FAILURES = (429, 499, 500, 503, 504)
+"""HTTP statuses that are on the page from the start for each route: it is busy, the caller left, it failed, it has no
+model, it was too slow."""
 
 DEPARTED_VERSIONS = 8
 """How many versions that no longer answer stay on the page: the newest of them."""
@@ -168,6 +179,12 @@ class HttpMetrics:
         )
         self._closed = {reason: closed.labels(reason) for reason in CLOSED_CONNECTIONS}
 
+    def expect(self, routes: Iterable[str]) -> None:
+        """Shows a 0 for the failures of these routes, so that the first one is an increase."""
+        for route in routes:
+            for status in SERVER_FAILURES:
+                self._requests.labels(route, str(status))
+
     def connection_closed(self, reason: str) -> None:
         """The server closed a connection, for one of the reasons in CLOSED_CONNECTIONS."""
         self._closed[reason].inc()
@@ -257,7 +274,11 @@ class Metrics:
             "digits_queue_images", "Images waiting for a model, in the longest queue.", registry=registry
         )
         self.rejections = Rejections(registry)
-        self.failures = Failures(self.rejections)
+        self.failures = Failures()
+        refused = Counter(
+            registry, "digits_grpc_refused", "Calls that gRPC refused before a method began, by reason.", ("reason",)
+        )
+        self._refused = {reason: refused.labels(reason) for reason in (UNKNOWN_METHOD, UNREAD)}
         self._model_info = Gauge(
             "digits_model_info",
             "1 for the current version.",
@@ -298,6 +319,10 @@ class Metrics:
     def rpc(self, kind: str, service: str, method: str) -> RpcMetrics:
         """The counters of one method; `kind` is "unary", "client_stream", "server_stream" or "bidi_stream"."""
         return RpcMetrics(self, kind, service, method)
+
+    def grpc_refused(self, reason: str) -> None:
+        """Counts a call that gRPC refused by itself, for UNKNOWN_METHOD or UNREAD."""
+        self._refused[reason].inc()
 
     def serving(self, version: int, runtime: str, network: str, sha256: str) -> None:
         """Names the current version: the only series of `digits_model_info`."""

@@ -1,12 +1,12 @@
-"""Requests that were not answered, by reason: counted by the RPCs, or by a transport that rejected them earlier."""
+"""Requests that were not answered, by reason.
 
-import asyncio
+Each is counted once, where its error leaves the server: by the RPC, by the doors of HTTP, or in the receiving thread.
+"""
+
 from collections.abc import Mapping
-from types import TracebackType
 
 from prometheus_client import CollectorRegistry
 
-from digits_server.errors import ServingError
 from digits_server.observability.collectors import Count, Counter
 
 REASONS = (
@@ -16,28 +16,12 @@ REASONS = (
 
 
 class RejectionPart:
-    """The rejections that one thread counts. A context manager that may be entered many times."""
+    """The rejections that one thread counts."""
 
     def __init__(self, counts: Mapping[str, Count]) -> None:
         self._counts = counts
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self.count(error)
-
-    def count(self, error: BaseException) -> None:
-        """Counts one request that failed with `error`."""
-        if isinstance(error, ServingError):
-            self._counts[error.reason].inc()
-        elif isinstance(error, asyncio.CancelledError):
-            self._counts["cancelled"].inc()
-
-    def add(self, reason: str, calls: int) -> None:
+    def add(self, reason: str, calls: int = 1) -> None:
         """Counts so many requests that failed for `reason`."""
         self._counts[reason].value += calls
 

@@ -99,23 +99,21 @@ class OpenInference:
 
     def model_metadata(self, name: str, version: str) -> ModelMetadata:
         """The model's versions and tensors. Raises NotFound, or Unavailable while no model is loaded."""
-        runtime = self.service.models.get(_number(name, version)).runtime.name
+        runtime = self.service.models.named(_number(name, version)).runtime.name
         return ModelMetadata(tuple(map(str, self._serving())), f"{runtime}_{FORMATS[runtime]}")
 
     async def infer(self, request: InferRequest, call: Call) -> InferReply:
-        """Classifies what the inputs hold. Raises ServingError, counted like that of any prediction."""
-        with self.service.metrics.rejections:
-            question = self.read(request)
-        return await self.answer(question, call)
+        """Classifies what the inputs hold. Raises ServingError."""
+        return await self.answer(self.read(request), call)
 
     def read(self, request: InferRequest) -> Question:
-        """What is asked. May take a while for large inputs, in any thread. Raises ServingError, and counts nothing."""
+        """What is asked. May take a while for large inputs, in any thread. Raises ServingError."""
         number = _number(request.model, request.version)
         kinds = requested(request.outputs)
         return Question(images_or_files(request.inputs, self.service.decoder.max_files), number, kinds)
 
     async def answer(self, question: Question, call: Call) -> InferReply:
-        """Classifies what was asked. Raises ServingError, counted like that of any prediction."""
+        """Classifies what was asked. Raises ServingError."""
         answer = await self.service.classify(question.inputs, question.version, call)
         return InferReply(answer.version, outputs(question.outputs, answer))
 

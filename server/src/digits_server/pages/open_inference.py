@@ -77,8 +77,7 @@ class OpenInferenceRoutes:
     async def _infer(self, request: Request) -> Response:
         deadline = asyncio.get_running_loop().time() + self.seconds
         with self.in_flight:
-            with self.inference.service.metrics.rejections:
-                body = await self.bodies.read(request, deadline)
+            body = await self.bodies.read(request, deadline)
             call = HttpCall(deadline, request.client, request.headers)
             content, headers = await while_connected(request, self._answer(request, body, call), deadline)
         return Response(content, headers=headers)
@@ -96,8 +95,7 @@ class OpenInferenceRoutes:
                 return work()
             return await self.offload.run(work, peer=call.peer, size=size, deadline=None)  # it is cancelled then
 
-        with self.inference.service.metrics.rejections:
-            question, form = await beside(read, len(body))
+        question, form = await beside(read, len(body))
         reply = await self.inference.answer(question, call)
         return await beside(lambda: rest.infer_response(reply, form), sum(each.values.nbytes for each in reply.outputs))
 

@@ -40,11 +40,10 @@ def routes(service: PredictionService, in_flight: InFlight, bodies: Bodies, seco
     async def predict(request: Request) -> Response:
         """Takes one image file; answers the digit, its probabilities and the pixels that the model saw."""
         deadline = asyncio.get_running_loop().time() + seconds
-        with service.metrics.rejections:  # what fails later is counted where it fails
-            _refuse_forms(request)
-            body = await bodies.read(request, deadline)
-            if not body:
-                raise InvalidRequest("expected one image file as the body, got none")
+        _refuse_forms(request)
+        body = await bodies.read(request, deadline)
+        if not body:
+            raise InvalidRequest("expected one image file as the body, got none")
         call = HttpCall(deadline, request.client, request.headers)
         with in_flight:
             images, answer = await while_connected(request, _predicted(service, body, call), deadline)

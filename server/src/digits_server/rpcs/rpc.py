@@ -60,30 +60,22 @@ class Rpc:
     beside: Offload
 
     def parse(self, data: Data) -> Any:
-        """The request in a small message. Raises ServingError, and counts it."""
-        try:
-            return self._parsed(self.format.parse, data)
-        except ServingError as error:
-            self.metrics.rejections.count(error)
-            raise
+        """The request in a small message. Raises ServingError."""
+        return self._parsed(self.format.parse, data)
 
     async def parse_large(self, data: Data, call: Call, *, patient: bool = False) -> Any:
-        """The request in a large message, parsed beside the event loop. Raises ServingError, and counts it.
+        """The request in a large message, parsed beside the event loop. Raises ServingError.
 
         A `patient` message waits where another is rejected because too many are being parsed.
         """
-        try:
-            if self.format.is_small:
-                raise RequestTooLarge(
-                    f"the message has {len(data)} bytes; {self.format.name} may have less than {SMALL_BYTES}"
-                )
-            if (request := self.format.at_once(data)) is not None:
-                return request
-            parse = partial(self._parsed, self.format.parse_large or self.format.parse, data)
-            return await self.beside.run(parse, peer=call.peer, size=len(data), deadline=call.deadline, patient=patient)
-        except BaseException as error:
-            self.metrics.rejections.count(error)
-            raise
+        if self.format.is_small:
+            raise RequestTooLarge(
+                f"the message has {len(data)} bytes; {self.format.name} may have less than {SMALL_BYTES}"
+            )
+        if (request := self.format.at_once(data)) is not None:
+            return request
+        parse = partial(self._parsed, self.format.parse_large or self.format.parse, data)
+        return await self.beside.run(parse, peer=call.peer, size=len(data), deadline=call.deadline, patient=patient)
 
     def _parsed(self, parse: Callable[[Data], Any], data: Data) -> Any:
         """The result of `parse`. Raises InvalidRequest if the bytes are not such a message."""
@@ -97,15 +89,25 @@ class Rpc:
         """Counts a call that a transport ended with `error` before it was answered."""
         self.metrics.started.value += 1
         self.metrics.handled(error.status, 0.0)
-        self.metrics.rejections.count(error)
+        self.metrics.rejections.add(error.reason)
 
-    def failed(self, error: BaseException, call: Call, seconds: float) -> None:
-        """Counts a call that `error` ended. Raises ServingError for an error that is not one, which is logged once."""
-        self.metrics.handled(status_of(error, call), seconds)
+    def failed(self, error: BaseException, call: Call, seconds: float, *, unanswered: bool = True) -> None:
+        """Counts a call that `error` ended. Raises ServingError for an error that is not one, which is logged once.
+
+        unanswered  whether a request has no reply yet: a caller who ends a stream between two requests misses nothing
+        """
+        status = status_of(error, call)
+        self.metrics.handled(status, seconds)
+        if unanswered or isinstance(error, Exception):
+            self.metrics.rejections.add(error.reason if isinstance(error, ServingError) else REASONS[status])
         if isinstance(error, Exception) and not isinstance(error, ServingError):
             request = request_id(call)
             self.metrics.failures.report(f"{self.service}/{self.method}", error, request)
             raise ServingError(f"the server failed on this request; its log says why (request id {request})") from error
+
+
+REASONS = {Status.INTERNAL: "internal", Status.CANCELLED: "cancelled", Status.DEADLINE_EXCEEDED: "deadline"}
+"""Reasons for the metrics when a call ends with another error than a ServingError."""
 
 
 def status_of(error: BaseException | None, call: Call) -> Status:
@@ -152,21 +154,33 @@ class StreamRpc(Rpc):
     async def answers(self, incoming: AsyncIterator[Data], call: Call) -> AsyncGenerator[bytes]:
         begin = perf_counter()
         self.metrics.started.value += 1
+        waiting = Waiting()
         try:
             if self.admit:
                 self.admit(call)
             async with self.limit.for_one(call.peer):
-                async for reply in self.behaviour(self._requests(incoming, call), call):
+                async for reply in self.behaviour(self._requests(incoming, call, waiting), call):
+                    waiting.requests -= 1
                     yield self.format.serialise(reply)
         except BaseException as error:
-            self.failed(error, call, perf_counter() - begin)
+            self.failed(error, call, perf_counter() - begin, unanswered=waiting.requests > 0)
             raise
         self.metrics.succeeded(perf_counter() - begin)
 
-    async def _requests(self, incoming: AsyncIterator[Data], call: Call) -> AsyncIterator[Any]:
+    async def _requests(self, incoming: AsyncIterator[Data], call: Call, waiting: "Waiting") -> AsyncIterator[Any]:
         async for data in incoming:
+            waiting.requests += 1
             small = len(data) < SMALL_BYTES
             request = self.parse(data) if small else await self.parse_large(data, call, patient=True)
             del data  # keep nothing but the request while waiting for the next message
             yield request
             del request
+
+
+class Waiting:
+    """The requests of one stream that have arrived and have no reply yet."""
+
+    __slots__ = ("requests",)
+
+    def __init__(self) -> None:
+        self.requests = 0

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
 from digits_server.errors import Overloaded
-from digits_server.observability.rejection_counts import Rejections
 
 RETRY_AFTER_MS = 1000
 """Milliseconds after which a rejected caller may try again. Streams last long."""
@@ -19,10 +18,9 @@ class StreamLimit:
                connection that has the most is ended for it
     """
 
-    def __init__(self, most: int, most_each: int, rejections: Rejections, *, gives_way: bool = False) -> None:
+    def __init__(self, most: int, most_each: int, *, gives_way: bool = False) -> None:
         self._most = most
         self._most_each = most_each
-        self._rejections = rejections
         self._gives_way = gives_way
         self._open: defaultdict[Hashable, dict[asyncio.Timeout, None]] = defaultdict(dict)
         """By connection, its streams in the order in which they began."""
@@ -36,11 +34,14 @@ class StreamLimit:
         """
         own = len(self._open[peer]) if peer in self._open else 0
         if own >= self._most_each:
-            raise self._rejected(
-                f"{own} streams are open on this connection; at most {self._most_each} may be (max_connection_streams)"
+            raise Overloaded(
+                f"{own} streams are open on this connection; at most {self._most_each} may be (max_connection_streams)",
+                RETRY_AFTER_MS,
             )
         if self._count >= self._most and not (self._gives_way and self._make_room(own)):
-            raise self._rejected(f"{self._count} streams are open; at most {self._most} may be (max_streams)")
+            raise Overloaded(
+                f"{self._count} streams are open; at most {self._most} may be (max_streams)", RETRY_AFTER_MS
+            )
         stream = asyncio.timeout(None)
         try:
             async with stream:
@@ -53,9 +54,10 @@ class StreamLimit:
         except TimeoutError as error:
             if not stream.expired():
                 raise
-            raise self._rejected(
+            raise Overloaded(
                 f"ended to make room for another connection: all {self._most} streams (max_streams) were open, and "
-                "this connection had the most of them"
+                "this connection had the most of them",
+                RETRY_AFTER_MS,
             ) from error
 
     def _make_room(self, own: int) -> bool:
@@ -75,8 +77,3 @@ class StreamLimit:
             self._count -= 1
         if not self._open[peer]:
             del self._open[peer]
-
-    def _rejected(self, message: str) -> Overloaded:
-        error = Overloaded(message, RETRY_AFTER_MS)
-        self._rejections.count(error)
-        return error

@@ -74,7 +74,7 @@ def all_rpcs(
         watches = (
             name == HEALTH_SERVICE
         )  # they need no token, so callers must not be able to keep a balancer's watch out
-        limit = StreamLimit(max_streams, max_connection_streams, metrics.rejections, gives_way=watches)
+        limit = StreamLimit(max_streams, max_connection_streams, gives_way=watches)
         return StreamRpc(name, method, form, counters, guard(name, method), beside, behaviour, takes_stream, limit)
 
     most_entries = MOST_ENTRIES + max_image_files

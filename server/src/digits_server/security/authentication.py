@@ -7,7 +7,6 @@ and no token is in memory.
 import re
 import secrets
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import ip_address
@@ -41,7 +40,6 @@ class Guard:
     callers     tokens for RPCs and HTTP; None: no token is needed
     scrapers    tokens for scrapers' routes, instead of those of callers
     open_paths  HTTP paths that need no token; a * at the end matches any rest
-    rejections  a context manager that counts rejected callers
     """
 
     def __init__(
@@ -50,14 +48,12 @@ class Guard:
         scrapers: Reloading[Tokens] | None,
         *,
         open_paths: Iterable[str],
-        rejections: AbstractContextManager[None],
     ) -> None:
         self._callers = callers
         self._scrapers = scrapers
         paths = list(open_paths)
         self._open = frozenset(paths)
         self._open_prefixes = tuple(path[:-1] for path in paths if path.endswith("*"))
-        self._rejections = rejections
 
     def admit(self, call: Call) -> None:
         """Accepts an RPC, or raises Unauthenticated."""
@@ -77,8 +73,7 @@ class Guard:
 
     def _check(self, known: Tokens, authorization: str | None) -> None:
         if not _is_known(known, authorization):
-            with self._rejections:
-                raise Unauthenticated("authorization: expected a bearer token that is known here")
+            raise Unauthenticated("authorization: expected a bearer token that is known here")
 
 
 def token_file(flag: str, path: Path | None) -> Reloading[Tokens] | None:

@@ -45,26 +45,20 @@ class PredictionService:
     async def classify(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> Classified:
         """The digits of N images by one version; 0 is the current one.
 
-        `inputs` are pixels, uint8[N, 28, 28], or N encoded image files. Counts the predictions, or the rejection.
+        `inputs` are pixels, uint8[N, 28, 28], or N encoded image files. Counts the predictions.
         """
-        with self.metrics.rejections:
-            answered_by, probabilities = await self._scored(inputs, version, call)
+        answered_by, probabilities = await self._scored(inputs, version, call)
         digits, confidences = best(probabilities)
         self.metrics.predictions.add(answered_by, digits, confidences)
         return Classified(answered_by, digits, confidences, probabilities)
 
     async def decode(self, files: Sequence[bytes], call: Call) -> Images:
-        """The pixels of N encoded image files for the model, uint8[N, 28, 28]. Counts rejections of invalid files."""
-        with self.metrics.rejections:
-            return await self.decoder.decode(files, call)
+        """The pixels of N encoded image files for the model, uint8[N, 28, 28]."""
+        return await self.decoder.decode(files, call)
 
     async def predict(self, request: Request, call: Call, *, patient: bool = False) -> Reply | OneReply:
         """Answers one digits.v1.PredictRequest. A `patient` request waits for a place if the queue is full."""
-        try:
-            version, probabilities = await self._scored(_inputs(request), request.model_version, call, patient=patient)
-        except BaseException as error:
-            self.metrics.rejections.count(error)
-            raise
+        version, probabilities = await self._scored(_inputs(request), request.model_version, call, patient=patient)
         if len(probabilities) == 1 and not request.include_probabilities:
             digit, confidence = best_of_one(probabilities)
             self.metrics.predictions.add_one(version, digit, confidence)

@@ -5,7 +5,6 @@ from collections.abc import Hashable
 
 from digits_server.batching.waiters import Waiters
 from digits_server.errors import Overloaded
-from digits_server.observability.rejection_counts import Rejections
 
 RETRY_AFTER_MS = 1000
 """Milliseconds after which a rejected stream may be opened again."""
@@ -19,11 +18,9 @@ class ReadAhead:
     all_bytes  most bytes of all streams. A stream reads ahead while half of it is free, and reads while its connection
                has nothing or less than a quarter. Beyond all of it, or three quarters for one connection, a request is
                rejected.
-    rejections counts rejected requests
     """
 
-    def __init__(self, requests: int, own_bytes: int, all_bytes: int, rejections: Rejections) -> None:
-        self.rejections = rejections
+    def __init__(self, requests: int, own_bytes: int, all_bytes: int) -> None:
         self.requests = requests
         self.own_bytes = own_bytes
         self.all_bytes = all_bytes
@@ -58,13 +55,11 @@ class Window:
         ahead = self._ahead
         own = ahead.by_peer[self._peer]
         if ahead.held and (ahead.held + size > ahead.all_bytes or (own and own + size > ahead.all_bytes * 3 // 4)):
-            error = Overloaded(
+            raise Overloaded(
                 f"streams have read {ahead.held} bytes that wait for their answers, {own} of them on this connection; "
                 f"at most {ahead.all_bytes} may (max_stream_bytes), and three quarters of it on one connection",
                 RETRY_AFTER_MS,
             )
-            ahead.rejections.count(error)
-            raise error
         self._sizes.append(size)
         self._add(size)
 

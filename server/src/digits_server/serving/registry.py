@@ -142,11 +142,15 @@ class ModelRegistry:
 
         It takes submissions until the event loop runs again; then it may have been retired.
         """
+        if not version and (canary := self.canary_version) and self._split.takes():
+            return self._served[canary]
+        return self.named(version)
+
+    def named(self, version: int) -> ServedModel:
+        """The same, for questions about the model: they take nothing of the canary's share."""
         if version:
             self.check(version)
             return self._served[version]
-        if (canary := self.canary_version) and self._split.takes():
-            return self._served[canary]
         return self.current
 
     def check(self, version: int) -> None:

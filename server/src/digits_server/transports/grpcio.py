@@ -1,7 +1,7 @@
 """The reference transport: grpcio's asyncio server. It has TLS, and serves streams of `native` over a Unix socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable, Iterable
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 from contextlib import aclosing
 from math import inf
 from pathlib import Path
@@ -11,6 +11,7 @@ import grpc
 from grpc import aio
 
 from digits_server.errors import Overloaded, ServingError
+from digits_server.observability.metrics import UNKNOWN_METHOD, UNREAD
 from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
 from digits_server.security.reloading import Reloading
 from digits_server.security.tls import HANDSHAKE_SECONDS, Identity
@@ -49,6 +50,7 @@ memory; and pixels are small."""
 class GrpcioTransport:
     """Serves `rpcs` on host:port, with TLS if there is an `identity`. Port 0 takes a free one.
 
+    refused      counts a call that grpcio refuses by itself, by reason: UNKNOWN_METHOD or UNREAD
     shared       whether other processes of the same server listen there too
     unix_socket  listens at this path instead of host:port, for calls that another transport passes on
     """
@@ -60,12 +62,14 @@ class GrpcioTransport:
         port: int,
         limits: Limits,
         *,
+        refused: Callable[[str], None] = lambda _: None,
         shared: bool = False,
         identity: Reloading[Identity] | None = None,
         unix_socket: Path | None = None,
     ) -> None:
         self._rpcs = list(rpcs)
         self._identity = identity
+        self._refused = refused
         self._gate = _Gate()
         self._host = host
         self.port = port
@@ -74,12 +78,7 @@ class GrpcioTransport:
 
     async def start(self) -> None:
         self._server = aio.server(options=self._options)
-        services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
-        for rpc in self._rpcs:
-            services.setdefault(rpc.service, {})[rpc.method] = _handler(rpc, self._gate)
-        self._server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler(service, handlers) for service, handlers in services.items()]
-        )
+        self._server.add_generic_rpc_handlers([_Methods(self._rpcs, self._gate, self._refused)])
         if self._unix_socket:
             self._server.add_insecure_port(f"unix:{self._unix_socket}")
         else:
@@ -215,17 +214,44 @@ class GrpcioCall:
         return str(values[-1]) if values else None
 
 
-def _handler(rpc: UnaryRpc | StreamRpc, gate: _Gate) -> "grpc.RpcMethodHandler[Any, Any]":
+class _Methods(grpc.GenericRpcHandler):
+    """Finds the method of each call, in the task that answers the call; sees calls that grpcio refuses after that.
+
+    Such a call's task ends although no method has begun: its message could not be read.
+    """
+
+    def __init__(self, rpcs: Iterable[UnaryRpc | StreamRpc], gate: _Gate, refused: Callable[[str], None]) -> None:
+        self._refused = refused
+        self._handlers = {f"/{rpc.service}/{rpc.method}": _handler(rpc, gate, self._began) for rpc in rpcs}
+
+    def service(self, handler_call_details: Any) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        found = self._handlers.get(handler_call_details.method)
+        if found is None:
+            self._refused(UNKNOWN_METHOD)
+        elif not found.request_streaming and (task := asyncio.current_task()):
+            task.add_done_callback(self._never_began)
+        return found
+
+    def _began(self) -> None:
+        if task := asyncio.current_task():
+            task.remove_done_callback(self._never_began)
+
+    def _never_began(self, _task: object) -> None:
+        self._refused(UNREAD)
+
+
+def _handler(rpc: UnaryRpc | StreamRpc, gate: _Gate, began: Callable[[], None]) -> "grpc.RpcMethodHandler[Any, Any]":
     """Without a serialiser grpcio passes bytes, as an Rpc expects."""
     if isinstance(rpc, UnaryRpc):
-        return grpc.unary_unary_rpc_method_handler(_unary(rpc, gate))
+        return grpc.unary_unary_rpc_method_handler(_unary(rpc, gate, began))
     if rpc.takes_stream:
-        return grpc.stream_stream_rpc_method_handler(_stream(rpc, gate))
-    return grpc.unary_stream_rpc_method_handler(_stream(rpc, gate))
+        return grpc.stream_stream_rpc_method_handler(_stream(rpc, gate, began))
+    return grpc.unary_stream_rpc_method_handler(_stream(rpc, gate, began))
 
 
-def _unary(rpc: UnaryRpc, gate: _Gate) -> Any:
+def _unary(rpc: UnaryRpc, gate: _Gate, began: Callable[[], None]) -> Any:
     async def handle(data: bytes, context: Any) -> bytes:
+        began()
         gate.passed += 1
         if gate.closed:
             await gate.wait(context)
@@ -238,8 +264,10 @@ def _unary(rpc: UnaryRpc, gate: _Gate) -> Any:
     return handle
 
 
-def _stream(rpc: StreamRpc, gate: _Gate) -> Any:
+def _stream(rpc: StreamRpc, gate: _Gate, began: Callable[[], None]) -> Any:
     async def handle(data: Any, context: Any) -> AsyncIterator[bytes]:
+        if not rpc.takes_stream:
+            began()
         gate.passed += 1
         if gate.closed:
             await gate.wait(context)

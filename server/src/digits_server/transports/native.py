@@ -84,6 +84,7 @@ class NativeTransport:
     direct  answers Predict calls of pixels; None: they go to the event loop like all others
     knows   whether the metadata `authorization` of a call is accepted; None: every call is. The event loop checks again
             the calls that it gets
+    refused counts a call that gRPC refuses by itself, by reason
     shared  whether other processes of the same server listen there too
     """
 
@@ -96,6 +97,7 @@ class NativeTransport:
         limits: Limits,
         *,
         knows: Callable[[str | None], bool] | None,
+        refused: Callable[[str], None] = lambda _: None,
         shared: bool,
     ) -> None:
         every = list(rpcs)
@@ -106,6 +108,7 @@ class NativeTransport:
         self._host = host
         self.port = port
         self._limits = limits
+        self._refused = refused
         self._shared = shared
         self._passed_on = [rpc for rpc in every if rpc not in self._rpcs]
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -120,7 +123,9 @@ class NativeTransport:
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._folder = socket_folder("streams")
-        self._streams = GrpcioTransport(self._passed_on, "", 0, self._limits, unix_socket=self._folder / "streams")
+        self._streams = GrpcioTransport(
+            self._passed_on, "", 0, self._limits, refused=self._refused, unix_socket=self._folder / "streams"
+        )
         try:
             self._front = self._listen()
         except OSError as error:
@@ -174,6 +179,7 @@ class NativeTransport:
                 log.exception("the receiving thread failed on %d events", len(events))
                 for _, call, *_ in events:
                     self._fail(call, ServingError("the server failed on this request; its log says why"))
+                self._loop.call_soon_threadsafe(self._count_failed, events)
 
     def _handle(self, events: list[Event]) -> None:
         direct = self._direct
@@ -269,6 +275,12 @@ class NativeTransport:
             self._fail(call, Unavailable("the server has stopped"))  # no effect if the caller has left
         finally:
             del self._tasks[call]
+
+    def _count_failed(self, events: list[Event]) -> None:
+        """Counts the calls on which the receiving thread failed."""
+        for kind, _, method, *_ in events:
+            if kind == EVENT_CALL:
+                self._rpcs[method].refused(ServingError())
 
     def _too_much(self, message: bytes) -> ServingError | None:
         """The error for a call that is rejected on arrival; None if it is accepted."""

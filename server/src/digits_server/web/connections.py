@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 
 import h11
@@ -12,6 +13,7 @@ from uvicorn.server import ServerState
 
 from digits_server.web.places import Places, Waiting
 from digits_server.web.reading import MAX_HEADERS, PIECE_BYTES, CountingConnection, Flow, Turns
+from digits_server.web.routes import BROKEN
 
 MAX_REQUEST_BYTES = 16 * 1024
 """Bytes of a request's line and headers."""
@@ -38,8 +40,9 @@ ROOM_MADE = (
 class Connection(H11Protocol):
     """uvicorn's protocol, with a place before its first byte and a deadline for everything its caller does.
 
-    turns    work on the event loop, shared by all connections
-    seconds  from a request's headers to its answer; reading the answer has HEADERS_SECONDS more
+    turns       work on the event loop, shared by all connections
+    seconds     from a request's headers to its answer; reading the answer has HEADERS_SECONDS more
+    unreadable  counts data between two requests that is not HTTP
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Connection(H11Protocol):
         *,
         turns: Turns,
         seconds: float,
+        unreadable: Callable[[], None],
         config: Config,
         server_state: ServerState,
     ) -> None:
@@ -57,6 +61,7 @@ class Connection(H11Protocol):
         self._socket = accepted
         self._places = places
         self._seconds = seconds
+        self._unreadable = unreadable
         self._since = self.loop.time()
         """When the server began to wait for the caller's current action: event-loop time, seconds."""
         self._stalled_since: float | None = None
@@ -126,8 +131,12 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Rejects data that is not HTTP. In the middle of an answer, no error can be sent."""
-        if self.cycle:
+        if self.cycle and not self.cycle.response_complete:
+            if not self._ended:  # else the caller has left in the middle of its body
+                self.cycle.scope[BROKEN] = True  # type: ignore[literal-required]  # an extension of ASGI
             self.cycle.disconnected = True
+        else:
+            self._unreadable()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:

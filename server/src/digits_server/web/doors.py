@@ -11,16 +11,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from digits_server.errors import NotFound, ServingError, Unauthenticated
+from digits_server.errors import InvalidRequest, NotFound, ServingError, Unauthenticated
 from digits_server.observability.failures import Failures
 from digits_server.observability.metrics import HttpMetrics
 from digits_server.observability.rejection_counts import Rejections
 from digits_server.security.access import Access
 from digits_server.security.authentication import Guard
-from digits_server.web.errors import CLIENT_GONE, Crowded, MethodNotAllowed, error_response, failure_response
+from digits_server.web.errors import CLIENT_GONE, STATUSES, MethodNotAllowed, error_response, failure_response
 from digits_server.web.origins import Origins
 from digits_server.web.places import Places
-from digits_server.web.routes import ROUTE, TRACE_ID, UNKNOWN, Route
+from digits_server.web.routes import BROKEN, ROUTE, TRACE_ID, UNKNOWN, Route
 
 MISSING = "Bearer"
 WRONG = 'Bearer error="invalid_token"'
@@ -64,6 +64,12 @@ class Doors:
         self._metrics = metrics
         self._rejections = rejections
         self._failures = failures
+        metrics.expect([UNKNOWN, *(route.path for route in routes if route.counted)])
+
+    def unreadable(self) -> None:
+        """Counts data that was rejected because it is not HTTP."""
+        self._metrics.answered(UNKNOWN, STATUSES[InvalidRequest], 0.0)
+        self._rejections.add(InvalidRequest.reason)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin = perf_counter()
@@ -82,8 +88,6 @@ class Doors:
                 response = await self._answer(request, route)
                 await response(scope, receive, send)
         except ServingError as error:
-            if isinstance(error, Crowded):  # the guard counts what it rejects
-                self._rejections.count(error)
             response = self._rejection(request, error)
             await response(scope, receive, send)
         finally:
@@ -109,17 +113,21 @@ class Doors:
         self._guard.admit_to(access, request.scope["path"], request.headers.get("authorization"))
 
     async def _answer(self, request: Request, route: Route) -> Response:
-        """The answer of the endpoint. Errors become answers, too; they were counted where they were raised."""
+        """The answer of the endpoint. Errors become answers, too."""
         try:
             return await route.endpoint(request)
         except ServingError as error:
             return self._rejection(request, error)
         except ClientDisconnect:
-            return Response(status_code=CLIENT_GONE)
+            broken = request.scope.get(BROKEN, False)
+            self._rejections.add(InvalidRequest.reason if broken else "cancelled")
+            return Response(status_code=STATUSES[InvalidRequest] if broken else CLIENT_GONE)
         except Exception as error:  # noqa: BLE001 - it is logged
+            self._rejections.add(ServingError.reason)
             return failure_response(self._failures, request, error)
 
     def _rejection(self, request: Request, error: ServingError) -> Response:
+        self._rejections.add(error.reason)
         response = error_response(error)
         response.headers.update(PROTECTIVE)
         if isinstance(error, Unauthenticated):

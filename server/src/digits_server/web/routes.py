@@ -14,7 +14,9 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 ROUTE = "digits.route"
 TRACE_ID = "digits.trace_id"
-"""Keys of a request's scope: the pattern of its route, and the trace that is the example of its latency."""
+BROKEN = "digits.broken"
+"""Keys of a request's scope: the pattern of its route, the trace that is the example of its latency, and whether its
+body turned out not to be HTTP."""
 
 UNKNOWN = "unknown"
 """The pattern of requests that no route matches, in metrics."""

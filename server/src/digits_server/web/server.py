@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -38,9 +38,10 @@ class _Server(uvicorn.Server):
 class WebServer:
     """Serves `application` on host:port, with TLS if there is a context for it. Port 0 takes a free one.
 
-    shared   whether other processes of the same server listen there too
-    places   the places of its connections
-    seconds  most time from a request's headers to its answer
+    shared      whether other processes of the same server listen there too
+    places      the places of its connections
+    seconds     most time from a request's headers to its answer
+    unreadable  counts data that is not HTTP
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class WebServer:
         shared: bool,
         places: Places,
         seconds: float,
+        unreadable: Callable[[], None],
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._host = host
@@ -59,6 +61,7 @@ class WebServer:
         self.port = port
         self._places = places
         self._seconds = seconds
+        self._unreadable = unreadable
         self._tls = tls
         self._turns = Turns()
         self._server = _Server(
@@ -95,6 +98,7 @@ class WebServer:
             self._places,
             turns=self._turns,
             seconds=self._seconds,
+            unreadable=self._unreadable,
             config=server.config,
             server_state=server.server_state,
         )
