@@ -27,6 +27,7 @@ FAMILIES = {
     "digits_grpc_refused_total": ("reason",),
 }
 TOKEN = "a-token-of-a-caller-4dAq1"  # noqa: S105 - known to tests only
+Metadata = tuple[tuple[str, str], ...]
 KNOWN = ("authorization", f"Bearer {TOKEN}")
 BEARER = f"authorization: Bearer {TOKEN}"
 MAX_MESSAGE_BYTES = 100_000
@@ -57,16 +58,18 @@ class Doors:
     server: ServerProcess
     folder: Path
 
-    def grpc(self, message: bytes, *, path: str = PREDICT, seconds: float = 30.0, **call: object) -> None:
+    def grpc(
+        self, message: bytes, *, path: str = PREDICT, seconds: float = 30.0, metadata: Metadata = (KNOWN,)
+    ) -> None:
         """One call with this message, which fails."""
         with self.server.channel() as channel:
             raw: Callable[..., bytes] = channel.unary_unary(path)
-            refusal(lambda: raw(message, timeout=seconds, **{"metadata": [KNOWN], **call}))
+            refusal(lambda: raw(message, timeout=seconds, metadata=metadata))
 
     def stream(self, *messages: PredictRequest, seconds: float = 30.0) -> None:
         with self.server.channel() as channel:
             stub = PredictionServiceStub(channel)
-            refusal(lambda: list(stub.PredictStream(iter(messages), timeout=seconds, metadata=[KNOWN])))
+            refusal(lambda: list(stub.PredictStream(iter(messages), timeout=seconds, metadata=(KNOWN,))))
 
     def leave_call(self, data: bytes, *, end: bool) -> None:
         """A caller sends this over gRPC and takes the call back once the server has it."""
@@ -126,7 +129,8 @@ def web(route: str, status: int, reason: str) -> Moved:
     return {("digits_http_requests_total", route, str(status)), ("digits_rejected_total", reason)}
 
 
-UNREAD, UNKNOWN_METHOD = {("digits_grpc_refused_total", "unread")}, {("digits_grpc_refused_total", "unknown_method")}
+UNREAD: Moved = {("digits_grpc_refused_total", "unread")}
+UNKNOWN_METHOD: Moved = {("digits_grpc_refused_total", "unknown_method")}
 UNSEEN: Moved = set()
 """The library of the native transport refuses such calls and tells nobody; docs/operating.md says so."""
 
@@ -141,7 +145,7 @@ def infer(path: str = INFER, body: bytes = JSON) -> Failure:
     return lambda doors: doors.http("POST", path, body, "content-type: application/json")
 
 
-def page(body: bytes = picture(), kind: str = "image/png") -> Failure:  # noqa: B008 - it is never changed
+def page(body: bytes = picture(), kind: str = "image/png") -> Failure:
     return lambda doors: doors.http("POST", "/predict", body, f"content-type: {kind}")
 
 
@@ -158,14 +162,13 @@ def infer_file() -> bytes:
 
 
 PAGE_FILE = request("POST", "/predict", BEARER, "content-type: image/png", body=picture())
-GZIPPED = {"compression": grpc.Compression.Gzip}
-LONG = {"metadata": [KNOWN, ("x-long", "y" * 20_000)]}
+LONG = (KNOWN, ("x-long", "y" * 20_000))
 
 OVER_GRPC: dict[str, tuple[Failure, str, Moved, Moved | None]] = {
     # what is sent, the file that breaks the server, what moves over grpcio, and over native if that differs
     "not protobuf": (lambda d: d.grpc(b"\xff\xff"), "", rpc("INVALID_ARGUMENT", "invalid"), None),
     "no image": (lambda d: d.grpc(b""), "", rpc("INVALID_ARGUMENT", "invalid"), None),
-    "no token": (lambda d: d.grpc(b"", metadata=[]), "", rpc("UNAUTHENTICATED", "unauthenticated"), None),
+    "no token": (lambda d: d.grpc(b"", metadata=()), "", rpc("UNAUTHENTICATED", "unauthenticated"), None),
     "no such version": (
         lambda d: d.grpc(PredictRequest(images=bytes(784), model_version=9).SerializeToString()),
         "",
@@ -174,7 +177,7 @@ OVER_GRPC: dict[str, tuple[Failure, str, Moved, Moved | None]] = {
     ),
     "no such method": (lambda d: d.grpc(b"", path="/digits.v1.PredictionService/No"), "", UNKNOWN_METHOD, None),
     "too large": (lambda d: d.grpc(TOO_LARGE), "", UNREAD, rpc("RESOURCE_EXHAUSTED", "too_large")),
-    "too much metadata": (lambda d: d.grpc(b"", **LONG), "", UNREAD, UNSEEN),
+    "too much metadata": (lambda d: d.grpc(b"", metadata=LONG), "", UNREAD, UNSEEN),
     "left in mid-message": (lambda d: d.leave_call(framed(bytes(100))[:50], end=False), "", UNREAD, UNSEEN),
     "left": (
         lambda d: d.leave_call(framed(FILE.SerializeToString()), end=True),
@@ -293,8 +296,9 @@ def moves_exactly(doors: Doors, failure: Failure, broken_by: str, expected: Move
 @pytest.mark.parametrize("name", OVER_GRPC)
 def test_a_failure_over_grpc_moves_one_series_of_each_family(doors: Doors, transport: str, name: str) -> None:
     failure, broken_by, over_grpcio, over_native = OVER_GRPC[name]
-    differs = transport == "native" and over_native is not None
-    moves_exactly(doors, failure, broken_by, over_native if differs and over_native is not None else over_grpcio)
+    moves_exactly(
+        doors, failure, broken_by, over_native if over_native is not None and transport == "native" else over_grpcio
+    )
 
 
 @pytest.mark.parametrize("name", OVER_HTTP)
@@ -307,8 +311,8 @@ def test_a_compressed_message_is_refused_or_read(doors: Doors, transport: str) -
         with each.server.channel() as channel:
             stub = PredictionServiceStub(channel)
             if transport == "native":  # its library reads gzip; the proxy in front bounds what that can become
-                stub.Predict(ONE, metadata=[KNOWN], timeout=30, **GZIPPED)
+                stub.Predict(ONE, metadata=(KNOWN,), timeout=30, compression=grpc.Compression.Gzip)
             else:
-                refusal(lambda: stub.Predict(ONE, metadata=[KNOWN], timeout=30, **GZIPPED))
+                refusal(lambda: stub.Predict(ONE, metadata=(KNOWN,), timeout=30, compression=grpc.Compression.Gzip))
 
     moves_exactly(doors, call, "", UNSEEN if transport == "native" else UNREAD)

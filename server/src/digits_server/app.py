@@ -60,7 +60,7 @@ class App:
         self._settings = settings
         self._role = role or Alone()
         self._metrics = metrics = Metrics()
-        self._observation = observation(settings)
+        self._observation = observation(settings, credentials.callers)
         self._models = ModelRegistry(
             metrics,
             max_batch_size=settings.max_batch_size,

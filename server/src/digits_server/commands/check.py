@@ -70,14 +70,14 @@ def _tokens(settings: Settings) -> str:
     said = []
     for flag, path in (("--tokens", settings.tokens), ("--metrics-tokens", settings.metrics_tokens)):
         if found := token_file(flag, path):
-            said.append(f"{len(found.value.digests)} in {flag}")
+            said.append(f"{len(found.value.names)} in {flag}")
     return ", ".join(said) or "none are configured"
 
 
 def _traces(settings: Settings) -> str:
     from digits_server.observers.setup import observation
 
-    observation(settings).close()
+    observation(settings, None).close()
     return f"they would be sent to {settings.tracing_endpoint}" if settings.tracing_endpoint else "none are configured"
 
 

@@ -8,6 +8,8 @@ from typing import Protocol
 from digits_server.batching.batcher import Batcher
 from digits_server.errors import OperatorError
 from digits_server.rpcs.interceptors import Watcher
+from digits_server.security.authentication import Tokens
+from digits_server.security.reloading import Reloading
 from digits_server.settings import Settings
 from digits_server.web.interceptors import WebWatcher
 
@@ -25,8 +27,11 @@ class Observation:
     close: Callable[[], None] = lambda: None
 
 
-def observation(settings: Settings) -> Observation:
-    """The observers that the settings ask for. Raises OperatorError if tracing is not installed."""
+def observation(settings: Settings, tokens: Reloading[Tokens] | None) -> Observation:
+    """The observers that the settings ask for. Raises OperatorError if tracing is not installed.
+
+    tokens  those of callers; None: no token is needed
+    """
     chosen = Observation()
     if settings.tracing_endpoint:
         try:
@@ -39,5 +44,5 @@ def observation(settings: Settings) -> Observation:
     if settings.access_log:
         from digits_server.observers.access_log import AccessLog
 
-        chosen.watchers.append(AccessLog())
+        chosen.watchers.append(AccessLog(tokens))
     return chosen

@@ -11,17 +11,18 @@ from typing import Any, Protocol
 
 from digits_server.errors import Status
 from digits_server.rpcs.rpc import Data, Rpc, StreamRpc, UnaryRpc, status_of
-from digits_server.service.calls import REQUEST_ID, TRACEPARENT, Call, request_id, trace_of
+from digits_server.service.calls import REQUEST_ID, TALLY, TRACEPARENT, Call, Tally, request_id, trace_of
 
 
 class WatchedCall:
     """A call, with what its observers keep about it. Its request id is always the same."""
 
-    __slots__ = ("_call", "request_id", "span", "trace_id")
+    __slots__ = ("_call", "request_id", "span", "tally", "trace_id")
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self.request_id = request_id(call)
+        self.tally = Tally()
         self.span: Any = None
         self.trace_id = trace_of(call.metadata(TRACEPARENT))
 
@@ -94,6 +95,7 @@ class _Watching:
 
     def __enter__(self) -> WatchedCall:
         self._begin = perf_counter()
+        TALLY.set(self._call.tally)
         for watcher in self._watchers:
             watcher.began(self._rpc, self._call)
         return self._call

@@ -26,6 +26,11 @@ HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 INFERENCE_HEALTH = {(INFERENCE_SERVICE, "ServerLive"), (INFERENCE_SERVICE, "ServerReady")}
 
 
+def is_probe(service: str, method: str) -> bool:
+    """Whether probes and load balancers call this method every few seconds."""
+    return service == HEALTH_SERVICE or (service, method) in INFERENCE_HEALTH | {(INFERENCE_SERVICE, "ModelReady")}
+
+
 SERIALISE = methodcaller("SerializeToString")
 
 

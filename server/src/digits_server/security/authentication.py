@@ -6,13 +6,14 @@ and no token is in memory.
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import ip_address
 from pathlib import Path
 
 from digits_server.errors import OperatorError, Unauthenticated
+from digits_server.observability.logs import visible
 from digits_server.security.access import Access
 from digits_server.security.reloading import FileContent, Reloading
 from digits_server.service.calls import Call
@@ -21,17 +22,27 @@ from digits_server.settings import Settings
 TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]{16,512}=*")
 """The characters of RFC 6750, and enough of them that a token cannot be guessed."""
 
+SECRET = re.compile(r"[A-Za-z0-9\-._~+/]{16}")
+"""What a token has in it."""
+
+MAX_NAME_CHARACTERS = 64
+"""Characters of a token's name in the log."""
+
 _KEY = secrets.token_bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of one file."""
+    """The tokens of one file: their digests, each with the name of its token."""
 
-    digests: frozenset[bytes]
+    names: Mapping[bytes, str]
 
     def __contains__(self, token: str) -> bool:
-        return _digest(token) in self.digests
+        return _digest(token) in self.names
+
+    def name(self, authorization: str | None) -> str | None:
+        """The name of the token in a call's `authorization`; None if it is not one of these."""
+        return self.names.get(_digest(_bearer(authorization) or ""))
 
 
 class Guard:
@@ -80,12 +91,18 @@ def token_file(flag: str, path: Path | None) -> Reloading[Tokens] | None:
     """The tokens of a file that a flag names. Raises OperatorError if the file cannot be used."""
     if path is None:
         return None
-    return Reloading(flag, [path], lambda contents: Tokens(_digests(flag, contents[0])))
+    return Reloading(flag, [path], lambda contents: Tokens(_names(flag, contents[0])))
 
 
 def _is_known(known: Tokens, authorization: str | None) -> bool:
+    token = _bearer(authorization)
+    return token is not None and token in known
+
+
+def _bearer(authorization: str | None) -> str | None:
+    """The token in an `authorization`, if it is of that kind."""
     scheme, _, token = (authorization or "").partition(" ")
-    return scheme.lower() == "bearer" and token in known
+    return token if scheme.lower() == "bearer" else None
 
 
 def ports_in_plaintext(settings: Settings) -> list[str]:
@@ -109,21 +126,29 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _digests(flag: str, content: FileContent) -> frozenset[bytes]:
-    """The digests of the tokens in a file. Messages name the line, but never repeat it."""
-    path, digests = content.path, set()
+def _names(flag: str, content: FileContent) -> dict[bytes, str]:
+    """The digests of the tokens in a file, and their names. Messages name the line, but never repeat it.
+
+    The comment right above a token names it. Other tokens are called by their line: also those below a comment in which
+    a word is as long as a token, because it may be one that is no longer valid.
+    """
+    path, name = content.path, ""
+    names: dict[bytes, str] = {}
     for number, line in enumerate(content.read(flag).decode("ascii", "replace").splitlines(), 1):
         token = line.strip()
         if not token or token.startswith("#"):
+            comment = visible(token.lstrip("# "))[:MAX_NAME_CHARACTERS]
+            name = "" if any(map(SECRET.search, comment.split())) else comment
             continue
         if not TOKEN.fullmatch(token):
             raise OperatorError(
                 f"{flag}: line {number} of {path} is not a token: expected 16 to 512 letters, digits or -._~+/"
             )
-        digests.add(_digest(token))
-    if not digests:
+        names[_digest(token)] = name or f"line {number}"
+        name = ""
+    if not names:
         raise OperatorError(f"{flag}: there is no token in {path}")
-    return frozenset(digests)
+    return names
 
 
 def _digest(token: str) -> bytes:

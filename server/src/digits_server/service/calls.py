@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Hashable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import uuid4
@@ -32,6 +33,22 @@ class Call(Protocol):
     def metadata(self, name: str) -> str | None:
         """The last value that the caller sent under `name` (lower case); None if there is no value."""
         ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one call or HTTP request has asked of the model: images, and the version that had the last of them."""
+
+    images: int = 0
+    version: int = 0
+
+    def add(self, images: int, version: int) -> None:
+        self.images += images
+        self.version = version
+
+
+TALLY = ContextVar[Tally | None]("TALLY", default=None)
+"""The tally of the current task's call, if an observer wants one. Tasks that work for the call have the same one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from digits_server.errors import InvalidRequest
 from digits_server.observability.metrics import Metrics
 from digits_server.pictures.images import from_pixels
 from digits_server.runtimes import Images, Probabilities
-from digits_server.service.calls import Call
+from digits_server.service.calls import TALLY, Call
 from digits_server.service.file_decoder import FileDecoder
 from digits_server.service.messages import OneReply, Reply, Request
 from digits_server.service.read_ahead import ReadAhead
@@ -108,6 +108,8 @@ class PredictionService:
             self.models.check(version)
             images = await self.decoder.decode(inputs, call, patient=patient)
         model = self.models.get(version)  # not before: it may have been retired meanwhile
+        if tally := TALLY.get():
+            tally.add(len(images), model.version)
         return model.version, await model.batcher.submit(images, call.deadline, call.peer, patient=patient)
 
 

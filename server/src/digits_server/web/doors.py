@@ -20,7 +20,7 @@ from digits_server.security.authentication import Guard
 from digits_server.web.errors import CLIENT_GONE, STATUSES, MethodNotAllowed, error_response, failure_response
 from digits_server.web.origins import Origins
 from digits_server.web.places import Places
-from digits_server.web.routes import BROKEN, ROUTE, TRACE_ID, UNKNOWN, Route
+from digits_server.web.routes import BROKEN, PROBE, ROUTE, TRACE_ID, UNKNOWN, Route
 
 MISSING = "Bearer"
 WRONG = 'Bearer error="invalid_token"'
@@ -74,8 +74,10 @@ class Doors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin = perf_counter()
         route, scope["path_params"] = self._find(scope["method"], scope["path"])
-        if route and route.counted:
-            scope[ROUTE] = route.path
+        if route:
+            scope[PROBE] = route.is_probe
+            if route.counted:
+                scope[ROUTE] = route.path
         request = Request(scope, receive, send)
         response = None
         try:

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from digits_server.service.calls import REQUEST_ID, TRACEPARENT, sane_id, trace_of
-from digits_server.web.routes import ROUTE, TRACE_ID
+from digits_server.service.calls import REQUEST_ID, TALLY, TRACEPARENT, Tally, sane_id, trace_of
+from digits_server.web.routes import PROBE, ROUTE, TRACE_ID
 
 LONGEST_PATH = 200
 """Longest part of a path that is kept, in characters."""
@@ -17,12 +17,13 @@ LONGEST_PATH = 200
 class WatchedRequest:
     """One request, with what its observers keep about it."""
 
-    __slots__ = ("_scope", "headers", "request_id", "span", "status", "trace_id")
+    __slots__ = ("_scope", "headers", "request_id", "span", "status", "tally", "trace_id")
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self.headers = Headers(scope=scope)
         self.request_id = scope[REQUEST_ID] = sane_id(self.headers.get(REQUEST_ID))
+        self.tally = Tally()
         self.span: Any = None
         self.trace_id = trace_of(self.headers.get(TRACEPARENT))
         self.status = 0
@@ -41,6 +42,21 @@ class WatchedRequest:
     def route(self) -> str | None:
         """The pattern of the route that answered it, if there is one."""
         return self._scope.get(ROUTE)
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """Address and port at the other end of its connection."""
+        return self._scope.get("client")
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it asks a route that probes and scrapers ask every few seconds."""
+        return bool(self._scope.get(PROBE))
+
+    def metadata(self, name: str) -> str | None:
+        """The last header of this name."""
+        values = self.headers.getlist(name)
+        return values[-1] if values else None
 
     def exemplify(self) -> None:
         """Makes this trace the example of its latency bucket."""
@@ -70,6 +86,7 @@ def watched(application: ASGIApp, watchers: Sequence[WebWatcher]) -> ASGIApp:
             await send(message)
 
         begin = perf_counter()
+        TALLY.set(request.tally)
         for watcher in watchers:
             watcher.arrived(request)
         try:

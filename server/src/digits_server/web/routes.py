@@ -15,8 +15,9 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 ROUTE = "digits.route"
 TRACE_ID = "digits.trace_id"
 BROKEN = "digits.broken"
-"""Keys of a request's scope: the pattern of its route, the trace that is the example of its latency, and whether its
-body turned out not to be HTTP."""
+PROBE = "digits.probe"
+"""Keys of a request's scope: the pattern of its route, the trace that is the example of its latency, whether its body
+turned out not to be HTTP, and whether the route is one of probes and scrapers."""
 
 UNKNOWN = "unknown"
 """The pattern of requests that no route matches, in metrics."""
@@ -43,6 +44,11 @@ class Route:
         """The parameters in a path, or None if the path does not match. Every character counts."""
         found = self._pattern.fullmatch(path)
         return found and found.groupdict()
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether probes and scrapers ask for it every few seconds."""
+        return self.access is not Access.CALLERS or self.path.endswith("/ready")
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
