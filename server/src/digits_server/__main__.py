@@ -53,14 +53,13 @@ def main(context: click.Context, /, *, print_config: bool, check: bool, **values
         from digits_server.commands.check import check as would_start
 
         context.exit(0 if would_start(chosen) else 1)
-    from digits_server.observability import logs
     from digits_server.security.authentication import open_to_network
     from digits_server.system import open_files
     from digits_server.system.scheduling import work_in_batches
     from digits_server.workers.process_role import own_role
 
     role = own_role()
-    logs.configure(chosen.log_level, chosen.log_format, role.log_fields)
+    _begin_log(chosen, role)
     open_files.allow(chosen.max_grpc_connections + chosen.max_connections + RESERVED_CONNECTIONS)
     work_in_batches()
     if not role.shares_ports:  # a worker's supervisor has said it
@@ -85,8 +84,24 @@ def main(context: click.Context, /, *, print_config: bool, check: bool, **values
             uvloop.run(_serve(chosen, role))
             leave_busy_threads()
     except OperatorError as error:
-        role.failed(error.message)
+        _failed(chosen, role, error)
         context.exit(1)
+
+
+def _begin_log(chosen: Settings, role: "Role") -> None:
+    from digits_server.observability import foreign_lines, logs
+
+    if logs.is_json(chosen.log_format):
+        foreign_lines.take_over()
+    logs.configure(chosen.log_level, chosen.log_format, role.log_fields)
+
+
+def _failed(chosen: Settings, role: "Role", error: OperatorError) -> None:
+    """Says why the server cannot start: in a line for people, unless JSON was asked for by name."""
+    if chosen.log_format == "json" and not role.shares_ports:
+        log.error(error.message)
+    else:
+        role.failed(error.message)
 
 
 def _print_config(context: click.Context, chosen: Settings) -> None:

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from digits_server.observability.logs import visible
 from digits_server.web.connections import Connection
 from digits_server.web.places import Places
 
@@ -68,7 +69,7 @@ class Acceptor:
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(AT_ONCE):
             try:
-                accepted, _ = listener.accept()
+                accepted, peer = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError:  # no descriptor is left
@@ -82,7 +83,7 @@ class Acceptor:
             if not self._places.enter(connection):
                 accepted.close()
                 continue
-            task = self._loop.create_task(self._open(connection, accepted))
+            task = self._loop.create_task(self._open(connection, accepted, f"{peer[0]}:{peer[1]}"))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
 
@@ -90,7 +91,7 @@ class Acceptor:
         if listener.fileno() >= 0:
             self._loop.add_reader(listener, self._accept, listener)
 
-    async def _open(self, connection: Connection, accepted: socket.socket) -> None:
+    async def _open(self, connection: Connection, accepted: socket.socket, peer: str) -> None:
         try:
             if self._tls is None:
                 await self._loop.connect_accepted_socket(lambda: connection, accepted)
@@ -102,10 +103,10 @@ class Acceptor:
                     ssl_handshake_timeout=HANDSHAKE_SECONDS,
                     ssl_shutdown_timeout=GOODBYE_SECONDS,
                 )
-        except OSError:  # TLS errors too: the data was not a handshake, or it came too late
+        except OSError as error:  # TLS errors too: the data was not a handshake, or it came too late
             self._places.leave(connection)
             if not connection.pushed_out:
-                self._places.closed("tls")
+                self._places.closed("tls", {"peer": peer, "error": visible(str(error) or type(error).__name__)})
             accepted.close()
         except asyncio.CancelledError:
             self._places.leave(connection)

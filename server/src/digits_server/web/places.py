@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
@@ -62,6 +62,8 @@ class Places:
         self._guests: set[Guest] = set()
         self._requests = 0
         self._unlogged: Counter[str] = Counter()
+        self._details: Mapping[str, str] | None = None
+        """Fields of the next log line: the peer of the last failed handshake, and the error."""
         self._log_timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -99,9 +101,10 @@ class Places:
         finally:
             self._requests -= 1
 
-    def closed(self, reason: str) -> None:
-        """Counts a connection that the server has closed, and logs the counts from time to time."""
+    def closed(self, reason: str, details: Mapping[str, str] | None = None) -> None:
+        """Counts a connection that the server has closed, and logs the counts and the last `details` now and then."""
         self._count(reason)
+        self._details = details or self._details
         self._unlogged[reason] += 1
         if self._log_timer is None:
             self._log()
@@ -124,6 +127,8 @@ class Places:
         self._log_timer = None
         if self._unlogged:
             counts = ", ".join(f"{reason} {count}" for reason, count in sorted(self._unlogged.items()))
-            log.warning("closed HTTP connections (%s): see digits_http_connections_closed_total", counts)
+            said = "closed HTTP connections (%s): see digits_http_connections_closed_total"
+            log.warning(said, counts, extra=self._details)
             self._unlogged.clear()
+            self._details = None
             self._log_timer = asyncio.get_running_loop().call_later(LOG_SECONDS, self._log)

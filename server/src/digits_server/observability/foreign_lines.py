@@ -1,0 +1,59 @@
+"""What libraries in C write to standard error, as records of the log: so each line of a JSON log is JSON.
+
+LiteRT and gRPC write there by themselves. Python's own output goes past this, straight to where standard error went
+before.
+"""
+
+import atexit
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterable
+from time import monotonic
+
+from digits_server.observability.logs import visible
+
+MAX_LINES, SECONDS = 10, 10.0
+"""Most lines in so many seconds. More are only counted: callers can cause some of them."""
+
+MAX_LINE_CHARACTERS = 1000
+CLOSE_SECONDS = 1.0
+
+log = logging.getLogger("native")
+
+
+def take_over() -> None:
+    """From now on what is written to descriptor 2 is logged, until the process ends. Call it before `logs.configure`."""
+    direct = os.dup(2)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)  # a library that writes more than is read loses lines, and never waits
+    os.dup2(writing, 2)
+    os.close(writing)
+    sys.stderr = os.fdopen(direct, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    sys.excepthook = lambda kind, error, at: log.critical("the server failed", exc_info=(kind, error, at))
+    lines = os.fdopen(reading, encoding="utf-8", errors="replace")
+    thread = threading.Thread(target=_relay, args=(lines,), name="foreign lines", daemon=True)
+    thread.start()
+
+    def give_back() -> None:
+        os.dup2(direct, 2)
+        thread.join(CLOSE_SECONDS)
+
+    atexit.register(give_back)
+
+
+def _relay(lines: Iterable[str]) -> None:
+    began, said, left_out = -SECONDS, 0, 0
+    for line in lines:
+        now = monotonic()
+        if now - began >= SECONDS:
+            if left_out:
+                log.warning("%d further lines of libraries were left out", left_out)
+            began, said, left_out = now, 0, 0
+        if said < MAX_LINES:
+            said += 1
+            if text := visible(line.strip()[:MAX_LINE_CHARACTERS]):
+                log.warning(text)
+        else:
+            left_out += 1
