@@ -24,7 +24,7 @@ log = logging.getLogger("native")
 
 
 def take_over() -> None:
-    """From now on what is written to descriptor 2 is logged, until the process ends. Call it before `logs.configure`."""
+    """Logs what is written to descriptor 2 from now on, until the process ends. Call it before `logs.configure`."""
     direct = os.dup(2)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)  # a library that writes more than is read loses lines, and never waits
@@ -54,6 +54,6 @@ def _relay(lines: Iterable[str]) -> None:
         if said < MAX_LINES:
             said += 1
             if text := visible(line.strip()[:MAX_LINE_CHARACTERS]):
-                log.warning(text)
+                log.log(logging.INFO if text.startswith("INFO:") else logging.WARNING, text)
         else:
             left_out += 1
