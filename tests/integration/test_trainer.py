@@ -5,14 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import trainer
 from support.waiting import until
-
-from deploy.local import trainer
 
 
 @pytest.fixture(autouse=True)
 def without_tensorflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As where only what running needs is installed. Environments are made in `tmp_path`, without the large packages."""
+    """As where only what running needs is installed. Environments are made in `tmp_path`, without large packages."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(trainer, "LOCKED", ("build.txt",))
