@@ -150,8 +150,9 @@ dist: install  ## wheels and source archives of the four packages, checked, into
 sbom: install  ## what the locks of server and training contain, as CycloneDX, into dist/
 	mkdir -p dist
 	for part in server training; do \
-		$(BIN)/cyclonedx-py requirements requirements/$$part.txt --pyproject $$part/pyproject.toml --output-reproducible \
-			--output-file dist/digits-$$part.cdx.json || exit 1; done
+		PYTHONWARNINGS=ignore::UserWarning $(BIN)/cyclonedx-py requirements requirements/$$part.txt \
+			--pyproject $$part/pyproject.toml --output-reproducible --output-file dist/digits-$$part.cdx.json || exit 1; \
+	done
 
 lock: install  ## requirements/*.txt anew from the pyprojects
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(VENV)/wheels ./proto

@@ -11,9 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ROOT / "requirements"
+LOCKED = ("training.txt", "build.txt")
+"""What is installed for the training, and to install our own packages."""
 
 
 class CannotInstall(Exception):
@@ -27,17 +30,20 @@ def trainer() -> Iterator[Path]:
         yield Path(sysconfig.get_path("scripts")) / "digits-train"
         return
     print("Installing TensorFlow for the training; it is removed again after it. `make install` keeps it.", flush=True)
-    with tempfile.TemporaryDirectory(prefix="training-", dir=sys.prefix, ignore_cleanup_errors=True) as folder:
-        environment = Path(folder) / "environment"
-        _install(environment, cache=Path(folder) / "cache")
+    folder = tempfile.TemporaryDirectory(prefix="training-", dir=sys.prefix, ignore_cleanup_errors=True)
+    try:
+        environment = Path(folder.name) / "environment"
+        _install(environment, cache=Path(folder.name) / "cache")
         yield environment / "bin/digits-train"
+    finally:
+        Thread(target=folder.cleanup).start()  # thousands of files: the server need not wait for that
 
 
 def _install(environment: Path, *, cache: Path) -> None:
     """Makes an environment of what training needs, and of our packages as they are here."""
     python = environment / "bin/python"
     install: list[str | Path] = [REQUIREMENTS / "install.sh", python, "--quiet", "--cache-dir", cache]
-    locked = [f"--requirement={REQUIREMENTS / name}" for name in ("training.txt", "build.txt")]
+    locked = [f"--requirement={REQUIREMENTS / name}" for name in LOCKED]
     ours = [f"--editable={ROOT / package}" for package in ("proto", "training")]
     commands: list[list[str | Path]] = [
         [sys.executable, "-m", "venv", "--without-pip", environment],

@@ -108,6 +108,13 @@ def test_the_server_image_installs_no_tensorflow() -> None:
     assert not any(line.startswith(("tensorflow", "keras")) for line in locked.splitlines())
 
 
+def test_make_run_installs_no_tensorflow_and_no_tools_of_development() -> None:
+    locked = (ROOT / "requirements/run.txt").read_text()
+    names = {line.partition("==")[0] for line in locked.splitlines() if "==" in line and line[0].isalpha()}
+    assert {"ai-edge-litert", "grpcio", "hatchling"} <= names
+    assert not names & {"tensorflow", "tensorflow-cpu", "keras", "matplotlib", "ruff", "mypy", "pytest", "playwright"}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.name)
 def test_lock_files_name_no_host(path: Path) -> None:
     assert "://" not in path.read_text()

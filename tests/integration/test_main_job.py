@@ -125,7 +125,6 @@ def test_an_occupied_port_of_envoy_ends_the_main_job_at_once_with_a_sentence(tmp
 def test_a_server_that_ran_before_is_not_taken_for_the_jobs_own(
     server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(JOB.parent)
     job = runpy.run_path(str(JOB))
     monkeypatch.setitem(job["metric"].__globals__, "HTTP_PORT", int(server.http.rpartition(":")[2]))
     job["require_ours"](time.time() - 3600)

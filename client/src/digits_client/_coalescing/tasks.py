@@ -101,7 +101,7 @@ class TaskCoalescer:
             for call, answer in zip(group.calls, answers, strict=True):
                 try:  # `suppress` takes longer than the rest of the loop
                     call.waker.set_result(answer)
-                except asyncio.InvalidStateError:  # cancelled, be it by a signal at this very moment
+                except asyncio.InvalidStateError:  # noqa: PERF203  # cancelled, be it by a signal just now
                     continue
         finally:
             self._returned(group, answered=answered)
