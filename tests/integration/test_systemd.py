@@ -63,7 +63,9 @@ def test_systemd_finds_no_fault_in_the_units_and_their_users(tmp_path: Path, pla
     need("systemd-analyze", "systemd-sysusers")
     units = [tmp_path / name for name in SERVICES]
     for unit in units:
-        unit.write_text((UNITS / unit.name).read_text().replace("/opt/digits/current", str(places["/opt/digits/current"])))
+        unit.write_text(
+            (UNITS / unit.name).read_text().replace("/opt/digits/current", str(places["/opt/digits/current"]))
+        )
     assert ran("systemd-analyze", "verify", "--man=no", *units) == ""
     users = ran("systemd-sysusers", "--dry-run", UNITS / "sysusers.conf")
     for user in {settings(UNITS / name)["User"][0] for name in SERVICES}:
@@ -184,13 +186,15 @@ def test_both_servers_have_ports_of_their_own_and_envoy_knows_them() -> None:
 
 
 def test_help_of_envoy_on_this_machine_needs_python_alone() -> None:
-    told = subprocess.run(
-        [sys.executable, "-S", SHIPPED / "on_this_machine.py", "--help"], capture_output=True, text=True, timeout=60
-    )
+    told = without_packages("--help")
     assert told.returncode == 0
     assert told.stdout.startswith("usage:")
-    missing = subprocess.run(
-        [sys.executable, "-S", SHIPPED / "on_this_machine.py", "1:2"], capture_output=True, text=True, timeout=60
-    )
+    missing = without_packages("1:2")
     assert missing.returncode == 1
     assert missing.stderr.count("\n") == 1
+
+
+def without_packages(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What on_this_machine.py says to a Python that has the standard library alone."""
+    command = [sys.executable, "-S", str(SHIPPED / "on_this_machine.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
