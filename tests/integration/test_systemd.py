@@ -28,11 +28,13 @@ ROOT = UNITS.parents[1]
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
 EXPOSED = {"digits-server@.service": 1.5, "digits-training.service": 1.0, "digits-envoy.service": 1.5}
 """What `systemd-analyze security` gives at most: 0 (shut in) to 10 (open to everything)."""
-NO_WRITABLE_CODE = (
+SHUT_IN = [
+    sys.executable,
+    "-c",
     "import ctypes, os, sys; "
     "assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0; "  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN (linux/prctl.h)
-    "os.execv(sys.argv[1], sys.argv[1:])"
-)
+    "os.execv(sys.argv[1], sys.argv[1:])",
+]
 """Runs a command as MemoryDenyWriteExecute does: no memory is ever writable and then executable."""
 
 FREQUENT = {
@@ -126,8 +128,7 @@ def test_a_server_says_when_it_is_ready_and_when_it_stops(
     repository: Path, tmp_path: Path, places: dict[str, Path], workers: str
 ) -> None:
     own = {**ports(), "DIGITS_REPOSITORY": str(repository), "DIGITS_WORKERS": workers}
-    shut_in = [sys.executable, "-c", NO_WRITABLE_CODE]
-    with Unit("digits-server@a.service", tmp_path, places, own, under=shut_in) as unit:
+    with Unit("digits-server@a.service", tmp_path, places, own, under=SHUT_IN) as unit:
         unit.start()
         predicted(f"127.0.0.1:{own['DIGITS_GRPC_PORT']}")
         assert unit.stop() == 0
@@ -150,11 +151,13 @@ def pair(repository: Path, tmp_path: Path, places: dict[str, Path]) -> Iterator[
         for name in ("a", "b"):
             own = {**ports(), "DIGITS_REPOSITORY": str(repository)}
             arguments.append(f"{own['DIGITS_GRPC_PORT']}:{own['DIGITS_HTTP_PORT']}")
-            units.append(closing.enter_context(Unit(f"digits-server@{name}.service", tmp_path, places, own)).start())
+            unit = Unit(f"digits-server@{name}.service", tmp_path, places, own, under=SHUT_IN)
+            units.append(closing.enter_context(unit).start())
         of_envoy = {name: free_port() for name in ("grpc", "web", "metrics", "admin")}
         flags = [f"--port {name}={port}" for name, port in of_envoy.items()]
         variables = {"ENVOY_ARGUMENTS": " ".join([*flags, *arguments])}
-        envoy = closing.enter_context(Unit("digits-envoy.service", tmp_path, places, variables)).execute()
+        envoy = Unit("digits-envoy.service", tmp_path, places, variables, under=SHUT_IN)
+        closing.enter_context(envoy).execute()
         target = f"127.0.0.1:{of_envoy['grpc']}"
         until(lambda: answers(target), "Envoy answers", 120)
         yield units, target
