@@ -28,13 +28,12 @@ ROOT = UNITS.parents[1]
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
 EXPOSED = {"digits-server@.service": 1.5, "digits-training.service": 1.0, "digits-envoy.service": 1.5}
 """What `systemd-analyze security` gives at most: 0 (shut in) to 10 (open to everything)."""
-SHUT_IN = [
-    sys.executable,
-    "-c",
+NO_WRITABLE_CODE = (
     "import ctypes, os, sys; "
     "assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0; "  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN (linux/prctl.h)
-    "os.execv(sys.argv[1], sys.argv[1:])",
-]
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+SHUT_IN = [sys.executable, "-c", NO_WRITABLE_CODE]
 """Runs a command as MemoryDenyWriteExecute does: no memory is ever writable and then executable."""
 
 FREQUENT = {

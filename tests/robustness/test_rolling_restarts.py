@@ -77,7 +77,10 @@ def test_a_stop_cuts_off_no_call_over_grpcio_and_at_most_one_of_each_caller_over
                 outcomes = load.outcomes()
         answered += outcomes.get("OK", 0)
         lost += sum(count for outcome, count in outcomes.items() if any(words in outcome for words in CUT_OFF))
-    record(f"{stops} stops under {CALLERS} stock gRPC callers, always calling: calls lost", f"{lost} of {answered + lost:,}")
+    record(
+        f"{stops} stops under {CALLERS} stock gRPC callers, always calling: calls lost",
+        f"{lost} of {answered + lost:,}",
+    )
     assert lost <= (stops * CALLERS if transport == "native" else 0)
 
 

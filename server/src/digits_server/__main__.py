@@ -80,10 +80,7 @@ def main(context: click.Context, /, *, print_config: bool, check: bool, **values
         else:
             import uvloop
 
-            from digits_server.system.background_thread import leave_busy_threads
-
             uvloop.run(_serve(chosen, role))
-            leave_busy_threads()
     except OperatorError as error:
         role.failed(error.message)
         context.exit(1)
@@ -109,7 +106,7 @@ async def _serve(chosen: Settings, role: "Role") -> None:
     from digits_server.app import App
     from digits_server.models.source import model_source
     from digits_server.security.credentials import Credentials
-    from digits_server.system.background_thread import BackgroundThread
+    from digits_server.system.background_thread import BackgroundThread, leave_busy_threads
     from digits_server.system.signals import stop_signal
 
     stopping = stop_signal()
@@ -123,6 +120,7 @@ async def _serve(chosen: Settings, role: "Role") -> None:
     if reading.done():
         source, credentials = reading.result()
         await App(chosen, source, credentials, role=role).run(stopping)
+    leave_busy_threads()
 
 
 if __name__ == "__main__":
