@@ -3,6 +3,7 @@
 #   deploy/systemd/release.sh /opt/digits/0.1.0
 # Needs Python 3.11 to 3.13 with venv. A release that is there is left alone.
 set -euo pipefail
+umask 022  # the users of the units read it
 release=${1:?usage: release.sh FOLDER, such as /opt/digits/0.1.0}
 if [[ $release != /* ]]; then
   echo "release.sh: expected an absolute path, not $release" >&2

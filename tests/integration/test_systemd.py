@@ -33,6 +33,7 @@ NO_WRITABLE_CODE = (
     "assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0; "  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN (linux/prctl.h)
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
+SHUT_IN = [sys.executable, "-c", NO_WRITABLE_CODE]
 """Runs a command as MemoryDenyWriteExecute does: no memory is ever writable and then executable."""
 
 FREQUENT = {
@@ -63,7 +64,9 @@ def test_systemd_finds_no_fault_in_the_units_and_their_users(tmp_path: Path, pla
     need("systemd-analyze", "systemd-sysusers")
     units = [tmp_path / name for name in SERVICES]
     for unit in units:
-        unit.write_text((UNITS / unit.name).read_text().replace("/opt/digits/current", str(places["/opt/digits/current"])))
+        unit.write_text(
+            (UNITS / unit.name).read_text().replace("/opt/digits/current", str(places["/opt/digits/current"]))
+        )
     assert ran("systemd-analyze", "verify", "--man=no", *units) == ""
     users = ran("systemd-sysusers", "--dry-run", UNITS / "sysusers.conf")
     for user in {settings(UNITS / name)["User"][0] for name in SERVICES}:
@@ -124,8 +127,7 @@ def test_a_server_says_when_it_is_ready_and_when_it_stops(
     repository: Path, tmp_path: Path, places: dict[str, Path], workers: str
 ) -> None:
     own = {**ports(), "DIGITS_REPOSITORY": str(repository), "DIGITS_WORKERS": workers}
-    shut_in = [sys.executable, "-c", NO_WRITABLE_CODE]
-    with Unit("digits-server@a.service", tmp_path, places, own, under=shut_in) as unit:
+    with Unit("digits-server@a.service", tmp_path, places, own, under=SHUT_IN) as unit:
         unit.start()
         predicted(f"127.0.0.1:{own['DIGITS_GRPC_PORT']}")
         assert unit.stop() == 0
@@ -148,11 +150,13 @@ def pair(repository: Path, tmp_path: Path, places: dict[str, Path]) -> Iterator[
         for name in ("a", "b"):
             own = {**ports(), "DIGITS_REPOSITORY": str(repository)}
             arguments.append(f"{own['DIGITS_GRPC_PORT']}:{own['DIGITS_HTTP_PORT']}")
-            units.append(closing.enter_context(Unit(f"digits-server@{name}.service", tmp_path, places, own)).start())
+            unit = Unit(f"digits-server@{name}.service", tmp_path, places, own, under=SHUT_IN)
+            units.append(closing.enter_context(unit).start())
         of_envoy = {name: free_port() for name in ("grpc", "web", "metrics", "admin")}
         flags = [f"--port {name}={port}" for name, port in of_envoy.items()]
         variables = {"ENVOY_ARGUMENTS": " ".join([*flags, *arguments])}
-        envoy = closing.enter_context(Unit("digits-envoy.service", tmp_path, places, variables)).execute()
+        envoy = Unit("digits-envoy.service", tmp_path, places, variables, under=SHUT_IN)
+        closing.enter_context(envoy).execute()
         target = f"127.0.0.1:{of_envoy['grpc']}"
         until(lambda: answers(target), "Envoy answers", 120)
         yield units, target
@@ -184,13 +188,15 @@ def test_both_servers_have_ports_of_their_own_and_envoy_knows_them() -> None:
 
 
 def test_help_of_envoy_on_this_machine_needs_python_alone() -> None:
-    told = subprocess.run(
-        [sys.executable, "-S", SHIPPED / "on_this_machine.py", "--help"], capture_output=True, text=True, timeout=60
-    )
+    told = without_packages("--help")
     assert told.returncode == 0
     assert told.stdout.startswith("usage:")
-    missing = subprocess.run(
-        [sys.executable, "-S", SHIPPED / "on_this_machine.py", "1:2"], capture_output=True, text=True, timeout=60
-    )
+    missing = without_packages("1:2")
     assert missing.returncode == 1
     assert missing.stderr.count("\n") == 1
+
+
+def without_packages(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What on_this_machine.py says to a Python that has the standard library alone."""
+    command = [sys.executable, "-S", str(SHIPPED / "on_this_machine.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

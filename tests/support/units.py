@@ -42,15 +42,20 @@ class Unit:
     """
 
     def __init__(
-        self, name: str, folder: Path, places: Mapping[str, Path], variables: Mapping[str, str], under: Sequence[str] = ()
+        self,
+        name: str,
+        folder: Path,
+        places: Mapping[str, Path],
+        variables: Mapping[str, str],
+        under: Sequence[str] = (),
     ) -> None:
         self._name = name
         stem, at, instance = name.removesuffix(".service").partition("@")
         own = settings(UNITS / f"{stem}{at}.service")
         (command,) = own["ExecStart"]
-        self._variables = {}
+        self._variables: dict[str, str] = {}
         for file in own["EnvironmentFile"]:
-            self._variables |= environment(_placed(file.replace("%i", instance), places))
+            self._variables |= environment(Path(_placed(file.replace("%i", instance), places)))
         self._variables |= variables
         words = [word for part in shlex.split(command) for word in self._expanded(part)]
         self._command = [*under, str(_placed(words[0], places)), *(str(_placed(word, places)) for word in words[1:])]

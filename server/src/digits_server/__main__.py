@@ -79,10 +79,7 @@ def main(context: click.Context, /, *, print_config: bool, check: bool, **values
         else:
             import uvloop
 
-            from digits_server.system.background_thread import leave_busy_threads
-
             uvloop.run(_serve(chosen, role))
-            leave_busy_threads()
     except OperatorError as error:
         _failed(chosen, role, error)
         context.exit(1)
@@ -124,7 +121,7 @@ async def _serve(chosen: Settings, role: "Role") -> None:
     from digits_server.app import App
     from digits_server.models.source import model_source
     from digits_server.security.credentials import Credentials
-    from digits_server.system.background_thread import BackgroundThread
+    from digits_server.system.background_thread import BackgroundThread, leave_busy_threads
     from digits_server.system.signals import stop_signal
 
     stopping = stop_signal()
@@ -138,6 +135,7 @@ async def _serve(chosen: Settings, role: "Role") -> None:
     if reading.done():
         source, credentials = reading.result()
         await App(chosen, source, credentials, role=role).run(stopping)
+    leave_busy_threads()
 
 
 if __name__ == "__main__":

@@ -192,12 +192,13 @@ class App:
 
     async def _drain(self) -> None:
         """Not ready at once; what is in flight is answered; then everything ends."""
-        self._role.draining(self._settings.shutdown_grace)
+        grace = self._settings.shutdown_grace if self._models.versions else 0.0  # without a model nothing is in flight
+        self._role.draining(grace)
         self._models.drain()
         self._health.set_serving(False)
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._settings.shutdown_grace
-        await self._transport.stop(self._settings.shutdown_grace)
+        end = loop.time() + grace
+        await self._transport.stop(grace)
         await self._in_flight.close(max(0.0, end - loop.time()))
         self._bodies.close()
         await self._end()

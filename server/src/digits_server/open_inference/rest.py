@@ -111,7 +111,9 @@ def infer_request(body: bytes, header_length: str | None, model: str, version: s
     )
     others_binary = _flag(parameters, "binary_data_output", "parameters", default=False)
     binary = {
-        output.name: _flag(output.parameters or {}, "binary_data", f"outputs[{place}].parameters", default=others_binary)
+        output.name: _flag(
+            output.parameters or {}, "binary_data", f"outputs[{place}].parameters", default=others_binary
+        )
         for place, output in enumerate(wanted)
     }
     form = ReplyForm(request.id, binary, others_binary)

@@ -62,7 +62,7 @@ SCHEMAS: dict[str, Any] = {
         {"inputs": _array(INPUT, minItems=1, maxItems=1)},
         {
             "id": {"type": ["string", "null"], "description": "Comes back with the answer."},
-            "parameters": {**PARAMETERS, "description": "binary_data_output: outputs as raw bytes after the JSON."},
+            "parameters": {**PARAMETERS, "description": "binary_data_output: of outputs without binary_data."},
             "outputs": {
                 **_array(_object({"name": {"enum": [kind.name for kind in OUTPUTS]}}, {"parameters": PARAMETERS})),
                 "type": ["array", "null"],

@@ -89,7 +89,7 @@ class BackgroundThread:
 
 
 def leave_busy_threads() -> None:
-    """Ends the process with exit code 0 if background threads still work; else returns. For the end of the main thread.
+    """Ends the process with exit code 0 if background threads still work. For the very end of the main thread.
 
     The end of the interpreter would stop such a thread in the middle of a library, and TensorFlow aborts then.
     """

@@ -1,4 +1,4 @@
-"""Tells systemd, or another service manager with the same protocol (sd_notify(3)), that the server is ready or stops."""
+"""Tells systemd, or what speaks its protocol (sd_notify(3)), that the server is ready or stops."""
 
 import logging
 import os
