@@ -10,12 +10,13 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--constraint requirements/constraints.txt --custom-compile-command 'make lock'
 INSTALL := requirements/install.sh
 SOURCES := proto/generate.py requirements/audit.py requirements/version.py training server client tests benchmarks deploy
+BUF := $(VENV)/buf/node_modules/.bin/buf
 
 # Where Python is told to keep no bytecode, every process compiles all our modules again before it starts.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard rules version dist sbom lock clean
+.PHONY: help install inference-clients tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-peers check audit format buf stubs released-protos dashboard rules version dist sbom lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -46,6 +47,15 @@ $(VENV)/%/installed: requirements/%.txt | $(VENV)/running
 
 inference-clients: $(VENV)/inference_clients/installed  ## other projects' clients of the Open Inference Protocol, for the tests
 
+buf: $(BUF)  ## what checks the protos; needs npm
+
+$(BUF): requirements/buf/package-lock.json
+	command -v npm >/dev/null || tests/tools.sh
+	mkdir -p $(VENV)/buf
+	cp requirements/buf/*.json $(VENV)/buf
+	cd $(VENV)/buf && npm ci --ignore-scripts --no-audit --no-fund --loglevel error
+	touch $@
+
 tools: install  ## what the tests run beside Python, from Debian: Prometheus, Chromium, Node, Go, Java
 	tests/tools.sh
 
@@ -60,7 +70,7 @@ demo: $(VENV)/running  ## the same, then exit
 
 TEST_PROCESSES ?= 3
 PARALLEL = --numprocesses $(TEST_PROCESSES) --dist loadfile
-test: install inference-clients tools  ## every test; what fails beside other tests runs once more alone, and must pass then
+test: install inference-clients tools buf  ## every test; what fails beside other tests runs once more alone, and must pass then
 	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/robustness || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 	$(BIN)/python -m pytest tests/robustness
 
@@ -106,7 +116,7 @@ bench: install  ## our server beside its floors and Triton; rewrites the figures
 bench-peers: install  ## what bench compares with: h2load, C++ gRPC, Triton
 	$(BIN)/python -m benchmarks.serving.peers
 
-check: install $(VENV)/stubs/installed  ## format, lint, security, types, stubs, known vulnerabilities
+check: install buf $(VENV)/stubs/installed  ## format, lint, security, types, stubs, changes of the protos, known vulnerabilities
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(filter-out tests benchmarks,$(SOURCES))
@@ -114,6 +124,8 @@ check: install $(VENV)/stubs/installed  ## format, lint, security, types, stubs,
 	$(BIN)/vermin --quiet --no-tips --target=3.10- --violations --exclude-regex '\.pyi$$' client/src proto/digits
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python requirements/version.py --check
+	$(BUF) lint proto
+	$(BUF) breaking proto --against proto/released.json
 	$(BIN)/python deploy/grafana/dashboard.py --check
 	$(BIN)/python deploy/prometheus/operator_rule.py --check
 	$(BIN)/hadolint training/Dockerfile server/Dockerfile tests/compose/*.Dockerfile
@@ -132,6 +144,9 @@ format: install  ## rewrite the sources the way check wants them
 
 stubs: install $(VENV)/stubs/installed  ## the Python stubs of proto/
 	$(BIN)/python proto/generate.py
+
+released-protos: buf  ## at a release: what the protos of later versions are compared with
+	$(BUF) build proto --exclude-source-info --output proto/released.json
 
 dashboard: install  ## the Grafana dashboard of deploy/grafana
 	$(BIN)/python deploy/grafana/dashboard.py

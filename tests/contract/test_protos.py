@@ -1,8 +1,22 @@
 """The wire contract: names and numbers that callers and tools out there rely on."""
 
-from google.protobuf.json_format import MessageToDict
+import shutil
+import subprocess
+from pathlib import Path
 
+import pytest
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.protobuf.json_format import MessageToDict, Parse
+from support.needs import need
+
+from digits.inference import inference_pb2
 from digits.v1 import manifest_pb2, prediction_pb2
+
+ROOT = Path(__file__).parents[2]
+RELEASED = ROOT / "proto/released.json"
+BUF = ROOT / ".venv/buf/node_modules/.bin/buf"
+SECONDS = 60
+"""Deadline of buf."""
 
 SERVICE = prediction_pb2.DESCRIPTOR.services_by_name["PredictionService"]
 
@@ -48,3 +62,51 @@ def test_what_tools_read_from_the_manifest_has_its_name() -> None:
         "metrics": {"testAccuracy": 0.5},
         "files": [{"path": "a", "sha256": "b"}],
     }
+
+
+def shapes(message: DescriptorProto, prefix: str) -> dict[str, tuple[int, int, int, str]]:
+    """Number, type, label and message type of each field of a message, and of the messages inside it."""
+    name = f"{prefix}.{message.name}"
+    found = {f"{name}.{each.name}": (each.number, each.type, each.label, each.type_name) for each in message.field}
+    for inner in message.nested_type:
+        found |= shapes(inner, name)
+    return found
+
+
+def fields(file: FileDescriptorProto) -> dict[str, tuple[int, int, int, str]]:
+    return {name: shape for message in file.message_type for name, shape in shapes(message, file.package).items()}
+
+
+@pytest.mark.parametrize("stub", [prediction_pb2, manifest_pb2, inference_pb2], ids=lambda stub: stub.__name__)
+def test_no_field_differs_from_the_last_release(stub: object) -> None:
+    descriptor = stub.DESCRIPTOR  # type: ignore[attr-defined]
+    now = FileDescriptorProto()
+    descriptor.CopyToProto(now)
+    files = Parse(RELEASED.read_text(), FileDescriptorSet(), ignore_unknown_fields=True).file
+    (released,) = (fields(each) for each in files if each.name == descriptor.name)
+    assert len(released) >= 11
+    assert {name: shape for name, shape in fields(now).items() if name in released} == released
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "complaint"),
+    [
+        ("prediction.proto", "int64 model_version = 3", "int64 version = 3", "changed name"),
+        ("prediction.proto", "repeated float confidences = 2", "repeated double confidences = 2", "changed type"),
+        ("prediction.proto", "SERVING = 1", "SERVING = 7", 'Previously present enum value "1"'),
+        ("manifest.proto", "string sha256 = 2", "string sha256 = 7", 'Previously present field "2"'),
+    ],
+)
+def test_buf_finds_a_change_that_breaks_callers(
+    tmp_path: Path, file: str, before: str, after: str, complaint: str
+) -> None:
+    need("node", str(BUF), target="buf")
+    shutil.copytree(ROOT / "proto", tmp_path / "proto", ignore=shutil.ignore_patterns("*.py*"))
+    changed = tmp_path / "proto/digits/v1" / file
+    text = changed.read_text()
+    assert text.count(before) >= 1
+    changed.write_text(text.replace(before, after))
+    compare: list[str | Path] = [BUF, "breaking", "proto", "--against", RELEASED]
+    ended = subprocess.run(compare, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert complaint in ended.stdout, ended.stdout + ended.stderr
+    assert ended.returncode != 0
