@@ -64,16 +64,19 @@ def test_what_tools_read_from_the_manifest_has_its_name() -> None:
     }
 
 
-def shapes(message: DescriptorProto, prefix: str) -> dict[str, tuple[int, int, int, str]]:
+Shape = tuple[int, int, int, str]
+
+
+def shapes(message: DescriptorProto, prefix: str) -> dict[str, Shape]:
     """Number, type, label and message type of each field of a message, and of the messages inside it."""
     name = f"{prefix}.{message.name}"
-    found = {f"{name}.{each.name}": (each.number, each.type, each.label, each.type_name) for each in message.field}
+    found: dict[str, Shape] = {f"{name}.{each.name}": (each.number, each.type, each.label, each.type_name) for each in message.field}
     for inner in message.nested_type:
         found |= shapes(inner, name)
     return found
 
 
-def fields(file: FileDescriptorProto) -> dict[str, tuple[int, int, int, str]]:
+def fields(file: FileDescriptorProto) -> dict[str, Shape]:
     return {name: shape for message in file.message_type for name, shape in shapes(message, file.package).items()}
 
 
