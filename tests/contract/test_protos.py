@@ -70,7 +70,9 @@ Shape = tuple[int, int, int, str]
 def shapes(message: DescriptorProto, prefix: str) -> dict[str, Shape]:
     """Number, type, label and message type of each field of a message, and of the messages inside it."""
     name = f"{prefix}.{message.name}"
-    found: dict[str, Shape] = {f"{name}.{each.name}": (each.number, each.type, each.label, each.type_name) for each in message.field}
+    found: dict[str, Shape] = {
+        f"{name}.{each.name}": (each.number, each.type, each.label, each.type_name) for each in message.field
+    }
     for inner in message.nested_type:
         found |= shapes(inner, name)
     return found
