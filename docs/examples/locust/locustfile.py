@@ -3,8 +3,8 @@
     locust -f locustfile.py --host localhost:50051 --headless --users 8 --run-time 10s --rate 200
 
 Locust's own flags say how many users there are and how long they run. Without --headless it has a page to draw the
-figures. Two flags are ours: --images, the images of a request, and --rate, the requests per second of all users together
-(0: each user sends the next request as soon as the last one is answered).
+figures. Two flags are ours: --images, the images of a request, and --rate, the requests per second of all users
+together (0: each user sends the next request as soon as the last one is answered).
 """
 
 import time
