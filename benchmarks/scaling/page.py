@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.report import replace_figures
+from benchmarks.scaling import daily
 from benchmarks.scaling.arrangements import LOADS, TRANSPORTS, arrangements
 from benchmarks.scaling.capacity import SPARE, UTILISATION, plan
 from benchmarks.scaling.paths import PAGE
@@ -35,6 +36,7 @@ def figures(results: Results) -> str:
         "Replicas and workers": replicas(rounds),
         "Called directly, and through Envoy": proxied(rounds),
         "How many servers": "\n\n".join(capacity(rounds, transport) for transport in TRANSPORTS),
+        "A billion predictions a day, and a hundred times that": daily.page_part(_costs(rounds)),
     }
     return "\n\n".join([how, *(f"### {title}\n\n{text}" for title, text in parts.items())])
 
@@ -57,10 +59,14 @@ def replicas(rounds: list[Round]) -> str:
 
 
 def proxied(rounds: list[Round]) -> str:
-    """Two replicas, each called by a generator of its own, and the same two behind the proxy."""
+    """Two replicas, each called by a generator of its own; the same two, and three, behind the proxy."""
     rows = []
     for transport in TRANSPORTS:
-        for way, name in (("directly", f"{transport}-two"), ("through Envoy", f"{transport}-proxied")):
+        for way, name in (
+            ("two replicas, directly", f"{transport}-two"),
+            ("two replicas, through Envoy", f"{transport}-proxied"),
+            ("three replicas, through Envoy", f"{transport}-three-proxied"),
+        ):
             rows.append(
                 [
                     f"{transport} transport, {way}",
@@ -71,7 +77,7 @@ def proxied(rounds: list[Round]) -> str:
                     _text(_median(rounds, name, "single", "proxy_cpu_us")),
                 ]
             )
-    header = ["two replicas, one image a request", "one in flight: p50, ms", "p99, ms", "64 in flight: requests/s"]
+    header = ["one image a request", "one in flight: p50, ms", "p99, ms", "64 in flight: requests/s"]
     return _table([*header, "servers' CPU, µs a request", "Envoy's CPU, µs a request"], rows)
 
 
@@ -96,6 +102,16 @@ def capacity(rounds: list[Round], transport: str) -> str:
             ]
         )
     return f"{how}\n\n" + _table(["peak", "replicas of one core", "with one to spare"], rows)
+
+
+def _costs(rounds: list[Round]) -> daily.Costs:
+    """What the native transport takes, in CPU µs."""
+    return daily.Costs(
+        single=_median(rounds, "native-one", "single", "server_cpu_us"),
+        batch=_median(rounds, "native-one", "batch_32", "server_cpu_us"),
+        envoy=_median(rounds, "native-proxied", "single", "proxy_cpu_us"),
+        behind_envoy=_median(rounds, "native-proxied", "single", "server_cpu_us"),
+    )
 
 
 def _scaled(value: float | None, factor: int) -> float | None:
