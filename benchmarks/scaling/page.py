@@ -15,6 +15,9 @@ VERSIONS = ("CPU", "kernel", "Python", "grpcio", "ai-edge-litert", "h2load", "en
 PEAKS = (1_000, 10_000, 100_000)
 """Requests per second that the model is asked about."""
 
+LEAST_SPEED_UP, MOST_SPEED_UP = 1.6, 2.4
+"""Of two replicas over one, on a machine that does nothing else."""
+
 Results = dict[str, Any]
 Round = dict[str, Any]
 
@@ -29,9 +32,14 @@ def figures(results: Results) -> str:
     rounds = results["rounds"]
     machine = "; ".join(f"{name} {results['machine'][name]}" for name in VERSIONS if name in results["machine"])
     how = (
-        f"Measured {results['date']} in {results['minutes']:.0f} minutes: medians of {len(rounds)} rounds, "
+        f"Measured {results['date']} in {results['minutes']:.0f} minutes: rounds: {len(rounds)}, medians of them, "
         f"{results['seconds']:g} s a load. Every caller (h2load) shares the core of the server it calls. {machine}."
     )
+    if disturbed(rounds):
+        how += (
+            " **Something else ran on the machine:** two replicas on two cores did not do twice the work of one. Compare "
+            "CPU per request, not throughput and latency."
+        )
     parts = {
         "Replicas and workers": replicas(rounds),
         "Called directly, and through Envoy": proxied(rounds),
@@ -39,6 +47,13 @@ def figures(results: Results) -> str:
         "A billion predictions a day, and a hundred times that": daily.page_part(_costs(rounds)),
     }
     return "\n\n".join([how, *(f"### {title}\n\n{text}" for title, text in parts.items())])
+
+
+def disturbed(rounds: list[Round]) -> bool:
+    """Whether two replicas with two cores did far less, or far more, than twice the work of one: they share nothing."""
+    ways = (tuple(f"{transport}-{count}" for count in ("two", "one")) for transport in TRANSPORTS)
+    ratios = [_median_ratio(rounds, *((name, "single", "requests_per_second") for name in way)) for way in ways]
+    return any(ratio is not None and not LEAST_SPEED_UP <= ratio <= MOST_SPEED_UP for ratio in ratios)
 
 
 def replicas(rounds: list[Round]) -> str:

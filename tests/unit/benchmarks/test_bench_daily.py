@@ -1,6 +1,6 @@
 """From predictions a day to cores."""
 
-from benchmarks.scaling import daily
+from benchmarks.scaling import daily, page
 from benchmarks.scaling.capacity import UTILISATION
 
 
@@ -19,3 +19,13 @@ def test_a_day_is_sized_for_its_peak() -> None:
 
 def test_nothing_is_calculated_from_what_was_not_measured() -> None:
     assert daily.page_part(daily.Costs(60.0, None, None, None)).startswith("Not measured")
+
+
+def test_a_run_on_a_busy_machine_is_told() -> None:
+    def measured(one: float, two: float) -> page.Round:
+        rates = {"native-one": one, "native-two": two}
+        return {name: {"single": {"requests_per_second": rate}} for name, rate in rates.items()}
+
+    assert not page.disturbed([measured(10_000, 19_500)])
+    assert page.disturbed([measured(10_000, 9_000)])
+    assert page.disturbed([measured(10_000, 48_000)])
