@@ -37,8 +37,8 @@ def figures(results: Results) -> str:
     )
     if disturbed(rounds):
         how += (
-            " **Something else ran on the machine:** two replicas on two cores did not do twice the work of one. Compare "
-            "CPU per request, not throughput and latency."
+            " **Something else ran on the machine:** two replicas on two cores did not do twice the work of one. "
+            "Compare CPU per request, not throughput and latency."
         )
     parts = {
         "Replicas and workers": replicas(rounds),
