@@ -35,9 +35,8 @@ TIME_LIMIT = 300.0
 WRITER = """
 import sys, numpy as np, pyarrow as pa, pyarrow.parquet as pq
 images = np.load(sys.argv[1])
-pixels = pa.array([each.tobytes() for each in images], pa.binary(784))
-for number in range(int(sys.argv[2])):
-    pq.write_table(pa.table({"pixels": pixels}), f"{sys.argv[3]}/{number}.parquet")
+pixels = pa.array([each.tobytes() for each in images] * int(sys.argv[2]), pa.binary(784))
+pq.write_table(pa.table({"pixels": pixels}), f"{sys.argv[3]}/images.parquet", row_group_size=50_000)
 """
 """Runs in Ray's environment, which has Arrow."""
 
