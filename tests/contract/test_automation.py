@@ -25,7 +25,7 @@ def recipe(target: str) -> str:
 def tool(command: str) -> str:
     """What a command runs: a program with its subcommand, or a script with its Python."""
     words = [word for word in command.split() if not word.startswith("-")]
-    return " ".join(words[:2] if words[0] in {"ruff", "python"} else words[:1])
+    return " ".join(words[:2] if words[0] in {"ruff", "python", "buf"} else words[:1])
 
 
 def test_the_workflow_runs_targets_of_the_makefile_and_all_that_ci_runs() -> None:
@@ -50,8 +50,13 @@ def test_every_job_ends_by_itself() -> None:
 
 
 def test_the_hooks_run_what_make_check_runs() -> None:
-    checks = {tool(command) for command in re.findall(r"^\t\$\(BIN\)/(.*)$", recipe("check"), re.MULTILINE)}
-    hooks = {tool(hook["entry"].removeprefix(".venv/bin/")) for repo in HOOKS["repos"] for hook in repo["hooks"]}
+    programs = recipe("check").replace("$(BUF)", "$(BIN)/buf")
+    checks = {tool(command) for command in re.findall(r"^\t\$\(BIN\)/(.*)$", programs, re.MULTILINE)}
+    hooks = {
+        tool(re.sub(r"^\.venv/(buf/node_modules/\.)?bin/", "", hook["entry"]))
+        for repo in HOOKS["repos"]
+        for hook in repo["hooks"]
+    }
     assert hooks == checks
 
 

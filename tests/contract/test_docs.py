@@ -18,10 +18,12 @@ def markdown() -> list[Path]:
     """Every Markdown file of the project; environments and caches, whose names begin with a dot, are left out."""
     found = chain(ROOT.glob("*.md"), *((ROOT / folder).rglob("*.md") for folder in FOLDERS))
     skipped = ("node_modules", "build")
+    of_the_site = ROOT / "docs/site/pages"  # their links hold on the built site alone, where `make docs` checks them
     return sorted(
         path
         for path in found
-        if not any(part.startswith(".") or part in skipped for part in path.relative_to(ROOT).parts)
+        if of_the_site not in path.parents
+        and not any(part.startswith(".") or part in skipped for part in path.relative_to(ROOT).parts)
     )
 
 

@@ -1,8 +1,20 @@
 """The wire contract: names and numbers that callers and tools out there rely on."""
 
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
 from google.protobuf.json_format import MessageToDict
+from support.needs import need
 
 from digits.v1 import manifest_pb2, prediction_pb2
+
+ROOT = Path(__file__).parents[2]
+RELEASED = ROOT / "proto/released.json"
+BUF = ROOT / ".venv/buf/node_modules/.bin/buf"
+SECONDS = 60
+"""Deadline of buf."""
 
 SERVICE = prediction_pb2.DESCRIPTOR.services_by_name["PredictionService"]
 
@@ -48,3 +60,27 @@ def test_what_tools_read_from_the_manifest_has_its_name() -> None:
         "metrics": {"testAccuracy": 0.5},
         "files": [{"path": "a", "sha256": "b"}],
     }
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "complaint"),
+    [
+        ("prediction.proto", "int64 model_version = 3", "int64 version = 3", "changed name"),
+        ("prediction.proto", "repeated float confidences = 2", "repeated double confidences = 2", "changed type"),
+        ("prediction.proto", "SERVING = 1", "SERVING = 7", 'Previously present enum value "1"'),
+        ("manifest.proto", "string sha256 = 2", "string sha256 = 7", 'Previously present field "2"'),
+    ],
+)
+def test_buf_finds_a_change_that_breaks_callers(
+    tmp_path: Path, file: str, before: str, after: str, complaint: str
+) -> None:
+    need("node", str(BUF), target="buf")
+    shutil.copytree(ROOT / "proto", tmp_path / "proto", ignore=shutil.ignore_patterns("*.py*"))
+    changed = tmp_path / "proto/digits/v1" / file
+    text = changed.read_text()
+    assert text.count(before) >= 1
+    changed.write_text(text.replace(before, after))
+    compare: list[str | Path] = [BUF, "breaking", "proto", "--against", RELEASED]
+    ended = subprocess.run(compare, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert complaint in ended.stdout, ended.stdout + ended.stderr
+    assert ended.returncode != 0

@@ -12,11 +12,14 @@ MUST_RUN = bool(os.environ.get("CI"))
 """Whether a test that cannot run is a failure."""
 
 
-def need(*programs: str) -> None:
-    """Ends the test unless all these programs are installed."""
+def need(*programs: str, target: str = "tools") -> None:
+    """Ends the test unless all these programs are installed.
+
+    target  of make, which installs them
+    """
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
-        _not_run(f"needs {', '.join(missing)} (`make tools` installs it as root)")
+        _not_run(f"needs {', '.join(missing)} (`make {target}` installs it)")
 
 
 def need_root() -> None:

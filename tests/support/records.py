@@ -57,7 +57,7 @@ class Record:
             rows.append(row)
             rows.sort(key=lambda each: each.test)
         row.figures[self.arrangement] = figure + ("" if met else MISSED)
-        lines = [BEGIN, *head, *map(str, rows), END]
+        lines = [BEGIN, "", *head, *map(str, rows), END]
         self.page.write_text(before + "\n".join(lines) + after, encoding="utf-8")
         repeat_figures(SECURITY, rows)
 

@@ -34,6 +34,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GRPCInferenceServiceStub:
+    """One model, "digits", in the words of that protocol."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -53,6 +55,8 @@ class GRPCInferenceServiceStub:
 
 @_typing.type_check_only
 class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
+    """One model, "digits", in the words of that protocol."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     ServerLive: _aio.UnaryUnaryMultiCallable[_inference_pb2.ServerLiveRequest, _inference_pb2.ServerLiveResponse]  # type: ignore[assignment]
     """Whether the server can answer at all."""
@@ -68,6 +72,8 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     """Runs a model on tensors."""
 
 class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
+    """One model, "digits", in the words of that protocol."""
+
     @_abc_1.abstractmethod
     def ServerLive(
         self,

@@ -100,6 +100,8 @@ Global___PredictResponse: _TypeAlias = PredictResponse  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
+    """Asks for the model that is served. It has no fields."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
@@ -186,7 +188,9 @@ class ModelVersionStatus(_message.Message):
         REJECTED: ModelVersionStatus._State.ValueType  # 4
         """It failed verification or loading and will not answer; `reason` says why."""
 
-    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """What a version of the repository does now."""
+
     STATE_UNSPECIFIED: ModelVersionStatus.State.ValueType  # 0
     """Never sent."""
     SERVING: ModelVersionStatus.State.ValueType  # 1
@@ -204,6 +208,7 @@ class ModelVersionStatus(_message.Message):
     version: _builtins.int
     """The version: a positive integer."""
     state: Global___ModelVersionStatus.State.ValueType
+    """What the version does now."""
     reason: _builtins.str
     """Why the version was rejected, one sentence without paths; of a version that serves, why its files, which have
     changed since, were not taken in its place. Empty otherwise.
