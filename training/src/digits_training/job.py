@@ -1,6 +1,6 @@
 """One run, from the data to a published version."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from digits_training.evaluate import evaluate
 from digits_training.fit import fit, probabilities_of
 from digits_training.networks import build_network, trained_parameters
 from digits_training.optimisation.weights import published_epoch
+from digits_training.reading import checks
 from digits_training.settings import Kind, Settings
 
 Say = Callable[[str], None]
@@ -24,18 +25,25 @@ History = list[dict[str, float]]
 
 def train(settings: Settings, say: Say) -> int:
     """Trains, evaluates, converts, proves parity, and publishes; returns the version. Raises TrainingError."""
-    dataset = data.read(settings.data, transpose=settings.transpose)
+    dataset = data.read(settings.data, data.reading_of(settings))
     training, validation = data.split(dataset.train, settings.validation_share, settings.seed)
+    for note in dataset.notes:
+        say(note)
     say(
         f"{len(training):,} training, {len(validation):,} validation and {len(dataset.test):,} test images "
         f"from {settings.data or 'MNIST as shipped'}"
     )
+    if dataset.test_share:
+        say(f"the data have no test images: {dataset.test_share:.0%} of the images are held out as such (--test-share)")
+    warnings = checks.warnings(training, dataset.test, labels=settings.labels, inverted=settings.invert)
+    for warning in warnings:
+        say(f"warning: {warning}")
     backend.start(settings.seed, settings.network)
     network = build_network(settings)
     network.summary(print_fn=say)
     say(f"{settings.network}: {trained_parameters(network):,} parameters to train")
 
-    hyperparameters = settings.of_kind(Kind.HYPERPARAMETER)
+    hyperparameters = settings.of_kind(Kind.HYPERPARAMETER) | {"test_share": dataset.test_share}
     data_files = [file.sha256 for file in dataset.files]
     run = fingerprint(hyperparameters, data_files, manifest.framework_versions(), source_checksum())
     checkpoint = Checkpoint(settings.checkpoint_dir or settings.model_folder / ".checkpoints", run)
@@ -53,14 +61,14 @@ def train(settings: Settings, say: Say) -> int:
         label_counts=training.label_counts(),
     )
     made.hyperparameters.update(hyperparameters)
-    version = release(network, made, history, dataset, settings=settings, say=say)
+    version = release(network, made, history, dataset, settings=settings, say=say, warnings=warnings)
     checkpoint.remove()
     return version
 
 
 def import_model(path: Path, settings: Settings, say: Say) -> int:
     """Checks, loads, adapts, evaluates, converts and publishes a model made elsewhere; returns the version."""
-    dataset = data.read(settings.data, transpose=settings.transpose)
+    dataset = data.read(settings.data, data.reading_of(settings))
     backend.start(seed=0)
     imported = importing.load(path)
     sample = dataset.train.take(np.arange(min(importing.SAMPLE, len(dataset.train))))
@@ -68,14 +76,26 @@ def import_model(path: Path, settings: Settings, say: Say) -> int:
     network.summary(print_fn=say)
     say(f"{path.name}: {trained_parameters(network):,} parameters, pixels from {pixel_range.replace('-', ' to ')}")
     made = Training(network="imported", data=dataset.files, imported_file=importing.identity(path))
-    made.hyperparameters.update({"pixel_range": pixel_range, "transpose": settings.transpose})
+    read_as = {"transpose": settings.transpose, "invert": settings.invert}
+    split_off = {"test_share": dataset.test_share, "seed": settings.seed} if dataset.test_share else {}
+    made.hyperparameters.update({"pixel_range": pixel_range, **read_as, **split_off})
     return release(network, made, [], dataset, settings=settings, say=say)
 
 
-def release(network: Any, made: Training, history: History, dataset: DataSet, *, settings: Settings, say: Say) -> int:
+def release(
+    network: Any,
+    made: Training,
+    history: History,
+    dataset: DataSet,
+    *,
+    settings: Settings,
+    say: Say,
+    warnings: Sequence[str] = (),
+) -> int:
     """Converts a Keras model, proves parity, evaluates, gates, reports, and publishes; returns the version.
 
-    `history` is empty for a model that was not trained here. Raises TrainingError.
+    `history` is empty for a model that was not trained here. `warnings` about the data go on the model card.
+    Raises TrainingError.
     """
     with publish.staging(settings.model_folder) as folder:
         with backend.quiet():
@@ -113,7 +133,7 @@ def release(network: Any, made: Training, history: History, dataset: DataSet, *,
         report.write_per_label(pictures, figures, settings.labels)
         report.write_calibration(pictures, figures)
         report.write_mistakes(pictures, dataset.test, probabilities, settings.labels)
-        model_card.write(pictures, described)
+        model_card.write(pictures, described, warnings)
 
         def write_manifest(folder: Path, version: int) -> None:
             described.model_version = version
