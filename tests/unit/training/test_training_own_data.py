@@ -51,7 +51,7 @@ def test_images_of_every_usual_shape_and_type_are_the_same_images(
 
 @pytest.mark.parametrize("form", ["int64", "float32", "U1", "one-hot", "column"])
 def test_labels_of_every_usual_type_are_the_same_labels(form: str, few: LabelledImages, tmp_path: Path) -> None:
-    forms = {"one-hot": np.eye(10)[few.labels], "column": few.labels[:, None]}
+    forms: dict[str, NDArray[Any]] = {"one-hot": np.eye(10)[few.labels], "column": few.labels[:, None]}
     labels = forms[form] if form in forms else few.labels.astype(form)
     assert np.array_equal(data.read(_npz(tmp_path / "set.npz", few, y_train=labels)).train.labels, few.labels)
 

@@ -176,6 +176,8 @@ def train(*, unless_published: bool, **options: Any) -> None:
         "invert",
         "test_share",
         "seed",
+        "runs",
+        "no_publish",
         "save",
         "pixel_range",
         "min_accuracy",
@@ -199,13 +201,37 @@ def import_model(file: Path, **options: Any) -> None:
 
 @commands.command()
 @click.argument("version", type=click.IntRange(min=1))
-@settings_options("repository", "data")
+@settings_options("repository", "data", "transpose", "invert", "runs")
 def evaluate(version: int, **options: Any) -> None:
-    """Recompute the figures of a published version, and fail if they are not those of its manifest."""
+    """Recompute the figures of a published version, and fail if they are not those of its manifest.
+
+    If --data names other data than those it was made with: evaluate it on them, and leave a report in --runs.
+    """
     settings = _settings(options)
     from digits_training import audit
+    from digits_training.runs import other_data
 
-    audit.audit(version, settings, _say)
+    if other_data.is_given(version, settings):
+        other_data.evaluate_on(version, settings, _say)
+    else:
+        audit.audit(version, settings, _say)
+
+
+@commands.command()
+@click.argument("names", nargs=-1, metavar="[RUN]...")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Picture of the curves. Default: compare.png in --runs."
+)
+@settings_options("runs")
+def runs(names: tuple[str, ...], *, output: Path | None, **options: Any) -> None:
+    """List the runs that were kept, or compare some: settings that differ, accuracy, seconds, curves in one picture."""
+    settings = _settings(options)
+    from digits_training.runs import compare
+
+    if names:
+        compare.compare(settings.runs, names, output or settings.runs / compare.PICTURE, _say)
+    else:
+        compare.list_runs(settings.runs, _say)
 
 
 @commands.command()

@@ -108,6 +108,7 @@ class Settings:
     checkpoint_dir: Path | None = setting(
         None, "Folder for the state of an interrupted run; beside the versions, hidden, if not given.", Kind.PLACE
     )
+    runs: Path = setting(Path("runs"), "Folder that keeps the settings, figures and report of every run.", Kind.PLACE)
     sign_key: Path | None = setting(
         None, "Ed25519 private key (PEM) that signs what is published; unsigned if not given.", Kind.PLACE
     )
@@ -173,6 +174,7 @@ class Settings:
         least=0,
         most=1,
     )
+    no_publish: bool = setting(False, "Train and evaluate only; the report goes to --runs.", Kind.GATE)
     force: bool = setting(False, "Publish whatever the gate says; the manifest records what it said.", Kind.GATE)
 
     labels: tuple[str, ...] = setting(
@@ -192,6 +194,8 @@ class Settings:
             raise SettingsError(
                 f"--batch-size must be at least {self.parts_of_a_batch} for the {self.network}, not {self.batch_size}"
             )
+        if self.no_publish and self.force:
+            raise SettingsError("--force publishes and --no-publish does not: give one of them")
         for name in ("patience", "best_epoch"):
             if getattr(self, name) and not self.validation_share:
                 raise SettingsError(f"{flag(name)} needs validation images: give a --validation-share above 0")

@@ -13,7 +13,7 @@ def warnings(train: LabelledImages, test: LabelledImages, *, labels: tuple[str, 
     `labels`: the ten names. `inverted`: whether --invert was given.
     """
     return [
-        *_paper(train, inverted=inverted),
+        *paper(train, inverted=inverted),
         *_missing(train.label_counts(), labels),
         *_few(train.label_counts(), labels),
         *_untested(train.label_counts(), test.label_counts(), labels),
@@ -26,17 +26,16 @@ def light_share(images: NDArray[np.uint8]) -> float:
     return float((np.median(edges, axis=1) >= LIGHT_PAPER).mean())
 
 
-def _paper(train: LabelledImages, *, inverted: bool) -> list[str]:
+def paper(train: LabelledImages, *, inverted: bool) -> list[str]:
+    """A sentence if most images are dark ink on light paper, or some are; empty if all have dark edges."""
     share = light_share(train.images)
     if share < 0.05:
         return []
     if share <= 0.5:
-        return [
-            f"{share:.0%} of the training images have light edges, the others dark ones; callers send dark edges only"
-        ]
+        return [f"{share:.0%} of the images have light edges, the others dark ones; callers send dark edges only"]
     remedy = "leave out --invert" if inverted else "add --invert"
     sentence = (
-        f"{share:.0%} of the training images look like dark ink on light paper; callers send 0 for background and 255 "
+        f"{share:.0%} of the images look like dark ink on light paper; callers send 0 for background and 255 "
         f"for ink, so the model would be wrong for them: {remedy}"
     )
     return [sentence]
@@ -46,10 +45,10 @@ def _missing(counts: list[int], labels: tuple[str, ...]) -> list[str]:
     missing = [index for index, count in enumerate(counts) if not count]
     if not missing:
         return []
-    sentence = f"{_named(missing, labels)} {'has' if len(missing) == 1 else 'have'} no training images"
+    sentence = f"{_named(missing, labels)}: no training images, so the model never learns to answer so"
     if missing == [0]:
-        sentence += "; if your labels begin with 1 and 1 means the first label, subtract 1 from them"
-    return [f"{sentence}; the model never answers with {'it' if len(missing) == 1 else 'them'}"]
+        sentence += "; if the labels of the files begin with 1 and 1 means the first label, subtract 1 from them"
+    return [sentence]
 
 
 def _few(counts: list[int], labels: tuple[str, ...]) -> list[str]:

@@ -53,7 +53,7 @@ def _part(paths: list[Path]) -> StoredPart:
                 columns = [_column(file.schema_arrow.names, names, path) for names in (IMAGE_COLUMNS, LABEL_COLUMNS)]
                 for batch in file.iter_batches(columns=columns):
                     cells, numbers = (batch.column(column).to_pylist() for column in columns)
-                    contents = [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
+                    contents: list[Any] = [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
                     if not all(isinstance(content, bytes) for content in contents):
                         raise DataError(f"{path.name}: the column {columns[0]} must hold picture files as bytes")
                     if not all(isinstance(number, int) for number in numbers):
