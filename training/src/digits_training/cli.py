@@ -217,6 +217,21 @@ def evaluate(version: int, **options: Any) -> None:
         audit.audit(version, settings, _say)
 
 
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.option("--over", "varied", multiple=True, required=True, metavar="NAME=VALUE,VALUE", help="Values to try.")
+@click.argument("options_of_train", nargs=-1, type=click.UNPROCESSED)
+def sweep(*, varied: tuple[str, ...], options_of_train: tuple[str, ...]) -> None:
+    """Train with every combination of some values, publish nothing, and compare the runs.
+
+    The values of a list are separated by slashes: --over hidden-sizes=20,20/50. Other options are those of train.
+    """
+    with train.make_context("train", list(options_of_train)) as context:
+        settings = _settings({name: value for name, value in context.params.items() if name != "unless_published"})
+    from digits_training.runs import sweep as sweeping
+
+    sweeping.sweep(sweeping.combinations(varied), options_of_train, settings, _say)
+
+
 @commands.command()
 @click.argument("names", nargs=-1, metavar="[RUN]...")
 @click.option(

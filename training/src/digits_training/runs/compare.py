@@ -34,9 +34,8 @@ class Record:
 def records(runs: Path, names: tuple[str, ...] = ()) -> list[Record]:
     """The runs of these names, in their order, or all, oldest first. Raises SettingsError."""
     if names:
-        return [_record(_folder(runs, name)) for name in names]
-    folders = sorted(path.parent for path in runs.glob(f"*/{RUN_FILE}"))
-    return [_record(folder) for folder in folders]
+        return [_record(_folder(runs, name), runs) for name in names]
+    return [_record(path.parent, runs) for path in sorted(runs.rglob(RUN_FILE))]
 
 
 def list_runs(runs: Path, say: Say) -> None:
@@ -84,13 +83,14 @@ def _folder(runs: Path, name: str) -> Path:
     for folder in (runs / name, Path(name)):
         if (folder / RUN_FILE).is_file():
             return folder
-    found = sorted(path.parent for path in runs.glob(f"*/{RUN_FILE}") if path.parent.name.startswith(name))
+    found = sorted(path.parent for path in runs.rglob(RUN_FILE) if path.parent.name.startswith(name))
     if len(found) == 1:
         return found[0]
     raise SettingsError(f"{'more than one' if found else 'no'} run in {runs} is called {name!r}: see digits-train runs")
 
 
-def _record(folder: Path) -> Record:
+def _record(folder: Path, runs: Path) -> Record:
+    name = folder.relative_to(runs).as_posix() if folder.is_relative_to(runs) else str(folder)
     try:
         facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -101,7 +101,7 @@ def _record(folder: Path) -> Record:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if None not in row.values()]  # the last may be half written
         epochs = [{name: float(value) for name, value in row.items()} for row in rows]
-    return Record(folder.name, facts, epochs)
+    return Record(name, facts, epochs)
 
 
 def _figures(record: Record) -> list[str]:

@@ -88,13 +88,13 @@ def _start(command: str, settings: Settings, say: Say) -> Run:
     }
     stem = f"{started:%Y%m%d-%H%M%S}-{settings.network if command == 'train' else command}"
     try:
-        return Run(_new_folder(settings.runs, stem), facts)
+        return Run(new_folder(settings.runs, stem), facts)
     except OSError as error:
         say(f"no record of this run is kept: {settings.runs}: {error.strerror}; --runs names another folder")
         return Run(None, facts)
 
 
-def _new_folder(runs: Path, stem: str) -> Path:
+def new_folder(runs: Path, stem: str) -> Path:
     """A new folder: two runs of one second get different ones."""
     runs.mkdir(parents=True, exist_ok=True)
     number = 1
