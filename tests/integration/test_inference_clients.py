@@ -86,7 +86,6 @@ def test_every_client_of_tritonclient_gets_the_answers_of_predict(
             assert found[client, about]["status"] == (status if client == "http" else names[status])
             assert "expected" in found[client, about]["message"]
 
-
         check(found[client, "parameters"], expected)
         for about, (code, status) in BEYOND_THE_PROTOCOL.items():
             if (client, about, transport) == ("grpc", "compression", "native"):

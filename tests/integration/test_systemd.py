@@ -63,7 +63,9 @@ def test_systemd_finds_no_fault_in_the_units_and_their_users(tmp_path: Path, pla
     need("systemd-analyze", "systemd-sysusers")
     units = [tmp_path / name for name in SERVICES]
     for unit in units:
-        unit.write_text((UNITS / unit.name).read_text().replace("/opt/digits/current", str(places["/opt/digits/current"])))
+        unit.write_text(
+            (UNITS / unit.name).read_text().replace("/opt/digits/current", str(places["/opt/digits/current"]))
+        )
     assert ran("systemd-analyze", "verify", "--man=no", *units) == ""
     users = ran("systemd-sysusers", "--dry-run", UNITS / "sysusers.conf")
     for user in {settings(UNITS / name)["User"][0] for name in SERVICES}:

@@ -42,7 +42,12 @@ class Unit:
     """
 
     def __init__(
-        self, name: str, folder: Path, places: Mapping[str, Path], variables: Mapping[str, str], under: Sequence[str] = ()
+        self,
+        name: str,
+        folder: Path,
+        places: Mapping[str, Path],
+        variables: Mapping[str, str],
+        under: Sequence[str] = (),
     ) -> None:
         self._name = name
         stem, at, instance = name.removesuffix(".service").partition("@")

@@ -31,9 +31,7 @@ async def test_a_server_that_still_loads_ends_without_waiting(monkeypatch: pytes
     monkeypatch.setattr(lifecycle, "CLOSE_SECONDS", 10 * SECONDS)
     source = Loading()
     models = ModelRegistry(Metrics(), max_batch_size=1, max_queue_size=1)
-    own = lifecycle.Lifecycle(
-        cast("ModelSource", source), models, poll_interval=0, served_versions=1, max_batch_size=1
-    )
+    own = lifecycle.Lifecycle(cast("ModelSource", source), models, poll_interval=0, served_versions=1, max_batch_size=1)
     starting = asyncio.create_task(own.start())
     try:
         await asyncio.to_thread(source.asked.wait, SECONDS)

@@ -146,3 +146,37 @@ def test_data_held_out_as_test_images_are_found_again_by_the_audit(
 
 def test_mnist_is_warned_of_in_nothing(mnist: DataSet) -> None:
     assert checks.warnings(mnist.train, mnist.test, labels=tuple("0123456789"), inverted=False) == []
+
+
+def test_a_sweep_trains_every_combination_and_compares_them(
+    small_data: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--over", "hidden-sizes=8,8/9", "--data", str(small_data), "--epochs", "1"]
+    assert cli.run(["sweep", *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(line.split()[-1] for line in lines if "-mlp" in line) == ["8,8", "9"]
+    (folder,) = runs.iterdir()
+    assert (folder / "compare.png").exists()
+    assert len([*folder.glob("*/report/confusion_matrix.png")]) == 2
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("over", "sentence"),
+    [
+        ("learning-rte=0.1,0.2", "must be a hyperparameter and its values"),
+        ("seed=1", "gives 1 combinations of values"),
+        ("repository=a,b", "must be a hyperparameter"),
+    ],
+)
+def test_a_sweep_over_nothing_is_refused(over: str, sentence: str, capsys: Capture) -> None:
+    assert cli.run(["sweep", "--over", over]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_sweep_whose_runs_fail_says_which(runs: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert cli.run(["sweep", "--over", "seed=1,2", "--data", str(tmp_path / "nowhere")]) == 1
+    assert "2 of 2 runs failed; the text files in " in capsys.readouterr().err
+    assert "nowhere does not exist" in next(runs.glob("*/001.txt")).read_text()
