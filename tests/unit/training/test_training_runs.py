@@ -11,6 +11,8 @@ import pytest
 from digits_training import cli, manifest
 from digits_training.data import DataSet, LabelledImages
 from digits_training.reading import checks
+from digits_training.runs.record import recorded
+from digits_training.settings import Settings
 
 from .conftest import WriteDataSet
 
@@ -72,6 +74,16 @@ def test_a_folder_that_cannot_be_written_costs_the_record_and_not_the_run(
     (tmp_path / "file").write_text("")
     assert _train(tmp_path, small_data, "--min-accuracy", "0", "--runs", str(tmp_path / "file/runs")) == 0
     assert "no record of this run is kept" in capsys.readouterr().out
+
+
+def test_a_folder_that_fills_up_ends_the_record_and_not_the_run(tmp_path: Path) -> None:
+    said: list[str] = []
+    with recorded("train", Settings(runs=tmp_path / "runs"), said.append) as run:
+        shutil.rmtree(tmp_path / "runs")
+        run.tell(test_accuracy=0.5)
+        run.epochs([{"loss": 1.0}])
+    assert len(said) == 1
+    assert said[0].startswith("no more is kept of this run: ")
 
 
 def test_runs_are_listed_and_compared(small_data: Path, tmp_path: Path, runs: Path, capsys: Capture) -> None:

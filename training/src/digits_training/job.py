@@ -47,9 +47,10 @@ def _train(settings: Settings, say: Say, run: Run) -> int | None:
     warnings = checks.warnings(training, dataset.test, labels=settings.labels, inverted=settings.invert)
     for warning in warnings:
         say(f"warning: {warning}")
-    if run.folder:
-        samples.write(run.folder / SAMPLES, training, settings.labels)
-        say(f"samples of the training images with their labels: {run.folder / SAMPLES}")
+    with run.writing() as kept:
+        if kept:
+            samples.write(kept / SAMPLES, training, settings.labels)
+            say(f"samples of the training images with their labels: {kept / SAMPLES}")
     backend.start(settings.seed, settings.network)
     network = build_network(settings)
     network.summary(print_fn=say)

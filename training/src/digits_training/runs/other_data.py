@@ -45,9 +45,10 @@ def evaluate_on(version: int, settings: Settings, say: Say) -> Evaluation:
             f"version {version} on these images: accuracy {figures.accuracy:.4f}, loss {figures.loss:.4f}; "
             f"on its own test set: accuracy {own.test_accuracy:.4f}, loss {own.test_loss:.4f}"
         )
-        if run.folder:
-            samples.write(run.folder / SAMPLES, images, labels)
-            _write_report(run.folder / REPORT, figures, images, probabilities, labels)
+        with run.writing() as kept:
+            if kept:
+                samples.write(kept / SAMPLES, images, labels)
+                _write_report(kept / REPORT, figures, images, probabilities, labels)
         run.tell(
             outcome="evaluated",
             version=version,

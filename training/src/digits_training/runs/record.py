@@ -22,11 +22,12 @@ Say = Callable[[str], None]
 
 
 class Run:
-    """One run, in `folder`; None if no folder could be made, and then nothing is kept."""
+    """One run, in `folder`; None if it cannot be written, and then nothing more is kept: the run itself goes on."""
 
-    def __init__(self, folder: Path | None, facts: dict[str, Any]) -> None:
+    def __init__(self, folder: Path | None, facts: dict[str, Any], say: Say) -> None:
         self.folder = folder
         self._facts = facts
+        self._say = say
         self._started = time.monotonic()
         self._epochs_written = 0
         self.tell()
@@ -34,27 +35,39 @@ class Run:
     def tell(self, **facts: Any) -> None:
         """Records facts about the run in run.json, in place of what was known under the same names."""
         self._facts |= facts
-        if self.folder:
-            seconds = round(time.monotonic() - self._started, 1)
-            text = json.dumps(self._facts | {"seconds": seconds}, indent=2, default=str)
-            (self.folder / RUN_FILE).write_text(text + "\n", encoding="utf-8")
+        with self.writing() as folder:
+            if folder:
+                seconds = round(time.monotonic() - self._started, 1)
+                text = json.dumps(self._facts | {"seconds": seconds}, indent=2, default=str)
+                (folder / RUN_FILE).write_text(text + "\n", encoding="utf-8")
 
     def epochs(self, history: list[dict[str, float]]) -> None:
         """Appends the epochs of `history` that were not written yet to epochs.csv."""
-        if not self.folder:
-            return
-        with (self.folder / EPOCHS_FILE).open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if not self._epochs_written:
-                writer.writerow(["epoch", *history[0]])
-            for index in range(self._epochs_written, len(history)):
-                writer.writerow([index + 1, *history[index].values()])
-        self._epochs_written = len(history)
+        with self.writing() as folder:
+            if not folder:
+                return
+            with (folder / EPOCHS_FILE).open("a", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                if not self._epochs_written:
+                    writer.writerow(["epoch", *history[0]])
+                for index in range(self._epochs_written, len(history)):
+                    writer.writerow([index + 1, *history[index].values()])
+            self._epochs_written = len(history)
 
     def keep_report(self, report: Path) -> None:
         """Copies the folder of a finished report."""
-        if self.folder:
-            shutil.copytree(report, self.folder / REPORT, dirs_exist_ok=True)
+        with self.writing() as folder:
+            if folder:
+                shutil.copytree(report, folder / REPORT, dirs_exist_ok=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[Path | None]:
+        """The folder, for a block that writes to it. A failure to write ends the record, and never the run."""
+        try:
+            yield self.folder
+        except OSError as error:
+            self._say(f"no more is kept of this run: {self.folder}: {error.strerror or error}")
+            self.folder = None
 
 
 @contextmanager
@@ -88,10 +101,10 @@ def _start(command: str, settings: Settings, say: Say) -> Run:
     }
     stem = f"{started:%Y%m%d-%H%M%S}-{settings.network if command == 'train' else command}"
     try:
-        return Run(new_folder(settings.runs, stem), facts)
+        return Run(new_folder(settings.runs, stem), facts, say)
     except OSError as error:
         say(f"no record of this run is kept: {settings.runs}: {error.strerror}; --runs names another folder")
-        return Run(None, facts)
+        return Run(None, facts, say)
 
 
 def new_folder(runs: Path, stem: str) -> Path:
