@@ -113,7 +113,8 @@ def test_a_version_is_evaluated_on_other_data(
     evaluate = ["evaluate", "1", "--repository", str(repository), "--data", str(tmp_path / "mine.npz")]
     assert cli.run(evaluate) == 0
     said = capsys.readouterr().out
-    assert "is not the data version 1 was made with: evaluating on its 200 images" in said
+    assert "evaluating version 1 on 200 images of" in said
+    assert "which are not those its manifest names" in said
     assert "look like dark ink on light paper" in said
     assert cli.run([*evaluate, "--invert"]) == 0
     assert "dark ink" not in capsys.readouterr().out

@@ -94,6 +94,8 @@ def import_model(path: Path, settings: Settings, say: Say) -> int | None:
 
 def _import_model(path: Path, settings: Settings, say: Say, run: Run) -> int | None:
     dataset = data.read(settings.data, data.reading_of(settings))
+    for sentence in (*dataset.notes, *checks.paper(dataset.test, inverted=settings.invert)):
+        say(f"warning: {sentence}")
     backend.start(seed=0)
     imported = importing.load(path)
     sample = dataset.train.take(np.arange(min(importing.SAMPLE, len(dataset.train))))

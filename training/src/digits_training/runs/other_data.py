@@ -11,10 +11,17 @@ from digits_training.settings import Settings
 
 
 def is_given(version: int, settings: Settings) -> bool:
-    """Whether --data names other files than those that `version` was made with. Raises TrainingError."""
-    if settings.data is None:
+    """Whether --data names other files than those that `version` was made with, or they are to be read otherwise.
+
+    Raises TrainingError.
+    """
+    if settings.data is None and not settings.transpose and not settings.invert:
         return False
     made_with = audit.verified_manifest(version, settings)
+    reading = audit.recorded_reading(made_with)
+    turned = (settings.transpose, settings.invert)
+    if any(turned) and turned != (reading.transpose, reading.invert):
+        return True
     return list(data.files_at(settings.data, tuple(made_with.labels))) != list(made_with.training.data)
 
 
@@ -29,7 +36,8 @@ def evaluate_on(version: int, settings: Settings, say: Say) -> Evaluation:
         reading = data.Reading(transpose=settings.transpose, invert=settings.invert, labels=labels)
         images, _ = data.read_unseen(settings.data, reading)
         say(
-            f"{settings.data} is not the data version {version} was made with: evaluating on its {len(images):,} images"
+            f"evaluating version {version} on {len(images):,} images of {settings.data or 'MNIST'}, which are not those "
+            "its manifest names"
         )
         for warning in checks.paper(images, inverted=settings.invert):
             say(f"warning: {warning}")
