@@ -36,8 +36,8 @@ def evaluate_on(version: int, settings: Settings, say: Say) -> Evaluation:
         reading = data.Reading(transpose=settings.transpose, invert=settings.invert, labels=labels)
         images, _ = data.read_unseen(settings.data, reading)
         say(
-            f"evaluating version {version} on {len(images):,} images of {settings.data or 'MNIST'}, which are not those "
-            "its manifest names"
+            f"evaluating version {version} on {len(images):,} images of {settings.data or 'MNIST'}, which are not "
+            "those its manifest names"
         )
         for warning in checks.paper(images, inverted=settings.invert):
             say(f"warning: {warning}")
