@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := proto training server client
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-emit-package digits-proto --find-links $(VENV)/wheels \
+	--no-emit-index-url --no-emit-find-links --no-emit-package digits-proto --no-emit-package digits-server --find-links $(VENV)/wheels \
 	--constraint requirements/constraints.txt --custom-compile-command 'make lock'
 INSTALL := requirements/install.sh
 SOURCES := proto/generate.py requirements/audit.py requirements/version.py docs/site training server client tests benchmarks deploy
@@ -193,7 +193,7 @@ sbom: install  ## what the locks of server and training contain, as CycloneDX, i
 	done
 
 lock: install  ## requirements/*.txt anew from the pyprojects
-	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(VENV)/wheels ./proto
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(VENV)/wheels ./proto ./server
 	$(LOCK) requirements/dev.in $(PACKAGES:%=%/pyproject.toml) --all-extras --output-file requirements/dev.txt
 	$(LOCK) requirements/build.in --constraint requirements/dev.txt --output-file requirements/build.txt
 	echo uv | $(LOCK) - --constraint requirements/dev.txt --output-file requirements/uv.txt

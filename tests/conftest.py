@@ -47,6 +47,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"NOT RUN: {tests} tests: {reason.removeprefix('Skipped: ')}", red=True, bold=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where training jobs of the tests leave the records of their runs."""
+    folder = tmp_path_factory.mktemp("runs")
+    os.environ["DIGITS_RUNS"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with version 1, the reference network trained as anyone would. Read only: copy to change."""

@@ -10,25 +10,39 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"digits_training": "training", "digits_server": "server", "digits_client": "client"}
+DOORS = {ROOT / "training/src/digits_training/reading/pictures.py"}
+"""Files that may import another package: training on pictures and serving them must see the same pixels."""
 
 
 def imports(folder: Path) -> set[str]:
     """The top-level names of every import statement below `folder`, wherever it stands."""
+    return set().union(*map(imports_of, folder.rglob("*.py")))
+
+
+def imports_of(path: Path) -> set[str]:
+    """The same for one file."""
     names: set[str] = set()
-    for path in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names.add(node.module.split(".")[0])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
     return names
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_imports_the_stubs_and_nothing_of_the_others(package: str) -> None:
-    found = imports(ROOT / PACKAGES[package] / "src")
-    assert "digits" in found
-    assert not found & (PACKAGES.keys() - {package})
+    folder = ROOT / PACKAGES[package] / "src"
+    assert "digits" in imports(folder)
+    importing = {path: imports_of(path) & (PACKAGES.keys() - {package}) for path in folder.rglob("*.py")}
+    assert {path: others for path, others in importing.items() if others and path not in DOORS} == {}
+
+
+def test_the_training_job_imports_the_server_in_one_file_and_nothing_of_it_but_pictures() -> None:
+    (door,) = DOORS
+    assert rooms_imported(door) == {"errors", "pictures"}
+    extras = tomllib.loads((ROOT / "training/pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {name for name, needed in extras.items() if "digits-server==0.1.0" in needed} == {"pictures", "parquet"}
 
 
 ROOMS = (

@@ -88,7 +88,7 @@ def test_a_flag_overrules_the_environment(monkeypatch: pytest.MonkeyPatch, capsy
 
 def test_missing_data_exit_with_1(tmp_path: Path, capsys: Capture) -> None:
     assert cli.run(["train", "--repository", str(tmp_path), "--data", str(tmp_path / "nowhere")]) == 1
-    assert "nowhere is neither a folder with a data set nor an .npz file" in _error_line(capsys)
+    assert "nowhere does not exist: expected a folder of four IDX files" in _error_line(capsys)
 
 
 def test_a_repository_that_cannot_be_written_exits_with_1(tmp_path: Path, small_data: Path, capsys: Capture) -> None:

@@ -48,9 +48,16 @@ def verified_manifest(version: int, settings: Settings) -> Manifest:
     return recorded
 
 
-def transposed(recorded: Manifest) -> bool:
-    """Whether rows and columns of the images were swapped as they were read."""
-    return bool(json_format.MessageToDict(recorded.training.hyperparameters).get("transpose", False))
+def recorded_reading(recorded: Manifest) -> data.Reading:
+    """How the data of a version were read when it was made."""
+    hyperparameters = json_format.MessageToDict(recorded.training.hyperparameters)
+    return data.Reading(
+        transpose=bool(hyperparameters.get("transpose", False)),
+        invert=bool(hyperparameters.get("invert", False)),
+        test_share=hyperparameters.get("test_share") or None,
+        seed=int(hyperparameters.get("seed", 0)),
+        labels=tuple(recorded.labels),
+    )
 
 
 def _check_files(recorded: Manifest, folder: Path) -> None:
@@ -62,10 +69,10 @@ def _check_files(recorded: Manifest, folder: Path) -> None:
 
 def _recompute(recorded: Manifest, folder: Path, settings: Settings) -> Metrics:
     hyperparameters = json_format.MessageToDict(recorded.training.hyperparameters)
-    dataset = data.read(settings.data, transpose=transposed(recorded))
-    if list(dataset.files) != list(recorded.training.data):
+    if list(data.files_at(settings.data, tuple(recorded.labels))) != list(recorded.training.data):
         names = ", ".join(file.name for file in recorded.training.data)
         raise MismatchError(f"the data differ from those the version was made with: {names}; name them with --data")
+    dataset = data.read(settings.data, recorded_reading(recorded))
 
     backend.start(seed=0, network=recorded.training.network)
     network = importing.load(folder / "model.keras")

@@ -173,6 +173,11 @@ def train(*, unless_published: bool, **options: Any) -> None:
         "repository",
         "data",
         "transpose",
+        "invert",
+        "test_share",
+        "seed",
+        "runs",
+        "no_publish",
         "save",
         "pixel_range",
         "min_accuracy",
@@ -196,13 +201,52 @@ def import_model(file: Path, **options: Any) -> None:
 
 @commands.command()
 @click.argument("version", type=click.IntRange(min=1))
-@settings_options("repository", "data")
+@settings_options("repository", "data", "transpose", "invert", "runs")
 def evaluate(version: int, **options: Any) -> None:
-    """Recompute the figures of a published version, and fail if they are not those of its manifest."""
+    """Recompute the figures of a published version, and fail if they are not those of its manifest.
+
+    If --data names other data than those it was made with: evaluate it on them, and leave a report in --runs.
+    """
     settings = _settings(options)
     from digits_training import audit
+    from digits_training.runs import other_data
 
-    audit.audit(version, settings, _say)
+    if other_data.is_given(version, settings):
+        other_data.evaluate_on(version, settings, _say)
+    else:
+        audit.audit(version, settings, _say)
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.option("--over", "varied", multiple=True, required=True, metavar="NAME=VALUE,VALUE", help="Values to try.")
+@click.argument("options_of_train", nargs=-1, type=click.UNPROCESSED)
+def sweep(*, varied: tuple[str, ...], options_of_train: tuple[str, ...]) -> None:
+    """Train with every combination of some values, publish nothing, and compare the runs.
+
+    The values of a list are separated by slashes: --over hidden-sizes=20,20/50. Other options are those of train.
+    """
+    with train.make_context("train", list(options_of_train)) as context:
+        settings = _settings({name: value for name, value in context.params.items() if name != "unless_published"})
+    from digits_training.runs import sweep as sweeping
+
+    sweeping.sweep(sweeping.combinations(varied), options_of_train, settings, _say)
+
+
+@commands.command()
+@click.argument("names", nargs=-1, metavar="[RUN]...")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Picture of the curves. Default: compare.png in --runs."
+)
+@settings_options("runs")
+def runs(names: tuple[str, ...], *, output: Path | None, **options: Any) -> None:
+    """List the runs that were kept, or compare some: settings that differ, accuracy, seconds, curves in one picture."""
+    settings = _settings(options)
+    from digits_training.runs import compare
+
+    if names:
+        compare.compare(settings.runs, names, output or settings.runs / compare.PICTURE, _say)
+    else:
+        compare.list_runs(settings.runs, _say)
 
 
 @commands.command()

@@ -35,12 +35,13 @@ def fit(
     settings: Settings,
     checkpoint: Checkpoint,
     say: Callable[[str], None],
+    after_epoch: Callable[[list[dict[str, float]]], None] = lambda _history: None,
 ) -> list[dict[str, float]]:
     """Trains `network` in place, from where `checkpoint` left off, and returns the figures of every epoch.
 
     One dictionary an epoch: `loss` (nats) and `accuracy` on the training images while they were learnt, and where there
     are validation images, `val_loss` and `val_accuracy` on them after it. `say` gets a line an epoch, and one every few
-    seconds within it. Raises DataError, DivergedError.
+    seconds within it; `after_epoch` gets the figures of all epochs so far. Raises DataError, DivergedError.
     """
     optimizer = build_optimizer(settings, steps_per_epoch=math.ceil(len(train) / settings.batch_size))
     optimizer.build(network.trainable_variables)
@@ -86,6 +87,7 @@ def fit(
             if settings.best_epoch and best_epoch(progress.history) == epoch:
                 weights.keep()
         checkpoint.save(state, progress)
+        after_epoch(progress.history)
         say(
             f"{_epoch(epoch, settings)}  "
             + "  ".join(f"{name} {value:.4f}" for name, value in figures.items())

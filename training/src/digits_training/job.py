@@ -1,6 +1,6 @@
 """One run, from the data to a published version."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +12,59 @@ from digits_training import backend, data, export, gate, importing, manifest, mo
 from digits_training.checkpoint import Checkpoint, fingerprint, source_checksum
 from digits_training.data import DataSet
 from digits_training.errors import Interrupted, RefusedError
-from digits_training.evaluate import evaluate
+from digits_training.evaluate import Evaluation, evaluate
 from digits_training.fit import fit, probabilities_of
 from digits_training.networks import build_network, trained_parameters
 from digits_training.optimisation.weights import published_epoch
+from digits_training.reading import checks, samples
+from digits_training.runs.record import SAMPLES, Run, recorded
 from digits_training.settings import Kind, Settings
 
 Say = Callable[[str], None]
 History = list[dict[str, float]]
 
 
-def train(settings: Settings, say: Say) -> int:
-    """Trains, evaluates, converts, proves parity, and publishes; returns the version. Raises TrainingError."""
-    dataset = data.read(settings.data, transpose=settings.transpose)
+def train(settings: Settings, say: Say) -> int | None:
+    """Trains, evaluates, converts, proves parity, and publishes; returns the version, None with --no-publish.
+
+    Raises TrainingError. Whatever happens, the run leaves its record in --runs.
+    """
+    with recorded("train", settings, say) as run:
+        return _train(settings, say, run)
+
+
+def _train(settings: Settings, say: Say, run: Run) -> int | None:
+    dataset = data.read(settings.data, data.reading_of(settings))
     training, validation = data.split(dataset.train, settings.validation_share, settings.seed)
+    for note in dataset.notes:
+        say(note)
     say(
         f"{len(training):,} training, {len(validation):,} validation and {len(dataset.test):,} test images "
         f"from {settings.data or 'MNIST as shipped'}"
     )
+    if dataset.test_share:
+        say(f"the data have no test images: {dataset.test_share:.0%} of the images are held out as such (--test-share)")
+    warnings = checks.warnings(training, dataset.test, labels=settings.labels, inverted=settings.invert)
+    for warning in warnings:
+        say(f"warning: {warning}")
+    with run.writing() as kept:
+        if kept:
+            samples.write(kept / SAMPLES, training, settings.labels)
+            say(f"samples of the training images with their labels: {kept / SAMPLES}")
     backend.start(settings.seed, settings.network)
     network = build_network(settings)
     network.summary(print_fn=say)
     say(f"{settings.network}: {trained_parameters(network):,} parameters to train")
 
-    hyperparameters = settings.of_kind(Kind.HYPERPARAMETER)
+    hyperparameters = settings.of_kind(Kind.HYPERPARAMETER) | {"test_share": dataset.test_share}
+    run.tell(settings=hyperparameters, images=len(training), parameters=trained_parameters(network), warnings=warnings)
     data_files = [file.sha256 for file in dataset.files]
-    run = fingerprint(hyperparameters, data_files, manifest.framework_versions(), source_checksum())
-    checkpoint = Checkpoint(settings.checkpoint_dir or settings.model_folder / ".checkpoints", run)
+    identity = fingerprint(hyperparameters, data_files, manifest.framework_versions(), source_checksum())
+    checkpoint = Checkpoint(settings.checkpoint_dir or settings.model_folder / ".checkpoints", identity)
     try:
-        history = fit(network, training, validation, settings=settings, checkpoint=checkpoint, say=say)
+        history = fit(
+            network, training, validation, settings=settings, checkpoint=checkpoint, say=say, after_epoch=run.epochs
+        )
     except Interrupted as interruption:
         interruption.add_note("the same command goes on from the last checkpoint")
         raise
@@ -53,14 +77,25 @@ def train(settings: Settings, say: Say) -> int:
         label_counts=training.label_counts(),
     )
     made.hyperparameters.update(hyperparameters)
-    version = release(network, made, history, dataset, settings=settings, say=say)
-    checkpoint.remove()
+    version = release(network, made, history, dataset, settings=settings, say=say, run=run, warnings=warnings)
+    if version is not None:
+        checkpoint.remove()
     return version
 
 
-def import_model(path: Path, settings: Settings, say: Say) -> int:
-    """Checks, loads, adapts, evaluates, converts and publishes a model made elsewhere; returns the version."""
-    dataset = data.read(settings.data, transpose=settings.transpose)
+def import_model(path: Path, settings: Settings, say: Say) -> int | None:
+    """Checks, loads, adapts, evaluates, converts and publishes a model made elsewhere; returns the version.
+
+    None with --no-publish. Raises TrainingError.
+    """
+    with recorded("import", settings, say) as run:
+        return _import_model(path, settings, say, run)
+
+
+def _import_model(path: Path, settings: Settings, say: Say, run: Run) -> int | None:
+    dataset = data.read(settings.data, data.reading_of(settings))
+    for sentence in (*dataset.notes, *checks.paper(dataset.test, inverted=settings.invert)):
+        say(f"warning: {sentence}")
     backend.start(seed=0)
     imported = importing.load(path)
     sample = dataset.train.take(np.arange(min(importing.SAMPLE, len(dataset.train))))
@@ -68,14 +103,29 @@ def import_model(path: Path, settings: Settings, say: Say) -> int:
     network.summary(print_fn=say)
     say(f"{path.name}: {trained_parameters(network):,} parameters, pixels from {pixel_range.replace('-', ' to ')}")
     made = Training(network="imported", data=dataset.files, imported_file=importing.identity(path))
-    made.hyperparameters.update({"pixel_range": pixel_range, "transpose": settings.transpose})
-    return release(network, made, [], dataset, settings=settings, say=say)
+    read_as = {"transpose": settings.transpose, "invert": settings.invert}
+    split_off = {"test_share": dataset.test_share, "seed": settings.seed} if dataset.test_share else {}
+    made.hyperparameters.update({"pixel_range": pixel_range, **read_as, **split_off})
+    return release(network, made, [], dataset, settings=settings, say=say, run=run)
 
 
-def release(network: Any, made: Training, history: History, dataset: DataSet, *, settings: Settings, say: Say) -> int:
-    """Converts a Keras model, proves parity, evaluates, gates, reports, and publishes; returns the version.
+def release(
+    network: Any,
+    made: Training,
+    history: History,
+    dataset: DataSet,
+    *,
+    settings: Settings,
+    say: Say,
+    run: Run,
+    warnings: Sequence[str] = (),
+) -> int | None:
+    """Converts a Keras model, proves parity, evaluates, reports, gates, and publishes; returns the version.
 
-    `history` is empty for a model that was not trained here. Raises TrainingError.
+    With --no-publish it ends before the gate would, and returns None.
+
+    `history` is empty for a model that was not trained here. `warnings` about the data go on the model card.
+    Raises TrainingError.
     """
     with publish.staging(settings.model_folder) as folder:
         with backend.quiet():
@@ -92,28 +142,29 @@ def release(network: Any, made: Training, history: History, dataset: DataSet, *,
             f"LiteRT gives the same answers, probabilities within {difference:.1e}"
         )
         objections = gate.objections(figures, settings.model_folder, dataset.test, settings)
-        if objections and not settings.force:
-            raise RefusedError("not published: " + "; ".join(objections))
-
         described = manifest.describe(
             settings.labels, made, figures, difference, manifest.golden_images(dataset.test, probabilities)
         )
+        run.tell(test_accuracy=figures.accuracy, test_loss=figures.loss)
         described.training.parameters = trained_parameters(network)
-        described.overruled_objections.extend(objections)
+        described.overruled_objections.extend(objections if settings.force else [])
         if made.validation_images:
             published = published_epoch(history, keep_best=settings.best_epoch)
             described.metrics.validation_accuracy = published["val_accuracy"]
             described.metrics.validation_loss = published["val_loss"]
 
-        pictures = folder / "report"
-        pictures.mkdir()
-        if history:
-            report.write_history(pictures, history)
-        report.write_confusion_matrix(pictures, figures, settings.labels)
-        report.write_per_label(pictures, figures, settings.labels)
-        report.write_calibration(pictures, figures)
-        report.write_mistakes(pictures, dataset.test, probabilities, settings.labels)
-        model_card.write(pictures, described)
+        pictures = _write_pictures(
+            folder,
+            history=history,
+            figures=figures,
+            test=dataset.test,
+            probabilities=probabilities,
+            labels=settings.labels,
+        )
+        model_card.write(pictures, described, warnings)
+        run.keep_report(pictures)
+        if not _is_to_be_published(objections, settings, run, say):
+            return None
 
         def write_manifest(folder: Path, version: int) -> None:
             described.model_version = version
@@ -123,12 +174,47 @@ def release(network: Any, made: Training, history: History, dataset: DataSet, *,
                 signing.sign(folder, settings.sign_key, settings.public_key)
 
         version = publish.publish(folder, write_manifest)
+    run.tell(outcome="published", version=version)
     for objection in objections:
         say(f"published by force although {objection}")
     say(f"published version {version}: {settings.model_folder / str(version)}")
     if history:
         say(f"plot of loss and accuracy: {settings.model_folder / str(version) / 'report' / report.HISTORY_PLOT}")
     return version
+
+
+def _is_to_be_published(objections: list[str], settings: Settings, run: Run, say: Say) -> bool:
+    """False with --no-publish. Raises RefusedError."""
+    if settings.no_publish:
+        run.tell(outcome="not published", reason="; ".join(objections))
+        if objections:
+            say(f"the gate would refuse: {'; '.join(objections)}")
+        say("not published: the same command without --no-publish goes on from here and publishes")
+        return False
+    if objections and not settings.force:
+        raise RefusedError("not published: " + "; ".join(objections))
+    return True
+
+
+def _write_pictures(
+    folder: Path,
+    *,
+    history: History,
+    figures: Evaluation,
+    test: data.LabelledImages,
+    probabilities: report.Probabilities,
+    labels: tuple[str, ...],
+) -> Path:
+    """The pictures of the report, in a folder of the version's folder, which is returned."""
+    pictures = folder / "report"
+    pictures.mkdir()
+    if history:
+        report.write_history(pictures, history)
+    report.write_confusion_matrix(pictures, figures, labels)
+    report.write_per_label(pictures, figures, labels)
+    report.write_calibration(pictures, figures)
+    report.write_mistakes(pictures, test, probabilities, labels)
+    return pictures
 
 
 def _now() -> Timestamp:

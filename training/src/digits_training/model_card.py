@@ -1,6 +1,7 @@
 """The model card: what the manifest says of a model, in words for people, with the YAML head that model hubs read."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf import json_format
@@ -9,11 +10,22 @@ from digits.v1.manifest_pb2 import Manifest
 from digits_training.data import is_mnist
 
 
-def write(folder: Path, manifest: Manifest) -> None:
-    """Writes model_card.md into the report's folder, which holds the pictures already; all of it from the manifest."""
+def write(folder: Path, manifest: Manifest, warnings: Sequence[str] = ()) -> None:
+    """Writes model_card.md into the report's folder, which holds the pictures already.
+
+    All of it comes from the manifest, but for the `warnings` about the training data, one sentence each.
+    """
     metrics = manifest.metrics
     title = f"# {manifest.model_name}: {manifest.training.network}, {metrics.test_accuracy:.2%} on the test set"
-    parts = [_head(manifest), title, _purpose(manifest), *_overruled(manifest), _INTENDED_USE, _LIMITS]
+    parts = [
+        _head(manifest),
+        title,
+        _purpose(manifest),
+        *_overruled(manifest),
+        *_warned(warnings),
+        _INTENDED_USE,
+        _LIMITS,
+    ]
     parts += [_figures(manifest, folder), _making(manifest), _licences(manifest)]
     (folder / "model_card.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -52,6 +64,12 @@ def _overruled(manifest: Manifest) -> list[str]:
         return []
     objections = "\n".join(f"- {objection}" for objection in manifest.overruled_objections)
     return [f"**Published by force.** The gate objected:\n\n{objections}"]
+
+
+def _warned(warnings: Sequence[str]) -> list[str]:
+    if not warnings:
+        return []
+    return ["**Warnings about the data:**\n\n" + "\n".join(f"- {warning}" for warning in warnings)]
 
 
 def _figures(manifest: Manifest, folder: Path) -> str:

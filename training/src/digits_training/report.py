@@ -14,6 +14,9 @@ from digits_training.data import LabelledImages
 from digits_training.evaluate import CALIBRATION_BINS, Evaluation
 
 HISTORY_PLOT = "history.png"
+Probabilities = NDArray[np.float32]
+"""float32[N, 10]: one row for each image."""
+
 _DOTS_PER_INCH = 120
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9660a", "#9a9a9a"
 _FLOORS = (0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # where the axis of shares may begin

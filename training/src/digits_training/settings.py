@@ -100,11 +100,15 @@ class Settings:
 
     repository: Path = setting(Path("models"), "The model repository: versions go to DIR/digits/<version>.", Kind.PLACE)
     data: Path | None = setting(
-        None, "Folder of IDX files, or an .npz file, of images and labels; MNIST itself if not given.", Kind.PLACE
+        None,
+        "Images and labels: a folder of IDX, .npy, CSV, Parquet or picture files, or an .npz, .csv or .parquet file; "
+        "MNIST itself if not given.",
+        Kind.PLACE,
     )
     checkpoint_dir: Path | None = setting(
         None, "Folder for the state of an interrupted run; beside the versions, hidden, if not given.", Kind.PLACE
     )
+    runs: Path = setting(Path("runs"), "Folder that keeps the settings, figures and report of every run.", Kind.PLACE)
     sign_key: Path | None = setting(
         None, "Ed25519 private key (PEM) that signs what is published; unsigned if not given.", Kind.PLACE
     )
@@ -143,7 +147,7 @@ class Settings:
         0, "Stop after this many epochs without a lower validation loss; 0: never.", least=0, most=10_000
     )
     best_epoch: bool = setting(False, "Publish the weights of the epoch with the lowest validation loss.")
-    seed: int = setting(0, "Decides weights, split and order: same seed, same model.", least=0, most=2**32 - 1)
+    seed: int = setting(0, "Decides weights, splits and order: same seed, same model.", least=0, most=2**32 - 1)
 
     rotation: float = setting(0.0, "Augmentation: degrees an image is turned by, at most.", least=0, most=180)
     zoom: float = setting(0.0, "Augmentation: share an image grows or shrinks by, at most.", least=0, most=0.9)
@@ -151,6 +155,13 @@ class Settings:
     shift: float = setting(0.0, "Augmentation: pixels an image moves by, at most.", least=0, most=14)
 
     transpose: bool = setting(False, "Swap rows and columns of the images as read, as EMNIST's files need.")
+    invert: bool = setting(False, "Swap paper and ink of the images as read, for dark ink on light paper.")
+    test_share: float | None = setting(
+        None,
+        "Share of the images held out as test images if the data have none; 0.2 if not given.",
+        least=0.01,
+        most=0.9,
+    )
     pixel_range: str = setting(
         "auto", "What an imported model wants its pixels scaled to.", Kind.READING, choices=PIXEL_RANGES
     )
@@ -163,6 +174,7 @@ class Settings:
         least=0,
         most=1,
     )
+    no_publish: bool = setting(False, "Train and evaluate only; the report goes to --runs.", Kind.GATE)
     force: bool = setting(False, "Publish whatever the gate says; the manifest records what it said.", Kind.GATE)
 
     labels: tuple[str, ...] = setting(
@@ -182,6 +194,8 @@ class Settings:
             raise SettingsError(
                 f"--batch-size must be at least {self.parts_of_a_batch} for the {self.network}, not {self.batch_size}"
             )
+        if self.no_publish and self.force:
+            raise SettingsError("--force publishes and --no-publish does not: give one of them")
         for name in ("patience", "best_epoch"):
             if getattr(self, name) and not self.validation_share:
                 raise SettingsError(f"{flag(name)} needs validation images: give a --validation-share above 0")

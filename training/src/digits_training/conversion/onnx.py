@@ -29,7 +29,7 @@ def export_version(version: int, output: Path, settings: Settings, say: Callable
     _require_packages()
     folder = settings.model_folder / str(version)
     recorded = audit.verified_manifest(version, settings)
-    test = data.read(settings.data, transpose=audit.transposed(recorded)).test
+    test = data.read(settings.data, audit.recorded_reading(recorded)).test
     backend.start(seed=0, network=recorded.training.network)
     network = importing.load(folder / "model.keras")
     expected = probabilities_of(network, test.images)
