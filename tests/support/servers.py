@@ -43,7 +43,7 @@ class ServerProcess:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **(environment or {})},
+            env=_environment(environment),
         )
         self.pids = {"server": self.process.pid}
         """What serves: the process, and any that stands in front of it."""
@@ -143,5 +143,10 @@ def run_server(*flags: str | Path, environment: dict[str, str] | None = None) ->
         text=True,
         timeout=START_SECONDS,
         check=False,
-        env={**os.environ, **(environment or {})},
+        env=_environment(environment),
     )
+
+
+def _environment(own: dict[str, str] | None) -> dict[str, str]:
+    """That of the tests with `own` variables, without the one that is for training jobs alone."""
+    return {name: value for name, value in os.environ.items() if name != "DIGITS_RUNS"} | (own or {})

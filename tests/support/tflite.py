@@ -254,6 +254,20 @@ def with_a_bias_for_other_channels(model: bytes) -> bytes:
     return editor.finished(editor.total(editor.apply(Operators.CONV_2D, [images, weights, bias], options, rank=4), 4))
 
 
+def with_constant_images(model: bytes) -> bytes:
+    """A depthwise convolution of constants: LiteRT reads memory that is not there."""
+    editor = Editor(model)
+    images, weights = (
+        editor.constant(np.ones((2, 1, 4, 4), np.float32)),
+        editor.constant(np.ones((1, 2, 4, 4), np.float32)),
+    )
+    options = schema.DepthwiseConv2DOptionsT()
+    options.strideW = options.strideH = 2
+    options.depthMultiplier = options.dilationWFactor = options.dilationHFactor = 1
+    made = editor.apply(Operators.DEPTHWISE_CONV_2D, [images, weights], options, rank=4)
+    return editor.finished(editor.total(made, 4))
+
+
 def with_quantisation(model: bytes) -> bytes:
     """A model whose weights claim to be quantised."""
     editor = Editor(model)
@@ -281,6 +295,7 @@ CORRUPTING = (
     with_softmax_of_nothing,
     with_an_element_beyond_the_end,
     with_a_bias_for_other_channels,
+    with_constant_images,
     with_quantisation,
     with_an_unknown_activation,
     with_metadata_beyond_the_end,

@@ -123,6 +123,9 @@ class _Graph:
             if max(map(len, (shapes[step.output], *call.inputs))) > step.operator.rank:
                 raise Malformed(f"{step.operator.name} has a tensor of more than {step.operator.rank} axes")
         self._check_shapes(shapes, batch)
+        for step in self._steps:
+            if all(self._tensors[place].constant for place in step.inputs if place >= 0):
+                raise Malformed(f"{step.operator.name} works on constants alone, whose result our converter writes")
 
     def _check_shapes(self, shapes: dict[int, Shape], batch: int) -> None:
         if len(shapes) < len(self._tensors):
