@@ -79,7 +79,7 @@ demo: $(VENV)/running  ## the same, then exit
 
 TEST_PROCESSES ?= 3
 PARALLEL = --numprocesses $(TEST_PROCESSES) --dist loadfile
-test: install inference-clients notebook tools buf  ## every test; what fails beside other tests runs once more alone, and must pass then
+test: install inference-clients notebook tools buf $(VENV)/stubs/installed  ## every test; what fails beside other tests runs once more alone, and must pass then
 	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/robustness || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 	$(BIN)/python -m pytest tests/robustness
 
@@ -150,7 +150,7 @@ check: install buf $(VENV)/stubs/installed  ## format, lint, security, types, st
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/python requirements/audit.py
 
-docs: install $(DOCS)/installed  ## the documentation as a site, into site/: built without network, no link may break
+docs: install $(DOCS)/installed $(VENV)/stubs/installed  ## the documentation as a site, into site/: built without network, no link may break
 	mkdir -p $(DOCS)/reference
 	$(BIN)/python docs/site/protos.py $(DOCS)/reference/protos.md
 	$(BIN)/python docs/site/rest.py $(DOCS)/reference/rest.md

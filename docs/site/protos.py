@@ -20,6 +20,9 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 PROTO = Path(__file__).resolve().parents[2] / "proto"
+
+COMPILER = PROTO.parent / ".venv/stubs/bin/protoc"
+"""Of the environment that compiles the stubs."""
 MESSAGE, ENUM, SERVICE = 4, 5, 6
 """Numbers of fields of a FileDescriptorProto, which the places of comments begin with."""
 
@@ -37,8 +40,8 @@ def files() -> list[FileDescriptorProto]:
     protos = sorted((path.relative_to(PROTO).as_posix() for path in PROTO.glob("digits/**/*.proto")), reverse=True)
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "protos"
-        compiler = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTO}", "--include_source_info"]
-        subprocess.run([*compiler, f"--descriptor_set_out={written}", *protos], check=True)
+        options = [f"--proto_path={PROTO}", "--include_source_info", f"--descriptor_set_out={written}"]
+        subprocess.run([COMPILER, *options, *protos], check=True)
         return list(FileDescriptorSet.FromString(written.read_bytes()).file)
 
 
