@@ -19,6 +19,7 @@ from benchmarks.images import gallery
 from benchmarks.images.ink import as_pixels, pen, retraced
 from benchmarks.images.kinds import CHUNK, Kind, all_kinds
 from benchmarks.report import replace_figures
+from benchmarks.repository import newest
 from digits_server.errors import ServingError
 from digits_server.pictures.images import from_file
 from digits_server.runtimes.litert import LiteRTRuntime
@@ -52,7 +53,7 @@ def main() -> int:
     folders = {name: folder for name in NETWORKS if (folder := getattr(options, name)) is not None}
     if not folders:
         parser.error("name the repository of one network at least: " + ", ".join(f"--{name}" for name in NETWORKS))
-    models = {name: LiteRTRuntime(_newest(folder)) for name, folder in folders.items()}
+    models = {name: LiteRTRuntime((newest(folder) / "model.tflite").read_bytes()) for name, folder in folders.items()}
 
     test = read(None).test
     part = CHOOSING if options.choosing else HELD_OUT
@@ -86,11 +87,6 @@ def main() -> int:
     gallery.draw(rows).quantize(64).save(PICTURE, optimize=True)
     replace_figures(PAGE, "\n".join(lines), BEGIN)
     return 0
-
-
-def _newest(repository: Path) -> bytes:
-    versions = sorted((repository / "digits").iterdir(), key=lambda folder: int(folder.name))
-    return (versions[-1] / "model.tflite").read_bytes()
 
 
 def _as_pixels(images: NDArray[np.uint8], pool: Executor) -> list[tuple[str, NDArray[np.uint8]]]:

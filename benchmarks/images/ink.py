@@ -100,12 +100,12 @@ def thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
             return mask[1:-1, 1:-1]
 
 
-def face(font: Path, digit: int, side: int) -> Ink:
-    """A digit in a typeface, `side` pixels high or wide, whichever is more."""
+def face(font: Path, character: str, side: int) -> Ink:
+    """A digit or letter in a typeface, `side` pixels high or wide, whichever is more."""
     drawn = ImageFont.truetype(str(font), side * SMOOTHING)
-    left, top, right, bottom = map(int, drawn.getbbox(str(digit)))
+    left, top, right, bottom = map(int, drawn.getbbox(character))
     glyph = Image.new("L", (right - left + 2, bottom - top + 2))
-    ImageDraw.Draw(glyph).text((1 - left, 1 - top), str(digit), fill=255, font=drawn)
+    ImageDraw.Draw(glyph).text((1 - left, 1 - top), character, fill=255, font=drawn)
     scale = side / max(glyph.size)
     size = (max(1, round(glyph.width * scale)), max(1, round(glyph.height * scale)))
     return np.asarray(glyph.resize(size, Image.Resampling.LANCZOS), np.float32) / np.float32(255)

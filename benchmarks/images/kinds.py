@@ -48,5 +48,5 @@ def _typeset(group: Faces) -> Kind:
     for number, font in enumerate(group.files):
         for digit in range(10):
             paper, colour = SCHEMES[(number + digit) % len(SCHEMES)]
-            files.append(encoded(picture(write(sheet(paper), face(font, digit, FACE_SIDE), colour))))
+            files.append(encoded(picture(write(sheet(paper), face(font, str(digit), FACE_SIDE), colour))))
     return Kind(group.title, False, files, np.tile(np.arange(10), len(group.files)))

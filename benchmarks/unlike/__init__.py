@@ -1,0 +1,1 @@
+"""Measures how well scores tell images without a digit from images of digits."""
