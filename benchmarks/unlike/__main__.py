@@ -42,14 +42,15 @@ def main() -> int:
     if not folders:
         parser.error("name at least one repository: " + ", ".join(f"--{name}" for name in NETWORKS))
     try:
+        versions = {name: newest(folder) for name, folder in folders.items()}
         with ProcessPoolExecutor() as pool:
-            good, unlike = list(kinds.digits(pool)), list(kinds.unlike(pool))
+            good, unlike = kinds.all_kinds(pool)
     except FileNotFoundError as error:
         parser.error(str(error))
 
     train = read(None).train
     train = train.take(np.arange(0, len(train), TRAINING_STEP))
-    networks = {name: Network(newest(folder), train) for name, folder in folders.items()}
+    networks = {name: Network(version, train) for name, version in versions.items()}
     everything, titles = [*good, *unlike], ([kind.title for kind in good], [kind.title for kind in unlike])
     answers = {name: [of.probabilities(kind.images) for kind in everything] for name, of in networks.items()}
     sure = {name: [found.max(axis=1).astype(np.float64) for found in of] for name, of in answers.items()}

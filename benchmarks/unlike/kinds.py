@@ -3,7 +3,6 @@
 What people send as picture files is drawn large and read as the server reads it.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,20 +54,19 @@ class Kind:
     images: Images
 
 
-def digits(pool: Executor) -> Iterator[Kind]:
-    """Good images: the test set, then typeset digits."""
-    yield Kind("MNIST", read(None).test.images)
-    yield Kind("printed", typeset("0123456789", _files(), pool))
-
-
-def unlike(pool: Executor) -> Iterator[Kind]:
-    """Images that show no digit. FileNotFoundError names the Debian package that is missing."""
-    yield Kind("letters", typeset(LETTERS, _files(), pool))
-    yield Kind("clothes", clothes(CLOTHES))
-    seeds = range(SCRIBBLES)
-    yield Kind("scribbles", np.stack(list(pool.map(scribble, seeds, chunksize=CHUNK))))
-    yield Kind("blank", blank())
-    yield Kind("noise", noise(NOISES))
+def all_kinds(pool: Executor) -> tuple[list[Kind], list[Kind]]:
+    """Good images, and those that show no digit. FileNotFoundError names the Debian packages that are missing."""
+    fonts, garments = [file for group in all_faces() for file in group.files], clothes(CLOTHES)
+    good = [Kind("MNIST", read(None).test.images), Kind("printed", typeset("0123456789", fonts, pool))]
+    scribbles = np.stack(list(pool.map(scribble, range(SCRIBBLES), chunksize=CHUNK)))
+    unlike = [
+        Kind("letters", typeset(LETTERS, fonts, pool)),
+        Kind("clothes", garments),
+        Kind("scribbles", scribbles),
+        Kind("blank", blank()),
+        Kind("noise", noise(NOISES)),
+    ]
+    return good, unlike
 
 
 def typeset(characters: str, fonts: list[Path], pool: Executor) -> Images:
@@ -111,10 +109,6 @@ def noise(count: int) -> Images:
         cells = random.integers(0, 256, (28 // grain, 28 // grain), np.uint8)
         images.append(cells.repeat(grain, axis=0).repeat(grain, axis=1))
     return np.stack(images)
-
-
-def _files() -> list[Path]:
-    return [file for group in all_faces() for file in group.files]
 
 
 def _typeset(pair: tuple[Path, str], scheme: tuple[tuple[int, int, int], tuple[int, int, int]]) -> Images:
