@@ -19,7 +19,7 @@ BATCH = 1000
 NEAREST_SHARE = 2
 """The nearest neighbour is looked for among one of this many of the training images."""
 
-CHANNELS = "class means, channels"
+NEAREST = "nearest neighbour"
 
 
 class Network:
@@ -59,10 +59,10 @@ class Network:
             "highest logit": scores.highest_logit(logits),
             "energy": scores.energy(logits),
             "class means": self._means(features),
-            "nearest neighbour": self._nearest(features),
+            NEAREST: self._nearest(features),
         }
         if self._channel_means is not None:
-            found[CHANNELS] = self._channel_means(self._channels(features))
+            found["class means, channels"] = self._channel_means(self._channels(features))
         return found
 
     def _last(self, images: Images) -> Array:

@@ -57,12 +57,10 @@ def test_a_threshold_refuses_no_more_digits_than_it_may() -> None:
 def test_every_score_is_higher_for_the_less_certain_answer() -> None:
     logits = np.array([[9.0, 0, 0], [2, 1, 0]])
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    for score in (scores.highest_probability, scores.entropy, scores.margin):
-        certain, doubtful = score(probabilities)
-        assert certain < doubtful, score.__name__
-    for score in (scores.highest_logit, scores.energy):
-        certain, doubtful = score(logits)
-        assert certain < doubtful, score.__name__
+    of_probabilities = (scores.highest_probability, scores.entropy, scores.margin)
+    of_logits = (scores.highest_logit, scores.energy)
+    found = [score(probabilities) for score in of_probabilities] + [score(logits) for score in of_logits]
+    assert all(certain < doubtful for certain, doubtful in found)
     assert scores.energy(logits)[0] == pytest.approx(-np.log(np.exp(9) + 2))
 
 
