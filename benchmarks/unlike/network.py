@@ -1,5 +1,6 @@
 """A published version as the candidates need it: what model.tflite answers, and what model.keras has inside."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ BATCH = 1000
 NEAREST_SHARE = 2
 """The nearest neighbour is looked for among one of this many of the training images."""
 
-NEAREST = "nearest neighbour"
+QUARTERS = "class means, quarters"
 
 
 class Network:
@@ -37,11 +38,11 @@ class Network:
         features = self._last(train.images)
         self._means = scores.ClassMeans(features, train.labels)
         self._nearest = scores.Nearest(features[::NEAREST_SHARE])
-        self._channel_means: scores.ClassMeans | None = None
-        maps = [layer for layer in model.layers if len(layer.output.shape) == 4]
-        if maps:
-            self._maps: tuple[int, ...] = tuple(maps[-1].output.shape[1:])
+        shapes = [layer.output.shape[1:] for layer in model.layers if len(layer.output.shape) == 4]
+        self._maps = next((shape for shape in reversed(shapes) if math.prod(shape) == features.shape[1]), None)
+        if self._maps is not None:
             self._channel_means = scores.ClassMeans(self._channels(features), train.labels)
+            self._quarter_means = scores.ClassMeans(scores.quarters(self._as_maps(features)), train.labels)
 
     def probabilities(self, images: Images) -> NDArray[np.float32]:
         """float32[N, 10], as the server answers."""
@@ -59,10 +60,11 @@ class Network:
             "highest logit": scores.highest_logit(logits),
             "energy": scores.energy(logits),
             "class means": self._means(features),
-            NEAREST: self._nearest(features),
+            "nearest neighbour": self._nearest(features),
         }
-        if self._channel_means is not None:
+        if self._maps is not None:
             found["class means, channels"] = self._channel_means(self._channels(features))
+            found[QUARTERS] = self._quarter_means(scores.quarters(self._as_maps(features)))
         return found
 
     def _last(self, images: Images) -> Array:
@@ -70,7 +72,11 @@ class Network:
         features: NDArray[np.float32] = self._features.predict(images, batch_size=BATCH, verbose=0)
         return features.astype(np.float64)
 
+    def _as_maps(self, features: Array) -> Array:
+        """The features as the last convolution gave them: float64[N, height, width, C]."""
+        return features.reshape(-1, *(self._maps or ()))
+
     def _channels(self, features: Array) -> Array:
         """The mean of each channel over its map: float64[N, C]."""
-        means: Array = features.reshape(len(features), -1, self._maps[-1]).mean(axis=1)
+        means: Array = self._as_maps(features).mean(axis=(1, 2))
         return means

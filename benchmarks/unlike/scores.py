@@ -84,6 +84,17 @@ class Nearest:
         return _nearest(_unit(features), self._features)
 
 
+def quarters(maps: Array) -> Array:
+    """The mean of each channel over each quarter of its map: float64[N, height, width, C] → float64[N, 4 C].
+
+    Of an odd height or width, the first half is the larger one.
+    """
+    middle_row, middle_column = ((size + 1) // 2 for size in maps.shape[1:3])
+    halves = (maps[:, :middle_row], maps[:, middle_row:])
+    parts = [part for half in halves for part in (half[:, :, :middle_column], half[:, :, middle_column:])]
+    return np.concatenate([part.mean(axis=(1, 2)) for part in parts], axis=1)
+
+
 def _unit(features: Array) -> Array:
     scaled: Array = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     return scaled

@@ -93,6 +93,12 @@ def test_the_nearest_training_image_is_found_in_every_block() -> None:
     assert found == pytest.approx(np.tile([0.0, 2, 1], scores.BLOCK), abs=1e-12)
 
 
+def test_a_quarter_is_the_mean_of_each_channel_over_it() -> None:
+    maps = np.zeros((1, 3, 3, 2))
+    maps[0, :2, :2, 0], maps[0, 2, 2, 1], maps[0, 2, 0, 1] = 6, 8, 4
+    assert scores.quarters(maps).tolist() == [[6, 0, 0, 0, 0, 2, 0, 8]]
+
+
 def test_letters_are_those_that_look_like_no_digit() -> None:
     alphabet = set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     assert set(kinds.LETTERS) | set(kinds.LIKE_DIGITS) == alphabet | {letter.lower() for letter in alphabet}
