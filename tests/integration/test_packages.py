@@ -104,6 +104,7 @@ def test_the_client_is_installed_into_an_empty_environment_and_predicts(
     assert answers["published"].endswith("+00:00")
     assert answers["parsed"]
     assert answers["failed"] == [0]
+    assert answers["closed in flight"] == ["ClientClosed", "ClientClosed"]
 
 
 @pytest.mark.parametrize("other", ["tritonclient", "kserve"])

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.v1 import manifest_pb2
-from digits_client import AsyncClient, Client, InvalidInput
+from digits_client import AsyncClient, Client, ClientClosed, Coalescing, InvalidInput
 
 TARGET, IMAGES = sys.argv[1], np.load(sys.argv[2])
 
@@ -40,13 +40,28 @@ def use_client() -> dict[str, Any]:
         }
 
 
+async def close_in_flight(coalescing: Coalescing | None) -> str:
+    """The name of the error of a call that is on its way when its client is closed."""
+    client = AsyncClient(TARGET, coalescing=coalescing)
+    call = asyncio.create_task(client.predict(IMAGES[0]))
+    await asyncio.sleep(0)  # it has been sent, and its answer needs the event loop
+    await client.close()
+    try:
+        await call
+    except ClientClosed as error:
+        return type(error).__name__
+    return "none"
+
+
 async def use_async_client() -> dict[str, Any]:
     async def source() -> AsyncIterator[NDArray[np.uint8]]:
         for image in IMAGES:
             yield image
 
+    closed = [await close_in_flight(coalescing) for coalescing in (Coalescing(), None)]
     async with AsyncClient(TARGET) as client:
         return {
+            "closed in flight": closed,
             "async one": (await client.predict(IMAGES[0])).digit,
             "async many": (await client.predict_batch(IMAGES)).digits.tolist(),
             "async stream": [each.digit async for each in client.predict_stream(source())],

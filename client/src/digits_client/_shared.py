@@ -1,5 +1,7 @@
 """Requests and replies, without any I/O: what both clients share."""
 
+import asyncio
+import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import repeat
@@ -70,6 +72,14 @@ def retry_delay(
         return None
     log.debug("the server is overloaded; this RPC of a batch is sent again in %.3f seconds", delay)
     return delay
+
+
+def task_is_cancelled() -> bool:
+    """Whether somebody has cancelled the current task. Before Python 3.11 a task cannot tell: False then."""
+    if sys.version_info < (3, 11):
+        return False
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def is_unresolved(error: DigitsError) -> bool:

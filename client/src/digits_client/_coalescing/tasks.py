@@ -75,8 +75,7 @@ class TaskCoalescer:
             raise self._error(error) from error
         except asyncio.CancelledError as error:
             # Closing the channel cancels its RPCs, and gRPC reports that as if the task had been cancelled.
-            task = asyncio.current_task()
-            if self._closed and not (task and task.cancelling()):
+            if self._closed and not _shared.task_is_cancelled():
                 raise ClientClosed from error
             raise
         finally:

@@ -22,6 +22,9 @@ STALL_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 
+_working: set[int] = set()
+"""The background threads that have something to do now, by their identifiers."""
+
 Result = TypeVar("Result")
 
 
@@ -81,19 +84,21 @@ class BackgroundThread:
         while item := self._work.get():
             future, work = item
             if future.set_running_or_notify_cancel():
+                _working.add(threading.get_ident())
                 try:
                     future.set_result(work())
                 except BaseException as error:  # noqa: BLE001 - it is the caller's
                     future.set_exception(error)
+                _working.discard(threading.get_ident())
             del item, future, work  # keep nothing of it until the next piece of work
 
 
 def leave_busy_threads() -> None:
-    """Ends the process with exit code 0 if background threads still work. For the very end of the main thread.
+    """Ends the process with exit code 0 if a background thread still works. For the very end of the main thread.
 
     The end of the interpreter would stop such a thread in the middle of a library, and TensorFlow aborts then.
     """
-    if any(thread.daemon for thread in threading.enumerate()):
+    if _working:
         logging.shutdown()
         os._exit(0)
 
