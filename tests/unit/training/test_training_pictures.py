@@ -107,8 +107,8 @@ def test_a_picture_beside_the_folders_is_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("missing", "sentence"),
     [
-        ("digits_server", "install digits-training[pictures]"),
-        ("pyarrow", "install digits-training[parquet]"),
+        ("digits_server", "with its extra 'pictures'"),
+        ("pyarrow", "with its extra 'parquet'"),
     ],
 )
 def test_a_package_that_is_missing_is_named(missing: str, sentence: str, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Parquet files as data hubs publish MNIST: a column `image` of picture files, and a column `label`.
 
-Needs `digits-training[parquet]`. The pictures are read by the server's rules, as those in folders are.
+Needs the extra `parquet`. The pictures are read by the server's rules, as those in folders are.
 """
 
 from pathlib import Path
@@ -40,7 +40,9 @@ def _part(paths: list[Path]) -> StoredPart:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
-        raise SettingsError("reading Parquet files needs one more package: install digits-training[parquet]") from error
+        raise SettingsError(
+            "reading Parquet files needs one more package: install digits-training with its extra 'parquet'"
+        ) from error
     name = ", ".join(path.name for path in paths)
     images: list[Any] = []
     labels: list[Any] = []

@@ -1,7 +1,7 @@
 """Folders of picture files, one folder for each label, read by the same rules as the server reads pictures.
 
 Only this file of the training job imports the server, so that training and serving see the same pixels. The packages
-stay apart otherwise: `digits-training[pictures]` installs the server's package beside.
+stay apart otherwise: the extra `pictures` installs the server's package beside.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ def server_rules() -> Callable[[bytes, str], NDArray[np.uint8]]:
         from digits_server.pictures.images import from_file
     except ImportError as error:
         raise SettingsError(
-            "reading picture files needs the server's rules: install digits-training[pictures]"
+            "reading picture files needs the server's rules: install digits-training with its extra 'pictures'"
         ) from error
 
     def to_pixels(content: bytes, name: str) -> NDArray[np.uint8]:

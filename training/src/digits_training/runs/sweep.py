@@ -52,7 +52,8 @@ def sweep(found: list[Combination], arguments: tuple[str, ...], settings: Settin
     all others have ended.
     """
     folder = new_folder(settings.runs, f"{datetime.now(UTC):%Y%m%d-%H%M%S}-sweep")
-    at_once = max(1, (os.cpu_count() or 1) // parts_of_a_batch(settings.network))
+    cores_of_a_run = max(parts_of_a_batch(each.get("--network", settings.network)) for each in found)
+    at_once = max(1, (os.cpu_count() or 1) // cores_of_a_run)
     say(f"{len(found)} runs, {at_once} at once, in {folder}")
     waiting = list(enumerate(found, 1))
     running: dict[int, tuple[subprocess.Popen[bytes], Combination]] = {}
