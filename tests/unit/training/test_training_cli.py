@@ -91,6 +91,16 @@ def test_missing_data_exit_with_1(tmp_path: Path, capsys: Capture) -> None:
     assert "nowhere does not exist: expected a folder of four IDX files" in _error_line(capsys)
 
 
+def test_training_without_tensorflow_is_one_sentence(small_data: Path, tmp_path: Path) -> None:
+    """As in an environment of `make run`, which keeps no TensorFlow."""
+    arguments = ["train", "--data", str(small_data), "--repository", str(tmp_path)]
+    code = f"import sys; sys.modules['keras'] = None\nfrom digits_training import cli; sys.exit(cli.run({arguments!r}))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert "keras is not installed here: `make install` installs it" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_repository_that_cannot_be_written_exits_with_1(tmp_path: Path, small_data: Path, capsys: Capture) -> None:
     (tmp_path / "file").write_text("in the way")
     arguments = ["--repository", str(tmp_path / "file"), "--data", str(small_data), "--epochs", "1"]

@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from digits_training.errors import TrainingError
 from digits_training.settings import CONVOLUTIONAL, parts_of_a_batch
 
 
 def start(seed: int, network: str = "mlp") -> None:
-    """Imports TensorFlow and Keras, seeds every generator they use, and makes their kernels deterministic."""
+    """Imports TensorFlow and Keras, seeds every generator they use, and makes their kernels deterministic.
+
+    Raises TrainingError where TensorFlow is missing: `make run` installs it only for the time of its own training.
+    """
     parts = parts_of_a_batch(network)
     one_dnn = network in CONVOLUTIONAL  # its convolutions are a third faster, its matrix products of a few rows slower
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -23,9 +27,14 @@ def start(seed: int, network: str = "mlp") -> None:
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(parts))
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, (os.cpu_count() or 1) // parts)))
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the job is defined on CPUs; a GPU gives other bits
-    with quiet():
-        import keras
-        import tensorflow as tf
+    try:
+        with quiet():
+            import keras
+            import tensorflow as tf
+    except ModuleNotFoundError as error:
+        raise TrainingError(
+            f"this needs TensorFlow, but {error.name} is not installed here: `make install` installs it into .venv"
+        ) from error
 
     sys.dont_write_bytecode = True  # of modules that TensorFlow writes to TMPDIR: it would stay there
     tf.get_logger().setLevel("ERROR")

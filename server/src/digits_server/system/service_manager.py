@@ -17,7 +17,7 @@ SEND_SECONDS = 1.0
 
 
 def tell(state: str) -> None:
-    """Sends a state to the service manager; does nothing where there is none. Raises nothing."""
+    """Sends a state to the service manager, if one started this process. An error is only logged."""
     path = os.environ.get(SOCKET, "")
     if not path:
         return
