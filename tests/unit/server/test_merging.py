@@ -13,7 +13,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from digits_server.observability.metrics import DEPARTED_VERSIONS, Metrics, PredictionCounts
+from digits_server.observability.metrics import Metrics
+from digits_server.observability.prediction_counts import DEPARTED_VERSIONS, PredictionCounts
 from digits_server.workers.merging import GAUGES, Family, Sample, lasting, merge, pruned, rounded, vanished
 from digits_server.workers.metric_families import Families, to_families
 

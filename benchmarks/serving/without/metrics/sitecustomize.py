@@ -7,7 +7,8 @@ from typing import Any
 
 from digits_server.observability.collectors import Buckets, Count
 from digits_server.observability.direct_counts import DirectCounts
-from digits_server.observability.metrics import PredictionPart, RpcMetrics
+from digits_server.observability.metrics import RpcMetrics
+from digits_server.observability.prediction_counts import PredictionPart
 
 
 def nothing(*_values: Any) -> None:

@@ -3,36 +3,28 @@
 Labels come from fixed sets, so that callers cannot grow the series.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from digits_server.errors import Status
-from digits_server.observability.collectors import Buckets, Counter, Histogram
+from digits_server.observability.collectors import Counter, Histogram
 from digits_server.observability.failures import Failures
+from digits_server.observability.http_metrics import HttpMetrics
+from digits_server.observability.prediction_counts import PredictionCounts
 from digits_server.observability.rejection_counts import Rejections
 
 RPC_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STEP_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 BATCH_IMAGES = tuple(2**power for power in range(13))
-CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 DIFFERENCES = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
-FEW = 48
-"""Up to so many images are counted faster one by one than as an array."""
-
 RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
-CLOSED_CONNECTIONS = ("limit", "pushed_out", "late", "tls")
-"""Why the server closes an HTTP connection: no place is free, another needs it, the caller is late, TLS fails."""
-
 REJECTION_CAUSES = (
     *("manifest", "missing", "path", "read", "size", "hash", "signature", "load", "operator", "golden"),
     *("memory", "time", "crash", "internal"),
@@ -42,92 +34,6 @@ REJECTION_CAUSES = (
 UNKNOWN_METHOD, UNREAD = "unknown_method", "unread"
 """Why gRPC refuses a call by itself: the server has no such method, or its message was not read (it is too large or
 compressed, or the caller left before its end)."""
-
-SERVER_FAILURES = (429, 499, 500, 503, 504)
-"""HTTP statuses that are on the page from the start for each route: it is busy, the caller left, it failed, it has no
-model, it was too slow."""
-
-DEPARTED_VERSIONS = 8
-"""How many versions that no longer answer stay on the page: the newest of them."""
-
-
-class DigitCounts:
-    """How often each digit was answered. Single answers are counted in a list, many at once in an array: faster so."""
-
-    __slots__ = ("many", "one_by_one")
-
-    def __init__(self) -> None:
-        self.one_by_one = [0] * 10
-        self.many = np.zeros(10, np.int64)
-
-    def totals(self) -> list[int]:
-        return [one + many for one, many in zip(self.one_by_one, self.many.tolist(), strict=True)]
-
-
-class PredictionPart:
-    """Predictions by model version and digit, and their confidences, as one thread counts them."""
-
-    def __init__(self, confidences: Buckets) -> None:
-        self.digits: defaultdict[int, DigitCounts] = defaultdict(DigitCounts)
-        self._confidences = confidences
-
-    def add(self, version: int, digits: NDArray[np.uint8], confidences: NDArray[np.float32]) -> None:
-        """Counts N answers: digits from 0 to 9, confidences from 0 to 1."""
-        if len(digits) <= FEW:
-            for digit, confidence in zip(digits.tolist(), confidences.tolist(), strict=True):
-                self.add_one(version, digit, confidence)
-            return
-        self.digits[version].many += np.bincount(digits, minlength=10)
-        self._confidences.observe_all(confidences)
-
-    def add_one(self, version: int, digit: int, confidence: float) -> None:
-        """Counts the answer to a single image."""
-        self.digits[version].one_by_one[digit] += 1
-        self._confidences.observe(confidence)
-
-
-class PredictionCounts(PredictionPart, Collector):
-    """The sum of all threads' counts, as the page shows it. The object itself is the part of the event loop."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._histogram = Histogram(
-            registry,
-            "digits_prediction_confidence",
-            "Probability of the predicted digit, one observation per image.",
-            CONFIDENCES,
-        )
-        self._parts: list[PredictionPart] = [self]
-        super().__init__(self._histogram.labels())
-        registry.register(self)
-
-    def part(self) -> PredictionPart:
-        """A further part, for another thread."""
-        part = PredictionPart(self._histogram.part())
-        self._parts.append(part)
-        return part
-
-    def keep(self, versions: Collection[int]) -> None:
-        """Removes older versions from the page, but keeps the last few: Prometheus sees their series end."""
-        departed = [version for version in self._totals() if version not in versions]
-        for version in departed[:-DEPARTED_VERSIONS]:
-            for part in self._parts:
-                part.digits.pop(version, None)
-
-    def collect(self) -> Iterable[Metric]:
-        predictions = CounterMetricFamily("digits_predictions", "Images answered.", labels=("model_version", "digit"))
-        for version, totals in self._totals().items():
-            for digit, count in enumerate(totals):
-                predictions.add_metric((str(version), str(digit)), count)
-        yield predictions
-
-    def _totals(self) -> dict[int, list[int]]:
-        """Counts of each digit by version, in the order in which versions began to answer."""
-        totals: dict[int, list[int]] = {}
-        for part in self._parts:
-            for version, counts in list(part.digits.items()):
-                before = totals.get(version, [0] * 10)
-                totals[version] = [one + other for one, other in zip(before, counts.totals(), strict=True)]
-        return totals
 
 
 class RpcMetrics:
@@ -155,47 +61,6 @@ class RpcMetrics:
     def exemplify(self, seconds: float, trace_id: str) -> None:
         """Names a trace for the bucket of calls that took about `seconds`."""
         self._seconds.exemplify(seconds, {"trace_id": trace_id})
-
-
-class HttpMetrics:
-    """Requests answered over HTTP by route: a pattern of paths, never a caller's path."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            registry, "digits_http_requests", "HTTP requests answered, by route and status.", ("route", "status")
-        )
-        self._seconds = Histogram(
-            registry,
-            "digits_http_request_seconds",
-            "Seconds from the headers of a request to its answer.",
-            RPC_SECONDS,
-            ("route",),
-        )
-        closed = Counter(
-            registry,
-            "digits_http_connections_closed",
-            "HTTP connections that the server closed, by reason.",
-            ("reason",),
-        )
-        self._closed = {reason: closed.labels(reason) for reason in CLOSED_CONNECTIONS}
-
-    def expect(self, routes: Iterable[str]) -> None:
-        """Shows a 0 for the failures of these routes, so that the first one is an increase."""
-        for route in routes:
-            for status in SERVER_FAILURES:
-                self._requests.labels(route, str(status))
-
-    def connection_closed(self, reason: str) -> None:
-        """The server closed a connection, for one of the reasons in CLOSED_CONNECTIONS."""
-        self._closed[reason].inc()
-
-    def answered(self, route: str, status: int, seconds: float, trace_id: str | None = None) -> None:
-        """One request was answered; its trace, if it was recorded, becomes an example of its latency."""
-        self._requests.labels(route, str(status)).inc()
-        buckets = self._seconds.labels(route)
-        buckets.observe(seconds)
-        if trace_id:
-            buckets.exemplify(seconds, {"trace_id": trace_id})
 
 
 class ShadowCounts:

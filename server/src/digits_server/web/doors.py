@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from digits_server.errors import InvalidRequest, NotFound, ServingError, Unauthenticated
 from digits_server.observability.failures import Failures
-from digits_server.observability.metrics import HttpMetrics
+from digits_server.observability.http_metrics import HttpMetrics
 from digits_server.observability.rejection_counts import Rejections
 from digits_server.security.access import Access
 from digits_server.security.authentication import Guard
