@@ -14,7 +14,7 @@ from benchmarks.report import last_run
 from benchmarks.serving import machine
 from benchmarks.serving.cores import move_to
 from benchmarks.serving.paths import ROOT
-from benchmarks.serving.payloads import NoModel, Payloads
+from benchmarks.serving.payloads import Payloads
 
 
 def main() -> int:
@@ -22,11 +22,7 @@ def main() -> int:
     if options.report:
         page.rewrite(json.loads(last_run(RESULTS)))
         return 0
-    try:
-        payloads = Payloads(options.repository.resolve(), BUILD)
-    except NoModel as error:
-        print(f"nothing measured: {error}")
-        return 1
+    payloads = Payloads(options.repository.resolve(), BUILD)
     move_to(options.load_cores)
     plan = Plan(options.server_cores, options.load_cores, options.seconds)
     begin = time.monotonic()

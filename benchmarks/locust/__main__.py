@@ -16,7 +16,7 @@ from benchmarks.locust.tools import LOCUST, TOOLS, Load, Told
 from benchmarks.report import replace_figures
 from benchmarks.serving.cores import move_to
 from benchmarks.serving.paths import BUILD, PAGE, ROOT
-from benchmarks.serving.payloads import NoModel, Payloads
+from benchmarks.serving.payloads import Payloads
 from benchmarks.serving.process_tree import cpu_seconds
 from benchmarks.serving.running import Running
 from benchmarks.serving.servers import all_servers
@@ -33,11 +33,7 @@ def main() -> int:
     if not LOCUST.exists():
         print("nothing measured: Locust is not installed; `make bench-locust` installs it")
         return 1
-    try:
-        payloads = Payloads(options.repository.resolve(), BUILD)
-    except NoModel as error:
-        print(f"nothing measured: {error}")
-        return 1
+    payloads = Payloads(options.repository.resolve(), BUILD)
     move_to(LOAD_CORE)
     loads = [Load(200, 1, options.seconds), Load(200, 32, options.seconds)]
     text = figures(measured(payloads, loads), options.seconds)

@@ -19,7 +19,7 @@ from benchmarks.report import replace_figures
 from benchmarks.scaling.paths import BUILD, PAGE
 from benchmarks.serving.cores import on_cores
 from benchmarks.serving.paths import ROOT
-from benchmarks.serving.payloads import NoModel, Payloads
+from benchmarks.serving.payloads import Payloads
 from benchmarks.serving.running import Running
 from benchmarks.serving.servers import all_servers
 from benchmarks.serving.tables import table
@@ -46,11 +46,7 @@ def main() -> int:
     if not RAY_PYTHON.exists():
         print("nothing measured: Ray is not installed; `make test-bulk` installs it")
         return 1
-    try:
-        payloads = Payloads(options.repository.resolve(), BUILD)
-    except NoModel as error:
-        print(f"nothing measured: {error}")
-        return 1
+    payloads = Payloads(options.repository.resolve(), BUILD)
     count = options.copies * len(payloads.images)
     ways = {
         "Ray Data, without a server": over_ray(payloads, options.copies),

@@ -12,7 +12,7 @@ from benchmarks.serving import machine, page
 from benchmarks.serving.cores import move_to
 from benchmarks.serving.native import NotBuilt, binary
 from benchmarks.serving.paths import BUILD, RESULTS, ROOT
-from benchmarks.serving.payloads import NoModel, Payloads
+from benchmarks.serving.payloads import Payloads
 from benchmarks.serving.results import Results
 from benchmarks.serving.rounds import Plan, run_round
 from benchmarks.serving.servers import Server, all_servers, tool_missing
@@ -28,11 +28,7 @@ def main() -> int:
     if absent:
         print(f"nothing measured: {absent}")
         return 1
-    try:
-        results = measure(options, Payloads(options.repository, BUILD))
-    except NoModel as error:
-        print(f"nothing measured: {error}")
-        return 1
+    results = measure(options, Payloads(options.repository, BUILD))
     if options.quick or options.only:
         (BUILD / "partial.json").write_text(results.dumps())
         print("\n\n".join([*page.disturbed(results), page.sections(results)]))

@@ -16,7 +16,7 @@ from benchmarks.report import replace_figures
 from benchmarks.serving import machine
 from benchmarks.serving.cores import move_to
 from benchmarks.serving.paths import BUILD, PAGE, ROOT
-from benchmarks.serving.payloads import NoModel, Payloads
+from benchmarks.serving.payloads import Payloads
 from benchmarks.serving.rounds import Plan, bare_network
 from benchmarks.serving.running import Running
 from benchmarks.serving.scenarios import LOADS, Bench, Figures
@@ -53,11 +53,7 @@ def main() -> int:
     if absent:
         print(f"nothing measured: {absent}")
         return 1
-    try:
-        payloads = CnnPayloads(options.repository.resolve(), BUILD)
-    except NoModel as error:
-        print(f"nothing measured: {error}")
-        return 1
+    payloads = CnnPayloads(options.repository.resolve(), BUILD)
     plan = Plan("0", "1", options.seconds, open_loop=False)
     move_to(plan.load_cores)
     servers = [server for server in all_servers(payloads, 1) if server.name in SERVERS and not server.missing]

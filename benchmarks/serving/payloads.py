@@ -11,10 +11,6 @@ from digits_training.data import read
 MODEL_NAME = "digits"
 
 
-class NoModel(Exception):
-    """The repository holds no published version."""
-
-
 @dataclass(frozen=True)
 class Payload:
     """One request on disk, for load generators: `message` bare, `frame` as gRPC sends it."""
@@ -27,13 +23,15 @@ class Payloads:
     """Requests made of real images, and the published network that says what is right."""
 
     def __init__(self, repository: Path, folder: Path) -> None:
-        """`repository` holds published versions; the payload files go into `folder`."""
+        """`repository` holds published versions; the payload files go into `folder`. Ends the command without one."""
         self.repository = repository
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         versions = [path for path in (repository / MODEL_NAME).glob("*") if path.name.isdecimal()]
         if not versions:
-            raise NoModel(f"no published model in {repository}: run `make run` or `digits-train` first")
+            raise SystemExit(
+                f"nothing measured: no published model in {repository}: run `make run` or `digits-train` first"
+            )
         self.version = max(versions, key=lambda path: int(path.name))
         """The folder of the version that the server will pick."""
 
