@@ -5,6 +5,7 @@ before.
 """
 
 import atexit
+import io
 import logging
 import os
 import sys
@@ -30,7 +31,9 @@ def take_over() -> None:
     os.set_blocking(writing, False)  # a library that writes more than is read loses lines, and never waits
     os.dup2(writing, 2)
     os.close(writing)
-    sys.stderr = os.fdopen(direct, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    # Without a buffer: what a full disk does not take would be tried again at the end, and be a failure of the process.
+    plain = io.FileIO(direct, "w")
+    sys.stderr = io.TextIOWrapper(plain, encoding="utf-8", errors="backslashreplace", write_through=True)
     sys.excepthook = lambda kind, error, at: log.critical("the server failed", exc_info=(kind, error, at))
     lines = os.fdopen(reading, encoding="utf-8", errors="replace")
     thread = threading.Thread(target=_relay, args=(lines,), name="foreign lines", daemon=True)
