@@ -59,9 +59,9 @@ def main(context: click.Context, /, *, print_config: bool, check: bool, **values
     from digits_server.workers.process_role import own_role
 
     role = own_role()
+    work_in_batches()  # before the first thread: that of the log
     _begin_log(chosen, role)
     open_files.allow(chosen.max_grpc_connections + chosen.max_connections + RESERVED_CONNECTIONS)
-    work_in_batches()
     if not role.shares_ports:  # a worker's supervisor has said it
         for remark in flags.remarks(os.environ):
             log.warning(remark)
