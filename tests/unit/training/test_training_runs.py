@@ -12,6 +12,7 @@ from digits_training import cli, manifest
 from digits_training.data import DataSet, LabelledImages
 from digits_training.reading import checks
 from digits_training.runs.record import recorded
+from digits_training.runs.sweep import combinations, runs_at_once
 from digits_training.settings import Settings
 
 from .conftest import WriteDataSet
@@ -187,6 +188,15 @@ def test_a_sweep_trains_every_combination_and_compares_them(
 def test_a_sweep_over_nothing_is_refused(over: str, sentence: str, capsys: Capture) -> None:
     assert cli.run(["sweep", "--over", over]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("over", "network", "expected"),
+    [("epochs=1,2", "mlp", 2), ("epochs=1,2", "cnn", 1), ("network=mlp,cnn", "mlp", 1), ("network=mlp,mlp", "cnn", 2)],
+)
+def test_a_sweep_runs_as_many_at_once_as_the_cores_have_room_for(over: str, network: str, expected: int) -> None:
+    assert runs_at_once(combinations([over]), network, cores=2) == expected
+    assert runs_at_once(combinations([over]), network, cores=1) == 1
 
 
 def test_a_sweep_whose_runs_fail_says_which(runs: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -45,6 +45,11 @@ def combinations(varied: Iterable[str]) -> list[Combination]:
     return found
 
 
+def runs_at_once(found: list[Combination], network: str, cores: int) -> int:
+    """How many runs `cores` have room for, by the network that uses most of them; `network` if a run names none."""
+    return max(1, cores // max(parts_of_a_batch(each.get("--network", network)) for each in found))
+
+
 def sweep(found: list[Combination], arguments: tuple[str, ...], settings: Settings, say: Say) -> None:
     """Trains once for each combination, as many at once as the cores allow; publishes nothing.
 
@@ -52,8 +57,7 @@ def sweep(found: list[Combination], arguments: tuple[str, ...], settings: Settin
     all others have ended.
     """
     folder = new_folder(settings.runs, f"{datetime.now(UTC):%Y%m%d-%H%M%S}-sweep")
-    cores_of_a_run = max(parts_of_a_batch(each.get("--network", settings.network)) for each in found)
-    at_once = max(1, (os.cpu_count() or 1) // cores_of_a_run)
+    at_once = runs_at_once(found, settings.network, os.cpu_count() or 1)
     say(f"{len(found)} runs, {at_once} at once, in {folder}")
     waiting = list(enumerate(found, 1))
     running: dict[int, tuple[subprocess.Popen[bytes], Combination]] = {}
