@@ -43,11 +43,24 @@ async def test_a_server_that_still_loads_ends_without_waiting(monkeypatch: pytes
         await models.close()
 
 
-def test_a_thread_that_works_on_does_not_hold_the_end_of_the_process() -> None:
-    code = (
-        "import threading; from digits_server.system.background_thread import leave_busy_threads; "
-        "threading.Thread(target=threading.Event().wait, daemon=True).start(); "
-        "import atexit; atexit.register(print, 'the interpreter ended'); leave_busy_threads()"
+BUSY_AT_THE_END = """
+import asyncio, atexit, threading
+from digits_server.system.background_thread import BackgroundThread, leave_busy_threads
+
+async def begin():
+    begun = threading.Event()
+    work = asyncio.ensure_future(BackgroundThread("busy").run(lambda: (begun.set(), threading.Event().wait())))
+    await asyncio.to_thread(begun.wait)
+    work.cancel()
+
+atexit.register(print, "the interpreter ended")
+asyncio.run(begin())
+leave_busy_threads()
+"""
+
+
+def test_a_background_thread_that_works_on_does_not_hold_the_end_of_the_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY_AT_THE_END], capture_output=True, text=True, timeout=SECONDS, check=False
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from digits_server.errors import InvalidRequest, RequestTooLarge, ServingError, Status
 from digits_server.observability.metrics import RpcMetrics
 from digits_server.rpcs.stream_limit import StreamLimit
-from digits_server.service.calls import Call, request_id
+from digits_server.service.calls import Call, is_late, request_id
 from digits_server.service.offload import Offload
 from digits_server.service.wire import SMALL_BYTES
 
@@ -118,7 +118,7 @@ def status_of(error: BaseException | None, call: Call) -> Status:
         return error.status
     if isinstance(error, Exception):
         return Status.INTERNAL
-    late = call.deadline is not None and asyncio.get_running_loop().time() >= call.deadline
+    late = is_late(call.deadline, asyncio.get_running_loop().time())
     return Status.DEADLINE_EXCEEDED if late else Status.CANCELLED  # the caller's, or the generator was closed
 
 

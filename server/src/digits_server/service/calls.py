@@ -14,6 +14,10 @@ TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 """The metadata that names the trace a call belongs to, as W3C Trace Context has it."""
 
+EARLY_SECONDS = 0.05
+"""How long before its deadline a call may end and still count as late: the caller's clock started before ours, by the
+time that its request was on the way."""
+
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -60,6 +64,11 @@ class PlainCall:
 
     def metadata(self, _name: str) -> None:
         return None
+
+
+def is_late(deadline: float | None, ended: float) -> bool:
+    """Whether a call that its caller ended at `ended` ran into its deadline. Both are seconds of one clock."""
+    return deadline is not None and ended >= deadline - EARLY_SECONDS
 
 
 def request_id(call: Call) -> str:

@@ -16,6 +16,7 @@ from digits_server.batching.call_queue import LARGEST_CALL, CallQueue, Waiting
 from digits_server.errors import DeadlineExceeded, InferenceFailed, Overloaded, ServingError, Status
 from digits_server.observability.direct_counts import Arrivals, DirectCounts
 from digits_server.runtimes import Probabilities
+from digits_server.service.calls import is_late
 from digits_server.service.messages import Reply, pixels_header, reply_to_one, serialise_reply
 from digits_server.service.prediction_service import best, best_of_one
 from digits_server.serving.registry import ServedModel
@@ -144,7 +145,7 @@ class DirectPredictions:
 
     def _count_left(self, waiting: Waiting, now: float) -> None:
         """Counts a call that the transport has ended already: its caller left, or its deadline passed."""
-        late = waiting.deadline is not None and waiting.deadline <= now
+        late = is_late(waiting.deadline, now)
         status, reason = (Status.DEADLINE_EXCEEDED, "deadline") if late else (Status.CANCELLED, "cancelled")
         self._counts.rejected(status, reason, {waiting.arrived: 1}, now)
 
