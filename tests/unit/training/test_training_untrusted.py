@@ -484,10 +484,11 @@ def test_an_honest_compressed_hdf5_file_is_taken(filters: Config, honest: Path, 
     np.testing.assert_array_equal(importing.load(path).get_weights()[0], kernel)
 
 
-def test_an_hdf5_filter_that_is_not_on_the_list(honest: Path, tmp_path: Path) -> None:
-    kernel = np.ones((784, 10), np.float32)
-    path = _h5_with(honest, tmp_path / "scale.h5", lambda file: _replace_kernel(file, data=kernel, scaleoffset=3))
-    _refused(path, r"stored with the HDF5 filter \[6\]; gzip, lzf and szip are taken")
+@pytest.mark.parametrize(("code", "filters"), [(4, {"compression": "szip"}), (6, {"scaleoffset": 3})])
+def test_an_hdf5_filter_that_is_not_on_the_list(code: int, filters: Config, honest: Path, tmp_path: Path) -> None:
+    packed = {"shape": (784, 10), "dtype": "f4", "chunks": (784, 10)} | filters
+    path = _h5_with(honest, tmp_path / "packed.h5", lambda file: _replace_kernel(file, **packed))
+    _refused(path, rf"stored with the HDF5 filter \[{code}\]; gzip and lzf are taken")
 
 
 def _kernel_in_one_chunk(file: Any, chunk: tuple[int, int], packed: bytes) -> None:
