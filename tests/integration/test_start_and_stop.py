@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from support.frames import PREFACE
 from support.raw_http import connect, read_answer, request
 from support.rpc import DEADLINE, refusal, status_of
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
@@ -42,6 +43,20 @@ def new_caller_gets(server: ServerProcess) -> str:
         call = PredictionServiceStub(channel).Predict.future(PredictRequest(images=bytes(784)), timeout=DEADLINE)
         error = call.exception(timeout=DEADLINE)
         return status_of(error)[0] if error else "OK"
+
+
+def test_a_server_that_loads_its_model_greets_nobody_over_grpc_and_then_answers_who_waits(repository: Path) -> None:
+    """A client of several servers takes one that greets for ready, and sends it calls."""
+    with ServerProcess("--repository", repository, "--runtime", "keras") as server:  # loads for seconds
+        host, _, port = server.target.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=0.2) as early, server.channel() as channel:
+            call = PredictionServiceStub(channel).Predict.future(PredictRequest(images=bytes(784)), timeout=DEADLINE)
+            early.sendall(PREFACE)
+            with pytest.raises(TimeoutError):
+                early.recv(1)
+            assert server.get("/readyz")[0] == 503
+            assert len(call.result(timeout=DEADLINE).digits) == 1
+            assert early.recv(1)
 
 
 def test_sigterm_answers_what_is_in_flight_and_exits_0(repository: Path) -> None:

@@ -47,13 +47,15 @@ MOST_PATIENCE_SECONDS = 0.25
 WAITING_IMAGES = 8192
 """Images that wait in a client for an RPC to return, 784 bytes each: what a server lets wait, too."""
 
-ATTEMPTS = 4
+ATTEMPTS = 5
 """Tries of one RPC, the first one included, while the server is UNAVAILABLE."""
 
 RETRY_BUFFER_BYTES = 64 * 1024 * 1024
 """Bytes of a request kept to be sent again. A larger one is never retried; gRPC's own 256 KiB is less than a chunk."""
 
-FIRST_BACKOFF_SECONDS = 0.05
+FIRST_BACKOFF_SECONDS = 0.01
+"""So that a call of 50 ms which a server cut off as it stopped is tried again in time."""
+
 MOST_BACKOFF_SECONDS = 1.0
 
 RETRY_TOKENS = 100

@@ -25,8 +25,8 @@ def check(settings: Any, bounds: dict[str, tuple[float, float]]) -> None:
 class Retries:
     """When an RPC that found its server UNAVAILABLE is tried again. Retries happen within the timeout of their call.
 
-    attempts               tries of one RPC, the first one included: 4, from 1 (none is repeated) to 5 (gRPC's most)
-    first_backoff_seconds  the pause before the second try: 0.05, from 0.001 to 60. Each pause is twice the one before,
+    attempts               tries of one RPC, the first one included: 5, from 1 (none is repeated) to 5 (gRPC's most)
+    first_backoff_seconds  the pause before the second try: 0.01, from 0.001 to 60. Each pause is twice the one before,
                            with jitter, unless the server asks for another one
     most_backoff_seconds   the longest pause: 1, from 0.001 to 60
     budget                 failed tries a client may have in a short time: 100, from 1 to 1,000; at half of them and

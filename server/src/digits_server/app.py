@@ -157,6 +157,7 @@ class App:
                 self._health.set_serving(True)
                 if self._role.joins:
                     await self._listen(closing)
+                await self._transport.start()
                 await self._role.serving()
                 closing.callback(asyncio.create_task(self._lifecycle.follow()).cancel)
                 await stopping
@@ -164,10 +165,14 @@ class App:
                 await self._lifecycle.close()
 
     async def _listen(self, closing: AsyncExitStack) -> None:
-        """Opens both ports; they are closed, after a drain, with `closing`. Raises AddressUnavailable."""
+        """Opens both ports; they are closed with `closing`. Raises AddressUnavailable.
+
+        Over HTTP, probes are answered at once. Who connects over gRPC waits until the model is there: a client with
+        other servers calls those.
+        """
         await self._web.start()
         closing.push_async_callback(self._web.stop)
-        await self._transport.start()
+        await self._transport.open()
         closing.push_async_callback(self._drain)
         await self._role.listening(self._settings.host, self._transport.port, self._web.port, self._choice)
         for files in self._credentials.files.values():

@@ -81,6 +81,7 @@ class Serving:
 async def serving() -> AsyncIterator[tuple[Serving, PredictionServiceStub]]:
     setup = Serving()
     transport = setup.transport()
+    await transport.open()
     await transport.start()
     async with aio.insecure_channel(f"127.0.0.1:{transport.port}") as channel:
         yield setup, PredictionServiceStub(channel)
@@ -157,6 +158,7 @@ async def test_a_model_that_fails_fails_its_batch_and_no_other(serving: Both) ->
 async def test_a_call_without_a_known_token_goes_to_where_it_is_refused() -> None:
     setup = Serving()
     transport = setup.transport(tokens=True)
+    await transport.open()
     await transport.start()
     async with aio.insecure_channel(f"127.0.0.1:{transport.port}") as channel:
         stub: Any = PredictionServiceStub(channel)
@@ -173,6 +175,7 @@ async def test_an_overloaded_server_says_when_to_come_back() -> None:
     setup = Serving()
     setup.model.seconds = 0.05  # while it computes one call, those of the other connections arrive
     transport = setup.transport(calls=1)
+    await transport.open()
     await transport.start()
     own = [("grpc.use_local_subchannel_pool", 1)]
     async with AsyncExitStack() as open_channels, asyncio.timeout(SECONDS):

@@ -7,10 +7,14 @@ class Transport(Protocol):
     """A listening server."""
 
     port: int
-    """The port it listens on, once started."""
+    """The port, once it is open."""
+
+    async def open(self) -> None:
+        """Opens the port: who connects waits for `start`. Raises AddressUnavailable if the address cannot be used."""
+        ...
 
     async def start(self) -> None:
-        """Listens. Raises AddressUnavailable if the address cannot be used."""
+        """Answers calls from now on, first those of the connections that wait."""
         ...
 
     async def stop(self, grace: float) -> None:

@@ -76,13 +76,15 @@ class GrpcioTransport:
         self._unix_socket = unix_socket
         self._options = _options(limits, shared=shared)
 
-    async def start(self) -> None:
+    async def open(self) -> None:
         self._server = aio.server(options=self._options)
         self._server.add_generic_rpc_handlers([_Methods(self._rpcs, self._gate, self._refused)])
         if self._unix_socket:
             self._server.add_insecure_port(f"unix:{self._unix_socket}")
         else:
             self._listen()
+
+    async def start(self) -> None:
         await self._server.start()
 
     def _listen(self) -> None:

@@ -117,10 +117,11 @@ class NativeTransport:
         """How many of them have a single answer. Streams of answers have limits of their own."""
         self._held_bytes = 0
         """Bytes of the messages of those calls."""
+        self._thread: threading.Thread | None = None
         self._arrived = 0
         """Calls that have arrived so far."""
 
-    async def start(self) -> None:
+    async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._folder = socket_folder("streams")
         self._streams = GrpcioTransport(
@@ -132,11 +133,14 @@ class NativeTransport:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise why_unavailable(self._host, self.port, "gRPC") from error
         self.port = self._front.bound_port
+        await self._streams.open()
+
+    async def start(self) -> None:
         await self._streams.start()
         self._front.set_fallback(str(self._folder / "streams"))
         self._front.start()
-        self._thread = threading.Thread(target=self._receive, name="receive", daemon=True)
-        self._thread.start()
+        self._thread = thread = threading.Thread(target=self._receive, name="receive", daemon=True)
+        thread.start()
 
     async def stop(self, grace: float) -> None:
         """Stops as `Transport.stop` says.
@@ -152,7 +156,8 @@ class NativeTransport:
         for task in list(self._tasks.values()):
             task.cancel()
         self._front.close()
-        await asyncio.to_thread(self._thread.join)
+        if self._thread:
+            await asyncio.to_thread(self._thread.join)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _listen(self) -> NativeGrpcFront:
