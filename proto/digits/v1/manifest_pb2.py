@@ -16,7 +16,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x64igits/v1/manifest.proto\x12\tdigits.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x04\n\x08Manifest\x12\x16\n\x0eschema_version\x18\x01 \x01(\x05\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\x03\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05\x66iles\x18\x05 \x03(\x0b\x32\x14.digits.v1.ModelFile\x12$\n\x05input\x18\x06 \x01(\x0b\x32\x15.digits.v1.ModelInput\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\x46\n\x12\x66ramework_versions\x18\x08 \x03(\x0b\x32*.digits.v1.Manifest.FrameworkVersionsEntry\x12%\n\x08training\x18\t \x01(\x0b\x32\x13.digits.v1.Training\x12#\n\x07metrics\x18\n \x01(\x0b\x32\x12.digits.v1.Metrics\x12-\n\rgolden_images\x18\x0b \x03(\x0b\x32\x16.digits.v1.GoldenImage\x12\x18\n\x10golden_tolerance\x18\x0c \x01(\x02\x12\x1c\n\x14overruled_objections\x18\r \x03(\t\x1a\x38\n\x16\x46rameworkVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbb\x01\n\x03Pin\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12-\n\tpinned_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0e\x63\x61nary_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x0c\x63\x61nary_share\x18\x04 \x01(\x01\x12\x1b\n\x0eshadow_version\x18\x05 \x01(\x03H\x01\x88\x01\x01\x42\x11\n\x0f_canary_versionB\x11\n\x0f_shadow_version\"=\n\tModelFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"K\n\nModelInput\x12\r\n\x05\x64type\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x05\x12\x12\n\nbackground\x18\x03 \x01(\x05\x12\x0b\n\x03ink\x18\x04 \x01(\x05\"\xfb\x01\n\x08Training\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x12\n\nparameters\x18\x02 \x01(\x03\x12\x30\n\x0fhyperparameters\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12!\n\x04\x64\x61ta\x18\x04 \x03(\x0b\x32\x13.digits.v1.DataFile\x12\x17\n\x0ftraining_images\x18\x05 \x01(\x03\x12\x19\n\x11validation_images\x18\x06 \x01(\x03\x12\x14\n\x0clabel_counts\x18\x07 \x03(\x03\x12+\n\rimported_file\x18\x08 \x01(\x0b\x32\x14.digits.v1.ModelFile\"<\n\x08\x44\x61taFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"\x88\x02\n\x07Metrics\x12\x15\n\rtest_accuracy\x18\x01 \x01(\x01\x12\x11\n\ttest_loss\x18\x02 \x01(\x01\x12\x1b\n\x13validation_accuracy\x18\x03 \x01(\x01\x12\x17\n\x0fvalidation_loss\x18\x04 \x01(\x01\x12\x13\n\x0btest_images\x18\x05 \x01(\x03\x12\'\n\x06labels\x18\x06 \x03(\x0b\x32\x17.digits.v1.LabelMetrics\x12\x18\n\x10\x63onfusion_matrix\x18\x07 \x03(\x03\x12\"\n\x1a\x65xpected_calibration_error\x18\x08 \x01(\x01\x12!\n\x19\x63onversion_max_difference\x18\t \x01(\x01\"A\n\x0cLabelMetrics\x12\x11\n\tprecision\x18\x01 \x01(\x01\x12\x0e\n\x06recall\x18\x02 \x01(\x01\x12\x0e\n\x06images\x18\x03 \x01(\x03\"3\n\x0bGoldenImage\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x15\n\rprobabilities\x18\x02 \x03(\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x64igits/v1/manifest.proto\x12\tdigits.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x04\n\x08Manifest\x12\x16\n\x0eschema_version\x18\x01 \x01(\x05\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\x03\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05\x66iles\x18\x05 \x03(\x0b\x32\x14.digits.v1.ModelFile\x12$\n\x05input\x18\x06 \x01(\x0b\x32\x15.digits.v1.ModelInput\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\x46\n\x12\x66ramework_versions\x18\x08 \x03(\x0b\x32*.digits.v1.Manifest.FrameworkVersionsEntry\x12%\n\x08training\x18\t \x01(\x0b\x32\x13.digits.v1.Training\x12#\n\x07metrics\x18\n \x01(\x0b\x32\x12.digits.v1.Metrics\x12-\n\rgolden_images\x18\x0b \x03(\x0b\x32\x16.digits.v1.GoldenImage\x12\x18\n\x10golden_tolerance\x18\x0c \x01(\x02\x12\x1c\n\x14overruled_objections\x18\r \x03(\t\x12!\n\x06unlike\x18\x0e \x01(\x0b\x32\x11.digits.v1.Unlike\x1a\x38\n\x16\x46rameworkVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"v\n\x06Unlike\x12\x11\n\tthreshold\x18\x01 \x01(\x01\x12\x15\n\rrefused_share\x18\x02 \x01(\x01\x12\x0e\n\x06images\x18\x03 \x01(\x03\x12\x18\n\x10golden_distances\x18\x04 \x03(\x02\x12\x18\n\x10golden_tolerance\x18\x05 \x01(\x02\"\xbb\x01\n\x03Pin\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12-\n\tpinned_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0e\x63\x61nary_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x0c\x63\x61nary_share\x18\x04 \x01(\x01\x12\x1b\n\x0eshadow_version\x18\x05 \x01(\x03H\x01\x88\x01\x01\x42\x11\n\x0f_canary_versionB\x11\n\x0f_shadow_version\"=\n\tModelFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"K\n\nModelInput\x12\r\n\x05\x64type\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x05\x12\x12\n\nbackground\x18\x03 \x01(\x05\x12\x0b\n\x03ink\x18\x04 \x01(\x05\"\xfb\x01\n\x08Training\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x12\n\nparameters\x18\x02 \x01(\x03\x12\x30\n\x0fhyperparameters\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12!\n\x04\x64\x61ta\x18\x04 \x03(\x0b\x32\x13.digits.v1.DataFile\x12\x17\n\x0ftraining_images\x18\x05 \x01(\x03\x12\x19\n\x11validation_images\x18\x06 \x01(\x03\x12\x14\n\x0clabel_counts\x18\x07 \x03(\x03\x12+\n\rimported_file\x18\x08 \x01(\x0b\x32\x14.digits.v1.ModelFile\"<\n\x08\x44\x61taFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"\x88\x02\n\x07Metrics\x12\x15\n\rtest_accuracy\x18\x01 \x01(\x01\x12\x11\n\ttest_loss\x18\x02 \x01(\x01\x12\x1b\n\x13validation_accuracy\x18\x03 \x01(\x01\x12\x17\n\x0fvalidation_loss\x18\x04 \x01(\x01\x12\x13\n\x0btest_images\x18\x05 \x01(\x03\x12\'\n\x06labels\x18\x06 \x03(\x0b\x32\x17.digits.v1.LabelMetrics\x12\x18\n\x10\x63onfusion_matrix\x18\x07 \x03(\x03\x12\"\n\x1a\x65xpected_calibration_error\x18\x08 \x01(\x01\x12!\n\x19\x63onversion_max_difference\x18\t \x01(\x01\"A\n\x0cLabelMetrics\x12\x11\n\tprecision\x18\x01 \x01(\x01\x12\x0e\n\x06recall\x18\x02 \x01(\x01\x12\x0e\n\x06images\x18\x03 \x01(\x03\"3\n\x0bGoldenImage\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x15\n\rprobabilities\x18\x02 \x03(\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -26,23 +26,25 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_MANIFEST_FRAMEWORKVERSIONSENTRY']._options = None
   _globals['_MANIFEST_FRAMEWORKVERSIONSENTRY']._serialized_options = b'8\001'
   _globals['_MANIFEST']._serialized_start=103
-  _globals['_MANIFEST']._serialized_end=628
-  _globals['_MANIFEST_FRAMEWORKVERSIONSENTRY']._serialized_start=572
-  _globals['_MANIFEST_FRAMEWORKVERSIONSENTRY']._serialized_end=628
-  _globals['_PIN']._serialized_start=631
-  _globals['_PIN']._serialized_end=818
-  _globals['_MODELFILE']._serialized_start=820
-  _globals['_MODELFILE']._serialized_end=881
-  _globals['_MODELINPUT']._serialized_start=883
-  _globals['_MODELINPUT']._serialized_end=958
-  _globals['_TRAINING']._serialized_start=961
-  _globals['_TRAINING']._serialized_end=1212
-  _globals['_DATAFILE']._serialized_start=1214
-  _globals['_DATAFILE']._serialized_end=1274
-  _globals['_METRICS']._serialized_start=1277
-  _globals['_METRICS']._serialized_end=1541
-  _globals['_LABELMETRICS']._serialized_start=1543
-  _globals['_LABELMETRICS']._serialized_end=1608
-  _globals['_GOLDENIMAGE']._serialized_start=1610
-  _globals['_GOLDENIMAGE']._serialized_end=1661
+  _globals['_MANIFEST']._serialized_end=663
+  _globals['_MANIFEST_FRAMEWORKVERSIONSENTRY']._serialized_start=607
+  _globals['_MANIFEST_FRAMEWORKVERSIONSENTRY']._serialized_end=663
+  _globals['_UNLIKE']._serialized_start=665
+  _globals['_UNLIKE']._serialized_end=783
+  _globals['_PIN']._serialized_start=786
+  _globals['_PIN']._serialized_end=973
+  _globals['_MODELFILE']._serialized_start=975
+  _globals['_MODELFILE']._serialized_end=1036
+  _globals['_MODELINPUT']._serialized_start=1038
+  _globals['_MODELINPUT']._serialized_end=1113
+  _globals['_TRAINING']._serialized_start=1116
+  _globals['_TRAINING']._serialized_end=1367
+  _globals['_DATAFILE']._serialized_start=1369
+  _globals['_DATAFILE']._serialized_end=1429
+  _globals['_METRICS']._serialized_start=1432
+  _globals['_METRICS']._serialized_end=1696
+  _globals['_LABELMETRICS']._serialized_start=1698
+  _globals['_LABELMETRICS']._serialized_end=1763
+  _globals['_GOLDENIMAGE']._serialized_start=1765
+  _globals['_GOLDENIMAGE']._serialized_end=1816
 # @@protoc_insertion_point(module_scope)

@@ -65,6 +65,7 @@ class Manifest(_message.Message):
     GOLDEN_IMAGES_FIELD_NUMBER: _builtins.int
     GOLDEN_TOLERANCE_FIELD_NUMBER: _builtins.int
     OVERRULED_OBJECTIONS_FIELD_NUMBER: _builtins.int
+    UNLIKE_FIELD_NUMBER: _builtins.int
     schema_version: _builtins.int
     """Version of this schema. Readers refuse a number they do not know. Now: 1."""
     model_name: _builtins.str
@@ -109,6 +110,10 @@ class Manifest(_message.Message):
     def overruled_objections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the gate objected to and was overruled on by --force, one sentence each. Empty: nothing to object to."""
 
+    @_builtins.property
+    def unlike(self) -> Global___Unlike:
+        """What is known about unlike.tflite; absent: the version has no such file, and gives no scores."""
+
     def __init__(
         self,
         *,
@@ -125,14 +130,58 @@ class Manifest(_message.Message):
         golden_images: _abc.Iterable[Global___GoldenImage] | None = ...,
         golden_tolerance: _builtins.float = ...,
         overruled_objections: _abc.Iterable[_builtins.str] | None = ...,
+        unlike: Global___Unlike | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "input", b"input", "metrics", b"metrics", "training", b"training"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "input", b"input", "metrics", b"metrics", "training", b"training", "unlike", b"unlike"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "files", b"files", "framework_versions", b"framework_versions", "golden_images", b"golden_images", "golden_tolerance", b"golden_tolerance", "input", b"input", "labels", b"labels", "metrics", b"metrics", "model_name", b"model_name", "model_version", b"model_version", "overruled_objections", b"overruled_objections", "schema_version", b"schema_version", "training", b"training"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "files", b"files", "framework_versions", b"framework_versions", "golden_images", b"golden_images", "golden_tolerance", b"golden_tolerance", "input", b"input", "labels", b"labels", "metrics", b"metrics", "model_name", b"model_name", "model_version", b"model_version", "overruled_objections", b"overruled_objections", "schema_version", b"schema_version", "training", b"training", "unlike", b"unlike"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Manifest: _TypeAlias = Manifest  # noqa: Y015
+
+@_typing.final
+class Unlike(_message.Message):
+    """The scores of unlike.tflite: how unlike the training images an image is. The file takes what model.tflite takes and
+    gives ten numbers for each image: the squared Mahalanobis distances from its features to the mean of each label,
+    divided by `threshold`. The lowest of the ten is the score.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    REFUSED_SHARE_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    GOLDEN_DISTANCES_FIELD_NUMBER: _builtins.int
+    GOLDEN_TOLERANCE_FIELD_NUMBER: _builtins.int
+    threshold: _builtins.float
+    """The squared distance that gives the score 1. Images above it do not look like digits."""
+    refused_share: _builtins.float
+    """Share of the images that `threshold` was chosen on whose score is above 1, a fraction from 0 to 1."""
+    images: _builtins.int
+    """Number of those images: the ones held out for validation, or the training images if none were held out."""
+    golden_tolerance: _builtins.float
+    """Largest absolute difference from `golden_distances` that still passes."""
+    @_builtins.property
+    def golden_distances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The ten numbers that unlike.tflite gave each golden image when it was published, in their order."""
+
+    def __init__(
+        self,
+        *,
+        threshold: _builtins.float = ...,
+        refused_share: _builtins.float = ...,
+        images: _builtins.int = ...,
+        golden_distances: _abc.Iterable[_builtins.float] | None = ...,
+        golden_tolerance: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["golden_distances", b"golden_distances", "golden_tolerance", b"golden_tolerance", "images", b"images", "refused_share", b"refused_share", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Unlike: _TypeAlias = Unlike  # noqa: Y015
 
 @_typing.final
 class Pin(_message.Message):

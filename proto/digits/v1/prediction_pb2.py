@@ -15,25 +15,25 @@ _sym_db = _symbol_database.Default()
 from digits.v1 import manifest_pb2 as digits_dot_v1_dot_manifest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64igits/v1/prediction.proto\x12\tdigits.v1\x1a\x18\x64igits/v1/manifest.proto\"k\n\x0ePredictRequest\x12\x0e\n\x06images\x18\x01 \x01(\x0c\x12\x13\n\x0bimage_files\x18\x02 \x03(\x0c\x12\x15\n\rmodel_version\x18\x03 \x01(\x03\x12\x1d\n\x15include_probabilities\x18\x04 \x01(\x08\"d\n\x0fPredictResponse\x12\x0e\n\x06\x64igits\x18\x01 \x03(\r\x12\x13\n\x0b\x63onfidences\x18\x02 \x03(\x02\x12\x15\n\rprobabilities\x18\x03 \x03(\x02\x12\x15\n\rmodel_version\x18\x04 \x01(\x03\"\x11\n\x0fGetModelRequest\"\xd9\x01\n\x10GetModelResponse\x12%\n\x08manifest\x18\x01 \x01(\x0b\x32\x13.digits.v1.Manifest\x12\x0f\n\x07runtime\x18\x02 \x01(\t\x12/\n\x08versions\x18\x03 \x03(\x0b\x32\x1d.digits.v1.ModelVersionStatus\x12\x16\n\x0epinned_version\x18\x04 \x01(\x03\x12\x16\n\x0e\x63\x61nary_version\x18\x05 \x01(\x03\x12\x14\n\x0c\x63\x61nary_share\x18\x06 \x01(\x01\x12\x16\n\x0eshadow_version\x18\x07 \x01(\x03\"\xc0\x01\n\x12ModelVersionStatus\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.digits.v1.ModelVersionStatus.State\x12\x0e\n\x06reason\x18\x03 \x01(\t\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07SERVING\x10\x01\x12\r\n\tAVAILABLE\x10\x02\x12\x0b\n\x07LOADING\x10\x03\x12\x0c\n\x08REJECTED\x10\x04\x32\xe6\x01\n\x11PredictionService\x12@\n\x07Predict\x12\x19.digits.v1.PredictRequest\x1a\x1a.digits.v1.PredictResponse\x12J\n\rPredictStream\x12\x19.digits.v1.PredictRequest\x1a\x1a.digits.v1.PredictResponse(\x01\x30\x01\x12\x43\n\x08GetModel\x12\x1a.digits.v1.GetModelRequest\x1a\x1b.digits.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64igits/v1/prediction.proto\x12\tdigits.v1\x1a\x18\x64igits/v1/manifest.proto\"\x83\x01\n\x0ePredictRequest\x12\x0e\n\x06images\x18\x01 \x01(\x0c\x12\x13\n\x0bimage_files\x18\x02 \x03(\x0c\x12\x15\n\rmodel_version\x18\x03 \x01(\x03\x12\x1d\n\x15include_probabilities\x18\x04 \x01(\x08\x12\x16\n\x0einclude_unlike\x18\x05 \x01(\x08\"t\n\x0fPredictResponse\x12\x0e\n\x06\x64igits\x18\x01 \x03(\r\x12\x13\n\x0b\x63onfidences\x18\x02 \x03(\x02\x12\x15\n\rprobabilities\x18\x03 \x03(\x02\x12\x15\n\rmodel_version\x18\x04 \x01(\x03\x12\x0e\n\x06unlike\x18\x05 \x03(\x02\"\x11\n\x0fGetModelRequest\"\xd9\x01\n\x10GetModelResponse\x12%\n\x08manifest\x18\x01 \x01(\x0b\x32\x13.digits.v1.Manifest\x12\x0f\n\x07runtime\x18\x02 \x01(\t\x12/\n\x08versions\x18\x03 \x03(\x0b\x32\x1d.digits.v1.ModelVersionStatus\x12\x16\n\x0epinned_version\x18\x04 \x01(\x03\x12\x16\n\x0e\x63\x61nary_version\x18\x05 \x01(\x03\x12\x14\n\x0c\x63\x61nary_share\x18\x06 \x01(\x01\x12\x16\n\x0eshadow_version\x18\x07 \x01(\x03\"\xc0\x01\n\x12ModelVersionStatus\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.digits.v1.ModelVersionStatus.State\x12\x0e\n\x06reason\x18\x03 \x01(\t\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07SERVING\x10\x01\x12\r\n\tAVAILABLE\x10\x02\x12\x0b\n\x07LOADING\x10\x03\x12\x0c\n\x08REJECTED\x10\x04\x32\xe6\x01\n\x11PredictionService\x12@\n\x07Predict\x12\x19.digits.v1.PredictRequest\x1a\x1a.digits.v1.PredictResponse\x12J\n\rPredictStream\x12\x19.digits.v1.PredictRequest\x1a\x1a.digits.v1.PredictResponse(\x01\x30\x01\x12\x43\n\x08GetModel\x12\x1a.digits.v1.GetModelRequest\x1a\x1b.digits.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'digits.v1.prediction_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_PREDICTREQUEST']._serialized_start=67
-  _globals['_PREDICTREQUEST']._serialized_end=174
-  _globals['_PREDICTRESPONSE']._serialized_start=176
-  _globals['_PREDICTRESPONSE']._serialized_end=276
-  _globals['_GETMODELREQUEST']._serialized_start=278
-  _globals['_GETMODELREQUEST']._serialized_end=295
-  _globals['_GETMODELRESPONSE']._serialized_start=298
-  _globals['_GETMODELRESPONSE']._serialized_end=515
-  _globals['_MODELVERSIONSTATUS']._serialized_start=518
-  _globals['_MODELVERSIONSTATUS']._serialized_end=710
-  _globals['_MODELVERSIONSTATUS_STATE']._serialized_start=625
-  _globals['_MODELVERSIONSTATUS_STATE']._serialized_end=710
-  _globals['_PREDICTIONSERVICE']._serialized_start=713
-  _globals['_PREDICTIONSERVICE']._serialized_end=943
+  _globals['_PREDICTREQUEST']._serialized_start=68
+  _globals['_PREDICTREQUEST']._serialized_end=199
+  _globals['_PREDICTRESPONSE']._serialized_start=201
+  _globals['_PREDICTRESPONSE']._serialized_end=317
+  _globals['_GETMODELREQUEST']._serialized_start=319
+  _globals['_GETMODELREQUEST']._serialized_end=336
+  _globals['_GETMODELRESPONSE']._serialized_start=339
+  _globals['_GETMODELRESPONSE']._serialized_end=556
+  _globals['_MODELVERSIONSTATUS']._serialized_start=559
+  _globals['_MODELVERSIONSTATUS']._serialized_end=751
+  _globals['_MODELVERSIONSTATUS_STATE']._serialized_start=666
+  _globals['_MODELVERSIONSTATUS_STATE']._serialized_end=751
+  _globals['_PREDICTIONSERVICE']._serialized_start=754
+  _globals['_PREDICTIONSERVICE']._serialized_end=984
 # @@protoc_insertion_point(module_scope)

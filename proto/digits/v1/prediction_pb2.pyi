@@ -30,12 +30,15 @@ class PredictRequest(_message.Message):
     IMAGE_FILES_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     INCLUDE_PROBABILITIES_FIELD_NUMBER: _builtins.int
+    INCLUDE_UNLIKE_FIELD_NUMBER: _builtins.int
     images: _builtins.bytes
     """N × 784 bytes: N images of 28 × 28, row-major, one byte a pixel, 0 background to 255 ink."""
     model_version: _builtins.int
     """The version that must answer; 0 stands for the current one."""
     include_probabilities: _builtins.bool
     """Whether to return all ten probabilities of each image."""
+    include_unlike: _builtins.bool
+    """Whether to return how unlike the training images each image is. INVALID_ARGUMENT if the version has no such score."""
     @_builtins.property
     def image_files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """N encoded files (PNG, JPEG, WebP or GIF) of any size within the server's limits, one digit each, dark on light or
@@ -49,10 +52,11 @@ class PredictRequest(_message.Message):
         image_files: _abc.Iterable[_builtins.bytes] | None = ...,
         model_version: _builtins.int = ...,
         include_probabilities: _builtins.bool = ...,
+        include_unlike: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_files", b"image_files", "images", b"images", "include_probabilities", b"include_probabilities", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_files", b"image_files", "images", b"images", "include_probabilities", b"include_probabilities", "include_unlike", b"include_unlike", "model_version", b"model_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -68,6 +72,7 @@ class PredictResponse(_message.Message):
     CONFIDENCES_FIELD_NUMBER: _builtins.int
     PROBABILITIES_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    UNLIKE_FIELD_NUMBER: _builtins.int
     model_version: _builtins.int
     """The version that computed every answer of this reply."""
     @_builtins.property
@@ -82,6 +87,12 @@ class PredictResponse(_message.Message):
     def probabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """N × 10 probabilities, row-major; empty unless the request asked for them."""
 
+    @_builtins.property
+    def unlike(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """N scores from 0 on, higher the less an image is like the training images; empty unless the request asked for them.
+        Above 1, the image does not look like a digit: Manifest.unlike says how many good images are above 1, too.
+        """
+
     def __init__(
         self,
         *,
@@ -89,10 +100,11 @@ class PredictResponse(_message.Message):
         confidences: _abc.Iterable[_builtins.float] | None = ...,
         probabilities: _abc.Iterable[_builtins.float] | None = ...,
         model_version: _builtins.int = ...,
+        unlike: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidences", b"confidences", "digits", b"digits", "model_version", b"model_version", "probabilities", b"probabilities"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidences", b"confidences", "digits", b"digits", "model_version", b"model_version", "probabilities", b"probabilities", "unlike", b"unlike"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
