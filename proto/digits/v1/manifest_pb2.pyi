@@ -151,15 +151,17 @@ class Unlike(_message.Message):
 
     THRESHOLD_FIELD_NUMBER: _builtins.int
     REFUSED_SHARE_FIELD_NUMBER: _builtins.int
-    IMAGES_FIELD_NUMBER: _builtins.int
+    TEST_IMAGES_FIELD_NUMBER: _builtins.int
     GOLDEN_DISTANCES_FIELD_NUMBER: _builtins.int
     GOLDEN_TOLERANCE_FIELD_NUMBER: _builtins.int
     threshold: _builtins.float
     """The squared distance that gives the score 1. Images above it do not look like digits."""
     refused_share: _builtins.float
-    """Share of the images that `threshold` was chosen on whose score is above 1, a fraction from 0 to 1."""
-    images: _builtins.int
-    """Number of those images: the ones held out for validation, or the training images if none were held out."""
+    """Share of the test images whose score is above 1, a fraction from 0 to 1. The threshold was chosen so that 1% of the
+    training images are above 1.
+    """
+    test_images: _builtins.int
+    """Number of those test images."""
     golden_tolerance: _builtins.float
     """Largest absolute difference from `golden_distances` that still passes."""
     @_builtins.property
@@ -171,13 +173,13 @@ class Unlike(_message.Message):
         *,
         threshold: _builtins.float = ...,
         refused_share: _builtins.float = ...,
-        images: _builtins.int = ...,
+        test_images: _builtins.int = ...,
         golden_distances: _abc.Iterable[_builtins.float] | None = ...,
         golden_tolerance: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["golden_distances", b"golden_distances", "golden_tolerance", b"golden_tolerance", "images", b"images", "refused_share", b"refused_share", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["golden_distances", b"golden_distances", "golden_tolerance", b"golden_tolerance", "refused_share", b"refused_share", "test_images", b"test_images", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

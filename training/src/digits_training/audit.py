@@ -8,6 +8,7 @@ from google.protobuf import json_format
 
 from digits.v1.manifest_pb2 import Manifest, Metrics
 from digits_training import backend, data, export, importing, manifest
+from digits_training.conversion import unlike
 from digits_training.errors import MismatchError
 from digits_training.evaluate import accuracy, cross_entropy, evaluate
 from digits_training.fit import probabilities_of
@@ -92,6 +93,10 @@ def _recompute(recorded: Manifest, folder: Path, settings: Settings) -> Metrics:
     largest = float(np.abs(scores - golden).max())
     if not largest <= recorded.golden_tolerance:
         raise MismatchError(f"the golden images get other scores: they differ by up to {largest:.1e}")
+    if recorded.HasField("unlike"):
+        share, found = recorded.unlike.refused_share, unlike.refused_share(folder, dataset.test.images)
+        if abs(share - found) > unlike.TOLERANCE:
+            raise MismatchError(f"{unlike.FILE_NAME} refuses {found:.2%} of the test images, not {share:.2%}")
     return recomputed
 
 

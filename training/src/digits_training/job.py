@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from digits.v1.manifest_pb2 import Training
 from digits_training import backend, data, export, gate, importing, manifest, model_card, publish, report, save, signing
 from digits_training.checkpoint import Checkpoint, fingerprint, source_checksum
+from digits_training.conversion import unlike
 from digits_training.data import DataSet
 from digits_training.errors import Interrupted, RefusedError
 from digits_training.evaluate import Evaluation, evaluate
@@ -18,7 +19,7 @@ from digits_training.networks import build_network, trained_parameters
 from digits_training.optimisation.weights import published_epoch
 from digits_training.reading import checks, samples
 from digits_training.runs.record import SAMPLES, Run, recorded
-from digits_training.settings import Kind, Settings
+from digits_training.settings import STEP, Kind, Settings
 
 Say = Callable[[str], None]
 History = list[dict[str, float]]
@@ -145,6 +146,9 @@ def release(
         described = manifest.describe(
             settings.labels, made, figures, difference, manifest.golden_images(dataset.test, probabilities)
         )
+        if made.network == unlike.NETWORK and settings.activation != STEP:
+            described.unlike.CopyFrom(unlike.write(network, dataset, described.golden_images, folder))
+            say(f"{unlike.FILE_NAME}: {described.unlike.refused_share:.1%} of the test images do not look like digits")
         run.tell(test_accuracy=figures.accuracy, test_loss=figures.loss)
         described.training.parameters = trained_parameters(network)
         described.overruled_objections.extend(objections if settings.force else [])

@@ -22,6 +22,10 @@ class BatchCosts:
         self._measured = dict(sorted(measured.items()))
         self._correction = 1.0
 
+    def doubled(self) -> "BatchCosts":
+        """The costs of twice as much work on each image."""
+        return BatchCosts({size: 2 * seconds for size, seconds in self._measured.items()})
+
     def of(self, images: int) -> float:
         """Seconds that `images` take, in batches of the largest size measured and one for the rest."""
         return self.at_warm_up(images) * self._correction

@@ -165,6 +165,8 @@ class ModelRepository:
             raise ModelRejected("manifest", "manifest.json has no golden images to verify the model with")
         if any(len(item.image) != 784 or len(item.probabilities) != 10 for item in manifest.golden_images):
             raise ModelRejected("manifest", "manifest.json: a golden image must have 784 bytes and 10 probabilities")
+        if manifest.HasField("unlike") and len(manifest.unlike.golden_distances) != 10 * len(manifest.golden_images):
+            raise ModelRejected("manifest", "manifest.json: unlike must have 10 golden distances for each golden image")
         if len(manifest.training.network) > MAX_NETWORK_CHARACTERS:
             raise ModelRejected(
                 "manifest", f"manifest.json: a network's name has at most {MAX_NETWORK_CHARACTERS} letters"

@@ -19,6 +19,8 @@ class FoundModel:
     content: ModelContent
     sha256: str
     """Of those bytes."""
+    unlike: ModelContent | None = None
+    """The file that gives distances to the training images, if the version has one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +31,8 @@ class LoadedModel:
     runtime: Runtime
     sha256: str
     """Of the model file loaded."""
+    unlike: Runtime | None = None
+    """It gives ten distances for each image, in place of probabilities; None: the version has no scores."""
 
 
 class ModelSource(Protocol):

@@ -43,14 +43,19 @@ def prove(source: ModelSource, version: int, largest: int, *, rest: float = 0.0)
     golden = GoldenImages.of(found.manifest)
     loading.prepare(found.content.runtime)  # the sandbox imports the same meanwhile
     SANDBOX.prove(found.content, golden, largest)
+    if found.unlike:
+        SANDBOX.prove(found.unlike, GoldenImages.of_unlike(found.manifest), largest)
     sleep(rest)
     try:
         runtime = loading.load(found.content)
-        golden.check(runtime)
+        golden.check(runtime, found.content.name)
+        unlike = loading.load(found.unlike) if found.unlike else None
+        if found.unlike and unlike:
+            GoldenImages.of_unlike(found.manifest).check(unlike, found.unlike.name)
         costs = warm_up(runtime, largest, rest)
     except RuntimeError as error:  # LiteRT raises it if an operator cannot run
         raise ModelRejected("load", "the model loads but cannot run") from error
-    loaded = LoadedModel(manifest=found.manifest, runtime=runtime, sha256=found.sha256)
+    loaded = LoadedModel(manifest=found.manifest, runtime=runtime, sha256=found.sha256, unlike=unlike)
     return ProvenModel(loaded=loaded, costs=costs, seconds=perf_counter() - begin)
 
 

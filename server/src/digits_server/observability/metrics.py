@@ -13,7 +13,7 @@ from digits_server.errors import Status
 from digits_server.observability.collectors import Counter, Histogram
 from digits_server.observability.failures import Failures
 from digits_server.observability.http_metrics import HttpMetrics
-from digits_server.observability.prediction_counts import PredictionCounts
+from digits_server.observability.prediction_counts import PredictionCounts, UnlikeCounts
 from digits_server.observability.rejection_counts import Rejections
 
 RPC_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -119,6 +119,7 @@ class Metrics:
         )
         self.http = HttpMetrics(registry)
         self.predictions = PredictionCounts(registry)
+        self.unlike = UnlikeCounts(registry)
         self.batch_size = Histogram(registry, "digits_batch_size", "Images in a batch.", BATCH_IMAGES)
         self.queue_seconds = Histogram(
             registry, "digits_queue_seconds", "Seconds a request waited for the model.", STEP_SECONDS

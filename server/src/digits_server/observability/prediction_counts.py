@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from digits_server.observability.collectors import Buckets, Histogram
+from digits_server.observability.collectors import Buckets, Counter, Histogram
 
 CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
@@ -97,3 +97,21 @@ class PredictionCounts(PredictionPart, Collector):
                 before = totals.get(version, [0] * 10)
                 totals[version] = [one + other for one, other in zip(before, counts.totals(), strict=True)]
         return totals
+
+
+class UnlikeCounts:
+    """How many of the images whose score was asked for do not look like digits: their score is above 1."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        scores = Counter(
+            registry,
+            "digits_unlike_scores",
+            "Images whose score of how unlike the training images they are was asked for, by whether it is above 1.",
+            ("above_1",),
+        )
+        self._above, self._within = scores.labels("true"), scores.labels("false")
+
+    def add(self, scores: NDArray[np.float32]) -> None:
+        above = int((scores > 1).sum())
+        self._above.value += above
+        self._within.value += len(scores) - above

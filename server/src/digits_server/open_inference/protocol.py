@@ -11,6 +11,7 @@ from digits_server.open_inference.tensors import (
     FILE_INPUT,
     OUTPUTS,
     PIXEL_INPUT,
+    UNLIKE_OUTPUT,
     InputTensor,
     OutputTensor,
     TensorKind,
@@ -43,18 +44,25 @@ class ModelMetadata:
     name: str = MODEL_NAME
     inputs: tuple[TensorKind, ...] = (PIXEL_INPUT,)
     outputs: tuple[TensorKind, ...] = OUTPUTS
+    has_unlike: bool = False
 
     @property
     def properties(self) -> dict[str, str]:
-        """Remarks. Tools fill every input that they are told of, so that the one to use instead is told of here."""
-        return {
+        """Remarks. Tools fill every input and request every output that they are told of, so that the optional ones are
+        told of here."""
+        remarks = {
             FILE_INPUT.name: f"{FILE_INPUT.datatype} [N], PNG, JPEG, WebP or GIF files, in place of {PIXEL_INPUT.name}"
         }
+        if self.has_unlike:
+            remarks[UNLIKE_OUTPUT.name] = (
+                f"{UNLIKE_OUTPUT.datatype} [N], an output to request by name: above 1, the image does not look like a digit"
+            )
+        return remarks
 
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """One question. `version` is empty for the current one; `outputs` are names, none for all."""
+    """One question. `version` is empty for the current one; `outputs` are names; none for all but unlike."""
 
     model: str
     version: str
@@ -99,8 +107,10 @@ class OpenInference:
 
     def model_metadata(self, name: str, version: str) -> ModelMetadata:
         """The model's versions and tensors. Raises NotFound, or Unavailable while no model is loaded."""
-        runtime = self.service.models.named(_number(name, version)).runtime.name
-        return ModelMetadata(tuple(map(str, self._serving())), f"{runtime}_{FORMATS[runtime]}")
+        model = self.service.models.named(_number(name, version))
+        platform = f"{model.runtime.name}_{FORMATS[model.runtime.name]}"
+        versions = tuple(map(str, self._serving()))
+        return ModelMetadata(versions, platform, has_unlike=model.scoring is not None)
 
     async def infer(self, request: InferRequest, call: Call) -> InferReply:
         """Classifies what the inputs hold. Raises ServingError."""
@@ -114,7 +124,8 @@ class OpenInference:
 
     async def answer(self, question: Question, call: Call) -> InferReply:
         """Classifies what was asked. Raises ServingError."""
-        answer = await self.service.classify(question.inputs, question.version, call)
+        unlike = UNLIKE_OUTPUT in question.outputs
+        answer = await self.service.classify(question.inputs, question.version, call, unlike=unlike)
         return InferReply(answer.version, outputs(question.outputs, answer))
 
     def _serving(self) -> list[int]:

@@ -55,9 +55,14 @@ OUTPUTS = (
     TensorKind("confidences", FP32, (ANY_SIZE,)),
     TensorKind("probabilities", FP32, (ANY_SIZE, 10)),
 )
+UNLIKE_OUTPUT = TensorKind("unlike", FP32, (ANY_SIZE,))
+"""Only returned if it is named, and only by versions that have this score."""
+
+KINDS = {kind.name: kind for kind in (*OUTPUTS, UNLIKE_OUTPUT)}
+"""The outputs by name."""
 
 EXPECTED_INPUT = f"expected one tensor, {PIXEL_INPUT.name} or {FILE_INPUT.name}"
-EXPECTED_OUTPUTS = f"expected names among {', '.join(kind.name for kind in OUTPUTS)}, each at most once"
+EXPECTED_OUTPUTS = f"expected names among {', '.join(KINDS)}, each at most once"
 
 Numbers = NDArray[Any]
 Contents = bytes | memoryview | Numbers | list[bytes] | JsonElements
@@ -104,19 +109,18 @@ def one_input(count: int) -> None:
 
 def outputs_within(count: int) -> None:
     """Raises InvalidRequest if a request names more outputs than exist."""
-    if count > len(OUTPUTS):
+    if count > len(KINDS):
         raise InvalidRequest(f"outputs: {EXPECTED_OUTPUTS}, got {count}")
 
 
 def requested(names: Sequence[str]) -> tuple[TensorKind, ...]:
-    """The outputs with these names, in this order; all outputs if no name is given. Raises InvalidRequest."""
+    """The outputs with these names, in this order; OUTPUTS if no name is given. Raises InvalidRequest."""
     if not names:
         return OUTPUTS
     outputs_within(len(names))
-    kinds = {kind.name: kind for kind in OUTPUTS}
-    if len(set(names)) < len(names) or not kinds.keys() >= set(names):
+    if len(set(names)) < len(names) or not KINDS.keys() >= set(names):
         raise InvalidRequest(f"outputs: {EXPECTED_OUTPUTS}")
-    return tuple(kinds[name] for name in names)
+    return tuple(KINDS[name] for name in names)
 
 
 def refuse_unsupported(parameters: Iterable[str]) -> None:
@@ -132,6 +136,8 @@ def outputs(kinds: Sequence[TensorKind], answer: Classified) -> list[OutputTenso
         "confidences": answer.confidences,
         "probabilities": answer.probabilities,
     }
+    if answer.unlike is not None:
+        values["unlike"] = answer.unlike
     return [
         OutputTensor(kind.name, kind.datatype, values[kind.name].astype(DTYPES[kind.datatype], copy=False))
         for kind in kinds

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from digits_server.open_inference.tensors import BYTES, FILE_INPUT, FP32, INT64, OUTPUTS, PIXEL_INPUT, UINT8
+from digits_server.open_inference.tensors import BYTES, FILE_INPUT, FP32, INT64, KINDS, OUTPUTS, PIXEL_INPUT, UINT8
 from digits_server.pictures.images import PIXELS
 from digits_server.settings import MODEL_NAME
 
@@ -64,9 +64,9 @@ SCHEMAS: dict[str, Any] = {
             "id": {"type": ["string", "null"], "description": "Comes back with the answer."},
             "parameters": {**PARAMETERS, "description": "binary_data_output: of outputs without binary_data."},
             "outputs": {
-                **_array(_object({"name": {"enum": [kind.name for kind in OUTPUTS]}}, {"parameters": PARAMETERS})),
+                **_array(_object({"name": {"enum": list(KINDS)}}, {"parameters": PARAMETERS})),
                 "type": ["array", "null"],
-                "description": "The outputs to return, in this order; without this list, all outputs.",
+                "description": "The outputs to return, in this order; without this list, all but unlike.",
             },
         },
     ),

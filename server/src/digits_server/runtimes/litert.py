@@ -14,7 +14,7 @@ much as before, but a convolutional network's activations need more memory."""
 
 
 class LiteRTRuntime:
-    """A `.tflite` model of one input uint8[N, 28, 28] and one output float32[N, 10].
+    """A `.tflite` model of one input uint8[N, 28, 28] and one output float32[N, 10]: probabilities, or distances.
 
     An interpreter is not thread-safe and holds one batch shape. So there is one for each power of two, and one more for
     each further thread that needs it at the same time. An interpreter warmed up in one thread may be used in another.
@@ -23,9 +23,13 @@ class LiteRTRuntime:
     name = "litert"
     largest_shape = LARGEST_SHAPE
 
-    def __init__(self, model: bytes) -> None:
-        """Loads the flatbuffer `model`. Raises ModelRejected if it is not allowed, or has other inputs or outputs."""
-        tflite_model.check(model, LARGEST_SHAPE)
+    def __init__(self, model: bytes, file: str = "model.tflite") -> None:
+        """Loads the flatbuffer `model`. Raises ModelRejected if it is not allowed, or has other inputs or outputs.
+
+        file  its name, for the error's sentence
+        """
+        tflite_model.check(model, LARGEST_SHAPE, file)
+        self._file = file
         self._model = model
         self._idle: dict[int, list[Any]] = {}
         interpreter = self._compile(1)
@@ -68,12 +72,11 @@ class LiteRTRuntime:
             interpreter.resize_tensor_input(self._input, [size, 28, 28], strict=True)
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError, IndexError) as error:
-            raise ModelRejected("load", "model.tflite is not a LiteRT model of 28 × 28 images") from error
+            raise ModelRejected("load", f"{self._file} is not a LiteRT model of 28 × 28 images") from error
         return interpreter
 
-    @staticmethod
-    def _check(interpreter: Any) -> None:
+    def _check(self, interpreter: Any) -> None:
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         found = [(item["dtype"], list(item["shape"])) for item in (*inputs, *outputs)]
         if found != [(np.uint8, [1, 28, 28]), (np.float32, [1, 10])]:
-            raise ModelRejected("load", "model.tflite must take uint8[N, 28, 28] and give float32[N, 10]")
+            raise ModelRejected("load", f"{self._file} must take uint8[N, 28, 28] and give float32[N, 10]")

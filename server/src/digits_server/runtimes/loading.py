@@ -37,7 +37,7 @@ def load(content: ModelContent) -> Runtime:
     if content.runtime == "litert":
         from digits_server.runtimes.litert import LiteRTRuntime
 
-        return LiteRTRuntime(content.data)
+        return LiteRTRuntime(content.data, content.name)
     from digits_server.runtimes.keras import KerasRuntime
 
     # Keras loads from a path only. The bytes go to a private folder, so that Keras loads the verified ones.

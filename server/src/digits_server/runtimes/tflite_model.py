@@ -27,16 +27,19 @@ MAX_RANK = 5
 """Axes of a tensor; group normalisation needs five."""
 
 
-def check(model: bytes, largest: int) -> None:
-    """Raises ModelRejected unless it is safe to interpret `model` in batches of 1, 2, 4, … up to `largest` images."""
+def check(model: bytes, largest: int, name: str = "model.tflite") -> None:
+    """Raises ModelRejected unless it is safe to interpret `model` in batches of 1, 2, 4, … up to `largest` images.
+
+    name  of the file, for the error's sentence
+    """
     try:
-        graph = _Graph(flatbuffer.read(model, IDENTIFIER, SCHEMA, "Model"))
+        graph = _Graph(flatbuffer.read(model, IDENTIFIER, SCHEMA, "Model"), name)
         size = 1
         while size <= largest:
             graph.walk(size)
             size *= 2
     except Malformed as error:
-        raise ModelRejected("load", f"model.tflite is not a LiteRT model: {error}") from error
+        raise ModelRejected("load", f"{name} is not a LiteRT model: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ class _Step:
 class _Graph:
     """The one graph of a model, walked from its input to its output."""
 
-    def __init__(self, root: Values) -> None:
+    def __init__(self, root: Values, name: str) -> None:
+        self._name = name
         graphs = root.get("subgraphs", [])
         if len(graphs) != 1:
             raise Malformed(f"it has {len(graphs)} graphs; expected one")
@@ -89,13 +93,13 @@ class _Graph:
         if len(tensors) > MAX_TENSORS or len(calls) > MAX_OPERATORS:
             raise ModelRejected(
                 "memory",
-                f"model.tflite has {len(tensors)} tensors and {len(calls)} operators; "
+                f"{name} has {len(tensors)} tensors and {len(calls)} operators; "
                 f"at most {MAX_TENSORS} and {MAX_OPERATORS}",
             )
         buffers = [buffer.get("data", memoryview(b"")) for buffer in root.get("buffers", [])]
         self._tensors = [_tensor(tensor, buffers) for tensor in tensors]
         self._input, self._output = self._ends(graph)
-        operators = [_allowed(code) for code in root.get("operator_codes", [])]
+        operators = [_allowed(code, name) for code in root.get("operator_codes", [])]
         self._steps = [self._step(call, operators) for call in calls]
         _check_extras(root, len(buffers), len(tensors))
 
@@ -138,7 +142,7 @@ class _Graph:
         ):
             raise ModelRejected(
                 "memory",
-                f"model.tflite asks for more than {MAX_TENSOR_BYTES} bytes of tensors in a batch of {batch} images",
+                f"{self._name} asks for more than {MAX_TENSOR_BYTES} bytes of tensors in a batch of {batch} images",
             )
         if batch == 1 and not all(self._tensors[number].is_claimed(shape) for number, shape in shapes.items()):
             raise Malformed("it has a tensor whose computed shape is not the declared one")
@@ -182,10 +186,10 @@ class _Graph:
         return places
 
 
-def _allowed(code: Values) -> Operator:
+def _allowed(code: Values, name: str) -> Operator:
     number = max(code.get("code", 0), code.get("short_code", 0))
     if number not in OPERATORS:
-        raise ModelRejected("operator", f"model.tflite has the operator {number}, which is not allowed")
+        raise ModelRejected("operator", f"{name} has the operator {number}, which is not allowed")
     if "custom_code" in code:
         raise Malformed("it gives code of its own to an operator of the format")
     return OPERATORS[number]

@@ -33,7 +33,7 @@ def main(runtime: str, memory: int, seconds: int) -> None:
     try:
         content = loading.ModelContent(runtime=runtime, name=head["name"], data=data, scale=head["scale"])
         model = loading.load(content)
-        GoldenImages.read(pixels, scores, head["tolerance"]).check(model)
+        GoldenImages.read(pixels, scores, head["tolerance"]).check(model, head["name"])
         loading.run_sizes(model, head["largest"])
     except ModelRejected as rejection:
         cause, message = rejection.cause, rejection.message

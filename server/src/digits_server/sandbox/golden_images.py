@@ -1,4 +1,4 @@
-"""The golden images of a version: images in its manifest, with the probabilities that its model must give."""
+"""The golden images of a version: images in its manifest, with the numbers that its model files must give."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # the process in which a model is tried reads no manifest
 
 @dataclass(frozen=True, slots=True)
 class GoldenImages:
-    """uint8[N, 28, 28], their published probabilities, and the tolerance. N may be 0."""
+    """uint8[N, 28, 28], their published probabilities or distances, and the tolerance. N may be 0."""
 
     images: Images
     probabilities: Probabilities
@@ -27,13 +27,19 @@ class GoldenImages:
         return cls.read(pixels, np.array(scores, np.float32).tobytes(), manifest.golden_tolerance)
 
     @classmethod
+    def of_unlike(cls, manifest: "Manifest") -> "GoldenImages":
+        """The same images with the distances that unlike.tflite must give."""
+        pixels, unlike = b"".join(item.image for item in manifest.golden_images), manifest.unlike
+        return cls.read(pixels, np.array(unlike.golden_distances, np.float32).tobytes(), unlike.golden_tolerance)
+
+    @classmethod
     def read(cls, pixels: bytes, probabilities: bytes, tolerance: float) -> "GoldenImages":
         """From the bytes of both arrays."""
         images = np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28)
         return cls(images, np.frombuffer(probabilities, np.float32).reshape(-1, 10), tolerance)
 
-    def check(self, runtime: Runtime) -> None:
-        """Computes them again. Raises ModelRejected if a probability differs by more than the tolerance."""
+    def check(self, runtime: Runtime, file: str) -> None:
+        """Computes them again. Raises ModelRejected, which names `file`, if a number differs by more than allowed."""
         if not len(self.images):
             return
         difference = np.abs(runtime.predict(self.images) - self.probabilities)
@@ -41,6 +47,6 @@ class GoldenImages:
         if failed.any():
             raise ModelRejected(
                 "golden",
-                f"{int(failed.any(axis=1).sum())} of {len(self.images)} golden images score otherwise than published, "
-                f"by up to {difference.max():.3g}; allowed {self.tolerance:.3g}",
+                f"{file}: {int(failed.any(axis=1).sum())} of {len(self.images)} golden images score otherwise than "
+                f"published, by up to {difference.max():.3g}; allowed {self.tolerance:.3g}",
             )

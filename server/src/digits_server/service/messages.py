@@ -16,14 +16,14 @@ from digits.v1.prediction_pb2 import PredictRequest
 from digits_server.runtimes import Probabilities
 from digits_server.service.wire import LONGEST_LENGTH, MOST_ENTRIES, SMALL_BYTES, check_entries
 
-IMAGES, MODEL_VERSION, INCLUDE_PROBABILITIES = 0x0A, 0x18, 0x20
+IMAGES, MODEL_VERSION, INCLUDE_PROBABILITIES, INCLUDE_UNLIKE = 0x0A, 0x18, 0x20, 0x28
 """Tags of PredictRequest: the field's number times eight, plus how it is written (2 a length and bytes, 0 a varint)."""
 
 _ONE_ANSWER = struct.Struct("<2sB2sfcB")
 """A PredictResponse of one image: one digit and one confidence, each after its tag and length, and a version below 128
 after its tag."""
 
-DIGITS, CONFIDENCES, PROBABILITIES, REPLY_MODEL_VERSION = b"\x0a", b"\x12", b"\x1a", b"\x20"
+DIGITS, CONFIDENCES, PROBABILITIES, REPLY_MODEL_VERSION, UNLIKE = b"\x0a", b"\x12", b"\x1a", b"\x20", b"\x2a"
 """Tags of PredictResponse. The lists are packed: all numbers of one in a row, after one tag."""
 
 ONE_IMAGE = b"\x0a\x90\x06"
@@ -35,7 +35,7 @@ LONGEST_VARINT = 9
 """Longest varint that is read here, in bytes; only negative numbers are longer."""
 
 SHORT_FIELDS = 8
-"""Fields after the pixels that are read here, one after another; a caller that sends each once sends two."""
+"""Fields after the pixels that are read here, one after another; a caller that sends each once sends three."""
 
 
 class Request(NamedTuple):
@@ -45,19 +45,22 @@ class Request(NamedTuple):
     image_files: Sequence[bytes] = ()
     model_version: int = 0
     include_probabilities: bool = False
+    include_unlike: bool = False
 
 
 class Reply(NamedTuple):
-    """A PredictResponse: digits uint8[N], confidences float32[N], probabilities float32[N, 10] if requested."""
+    """A PredictResponse: digits uint8[N], confidences float32[N]; probabilities float32[N, 10] and the scores of unlike,
+    float32[N], if requested."""
 
     digits: NDArray[np.uint8]
     confidences: NDArray[np.float32]
     model_version: int
     probabilities: Probabilities | None = None
+    unlike: NDArray[np.float32] | None = None
 
 
 class OneReply(NamedTuple):
-    """The usual reply: to one image, without probabilities."""
+    """The usual reply: to one image, with nothing that must be requested."""
 
     digit: int
     confidence: float
@@ -72,7 +75,8 @@ def parse_request(data: bytes | memoryview, most_entries: int = MOST_ENTRIES) ->
     if request is None:
         check_entries(data, PredictRequest, most_entries)
         message = PredictRequest.FromString(data)  # type: ignore[arg-type]  # a view does as well
-        request = Request(message.images, message.image_files, message.model_version, message.include_probabilities)
+        asked = message.include_probabilities, message.include_unlike
+        request = Request(message.images, message.image_files, message.model_version, *asked)
     return request
 
 
@@ -104,6 +108,8 @@ def serialise_reply(reply: Reply | OneReply) -> bytes:
         probabilities = reply.probabilities.astype("<f4", copy=False)
         parts += PROBABILITIES, _varint(probabilities.nbytes), probabilities.tobytes()
     parts.append(_version(reply))
+    if reply.unlike is not None:
+        parts += UNLIKE, _varint(4 * len(reply.unlike)), reply.unlike.astype("<f4", copy=False).tobytes()
     return b"".join(parts)
 
 
@@ -112,7 +118,7 @@ def _version(reply: Reply) -> bytes:
 
 
 def read_in_place(message: bytes | memoryview) -> Request | None:
-    """A request of pixels, perhaps followed by the two short fields; None for any other, which protobuf reads.
+    """A request of pixels, perhaps followed by the three short fields; None for any other, which protobuf reads.
 
     Nothing is copied, so a large request takes no longer. `message` is not empty.
     """
@@ -124,17 +130,19 @@ def read_in_place(message: bytes | memoryview) -> Request | None:
     if position > 1 + LONGEST_LENGTH or end > len(data):
         return None
     images = data[position:end]
-    version, probabilities = 0, False
+    version, probabilities, unlike = 0, False, False
     position = end
     for _ in range(SHORT_FIELDS):
         if position == len(data):
-            return Request(images, (), version, probabilities)
+            return Request(images, (), version, probabilities, unlike)
         tag = data[position]
         value, position = _read_varint(data, position + 1)
         if tag == MODEL_VERSION:
             version = value
         elif tag == INCLUDE_PROBABILITIES:
             probabilities = value != 0
+        elif tag == INCLUDE_UNLIKE:
+            unlike = value != 0
         else:
             return None
         if position > len(data):

@@ -22,12 +22,16 @@ from digits_server.serving.registry import ModelRegistry
 
 
 class Classified(NamedTuple):
-    """N images answered by one version: digits uint8[N], confidences float32[N], probabilities float32[N, 10]."""
+    """N images answered by one version: digits uint8[N], confidences float32[N], probabilities float32[N, 10].
+
+    unlike  how unlike the training images each is, float32[N]; None unless asked for
+    """
 
     version: int
     digits: NDArray[np.uint8]
     confidences: NDArray[np.float32]
     probabilities: Probabilities
+    unlike: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +46,18 @@ class PredictionService:
     metrics: Metrics
     ahead: ReadAhead
 
-    async def classify(self, inputs: Images | Sequence[bytes], version: int, call: Call) -> Classified:
+    async def classify(
+        self, inputs: Images | Sequence[bytes], version: int, call: Call, *, unlike: bool = False
+    ) -> Classified:
         """The digits of N images by one version; 0 is the current one.
 
-        `inputs` are pixels, uint8[N, 28, 28], or N encoded image files. Counts the predictions.
+        `inputs` are pixels, uint8[N, 28, 28], or N encoded image files. Counts the predictions. With `unlike`, the
+        version must have these scores.
         """
-        answered_by, probabilities = await self._scored(inputs, version, call)
+        answered_by, probabilities, scores = await self._scored(inputs, version, call, unlike=unlike)
         digits, confidences = best(probabilities)
         self.metrics.predictions.add(answered_by, digits, confidences)
-        return Classified(answered_by, digits, confidences, probabilities)
+        return Classified(answered_by, digits, confidences, probabilities, scores)
 
     async def decode(self, files: Sequence[bytes], call: Call) -> Images:
         """The pixels of N encoded image files for the model, uint8[N, 28, 28]."""
@@ -58,14 +65,16 @@ class PredictionService:
 
     async def predict(self, request: Request, call: Call, *, patient: bool = False) -> Reply | OneReply:
         """Answers one digits.v1.PredictRequest. A `patient` request waits for a place if the queue is full."""
-        version, probabilities = await self._scored(_inputs(request), request.model_version, call, patient=patient)
-        if len(probabilities) == 1 and not request.include_probabilities:
+        version, probabilities, unlike = await self._scored(
+            _inputs(request), request.model_version, call, patient=patient, unlike=request.include_unlike
+        )
+        if len(probabilities) == 1 and not (request.include_probabilities or request.include_unlike):
             digit, confidence = best_of_one(probabilities)
             self.metrics.predictions.add_one(version, digit, confidence)
             return OneReply(digit, confidence, version)
         digits, confidences = best(probabilities)
         self.metrics.predictions.add(version, digits, confidences)
-        return Reply(digits, confidences, version, probabilities if request.include_probabilities else None)
+        return Reply(digits, confidences, version, probabilities if request.include_probabilities else None, unlike)
 
     async def predict_stream(self, requests: AsyncIterator[Request], call: Call) -> AsyncIterator[Reply | OneReply]:
         """Answers the requests in order, and works on several of them at once, as `ahead` allows.
@@ -99,9 +108,9 @@ class PredictionService:
         )
 
     async def _scored(
-        self, inputs: Images | Sequence[bytes], version: int, call: Call, *, patient: bool = False
-    ) -> tuple[int, Probabilities]:
-        """The version that answered, and its answer."""
+        self, inputs: Images | Sequence[bytes], version: int, call: Call, *, patient: bool = False, unlike: bool = False
+    ) -> tuple[int, Probabilities, NDArray[np.float32] | None]:
+        """The version that answered, its answer, and the scores of unlike if they are wanted."""
         if isinstance(inputs, np.ndarray):
             images = inputs
         else:
@@ -110,7 +119,18 @@ class PredictionService:
         model = self.models.get(version)  # not before: it may have been retired meanwhile
         if tally := TALLY.get():
             tally.add(len(images), model.version)
-        return model.version, await model.batcher.submit(images, call.deadline, call.peer, patient=patient)
+        batcher = model.scoring if unlike else model.batcher
+        if batcher is None:
+            raise InvalidRequest(
+                f"unlike: model version {model.version} does not give this score; only versions with unlike.tflite do, "
+                "served with LiteRT"
+            )
+        answer = await batcher.submit(images, call.deadline, call.peer, patient=patient)
+        if not unlike:
+            return model.version, answer, None
+        scores = answer[:, 10]
+        self.metrics.unlike.add(scores)
+        return model.version, answer[:, :10], scores
 
 
 def _size(request: Request) -> int:

@@ -3,33 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
-from digits.v1.manifest_pb2 import Manifest
 from digits.v1.prediction_pb2 import ModelVersionStatus
+from digits_server.batching.batch_costs import BatchCosts
 from digits_server.batching.batcher import Batcher
 from digits_server.errors import NotFound, Unavailable
 from digits_server.models.rollout import Rollout
 from digits_server.models.source import LoadedModel
 from digits_server.models.verification import ProvenModel
 from digits_server.observability.metrics import Metrics
-from digits_server.runtimes import Runtime
 from digits_server.serving.canary import Split
+from digits_server.serving.served_model import ServedModel, with_scores
 from digits_server.serving.shadow import Predict, Shadow
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ServedModel:
-    """A model that answers: every submission to its batcher is answered by this version."""
-
-    version: int
-    manifest: Manifest
-    runtime: Runtime
-    batcher: Batcher
-    sha256: str
-    load_seconds: float
 
 
 class ModelRegistry:
@@ -195,17 +182,15 @@ class ModelRegistry:
     def add(self, model: ProvenModel) -> None:
         """From now on the model answers requests that name its version."""
         loaded = model.loaded
+        predict = self._watched(loaded)
         added = ServedModel(
             version=loaded.manifest.model_version,
             manifest=loaded.manifest,
             runtime=loaded.runtime,
-            batcher=self._make_batcher(
-                self._watched(loaded),
-                self._metrics,
-                model.costs,
-                max_batch_size=self._max_batch_size,
-                max_queue_size=self._max_queue_size,
-            ),
+            batcher=self._batcher(predict, model.costs),
+            scoring=self._batcher(with_scores(predict, loaded.unlike), model.costs.doubled())
+            if loaded.unlike
+            else None,
             sha256=loaded.sha256,
             load_seconds=model.seconds,
         )
@@ -256,7 +241,16 @@ class ModelRegistry:
         """Returns when the last batch is done."""
         self.drain()
         self._shadow.close()
-        await asyncio.gather(*(model.batcher.close() for model in self._served.values()), *self._retiring.values())
+        await asyncio.gather(*(model.close() for model in self._served.values()), *self._retiring.values())
+
+    def _batcher(self, predict: Predict, costs: BatchCosts) -> Batcher:
+        return self._make_batcher(
+            predict,
+            self._metrics,
+            costs,
+            max_batch_size=self._max_batch_size,
+            max_queue_size=self._max_queue_size,
+        )
 
     def _watched(self, loaded: LoadedModel) -> Predict:
         """The function that computes a model's answers; the shadow sees them while the model is current."""
@@ -265,13 +259,13 @@ class ModelRegistry:
     def _waiting(self) -> int:
         """Images in the longest queue: every model has its own queue, and rejects requests when it is full."""
         models = (*self._served.values(), *self._retiring)
-        return max(self._others_waiting(), *(model.batcher.waiting for model in models), 0)
+        return max(self._others_waiting(), *(model.waiting for model in models), 0)
 
     def _retire(self, model: ServedModel) -> None:
         self._retiring[model] = asyncio.create_task(self._retired(model))
 
     async def _retired(self, model: ServedModel) -> None:
-        await model.batcher.close()
+        await model.close()
         del self._retiring[model]
         self.have_left = True
         self._metrics.predictions.keep(self.versions)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from digits.v1.manifest_pb2 import GoldenImage, Unlike
 from digits_training import export
-from digits_training.data import LABELS, SIDE, LabelledImages
+from digits_training.data import LABELS, SIDE, DataSet
 from digits_training.errors import ParityError
 from digits_training.fit import predictor
 
@@ -25,47 +25,63 @@ NETWORK = "cnn"
 of the cnn-large were not measured."""
 
 REFUSED_SHARE = 0.01
-"""Share of good images whose score is above 1."""
+"""Share of the training images whose score is above 1."""
 
 RIDGE = 1e-3
 """Added to the covariance, as a share of its mean variance: features that never vary would have none."""
+
+LEAST = 1e-6
+"""The least threshold, and the least that is added to the covariance: both would be 0 if all images were the same."""
 
 TOLERANCE = 1e-3
 """Largest relative difference of a distance between Keras and LiteRT, and absolute one of a golden image, whose
 distances are about 1."""
 
 
-def write(
-    network: Any, training: LabelledImages, held_out: LabelledImages, golden: Sequence[GoldenImage], folder: Path
-) -> Unlike:
+def write(network: Any, dataset: DataSet, golden: Sequence[GoldenImage], folder: Path) -> Unlike:
     """Writes the file of a cnn into `folder`; returns what the manifest says about it.
 
-    The threshold is chosen on `held_out`, or on `training` if that is empty. Raises ParityError.
+    Means, covariance and threshold come from all training images, those held out for validation included.
+    Raises ParityError.
     """
-    good = held_out if len(held_out) else training
+    train, test = dataset.train, dataset.test
     features = _features(network)
-    measured = predictor(features)(training.images).astype(np.float64)
-    means, whitening = _statistics(measured, training.labels)
-    lowest = predictor(_distances(features, means, whitening))(good.images).min(axis=1)
-    threshold = float(np.quantile(lowest, 1 - REFUSED_SHARE, method="higher"))
-    scaled = _distances(features, means, whitening / np.sqrt(threshold))
-    export.convert(scaled, folder / FILE_NAME)
-    found = export.litert_probabilities(folder / FILE_NAME, good.images)
-    expected = predictor(scaled)(good.images)
-    difference = float((np.abs(found - expected) / (1 + expected)).max())
-    if not difference <= TOLERANCE:  # `not <=`: NaN fails too
-        raise ParityError(
-            f"{FILE_NAME} differs from the Keras model: distances differ by up to {difference:.1e} of their size "
-            f"(allowed: {TOLERANCE:.0e})"
-        )
+    measured = predictor(features)(train.images).astype(np.float64)
+    means, whitening = _statistics(measured, train.labels)
+    whitened, centres = measured @ whitening, means @ whitening
+    lowest = ((centres**2).sum(axis=1) - 2 * whitened @ centres.T).min(axis=1)
+    lowest += np.einsum("nf,nf->n", whitened, whitened)
+    threshold = max(float(np.quantile(lowest, 1 - REFUSED_SHARE, method="higher")), LEAST)
+    model = _distances(features, means, whitening / np.sqrt(threshold))
+    export.convert(model, folder / FILE_NAME)
+    found = export.litert_probabilities(folder / FILE_NAME, test.images)
+    _prove_parity(predictor(model)(test.images), found)
     pixels = np.frombuffer(b"".join(item.image for item in golden), np.uint8).reshape(-1, SIDE, SIDE)
     return Unlike(
         threshold=threshold,
-        refused_share=float((found.min(axis=1) > 1).mean()),
-        images=len(good),
+        refused_share=_share_above_1(found),
+        test_images=len(test),
         golden_distances=export.litert_probabilities(folder / FILE_NAME, pixels).ravel().tolist(),
         golden_tolerance=TOLERANCE,
     )
+
+
+def refused_share(folder: Path, images: NDArray[np.uint8]) -> float:
+    """The share of uint8[N, 28, 28] whose score by the file in `folder` is above 1."""
+    return _share_above_1(export.litert_probabilities(folder / FILE_NAME, images))
+
+
+def _share_above_1(distances: NDArray[np.float32]) -> float:
+    return float((distances.min(axis=1) > 1).mean())
+
+
+def _prove_parity(keras: NDArray[np.float32], converted: NDArray[np.float32]) -> None:
+    largest = float((np.abs(keras - converted) / (1 + keras)).max())
+    if not largest <= TOLERANCE:  # `not <=`: NaN fails too
+        raise ParityError(
+            f"{FILE_NAME} differs from the Keras model: distances differ by up to {largest:.1e} of their size "
+            f"(allowed: {TOLERANCE:.0e})"
+        )
 
 
 def _features(network: Any) -> Any:
@@ -95,7 +111,7 @@ def _statistics(
     means = np.stack([of_label.get(label, of_label[int(present[0])]) for label in range(LABELS)])
     centred = features - means[labels]
     covariance = centred.T @ centred / len(features)
-    covariance += np.eye(len(covariance)) * RIDGE * np.trace(covariance) / len(covariance)
+    covariance += np.eye(len(covariance)) * max(RIDGE * np.trace(covariance) / len(covariance), LEAST)
     return means, np.linalg.inv(np.linalg.cholesky(covariance)).T
 
 
