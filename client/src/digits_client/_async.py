@@ -90,6 +90,7 @@ class AsyncClient(TaskCaller):
         *,
         probabilities: bool = False,
         labels: bool = False,
+        unlike: bool = False,
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
@@ -99,7 +100,7 @@ class AsyncClient(TaskCaller):
         """The digit in one image; see `Client.predict`."""
         seconds = self._seconds(timeout)
         deadline = time.monotonic() + seconds if labels else 0.0
-        asked = _shared.kind(model_version, probabilities=probabilities)
+        asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
         own = pairs(metadata, request_id)
         # An array, the usual case, is spared a coroutine: at tens of thousands of calls a second it counts.
         sendable = encode(image, convert=convert) if not blocks(image) else await encoded(image, convert=convert)
@@ -120,6 +121,7 @@ class AsyncClient(TaskCaller):
         *,
         probabilities: bool = False,
         labels: bool = False,
+        unlike: bool = False,
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
@@ -127,7 +129,7 @@ class AsyncClient(TaskCaller):
         request_id: str | None = None,
     ) -> Predictions:
         """The digits in any number of images, in their order; see `Client.predict_batch`."""
-        asked = _shared.kind(model_version, probabilities=probabilities)
+        asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
         deadline = _shared.deadline_of_each_rpc(timeout, self._timeout)
         own = pairs(metadata, request_id)
         parts: list[Predictions] = []
@@ -139,7 +141,7 @@ class AsyncClient(TaskCaller):
                     parts.append(answered)
         except DigitsError as error:
             raise _shared.explained(error, parts, asked, labels=labels)  # noqa: B904  # it is the same error
-        return concatenated(parts, probabilities=asked.probabilities, labels=labels)
+        return concatenated(parts, probabilities=asked.probabilities, unlike=asked.unlike, labels=labels)
 
     async def predict_iter(
         self,
@@ -147,6 +149,7 @@ class AsyncClient(TaskCaller):
         *,
         probabilities: bool = False,
         labels: bool = False,
+        unlike: bool = False,
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
@@ -160,7 +163,7 @@ class AsyncClient(TaskCaller):
         given so far is sent; and answers are given as they come, also while the source pauses.
         """
         deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
-        asked = _shared.kind(model_version, probabilities=probabilities)
+        asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
         own = pairs(metadata, request_id)
         reader = Reader(images, asked, convert=convert, sizes=self._endpoint.sizes.at_most(batch_size))
         async with aclosing(self._bulk(asked, deadline, own).parts(reader, early=True)) as answers:
@@ -174,6 +177,7 @@ class AsyncClient(TaskCaller):
         *,
         probabilities: bool = False,
         labels: bool = False,
+        unlike: bool = False,
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
@@ -186,7 +190,7 @@ class AsyncClient(TaskCaller):
         images  an asynchronous iterable for a source that waits: a plain one blocks the event loop meanwhile
         """
         seconds = self._seconds(timeout)
-        asked = _shared.kind(model_version, probabilities=probabilities)
+        asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
         own = pairs(metadata, request_id)
         line = async_chunks(
             images,

@@ -28,7 +28,7 @@ from digits_client._settings import DEFAULT_RETRIES, Retries
 SERVICE: str = DESCRIPTOR.services_by_name["PredictionService"].full_name
 NOT_SERVING = "the server says that it does not serve predictions now"
 MOST_VERSION = 2**63 - 1  # int64 on the wire
-_CURRENT = (Kind(0, probabilities=False), Kind(0, probabilities=True))
+_CURRENT = tuple(Kind(0, probabilities, unlike) for unlike in (False, True) for probabilities in (False, True))
 
 
 def seconds(timeout: float | None) -> float:
@@ -94,23 +94,25 @@ def too_late(method: object, standing: TimeoutError, timeout: float | None = Non
     return caused(DeadlineExceeded(f"no answer within {limit}{hint}"), standing)
 
 
-def kind(model_version: int, *, probabilities: bool) -> Kind:
+def kind(model_version: int, *, probabilities: bool, unlike: bool) -> Kind:
     """What a request asks for beside its images. InvalidInput when there can be no such version."""
     if model_version == 0:
-        return _CURRENT[bool(probabilities)]
+        return _CURRENT[bool(probabilities) + 2 * bool(unlike)]
     if not 0 < model_version <= MOST_VERSION:
         raise InvalidInput(f"model_version: expected 0, the current one, or a positive integer; got {model_version}")
-    return Kind(model_version, bool(probabilities))
+    return Kind(model_version, bool(probabilities), bool(unlike))
 
 
 def request(images: Sequence[bytes], asked: Kind, *, are_files: bool = False) -> PredictRequest:
     """One request for several images of one form."""
-    if are_files:
-        return PredictRequest(
-            image_files=images, model_version=asked.model_version, include_probabilities=asked.probabilities
-        )
-    joined = images[0] if len(images) == 1 else b"".join(images)
-    return PredictRequest(images=joined, model_version=asked.model_version, include_probabilities=asked.probabilities)
+    joined = b"" if are_files else images[0] if len(images) == 1 else b"".join(images)
+    return PredictRequest(
+        images=joined,
+        image_files=images if are_files else (),
+        model_version=asked.model_version,
+        include_probabilities=asked.probabilities,
+        include_unlike=asked.unlike,
+    )
 
 
 def predictions(reply: PredictResponse, count: int, asked: Kind) -> Predictions:
@@ -121,6 +123,7 @@ def predictions(reply: PredictResponse, count: int, asked: Kind) -> Predictions:
         confidences=np.fromiter(reply.confidences, np.float32, count),
         model_versions=np.full(count, reply.model_version, np.int64),
         probabilities=_rows(reply, count) if asked.probabilities else None,
+        unlike=np.fromiter(reply.unlike, np.float32, count) if asked.unlike else None,
     )
 
 
@@ -128,12 +131,15 @@ def answers(reply: PredictResponse, count: int, asked: Kind) -> list[Prediction]
     """The same, an object each. ServerError when there are more or fewer."""
     _check(reply, count, asked)
     columns = reply.digits, reply.confidences, repeat(reply.model_version, count)
-    return list(map(Prediction, *columns, _rows(reply, count)) if asked.probabilities else map(Prediction, *columns))
+    if not (asked.probabilities or asked.unlike):
+        return list(map(Prediction, *columns))
+    rows = _rows(reply, count) if asked.probabilities else repeat(None)
+    return list(map(Prediction, *columns, rows, repeat(None), reply.unlike if asked.unlike else repeat(None)))
 
 
 def explained(error: DigitsError, answered: Sequence[Predictions], asked: Kind, *, labels: bool = False) -> DigitsError:
     """The error that ended a batch, with what was answered before it."""
-    error.answered = concatenated(answered, probabilities=asked.probabilities, labels=labels)
+    error.answered = concatenated(answered, probabilities=asked.probabilities, unlike=asked.unlike, labels=labels)
     return error
 
 
@@ -141,6 +147,10 @@ def _check(reply: PredictResponse, count: int, asked: Kind) -> None:
     wanted = count * 10 if asked.probabilities else len(reply.probabilities)
     if not (len(reply.digits) == len(reply.confidences) == count and len(reply.probabilities) == wanted):
         raise ServerError(f"expected answers for {count} images, got {len(reply.digits)}")
+    if asked.unlike and len(reply.unlike) != count:
+        raise ServerError(
+            f"expected {count} scores of unlike, got {len(reply.unlike)}: is the server older than this client?"
+        )
 
 
 def _rows(reply: PredictResponse, count: int) -> NDArray[np.float32]:

@@ -117,6 +117,7 @@ class Client(ThreadCaller):
         *,
         probabilities: bool = False,
         labels: bool = False,
+        unlike: bool = False,
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
@@ -129,12 +130,14 @@ class Client(ThreadCaller):
                        its path, a Pillow image
         probabilities  whether to return all ten
         labels         whether to return the model's own name of the digit: one GetModel more for each model version
+        unlike         whether to return how unlike the training images it is; InvalidInput if the version has no such
+                       score
         model_version  the version that must answer; 0 for the current one
         convert        take an array of floats from 0 to 1 too, and round it to 0 to 255
         """
         seconds = self._seconds(timeout)
         deadline = time.monotonic() + seconds if labels else 0.0
-        asked = _shared.kind(model_version, probabilities=probabilities)
+        asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
         own = pairs(metadata, request_id)
         encoded = encode(image, convert=convert)
         connection = self._connection()
@@ -154,6 +157,7 @@ class Client(ThreadCaller):
         *,
         probabilities: bool = False,
         labels: bool = False,
+        unlike: bool = False,
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
@@ -170,7 +174,7 @@ class Client(ThreadCaller):
         `answered` the predictions of the images before, as far as they had come. A file that cannot be read is an
         UnreadableFile with its name, FileNotFound for one.
         """
-        asked = _shared.kind(model_version, probabilities=probabilities)
+        asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
         deadline = _shared.deadline_of_each_rpc(timeout, self._timeout)
         own = pairs(metadata, request_id)
         line = chunks(images, asked, convert=convert, sizes=self._endpoint.sizes)
@@ -180,7 +184,7 @@ class Client(ThreadCaller):
                 parts.append(self._named(part, deadline(), own) if labels else part)  # noqa: PERF401  # it must outlive an error
         except DigitsError as error:
             raise _shared.explained(error, parts, asked, labels=labels)  # noqa: B904  # it is the same error
-        return concatenated(parts, probabilities=asked.probabilities, labels=labels)
+        return concatenated(parts, probabilities=asked.probabilities, unlike=asked.unlike, labels=labels)
 
     def predict_iter(
         self,
@@ -188,6 +192,7 @@ class Client(ThreadCaller):
         *,
         probabilities: bool = False,
         labels: bool = False,
+        unlike: bool = False,
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
@@ -204,7 +209,7 @@ class Client(ThreadCaller):
                     Answers that have come are given before the source is asked for the next image
         """
         deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
-        asked = _shared.kind(model_version, probabilities=probabilities)
+        asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
         own = pairs(metadata, request_id)
         line = chunks(images, asked, convert=convert, sizes=self._endpoint.sizes.at_most(batch_size))
         for part in self._bulk(asked, deadline, own).parts(line):
@@ -216,6 +221,7 @@ class Client(ThreadCaller):
         *,
         probabilities: bool = False,
         labels: bool = False,
+        unlike: bool = False,
         model_version: int = 0,
         convert: bool = False,
         timeout: float | None = None,
@@ -235,7 +241,7 @@ class Client(ThreadCaller):
         that stops iterating (break, `close()` of the generator) ends the RPC.
         """
         seconds = self._seconds(timeout)
-        asked = _shared.kind(model_version, probabilities=probabilities)
+        asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
         own = pairs(metadata, request_id)
         line = chunks(
             images, asked, convert=convert, sizes=self._endpoint.sizes.at_most(1 if batch_size is None else batch_size)

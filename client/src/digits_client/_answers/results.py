@@ -17,6 +17,8 @@ class Prediction:
     model_version  the version that answered
     probabilities  float32[10], summing to 1; None unless asked for
     label          the model's own name of the digit; None unless asked for, or if the server does not tell it
+    unlike         from 0 on, higher the less the image is like the training images; above 1 it does not look like a
+                   digit; None unless asked for
     """
 
     digit: int
@@ -24,6 +26,7 @@ class Prediction:
     model_version: int
     probabilities: NDArray[np.float32] | None = None
     label: str | None = None
+    unlike: float | None = None
 
     def __eq__(self, other: object) -> bool:
         """Whether all fields are equal, the probabilities bit by bit."""
@@ -45,10 +48,11 @@ class Prediction:
             "model_version": self.model_version,
             "probabilities": rows,
             "label": self.label,
+            "unlike": self.unlike,
         }
 
-    def _plain(self) -> tuple[int, float, int, str | None]:
-        return self.digit, self.confidence, self.model_version, self.label
+    def _plain(self) -> tuple[int, float, int, str | None, float | None]:
+        return self.digit, self.confidence, self.model_version, self.label, self.unlike
 
     def __str__(self) -> str:
         return f"{self.digit} ({self.confidence:.1%}, model version {self.model_version})"
@@ -63,6 +67,7 @@ class Predictions(Sequence[Prediction]):
     model_versions  int64[N], the versions that answered: one version for all, unless it changed in between
     probabilities   float32[N, 10]; None unless asked for
     labels          N names of the digits, or None where the server does not tell one; None unless asked for
+    unlike          float32[N], how unlike the training images they are; None unless asked for
     """
 
     digits: NDArray[np.uint8]
@@ -70,6 +75,7 @@ class Predictions(Sequence[Prediction]):
     model_versions: NDArray[np.int64]
     probabilities: NDArray[np.float32] | None = None
     labels: tuple[str | None, ...] | None = None
+    unlike: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.digits)
@@ -82,13 +88,16 @@ class Predictions(Sequence[Prediction]):
         rows = None if self.probabilities is None else self.probabilities[index]
         if isinstance(index, slice):
             labels = None if self.labels is None else self.labels[index]
-            return Predictions(self.digits[index], self.confidences[index], self.model_versions[index], rows, labels)
+            scores = None if self.unlike is None else self.unlike[index]
+            columns = self.digits[index], self.confidences[index], self.model_versions[index]
+            return Predictions(*columns, rows, labels, scores)
         return Prediction(
             int(self.digits[index]),
             float(self.confidences[index]),
             int(self.model_versions[index]),
             rows,
             None if self.labels is None else self.labels[index],
+            None if self.unlike is None else float(self.unlike[index]),
         )
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -98,17 +107,25 @@ class Predictions(Sequence[Prediction]):
         return f"<Predictions of {len(self)} images: {np.array2string(self.digits, threshold=20)}>"
 
 
-def concatenated(parts: Sequence[Predictions], *, probabilities: bool, labels: bool = False) -> Predictions:
+def concatenated(
+    parts: Sequence[Predictions], *, probabilities: bool, unlike: bool = False, labels: bool = False
+) -> Predictions:
     """One result of many, in their order."""
     none = Predictions(
-        np.empty(0, np.uint8), np.empty(0, np.float32), np.empty(0, np.int64), np.empty((0, 10), np.float32)
+        np.empty(0, np.uint8),
+        np.empty(0, np.float32),
+        np.empty(0, np.int64),
+        np.empty((0, 10), np.float32),
+        unlike=np.empty(0, np.float32),
     )
     parts = parts or [none]
     rows = [part.probabilities for part in parts if part.probabilities is not None]
+    scores = [part.unlike for part in parts if part.unlike is not None]
     return Predictions(
         np.concatenate([part.digits for part in parts]),
         np.concatenate([part.confidences for part in parts]),
         np.concatenate([part.model_versions for part in parts]),
         np.concatenate(rows) if probabilities else None,
         tuple(name for part in parts for name in part.labels or ()) if labels else None,
+        np.concatenate(scores) if unlike else None,
     )

@@ -3,7 +3,7 @@
 A call of a kind that is not in flight leaves at once. While one is, calls of its kind gather, and leave together as
 soon as one of them returns, as soon as they fill an RPC, or as soon as every RPC of the kind in flight has taken much
 longer than RPCs lately do: its server may be frozen, and another one healthy. A kind is what an RPC can only ask for
-as a whole: the model version, and whether probabilities are wanted.
+as a whole: the model version, and whether probabilities and scores of unlike are wanted.
 """
 
 from collections import Counter
@@ -45,6 +45,7 @@ class Kind(NamedTuple):
 
     model_version: int
     probabilities: bool
+    unlike: bool = False
 
 
 class Call:

@@ -48,14 +48,13 @@ class ModelMetadata:
 
     @property
     def properties(self) -> dict[str, str]:
-        """Remarks. Tools fill every input and request every output that they are told of, so that the optional ones are
-        told of here."""
+        """Remarks on optional tensors: tools fill every input and request every output that the metadata lists."""
         remarks = {
             FILE_INPUT.name: f"{FILE_INPUT.datatype} [N], PNG, JPEG, WebP or GIF files, in place of {PIXEL_INPUT.name}"
         }
         if self.has_unlike:
             remarks[UNLIKE_OUTPUT.name] = (
-                f"{UNLIKE_OUTPUT.datatype} [N], an output to request by name: above 1, the image does not look like a digit"
+                f"{UNLIKE_OUTPUT.datatype} [N], an output to request by name; above 1: does not look like a digit"
             )
         return remarks
 

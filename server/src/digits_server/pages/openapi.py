@@ -32,6 +32,12 @@ VERSION = {
     "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
     "example": "1",
 }
+UNLIKE = {
+    "name": "unlike",
+    "in": "query",
+    "description": "Whether to answer how unlike a digit the picture is.",
+    "schema": {"type": "boolean"},
+}
 FILE = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}, "example": "history.png"}
 
 
@@ -134,7 +140,7 @@ def _page(settings: Settings) -> Document:
     kinds: Document = {"image/png": {}, "text/plain": {}, "application/json": {}}
     report["responses"]["200"] = {"description": "The file.", "content": kinds}
     return {
-        "/predict": {"post": {**predict, "requestBody": asked, "tags": ["page"]}},
+        "/predict": {"post": {**predict, "parameters": [UNLIKE], "requestBody": asked, "tags": ["page"]}},
         "/model": {"get": model},
         "/model/{version}/report/{name}": {"parameters": [VERSION, FILE], "get": {**report, "tags": ["page"]}},
     }

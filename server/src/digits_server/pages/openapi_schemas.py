@@ -90,7 +90,13 @@ SCHEMAS: dict[str, Any] = {
             "probabilities": _array(SHARE, minItems=10, maxItems=10),
             "pixels": {**STRING, "contentEncoding": "base64", "description": "The 28 × 28 grey levels the model saw."},
             "model_version": {"type": "integer", "minimum": 1},
-        }
+        },
+        {
+            "unlike": {
+                "type": ["number", "null"],
+                "description": "Above 1, the image does not look like a digit; null if the version has no such score.",
+            }
+        },
     ),
     "Model": _object(
         {

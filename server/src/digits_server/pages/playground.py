@@ -38,15 +38,19 @@ def routes(service: PredictionService, in_flight: InFlight, bodies: Bodies, seco
         return cached(request, html, "text/html; charset=utf-8", headers)
 
     async def predict(request: Request) -> Response:
-        """Takes one image file; answers the digit, its probabilities and the pixels that the model saw."""
+        """Takes one image file; answers the digit, its probabilities and the pixels that the model saw.
+
+        With the query `unlike=true` it also answers the score of unlike, null if the version has no such score.
+        """
         deadline = asyncio.get_running_loop().time() + seconds
         _refuse_forms(request)
         body = await bodies.read(request, deadline)
         if not body:
             raise InvalidRequest("expected one image file as the body, got none")
         call = HttpCall(deadline, request.client, request.headers)
+        unlike = request.query_params.get("unlike") == "true"
         with in_flight:
-            images, answer = await while_connected(request, _predicted(service, body, call), deadline)
+            images, answer = await while_connected(request, _predicted(service, body, call, unlike=unlike), deadline)
         return JSONResponse(
             {
                 "digit": int(answer.digits[0]),
@@ -54,6 +58,7 @@ def routes(service: PredictionService, in_flight: InFlight, bodies: Bodies, seco
                 "probabilities": answer.probabilities[0].tolist(),
                 "pixels": base64.b64encode(images.tobytes()).decode(),
                 "model_version": answer.version,
+                **({"unlike": None if answer.unlike is None else float(answer.unlike[0])} if unlike else {}),
             },
             headers=UNCACHED,
         )
@@ -61,10 +66,10 @@ def routes(service: PredictionService, in_flight: InFlight, bodies: Bodies, seco
     return [Route("/", page, Access.CALLERS), Route("/predict", predict, Access.CALLERS, ("POST",))]
 
 
-async def _predicted(service: PredictionService, file: bytes, call: Call) -> tuple[Images, Classified]:
+async def _predicted(service: PredictionService, file: bytes, call: Call, *, unlike: bool) -> tuple[Images, Classified]:
     """The pixels a file shows the model, uint8[1, 28, 28], and what it makes of them."""
     images = await service.decode([file], call)
-    return images, await service.classify(images, 0, call)
+    return images, await service.classify(images, 0, call, unlike=unlike, may_lack=True)
 
 
 def policy(html: str) -> str:

@@ -49,8 +49,11 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A PredictResponse: digits uint8[N], confidences float32[N]; probabilities float32[N, 10] and the scores of unlike,
-    float32[N], if requested."""
+    """A PredictResponse: digits uint8[N], confidences float32[N], and on request probabilities and scores.
+
+    probabilities  float32[N, 10]
+    unlike         float32[N], how unlike the training images each is
+    """
 
     digits: NDArray[np.uint8]
     confidences: NDArray[np.float32]

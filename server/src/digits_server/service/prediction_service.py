@@ -47,14 +47,20 @@ class PredictionService:
     ahead: ReadAhead
 
     async def classify(
-        self, inputs: Images | Sequence[bytes], version: int, call: Call, *, unlike: bool = False
+        self,
+        inputs: Images | Sequence[bytes],
+        version: int,
+        call: Call,
+        *,
+        unlike: bool = False,
+        may_lack: bool = False,
     ) -> Classified:
         """The digits of N images by one version; 0 is the current one.
 
         `inputs` are pixels, uint8[N, 28, 28], or N encoded image files. Counts the predictions. With `unlike`, the
-        version must have these scores.
+        version must have these scores, unless it `may_lack` them.
         """
-        answered_by, probabilities, scores = await self._scored(inputs, version, call, unlike=unlike)
+        answered_by, probabilities, scores = await self._scored(inputs, version, call, unlike=unlike, may_lack=may_lack)
         digits, confidences = best(probabilities)
         self.metrics.predictions.add(answered_by, digits, confidences)
         return Classified(answered_by, digits, confidences, probabilities, scores)
@@ -108,7 +114,14 @@ class PredictionService:
         )
 
     async def _scored(
-        self, inputs: Images | Sequence[bytes], version: int, call: Call, *, patient: bool = False, unlike: bool = False
+        self,
+        inputs: Images | Sequence[bytes],
+        version: int,
+        call: Call,
+        *,
+        patient: bool = False,
+        unlike: bool = False,
+        may_lack: bool = False,
     ) -> tuple[int, Probabilities, NDArray[np.float32] | None]:
         """The version that answered, its answer, and the scores of unlike if they are wanted."""
         if isinstance(inputs, np.ndarray):
@@ -119,14 +132,14 @@ class PredictionService:
         model = self.models.get(version)  # not before: it may have been retired meanwhile
         if tally := TALLY.get():
             tally.add(len(images), model.version)
-        batcher = model.scoring if unlike else model.batcher
-        if batcher is None:
+        if unlike and model.scoring is None and not may_lack:
             raise InvalidRequest(
                 f"unlike: model version {model.version} does not give this score; only versions with unlike.tflite do, "
                 "served with LiteRT"
             )
-        answer = await batcher.submit(images, call.deadline, call.peer, patient=patient)
-        if not unlike:
+        scoring = model.scoring if unlike else None
+        answer = await (scoring or model.batcher).submit(images, call.deadline, call.peer, patient=patient)
+        if not scoring:
             return model.version, answer, None
         scores = answer[:, 10]
         self.metrics.unlike.add(scores)
