@@ -67,6 +67,22 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def scored_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with version 1, a small cnn with unlike.tflite. Read only: copy to change."""
+
+    def train(root: Path) -> None:
+        mnist = read(None)
+        train, test = mnist.train.take(np.arange(3000)), mnist.test.take(np.arange(1000))
+        arrays = {"x_train": train.images, "y_train": train.labels, "x_test": test.images, "y_test": test.labels}
+        np.savez(root / "small.npz", **arrays)  # type: ignore[arg-type]  # NumPy's stub takes no dict
+        command: list[str | Path] = [SCRIPTS / "digits-train", "train", "--repository", root, "--network", "cnn"]
+        few = ["--data", root / "small.npz", "--epochs", "2", "--min-accuracy", "0.3"]
+        subprocess.run([*command, *few], check=True, capture_output=True, timeout=250)
+
+    return made_once(tmp_path_factory, "scored-repository", train)
+
+
+@pytest.fixture(scope="session")
 def test_images() -> NDArray[np.uint8]:
     """The 10,000 test images of MNIST, uint8[10000, 28, 28]."""
     return read(None).test.images

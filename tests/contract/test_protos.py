@@ -41,8 +41,15 @@ def test_the_fields_of_the_messages() -> None:
         "image_files": 2,
         "model_version": 3,
         "include_probabilities": 4,
+        "include_unlike": 5,
     }
-    assert numbers("PredictResponse") == {"digits": 1, "confidences": 2, "probabilities": 3, "model_version": 4}
+    assert numbers("PredictResponse") == {
+        "digits": 1,
+        "confidences": 2,
+        "probabilities": 3,
+        "model_version": 4,
+        "unlike": 5,
+    }
 
 
 def test_the_states_of_a_version() -> None:

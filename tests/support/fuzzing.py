@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=["digits_server"], exclude=ARRAYS):
     from digits_server.open_inference.tensors import images_or_files, requested
     from digits_server.pictures.images import from_file
     from digits_server.runtimes.tflite_model import check
-    from digits_server.service.messages import Request, parse_request
+    from digits_server.service.messages import parse_request
     from digits_server.service.wire import SMALL_BYTES
 
 MOST_PIXELS = 1_000_000
@@ -42,14 +42,12 @@ def message(data: bytes) -> None:
         _refused(data)
         return
     try:
-        images, files, version, probabilities = parse_request(data)
+        images, files, *rest = parse_request(data)
     except InvalidRequest:
         assert len(data) >= SMALL_BYTES
         return
-    found = Request(bytes(images), list(files), version, probabilities)
-    assert found == Request(
-        expected.images, list(expected.image_files), expected.model_version, expected.include_probabilities
-    )
+    asked = expected.model_version, expected.include_probabilities, expected.include_unlike
+    assert (bytes(images), list(files), *rest) == (expected.images, list(expected.image_files), *asked)
 
 
 def _refused(data: bytes) -> None:

@@ -25,6 +25,7 @@ def test_predictions_of_equal_fields_are_equal_and_have_one_hash() -> None:
         Prediction(7, 0.5, 1),
         Prediction(7, 0.5, 1, ROW * 2),
         Prediction(7, 0.5, 1, ROW, "seven"),
+        Prediction(7, 0.5, 1, ROW, unlike=0.5),
         (7, 0.5, 1, ROW),
         None,
     ],
@@ -43,6 +44,7 @@ def test_a_prediction_turns_into_a_dictionary_that_json_takes() -> None:
         "model_version": 1,
         "probabilities": None,
         "label": None,
+        "unlike": None,
     }
     columns = (np.array([7], np.uint8), np.array([0.5], np.float32), np.array([1], np.int64))
     (one,) = Predictions(*columns, np.full((1, 10), 0.5, np.float32))

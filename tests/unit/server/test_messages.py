@@ -18,13 +18,16 @@ LARGE = bytes(range(256)) * (SMALL_BYTES // 256)
 VERSIONS = st.one_of(st.integers(0, 300), st.integers(-(2**63), 2**63 - 1))
 
 
-def fields(request: Request) -> tuple[bytes, list[bytes], int, bool]:
-    return bytes(request.images), list(request.image_files), request.model_version, request.include_probabilities
+Fields = tuple[bytes, list[bytes], int, bool, bool]
 
 
-def by_protobuf(data: bytes) -> tuple[bytes, list[bytes], int, bool]:
-    message = PredictRequest.FromString(data)
-    return message.images, list(message.image_files), message.model_version, message.include_probabilities
+def fields(request: Request | PredictRequest) -> Fields:
+    asked = request.model_version, request.include_probabilities, request.include_unlike
+    return bytes(request.images), list(request.image_files), *asked
+
+
+def by_protobuf(data: bytes) -> Fields:
+    return fields(PredictRequest.FromString(data))
 
 
 @given(
@@ -32,16 +35,21 @@ def by_protobuf(data: bytes) -> tuple[bytes, list[bytes], int, bool]:
     files=st.lists(st.binary(max_size=9), max_size=2),
     version=VERSIONS,
     probabilities=st.booleans(),
+    unlike=st.booleans(),
 )
 def test_every_request_is_read_as_protobuf_reads_it(
-    images: bytes, files: list[bytes], version: int, probabilities: bool
+    images: bytes, files: list[bytes], version: int, probabilities: bool, unlike: bool
 ) -> None:
     message = PredictRequest(
-        images=images, image_files=files, model_version=version, include_probabilities=probabilities
+        images=images,
+        image_files=files,
+        model_version=version,
+        include_probabilities=probabilities,
+        include_unlike=unlike,
     )
     data = message.SerializeToString()
-    assert fields(parse_request(data)) == (images, files, version, probabilities)
-    assert fields(parse_request(memoryview(data))) == (images, files, version, probabilities)
+    assert fields(parse_request(data)) == (images, files, version, probabilities, unlike)
+    assert fields(parse_request(memoryview(data))) == (images, files, version, probabilities, unlike)
 
 
 @given(st.data())
@@ -50,7 +58,7 @@ def test_what_follows_the_pixels_is_read_as_protobuf_reads_it_or_refused_as_it_d
     tail = data.draw(
         st.one_of(
             st.binary(max_size=24),
-            st.lists(st.sampled_from([0x0A, 0x12, 0x18, 0x20, 0x80, 0xFF, 0, 1, 7]), max_size=24).map(bytes),
+            st.lists(st.sampled_from([0x0A, 0x12, 0x18, 0x20, 0x28, 0x80, 0xFF, 0, 1, 7]), max_size=24).map(bytes),
         )
     )
     cut = data.draw(st.sampled_from([0, 1, 2, 100]))
@@ -107,19 +115,22 @@ def test_the_pixels_of_a_large_request_are_not_copied() -> None:
     count=st.one_of(st.integers(1, 4), st.integers(100, 1100)),
     version=st.integers(0, 2**63 - 1),
     with_probabilities=st.booleans(),
+    with_unlike=st.booleans(),
     seed=st.integers(0, 99),
 )
 def test_every_reply_is_written_as_protobuf_writes_it(
-    count: int, version: int, with_probabilities: bool, seed: int
+    count: int, version: int, with_probabilities: bool, with_unlike: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     probabilities = rng.random((count, 10), np.float32)
     digits, confidences = probabilities.argmax(axis=1).astype(np.uint8), probabilities.max(axis=1)
-    data = serialise_reply(Reply(digits, confidences, version, probabilities if with_probabilities else None))
+    rows, scores = (probabilities if with_probabilities else None), (confidences * 3 if with_unlike else None)
+    data = serialise_reply(Reply(digits, confidences, version, rows, scores))
     reply = PredictResponse.FromString(data)
     assert list(reply.digits) == digits.tolist()
     assert list(reply.confidences) == confidences.tolist()
     assert list(reply.probabilities) == (probabilities.ravel().tolist() if with_probabilities else [])
+    assert list(reply.unlike) == (scores.tolist() if scores is not None else [])
     assert reply.model_version == version
 
 

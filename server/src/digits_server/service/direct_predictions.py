@@ -19,7 +19,7 @@ from digits_server.runtimes import Probabilities
 from digits_server.service.calls import is_late
 from digits_server.service.messages import Reply, pixels_header, reply_to_one, serialise_reply
 from digits_server.service.prediction_service import best, best_of_one
-from digits_server.serving.registry import ServedModel
+from digits_server.serving.served_model import ServedModel
 
 log = logging.getLogger(__name__)
 
