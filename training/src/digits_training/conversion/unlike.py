@@ -30,8 +30,8 @@ REFUSED_SHARE = 0.01
 RIDGE = 1e-3
 """Added to the covariance, as a share of its mean variance: features that never vary would have none."""
 
-LEAST = 1e-6
-"""The least threshold, and the least that is added to the covariance: both would be 0 if all images were the same."""
+LEAST_RIDGE, LEAST_THRESHOLD = 1e-10, 1.0
+"""Both would be 0 if all training images were the same. The usual threshold is about 600."""
 
 TOLERANCE = 1e-3
 """Largest relative difference of a distance between Keras and LiteRT, and absolute one of a golden image, whose
@@ -51,7 +51,7 @@ def write(network: Any, dataset: DataSet, golden: Sequence[GoldenImage], folder:
     whitened, centres = measured @ whitening, means @ whitening
     lowest = ((centres**2).sum(axis=1) - 2 * whitened @ centres.T).min(axis=1)
     lowest += np.einsum("nf,nf->n", whitened, whitened)
-    threshold = max(float(np.quantile(lowest, 1 - REFUSED_SHARE, method="higher")), LEAST)
+    threshold = max(float(np.quantile(lowest, 1 - REFUSED_SHARE, method="higher")), LEAST_THRESHOLD)
     model = _distances(features, means, whitening / np.sqrt(threshold))
     export.convert(model, folder / FILE_NAME)
     found = export.litert_probabilities(folder / FILE_NAME, test.images)
@@ -111,7 +111,7 @@ def _statistics(
     means = np.stack([of_label.get(label, of_label[int(present[0])]) for label in range(LABELS)])
     centred = features - means[labels]
     covariance = centred.T @ centred / len(features)
-    covariance += np.eye(len(covariance)) * max(RIDGE * np.trace(covariance) / len(covariance), LEAST)
+    covariance += np.eye(len(covariance)) * max(RIDGE * np.trace(covariance) / len(covariance), LEAST_RIDGE)
     return means, np.linalg.inv(np.linalg.cholesky(covariance)).T
 
 
