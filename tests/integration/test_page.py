@@ -318,6 +318,29 @@ def test_nothing_moves_for_those_who_asked_for_stillness(page: Page) -> None:
     assert page.locator(".bar").first.evaluate("bar => getComputedStyle(bar).transitionDuration") == "0s"
 
 
+def test_an_image_that_does_not_look_like_a_digit_is_said_not_to(
+    browser: Browser, scored_repository: Path, test_images: NDArray[np.uint8]
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (28, 28), np.uint8)
+    files: list[Any] = [
+        {"name": name, "mimeType": "image/png", "buffer": png_of(image)}
+        for name, image in (("noise.png", noise), ("digit.png", test_images[0]))
+    ]
+    with ServerProcess("--repository", scored_repository) as scoring, browser.new_context(**LOOKS["light"]) as context:
+        scoring.wait_ready()
+        opened = context.new_page()
+        opened.goto(f"{scoring.http}/")
+        expect(opened.locator("#model")).to_be_visible()
+        opened.locator("#choose").set_input_files(files)
+        listed = opened.locator("#files button")
+        expect(listed.nth(1)).not_to_contain_text("not like a digit")
+        expect(listed.nth(0)).to_contain_text("not like a digit")
+        expect(opened.locator("#said b")).to_have_text("Does not look like a digit")
+        expect(opened.get_by_role("status")).to_contain_text("sure. Does not look like a digit.")
+        listed.nth(1).click()
+        expect(opened.locator("#said b")).to_have_text(re.compile("Sure|Fairly sure|Unsure"))
+
+
 class TestWhatIsComplainedOf:
     """Where the browser's console has something to say, because that is what is tested."""
 

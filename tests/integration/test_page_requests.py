@@ -66,6 +66,19 @@ def test_a_prediction_says_what_the_rpc_says_and_shows_the_pixels(
     assert reply.headers["cache-control"] == "no-store"
 
 
+def test_a_program_that_asks_for_the_score_of_unlike_gets_it_or_null(
+    server: ServerProcess, scored_repository: Path, test_images: NDArray[np.uint8]
+) -> None:
+    file = png(test_images[3])
+    assert "unlike" not in ask(server, "POST", "/predict", file, content_type="image/png").json()
+    assert ask(server, "POST", "/predict?unlike=true", file, content_type="image/png").json()["unlike"] is None
+    with ServerProcess("--repository", scored_repository) as scoring:
+        scoring.wait_ready()
+        assert "unlike" not in ask(scoring, "POST", "/predict", file, content_type="image/png").json()
+        said = ask(scoring, "POST", "/predict?unlike=true", file, content_type="image/png").json()
+        assert 0 < said["unlike"] < 2
+
+
 def test_predictions_of_the_page_are_counted_like_any(server: ServerProcess, test_images: NDArray[np.uint8]) -> None:
     before = server.metric("digits_predictions_total"), server.metric("digits_rejected_total", reason="invalid")
     ask(server, "POST", "/predict", png(test_images[0]), content_type="image/png")

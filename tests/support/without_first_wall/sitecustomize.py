@@ -2,4 +2,4 @@
 
 from digits_server.runtimes import tflite_model
 
-setattr(tflite_model, "check", lambda _model, _largest: None)  # noqa: B010 - for mypy it is another function
+setattr(tflite_model, "check", lambda _model, _largest, _name: None)  # noqa: B010 - for mypy it is another function
