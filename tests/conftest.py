@@ -76,7 +76,7 @@ def scored_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         arrays = {"x_train": train.images, "y_train": train.labels, "x_test": test.images, "y_test": test.labels}
         np.savez(root / "small.npz", **arrays)  # type: ignore[arg-type]  # NumPy's stub takes no dict
         command: list[str | Path] = [SCRIPTS / "digits-train", "train", "--repository", root, "--network", "cnn"]
-        few = ["--data", root / "small.npz", "--epochs", "2", "--min-accuracy", "0.3"]
+        few: list[str | Path] = ["--data", root / "small.npz", "--epochs", "2", "--min-accuracy", "0.3"]
         subprocess.run([*command, *few], check=True, capture_output=True, timeout=250)
 
     return made_once(tmp_path_factory, "scored-repository", train)

@@ -17,7 +17,7 @@ from benchmarks.report import replace_figures
 from benchmarks.repository import newest
 from benchmarks.unlike import examples, kinds, page
 from benchmarks.unlike.figures import threshold_that_refuses
-from benchmarks.unlike.network import QUARTERS, Network
+from benchmarks.unlike.network import QUARTERS, SERVED, Network
 from digits_server.pictures.images import from_file
 from digits_training.data import read
 
@@ -59,6 +59,8 @@ def main() -> int:
     for name, network in networks.items():
         tables[name] = page.by_candidate({kind.title: network.scores(kind.images) for kind in everything})
         parts += [f"With the {name}:", page.separation(tables[name], *titles), page.thresholds(tables[name], *titles)]
+        if SERVED in tables[name]:
+            parts.append(page.above_1(tables[name][SERVED]))
     text = "\n\n".join(parts)
     print(text)
     if len(networks) < len(NETWORKS):

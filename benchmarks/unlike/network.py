@@ -22,6 +22,9 @@ NEAREST_SHARE = 2
 
 QUARTERS = "class means, quarters"
 
+SERVED = "unlike.tflite, as served"
+"""The score that callers get, if the version has it."""
+
 
 class Network:
     """Answers of one version, and every candidate's score."""
@@ -31,6 +34,8 @@ class Network:
         import keras
 
         self._runtime = LiteRTRuntime((version / "model.tflite").read_bytes())
+        file = version / "unlike.tflite"
+        self._served = LiteRTRuntime(file.read_bytes(), file.name) if file.exists() else None
         model: Any = keras.models.load_model(version / "model.keras", compile=False)
         head = model.layers[-1]
         self._weights, self._bias = (np.asarray(part, np.float64) for part in head.get_weights())
@@ -65,6 +70,8 @@ class Network:
         if self._maps is not None:
             found["class means, channels"] = self._channel_means(self._channels(features))
             found[QUARTERS] = self._quarter_means(scores.quarters(self._as_maps(features)))
+        if self._served is not None:
+            found[SERVED] = self._served.predict(images).min(axis=1).astype(np.float64)
         return found
 
     def _last(self, images: Images) -> Array:

@@ -62,5 +62,11 @@ def thresholds(table: Table, good: list[str], unlike: list[str]) -> str:
     return "\n".join(lines)
 
 
+def above_1(scores: dict[str, Scores]) -> str:
+    """What the served score refuses of each kind, at the threshold that comes with it."""
+    heads, cells = scores.keys(), [_percent(float((of > 1).mean())) for of in scores.values()]
+    return f"| `unlike` above 1 | {' | '.join(heads)} |\n{'|---' * (1 + len(heads))}|\n| share | {' | '.join(cells)} |"
+
+
 def _percent(share: float) -> str:
     return f"{share:.1%}"

@@ -160,6 +160,11 @@ def test_the_tables_hold_what_was_measured() -> None:
     assert row == "| entropy | 0.0% / 50.0% | 100.0% / 100.0% | 50.0% | 100.0% | 0.0% |"
 
 
+def test_the_served_score_refuses_what_is_above_1() -> None:
+    table = page.above_1({"MNIST": _scores(0.2, 0.5, 1.0, 1.1), "blank": _scores(4)})
+    assert table.splitlines() == ["| `unlike` above 1 | MNIST | blank |", "|---|---|---|", "| share | 25.0% | 100.0% |"]
+
+
 def test_confidences_stand_beside_the_number_of_images() -> None:
     kind = kinds.Kind("blank", kinds.blank()[:4])
     table = page.confidences([kind], {"cnn": [_scores(0.5, 0.7, 0.95, 0.99)]})

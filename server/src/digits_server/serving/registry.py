@@ -182,15 +182,15 @@ class ModelRegistry:
     def add(self, model: ProvenModel) -> None:
         """From now on the model answers requests that name its version."""
         loaded = model.loaded
-        predict = self._watched(loaded)
+        predict, scoring = self._watched(loaded), None
+        if loaded.unlike:
+            scoring = self._batcher(with_scores(predict, loaded.unlike), model.costs.doubled())
         added = ServedModel(
             version=loaded.manifest.model_version,
             manifest=loaded.manifest,
             runtime=loaded.runtime,
             batcher=self._batcher(predict, model.costs),
-            scoring=self._batcher(with_scores(predict, loaded.unlike), model.costs.doubled())
-            if loaded.unlike
-            else None,
+            scoring=scoring,
             sha256=loaded.sha256,
             load_seconds=model.seconds,
         )
