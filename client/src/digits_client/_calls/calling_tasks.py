@@ -36,6 +36,7 @@ class TaskCaller:
         self._coalescing = coalescing
         self._tracing = tracing
         self._labels = Labels()
+        self._on_retry: Callable[[], object] = _shared.nothing
         self._closed = False
         self._connected: TaskConnection | None = None
         self._replaced: list[TaskConnection] = []
@@ -62,7 +63,7 @@ class TaskCaller:
         async def call(request: Any, timeout: float) -> Any:
             return await self._call(self._connection().stub.Predict, request, timeout, own)
 
-        return TaskBulk(call, asked, deadline, self._endpoint.retries)
+        return TaskBulk(call, asked, deadline, self._endpoint.retries, self._on_retry)
 
     async def _named(self, part: Predictions, deadline: float, own: Pairs) -> Predictions:
         """The answers of one RPC with their labels."""

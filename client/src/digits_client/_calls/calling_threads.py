@@ -36,6 +36,7 @@ class ThreadCaller:
         self._coalescing = coalescing
         self._tracing = tracing
         self._labels = Labels()
+        self._on_retry: Callable[[], object] = _shared.nothing
         self._closed = False
         self._connections: dict[int, ThreadConnection] = {}  # by process: a forked child makes its own
         self._replaced: dict[int, list[ThreadConnection]] = {}
@@ -67,7 +68,7 @@ class ThreadCaller:
         def method() -> Any:
             return self._connection().stub.Predict
 
-        return ThreadBulk(method, self._error, asked, deadline, own, self._endpoint.retries)
+        return ThreadBulk(method, self._error, asked, deadline, own, self._endpoint.retries, self._on_retry)
 
     def _named(self, part: Predictions, deadline: float, own: Pairs) -> Predictions:
         """The answers of one RPC with their labels."""
