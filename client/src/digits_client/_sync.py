@@ -125,8 +125,8 @@ class Client(ThreadCaller):
     ) -> Prediction:
         """The digit in one image.
 
-        image          uint8[28, 28] with 0 background to 255 ink, or a picture file (PNG, JPEG, WebP, GIF): its bytes,
-                       its path, a Pillow image
+        image          28 × 28 pixels, 0 background to 255 ink, or a picture file (PNG, JPEG, WebP, GIF): its bytes, its
+                       path, the open file, a Pillow image. A string is a path: never pass one that a user sent
         probabilities  whether to return all ten
         labels         whether to return the model's own name of the digit: one GetModel more for each model version
         model_version  the version that must answer; 0 for the current one
