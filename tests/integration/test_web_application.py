@@ -49,8 +49,8 @@ class Reader:
         return done.stdout
 
     @contextmanager
-    def running(self, commands: list[str]) -> Iterator[Path]:
-        """A terminal in which the last command keeps running; yields the file of what it says."""
+    def running(self, commands: list[str], path: str = "", status: int = 200) -> Iterator[Path]:
+        """A terminal in which the last command keeps running, from when `path` is answered; yields what it says."""
         command = ["bash", "-c", self.script([*commands[:-1], f"exec {commands[-1]}"])]
         said = self._folder / f"{commands[-1].split()[0].rpartition('/')[2]}.log"
         with said.open("wb") as log:
@@ -63,6 +63,9 @@ class Reader:
                 start_new_session=True,
             )
         try:
+            if path:
+                until(lambda: process.poll() is not None or self.asks(path)[0] == status, path, SECONDS)
+            assert process.poll() is None, said.read_text()
             yield said
             process.terminate()
             assert process.wait(SECONDS) in (0, -signal.SIGTERM), said.read_text()
@@ -101,8 +104,7 @@ def test_the_page_has_the_blocks_that_are_typed_here() -> None:
 
 @pytest.mark.parametrize("command", [BLOCKS[2][-1], BLOCKS[4][-1]], ids=["uvicorn", "gunicorn with preload"])
 def test_two_workers_answer_over_tls_and_add_up_their_metrics(reader: Reader, command: str) -> None:
-    with reader.running([*BLOCKS[2][:-1], command]) as said:
-        until(lambda: reader.asks("/readyz")[0] == 200, f"ready: {said.read_text()}", SECONDS)
+    with reader.running([*BLOCKS[2][:-1], command], "/readyz"):
         said_by_users = reader.type(BLOCKS[3])
         assert '{"digit":7,"confidence":0.9' in said_by_users
         workers: dict[int, int] = {}
@@ -128,13 +130,11 @@ def test_two_workers_answer_over_tls_and_add_up_their_metrics(reader: Reader, co
 
 def test_an_application_without_its_token_or_its_server_says_so_to_its_log_and_not_to_users(reader: Reader) -> None:
     without_token = [line.replace("DIGITS_TOKEN_FILE=secrets/token ", "") for line in BLOCKS[2]]
-    with reader.running(without_token) as said:
-        until(lambda: reader.asks("/readyz")[0] == 200, f"ready: {said.read_text()}", SECONDS)
+    with reader.running(without_token, "/readyz") as said:
         status, body = reader.asks("--form", "file=@" + str(ROOT / "docs/digit.png"), "/digit")
         assert (status, json.loads(body)) == (500, {"detail": "this service cannot read digits at the moment"})
         assert "Unauthenticated: " in said.read_text()
     nobody_there = [line.replace(":50051", f":{free_port()}") for line in BLOCKS[2]]
-    with reader.running(nobody_there) as said:
-        until(lambda: reader.asks("/healthz")[0] == 200, f"live: {said.read_text()}", SECONDS)
+    with reader.running(nobody_there, "/healthz"):
         assert reader.asks("/readyz")[0] == 503
         assert reader.asks("--form", "file=@" + str(ROOT / "docs/digit.png"), "/digit")[0] == 503

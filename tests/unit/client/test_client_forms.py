@@ -162,12 +162,12 @@ async def test_a_file_that_gives_no_bytes_is_refused_with_what_to_do(tmp_path: P
         for file, sentence in (
             (BytesIO(), "at its end, or empty: image.seek(0)"),
             (StringIO("text"), 'open it with mode "rb"'),
-            (text, 'cannot read the file: |open it with mode "rb"'),
+            (text, 'open it with mode "rb"'),
             (written, 'not open for reading: open it with mode "rb"'),
-            (closed, "cannot read the file: I/O operation on closed file"),
+            (closed, "cannot read the file: "),
             (Upload(FILE), "pass image.file, or await image.read()"),
         ):
-            with pytest.raises(InvalidInput, match="|".join(map(re.escape, sentence.split("|")))):
+            with pytest.raises(InvalidInput, match=re.escape(sentence)):
                 encode(file)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="empty"):
         await encoded(Upload(b""), convert=False)

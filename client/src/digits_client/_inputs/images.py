@@ -35,6 +35,7 @@ Image: TypeAlias = Pixels | bytes | bytearray | memoryview | str | os.PathLike[s
 
 BYTES = (bytes, bytearray, memoryview)
 AT_HAND = (np.ndarray, *BYTES)
+_TEXT = 'expected a file of bytes; this one is open for text: open it with mode "rb"'
 _ORIENTATION = 0x0112
 """The EXIF tag that says how a camera was held."""
 _UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
@@ -88,6 +89,8 @@ def reading(file: Any, name: str) -> Iterator[None]:
     """Around the reading of an open file: what that raises becomes an InvalidInput."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{name}: {_TEXT}") from error
     except UnsupportedOperation as error:
         raise InvalidInput(f'{name}: the file is not open for reading: open it with mode "rb"') from error
     except ValueError as error:  # it is closed
@@ -101,7 +104,7 @@ def content(read: Any, name: str) -> Encoded:
     if isinstance(read, BYTES) and len(read):
         return Encoded(is_file=True, data=bytes(read))
     if isinstance(read, str):
-        raise InvalidInput(f'{name}: expected a file of bytes; this one is open for text: open it with mode "rb"')
+        raise InvalidInput(f"{name}: {_TEXT}")
     if isinstance(read, BYTES):
         raise InvalidInput(f"{name}: the file is at its end, or empty: image.seek(0) reads it from its beginning")
     raise InvalidInput(f"{name}: expected a file whose read() returns bytes; got {type(read).__name__}")
