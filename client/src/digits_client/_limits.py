@@ -100,6 +100,12 @@ SHOWN_CHARACTERS = 100
 PATH_CHARACTERS = 1_000
 """Of a path that an error message repeats as a whole, since it does not look like base64."""
 
+FAULT_SECONDS = 5.0
+"""Between two handshakes with a server of this machine that only look for what is wrong with TLS."""
+
+HANDSHAKE_SECONDS = 0.2
+"""For such a handshake to go on: a server of this machine answers in a few milliseconds."""
+
 POLL_SECONDS = 0.05
 """Between two looks at a server that is not ready yet."""
 

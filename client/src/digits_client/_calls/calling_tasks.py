@@ -17,7 +17,7 @@ from digits_client._connection import health
 from digits_client._connection.channel import Endpoint
 from digits_client._connection.connections import TaskConnection
 from digits_client._connection.metadata import Pairs
-from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable, from_rpc
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable
 
 if TYPE_CHECKING:
     from digits_client._connection.tracing import Tracing
@@ -114,7 +114,7 @@ class TaskCaller:
             return error
         if self._closed:
             return ClientClosed()
-        return from_rpc(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
+        return self._endpoint.failure(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else _shared.seconds(timeout)
