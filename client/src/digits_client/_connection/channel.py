@@ -114,7 +114,8 @@ class Endpoint:
         here = _HOST.fullmatch(self.target) and stays_here(self.target)
         loopback = (host.strip("[]"), int(port)) if here else None
         own = self.certificate_chain is not None
-        return TlsFaults(self._encrypted(), self.root_certificates, self.server_name, own, loopback)
+        roots: Any = self.root_certificates  # Pem narrowed to bytes, too
+        return TlsFaults(self._encrypted(), roots, self.server_name, own, loopback)
 
     def _name(self) -> str:
         return f"dns:///{self.target}" if _HOST.fullmatch(self.target) else self.target
