@@ -47,11 +47,15 @@ public final class Predict {
       predict(arguments);
     } catch (NoSuchFileException error) {
       fail("cannot read " + error.getMessage() + ": no such file");
-    } catch (IOException | IllegalArgumentException error) {
-      fail(error.getMessage());
     } catch (StatusRuntimeException error) {
-      Throwable cause = error.getCause();
-      fail(error.getStatus() + (cause == null ? "" : ": " + cause.getMessage()));
+      Throwable cause = error; // the first one of all: with TLS it says what is wrong with a certificate
+      while (cause.getCause() != null) {
+        cause = cause.getCause();
+      }
+      String what = cause == error ? error.getStatus().getDescription() : cause.getMessage();
+      fail(error.getStatus().getCode() + ": " + what);
+    } catch (IOException | RuntimeException error) {
+      fail(error.getMessage());
     }
   }
 
