@@ -93,7 +93,7 @@ def test_each_example_calls_over_mutual_tls_with_a_token(secured: Secured, call:
     ("changes", "sentence"),
     [
         ({"TOKEN_FILE": ""}, r"(?i)unauthenticated"),
-        ({"ROOT_CERTIFICATES": "other.crt"}, r"certificate|PKIX|issuer"),
+        ({"ROOT_CERTIFICATES": "other.crt"}, r"(?i)certif|issuer"),
         ({"ROOT_CERTIFICATES": "absent.crt"}, r"cannot read .*absent\.crt"),
         ({"ROOT_CERTIFICATES": "", "CERTIFICATE_CHAIN": "", "PRIVATE_KEY": ""}, "a token is sent over TLS only"),
     ],

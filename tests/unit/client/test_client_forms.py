@@ -65,7 +65,7 @@ def test_floats_from_0_to_255_are_rounded(image: NDArray[np.float64]) -> None:
     assert encode(image).data == np.round(image).astype(np.uint8).tobytes()
 
 
-SCALES = {
+SCALES: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "0 to 1": lambda picture: picture / 255,
     "0 to 1, whole": lambda picture: (picture > 99).astype(np.int64),
     "-1 to 1": lambda picture: picture / 127.5 - 1,
@@ -101,7 +101,11 @@ def test_what_can_mean_two_things_is_refused_with_the_line_that_converts_it(scal
     st.booleans(),
 )
 def test_every_array_is_784_bytes_or_refused_in_one_line(image: NDArray[Any], convert: bool) -> None:
-    for send in (lambda: encode(image, convert=convert).data, lambda: batch(image, convert=convert)):
+    sends: list[Callable[[], bytes]] = [
+        lambda: encode(image, convert=convert).data,
+        lambda: batch(image, convert=convert),
+    ]
+    for send in sends:
         try:
             assert len(send()) % 784 == 0
         except InvalidInput as error:
@@ -168,7 +172,7 @@ async def test_a_file_that_gives_no_bytes_is_refused_with_what_to_do(tmp_path: P
             (Upload(FILE), "pass image.file, or await image.read()"),
         ):
             with pytest.raises(InvalidInput, match=re.escape(sentence)):
-                encode(file)  # type: ignore[arg-type]
+                encode(file)
     with pytest.raises(InvalidInput, match="empty"):
         await encoded(Upload(b""), convert=False)
 
