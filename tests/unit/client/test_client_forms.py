@@ -125,15 +125,25 @@ class Tensor:
     def __array__(self) -> NDArray[Any]:
         return np.zeros((28, 28), np.uint8)
 
+
+class Table:
+    """As pandas has them: its iterator gives the names of the columns."""
+
+    columns = ("pixel0",)
+
+    def to_numpy(self) -> NDArray[Any]:
+        return np.zeros((1, 784), np.uint8)
+
     def __iter__(self) -> Any:
-        return iter(["column"])
+        return iter(self.columns)
 
 
 def test_an_array_of_another_library_is_refused_with_the_line_that_converts_it() -> None:
     with pytest.raises(InvalidInput, match=r"got Tensor: numpy\.asarray\(image\)"):
         encode(Tensor())  # type: ignore[arg-type]
-    with pytest.raises(InvalidInput, match=r"got Tensor: numpy\.asarray\(images\)"):
-        batch(Tensor())
+    with pytest.raises(InvalidInput, match=r"got Table: images\.to_numpy\(\)"):
+        batch(Table())
+    assert batch(Table().to_numpy()) == bytes(784)
 
 
 class Upload:

@@ -4,8 +4,7 @@ import socket
 import ssl
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 
 from digits_client import _limits
 
@@ -60,7 +59,6 @@ class TlsFaults:
     server_name: str | None
     shows_certificate: bool
     loopback: tuple[str, int] | None
-    _lock: Lock = field(default_factory=Lock)
     _found: str | None = None
     _until: float = 0.0
 
@@ -86,11 +84,11 @@ class TlsFaults:
         """What a handshake with a server of this machine says; the same answer for some seconds."""
         if self.loopback is None:
             return None
-        with self._lock:
-            if time.monotonic() >= self._until:
-                self._found = self._handshake(*self.loopback)
-                self._until = time.monotonic() + _limits.FAULT_SECONDS
-            return self._found
+        # No lock: a signal handler may call while its thread holds it, and a fork may leave it locked.
+        if (now := time.monotonic()) >= self._until:
+            self._until, self._found = now + _limits.FAULT_SECONDS, None
+            self._found = self._handshake(*self.loopback)
+        return self._found
 
     def _handshake(self, host: str, port: int) -> str | None:
         context = self._context()

@@ -176,6 +176,6 @@ def _several(images: Any) -> Any:
             "images: expected an array of N × 28 × 28 or N × 784, or several images; got one "
             f"{type(images).__name__}: predict takes one image"
         )
-    if hasattr(images, "__array__"):
-        raise InvalidInput(f"images: expected a NumPy array; got {type(images).__name__}: numpy.asarray(images)")
+    if hasattr(images, "columns") and hasattr(images, "to_numpy"):
+        raise InvalidInput(f"images: expected a NumPy array; got {type(images).__name__}: images.to_numpy()")
     return images
