@@ -15,12 +15,12 @@ command -v top >/dev/null || packages+=(procps)
 command -v curl >/dev/null || packages+=(curl)
 # Another is in Node.
 { command -v node && command -v npm; } >/dev/null || packages+=(nodejs npm)
-# Others are in Go and Java, built of Debian's packages alone.
+# Others are in Go and Java, built of Debian's packages alone, so that a test needs no registry of theirs.
 command -v go >/dev/null || packages+=(golang-go)
 command -v javac >/dev/null || packages+=(default-jdk-headless)
 libraries=(
   golang-google-grpc-dev golang-github-golang-protobuf-1-5-dev protoc-gen-go-1-5 protoc-gen-go-grpc
-  libgrpc-java libnetty-java libguava-java libperfmark-java libprotobuf-java libgeronimo-annotation-1.3-spec-java
+  libgrpc-java libnetty-java libnetty-tcnative-java libguava-java libperfmark-java libprotobuf-java libgeronimo-annotation-1.3-spec-java
   protobuf-compiler protobuf-compiler-grpc-java-plugin
 )
 for library in "${libraries[@]}"; do

@@ -66,7 +66,7 @@ def test_a_long_string_is_not_echoed_as_a_file_name() -> None:
     with pytest.raises(InvalidInput) as refused:
         encode("iVBORw0KGgo" * 400)
     assert len(str(refused.value)) < 400
-    assert "pass bytes" in str(refused.value)
+    assert "pass the content as bytes" in str(refused.value)
 
 
 @pytest.mark.parametrize("timeout", [math.inf, 1e10])

@@ -17,15 +17,14 @@ from digits_client import Client, InvalidInput
 from digits_client._limits import BYTES_PER_RPC, FILES_PER_RPC, IMAGES_PER_RPC
 
 ZEROS: NDArray[np.uint8] = np.zeros((28, 28), np.uint8)
-FORMS = "expected a uint8 array of 28 × 28, the bytes or the path of an image file, or a Pillow image; got "
+FORMS = "expected an array of 28 × 28, the bytes or the path of an image file, an open file, or a Pillow image; got "
 REFUSED: list[tuple[Any, str]] = [
-    (np.zeros((28, 28), np.float32), "image: expected uint8 pixels, 0 background to 255 ink; got float32"),
-    (np.zeros((28, 28), np.int64), "image: expected uint8 pixels, 0 background to 255 ink; got int64"),
-    (np.zeros((28, 28), bool), "image: expected uint8 pixels, 0 background to 255 ink; got bool"),
-    (np.zeros((28, 27), np.uint8), "image: expected an array of 28 × 28; got 28 × 27"),
-    (np.zeros(784, np.uint8), "image: expected an array of 28 × 28; got 784"),
-    (np.zeros((1, 28, 28), np.uint8), "image: expected an array of 28 × 28; got 1 × 28 × 28"),
-    (np.array(3, np.uint8), "image: expected an array of 28 × 28; got a single number"),
+    (np.ones((28, 28), np.float32), "image: expected uint8 pixels, 0 background to 255 ink; got float32"),
+    (np.ones((28, 28), np.int64), "image: expected uint8 pixels, 0 background to 255 ink; got int64"),
+    (np.zeros((28, 28), complex), "image: expected uint8 pixels, 0 background to 255 ink; got complex128"),
+    (np.zeros((28, 27), np.uint8), "image: expected an array of 28 × 28 or 784; got 28 × 27"),
+    (np.zeros((2, 28, 28), np.uint8), "got 2 × 28 × 28: predict_batch takes several images"),
+    (np.array(3, np.uint8), "image: expected an array of 28 × 28 or 784; got a single number"),
     (np.uint8(3), f"image: {FORMS}uint8"),
     (None, f"image: {FORMS}NoneType"),
     ([[0] * 28] * 28, f"image: {FORMS}list"),
@@ -35,10 +34,10 @@ REFUSED: list[tuple[Any, str]] = [
     ("with\0zero.png", "embedded null byte"),
 ]
 REFUSED_BATCHES: list[tuple[Any, str]] = [
-    (np.zeros((5, 784), np.uint8), "images: expected an array of N × 28 × 28; got 5 × 784"),
-    (np.zeros((28, 28), np.uint8), "images: expected an array of N × 28 × 28; got 28 × 28"),
-    (np.zeros((5, 28, 28), np.float32), "images: expected uint8 pixels, 0 background to 255 ink; got float32"),
-    ([ZEROS, ZEROS, np.zeros((28, 29), np.uint8)], "images[2]: expected an array of 28 × 28; got 28 × 29"),
+    (np.zeros((5, 785), np.uint8), "images: expected an array of N × 28 × 28 or N × 784; got 5 × 785"),
+    (np.zeros((28, 28), np.uint8), "got 28 × 28: predict takes one image"),
+    (np.ones((5, 28, 28), np.float32), "images: expected uint8 pixels, 0 background to 255 ink; got float32"),
+    ([ZEROS, ZEROS, np.zeros((28, 29), np.uint8)], "images[2]: expected an array of 28 × 28 or 784; got 28 × 29"),
     ([ZEROS, None], f"images[1]: {FORMS}NoneType"),
     ("docs/digit.png", "images: "),
     (b"the bytes of one file", "images: "),
@@ -87,7 +86,7 @@ def test_what_are_no_images_is_refused_naming_the_place_and_nothing_is_sent(
 
 def test_an_input_error_is_a_value_error_too(client: Client) -> None:
     with pytest.raises(ValueError, match="uint8"):
-        client.predict(np.zeros((28, 28)))
+        client.predict(np.ones((28, 28)))
 
 
 def test_a_float_array_is_refused_with_the_sentence_that_converts_it(client: Client, script: ScriptedServer) -> None:

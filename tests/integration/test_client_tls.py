@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.certificates import NAME, Authority, Folder, Pair
 from support.clients import Connect
+from support.ports import free_port
+from support.scripted import ScriptedServer
 from support.servers import ServerProcess
 
 from digits_client import Unavailable
@@ -58,21 +61,56 @@ def test_a_server_of_a_trusted_authority_is_called(
 
 def test_a_server_of_an_unknown_authority_is_not_called(connect: Connect, server: ServerProcess) -> None:
     other = Authority()
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match="TLS failed: the server's certificate is not signed by an authority"):
         connect(server.target, root_certificates=other.certificate, server_name=NAME).predict(IMAGE, timeout=5)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match="TLS failed: the server's certificate is not signed by an authority"):
         connect(server.target, tls=True, server_name=NAME).predict(IMAGE, timeout=5)
 
 
 def test_a_server_of_another_name_is_not_called(connect: Connect, server: ServerProcess, authority: Authority) -> None:
     client = connect(server.target, root_certificates=authority.certificate, server_name="elsewhere.test")
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match="TLS failed: the server's certificate does not bear the name"):
         client.predict(IMAGE, timeout=5)
 
 
 def test_a_plain_client_does_not_reach_a_tls_server(connect: Connect, server: ServerProcess) -> None:
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match="the server uses TLS on this port: pass tls=True"):
         connect(server.target).predict(IMAGE, timeout=5)
+
+
+def test_a_tls_client_does_not_reach_a_plain_server(
+    connect: Connect, script: ScriptedServer, authority: Authority
+) -> None:
+    with pytest.raises(Unavailable, match="TLS failed: the server does not use TLS on this port"):
+        connect(script.target, root_certificates=authority.certificate).predict(IMAGE, timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"tls": True}, "is not signed by an authority"),
+        ({"roots": True, "server_name": "elsewhere.test"}, "does not bear the name"),
+        ({"roots": True}, "does not bear the name"),
+        ({}, "the server uses TLS on this port"),
+    ],
+)
+def test_a_host_of_two_addresses_with_a_server_on_one_does_not_hide_what_is_wrong(
+    connect: Connect, server: ServerProcess, authority: Authority, settings: dict[str, Any], sentence: str
+) -> None:
+    """`localhost` is ::1, too, where nobody listens: gRPC repeats whichever address failed last."""
+    given = dict(settings)
+    if given.pop("roots", False):
+        given["root_certificates"] = authority.certificate
+    client = connect(server.target.replace("127.0.0.1", "localhost"), **given)
+    for ask in (lambda: client.predict(IMAGE, timeout=5), client.health, lambda: client.predict_batch([IMAGE])):
+        with pytest.raises(Unavailable, match=sentence):
+            ask()
+
+
+def test_where_nobody_listens_tls_is_not_blamed(connect: Connect, authority: Authority) -> None:
+    with pytest.raises(Unavailable) as failed:
+        connect(f"localhost:{free_port()}", root_certificates=authority.certificate).predict(IMAGE, timeout=5)
+    assert "TLS" not in str(failed.value)
 
 
 def test_a_caller_shows_its_certificate_to_a_server_that_asks(
@@ -81,8 +119,9 @@ def test_a_caller_shows_its_certificate_to_a_server_that_asks(
     trusted = {"root_certificates": authority.certificate, "server_name": NAME}
     client = connect(strict_server.target, certificate_chain=identity.certificate, private_key=identity.key, **trusted)
     assert client.predict(IMAGE).model_version == 1
-    with pytest.raises(Unavailable):
-        connect(strict_server.target, **trusted).predict(IMAGE, timeout=5)
+    for target in (strict_server.target, strict_server.target.replace("127.0.0.1", "localhost")):
+        with pytest.raises(Unavailable, match=r"TLS failed: .* if it asks callers for a certificate"):
+            connect(target, **trusted).predict(IMAGE, timeout=5)
 
 
 def test_the_command_line_trusts_the_authorities_it_is_given(

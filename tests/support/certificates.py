@@ -25,9 +25,9 @@ class Authority:
         self._authority = trustme.CA()
         self.certificate = self._authority.cert_pem.bytes()
 
-    def sign(self, *, not_before: datetime | None = None, not_after: datetime | None = None) -> Pair:
+    def sign(self, name: str = NAME, *, not_before: datetime | None = None, not_after: datetime | None = None) -> Pair:
         """Valid from long ago to long after today, unless told otherwise."""
-        signed = self._authority.issue_cert(NAME, not_before=not_before, not_after=not_after)
+        signed = self._authority.issue_cert(name, not_before=not_before, not_after=not_after)
         return Pair(b"".join(blob.bytes() for blob in signed.cert_chain_pems), signed.private_key_pem.bytes())
 
 

@@ -12,11 +12,13 @@ from typing import Any
 import click
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
+from prometheus_client import CollectorRegistry
 
 import digits_client
 from digits.inference import inference_pb2
 from digits.v1 import manifest_pb2, prediction_pb2
-from digits_client import cli
+from digits_client import Client, cli
+from digits_client.metrics import measured
 from digits_server import flags
 from digits_server.observability.metrics import Metrics
 from digits_server.settings import Settings
@@ -51,6 +53,7 @@ def public_names() -> dict[str, Any]:
         "digits": {name: argparse_flags(parser) for name, parser in sorted(client_commands().items())},
         "digits_client": sorted(digits_client.__all__),
         "metrics": metrics(),
+        "digits_client.metrics": client_metrics(),
     }
 
 
@@ -111,6 +114,18 @@ def metrics() -> dict[str, list[str]]:
     found = {
         family.name: list(getattr(family, "_labelnames", ()) or getattr(collector, "_labelnames", ()))
         for collector in made.registry._collector_to_names
+        for family in collector.collect()
+    }
+    return dict(sorted(found.items()))
+
+
+def client_metrics() -> dict[str, list[str]]:
+    """Those of the calls of a client, each with its labels."""
+    registry = CollectorRegistry()
+    measured(Client("localhost:1"), registry)
+    found = {
+        family.name: list(getattr(collector, "_labelnames", ()))
+        for collector in registry._collector_to_names
         for family in collector.collect()
     }
     return dict(sorted(found.items()))

@@ -15,8 +15,9 @@ from digits_client._answers.results import Prediction, Predictions
 from digits_client._async import AsyncClient
 from digits_client._coalescing.core import Coalescing
 from digits_client._coalescing.stats import Stats
-from digits_client._connection.channel import ChannelOptions, Pem
+from digits_client._connection.channel import ChannelOptions
 from digits_client._connection.metadata import Metadata
+from digits_client._connection.pem import Pem
 from digits_client._connection.tokens import Token
 from digits_client._errors import (
     ClientClosed,

@@ -19,10 +19,11 @@ from digits_client._coalescing.core import DEFAULT as DEFAULT_COALESCING
 from digits_client._coalescing.core import Coalescing
 from digits_client._coalescing.stats import Stats
 from digits_client._connection import health
-from digits_client._connection.channel import ChannelOptions, Endpoint, Pem
+from digits_client._connection.channel import ChannelOptions, Endpoint
 from digits_client._connection.connections import tracer
 from digits_client._connection.environment import target_and_token
 from digits_client._connection.metadata import Metadata, pairs
+from digits_client._connection.pem import Pem
 from digits_client._connection.tokens import Token
 from digits_client._errors import DeadlineExceeded, DigitsError
 from digits_client._inputs.chunks import Chunker, async_chunks, encoded

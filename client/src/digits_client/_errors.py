@@ -19,6 +19,7 @@ DigitsError
 """
 
 import os
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,9 @@ from digits_client._connection.log import log
 
 if TYPE_CHECKING:
     from digits_client._answers.results import Predictions
+
+_BASE64 = re.compile(rf"data:|[\w+/=-]{{{_limits.SHOWN_CHARACTERS}}}", re.ASCII)
+"""How a data URL and base64 begin. Long paths have a dot, a space or another sign among so many characters."""
 
 PUSHBACK = ("grpc-retry-pushback-ms", "digits-retry-pushback-ms")
 
@@ -181,16 +185,17 @@ def caused(error: DigitsError, cause: BaseException) -> DigitsError:
 def unreadable(error: OSError, path: str | os.PathLike[str]) -> UnreadableFile:
     """The error of a file that the operating system did not let this process read."""
     kind = _BY_CAUSE.get(type(error), UnreadableFile)
-    return kind(error.errno, error.strerror, os.fspath(path))
+    return kind(error.errno, error.strerror or str(error), os.fspath(path))
 
 
 def shown(path: str) -> str:
-    """A path in an error message. A long one is not a path, but base64, say: only its beginning is repeated."""
+    """A path in an error message. A long one is often not a path, but base64: only its beginning is repeated."""
     most = _limits.SHOWN_CHARACTERS
-    if len(path) <= most or os.sep in path[1:most]:
-        return path if len(path) <= 10 * most else f"{path[:most]}…"
+    if len(path) <= most or (len(path) <= _limits.PATH_CHARACTERS and not _BASE64.match(path)):
+        return path
     return (
-        f"{path[:most]}… ({len(path):,} characters; a string is taken for the path of a file: pass bytes for content)"
+        f"{path[:most]}… ({len(path):,} characters; a string is taken for the path of a file: pass the content as "
+        "bytes, base64.b64decode(image) for base64)"
     )
 
 

@@ -97,6 +97,15 @@ for a time (gRFC A50): a frozen one. gRPC's keepalive does not find it: every ne
 SHOWN_CHARACTERS = 100
 """Characters of a caller's own string that an error message repeats."""
 
+PATH_CHARACTERS = 1_000
+"""Of a path that an error message repeats as a whole, since it does not look like base64."""
+
+FAULT_SECONDS = 5.0
+"""Between two handshakes with a server of this machine that only look for what is wrong with TLS."""
+
+HANDSHAKE_SECONDS = 0.2
+"""For such a handshake to go on: a server of this machine answers in a few milliseconds."""
+
 POLL_SECONDS = 0.05
 """Between two looks at a server that is not ready yet."""
 

@@ -31,6 +31,10 @@ MOST_VERSION = 2**63 - 1  # int64 on the wire
 _CURRENT = tuple(Kind(0, probabilities, unlike) for unlike in (False, True) for probabilities in (False, True))
 
 
+def nothing() -> None:
+    """What happens where nobody counts."""
+
+
 def seconds(timeout: float | None) -> float:
     """A timeout that gRPC can count with; None and infinity are no limit. InvalidInput for NaN and negatives."""
     if timeout is None:

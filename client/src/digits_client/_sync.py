@@ -18,10 +18,11 @@ from digits_client._coalescing.core import DEFAULT as DEFAULT_COALESCING
 from digits_client._coalescing.core import Coalescing
 from digits_client._coalescing.stats import Stats
 from digits_client._connection import health
-from digits_client._connection.channel import ChannelOptions, Endpoint, Pem
+from digits_client._connection.channel import ChannelOptions, Endpoint
 from digits_client._connection.connections import tracer
 from digits_client._connection.environment import target_and_token
 from digits_client._connection.metadata import Metadata, pairs
+from digits_client._connection.pem import Pem
 from digits_client._connection.token_functions import is_async
 from digits_client._connection.tokens import Token
 from digits_client._errors import (
@@ -126,8 +127,8 @@ class Client(ThreadCaller):
     ) -> Prediction:
         """The digit in one image.
 
-        image          uint8[28, 28] with 0 background to 255 ink, or a picture file (PNG, JPEG, WebP, GIF): its bytes,
-                       its path, a Pillow image
+        image          28 × 28 pixels, 0 background to 255 ink, or a picture file (PNG, JPEG, WebP, GIF): its bytes, its
+                       path, the open file, a Pillow image. A string is a path: never pass one that a user sent
         probabilities  whether to return all ten
         labels         whether to return the model's own name of the digit: one GetModel more for each model version
         unlike         whether to return how unlike the training images it is; InvalidInput if the version has no such

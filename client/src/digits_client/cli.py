@@ -22,7 +22,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToJson
 
 from digits_client import AsyncClient, Client, Coalescing, DigitsError, Prediction
-from digits_client._command.bench import PERCENTILES, Load, Run, measure
+from digits_client._command.bench import MOST_RATE, PERCENTILES, Load, Run, measure
 from digits_client._command.described import described
 from digits_client._command.files import expanded, predictions
 from digits_client._limits import PROGRESS_FILES, TIMEOUT_SECONDS
@@ -104,6 +104,8 @@ def bench(chosen: argparse.Namespace) -> int:
             return await measure(client, load)
 
     run = asyncio.run(measured())
+    if shortfall := run.shortfall():
+        print(f"digits: {shortfall}", file=sys.stderr)
     if chosen.json:
         print(json.dumps(_figures(run)))
     else:
@@ -120,7 +122,7 @@ def _figures(run: Run) -> dict[str, Any]:
         "calls_per_second": round(run.calls_per_second, 1),
         "images_per_second": round(run.images_per_second, 1),
         "latency_milliseconds": latency | {"max": round(1000 * run.percentile(100), 3)} if run.latencies else {},
-        "errors": dict(run.errors),
+        "errors": dict(run.errors) | ({"NotSent": run.late + run.unsent} if run.late + run.unsent else {}),
     }
 
 
@@ -169,6 +171,12 @@ def _positive(text: str) -> float:
     return value
 
 
+def _rate(text: str) -> float:
+    if (value := _positive(text)) > MOST_RATE:
+        raise argparse.ArgumentTypeError(f"expected at most {MOST_RATE:,} calls a second, got {text}")
+    return value
+
+
 def _count(text: str) -> int:
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
@@ -194,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("bench", parents=[common], help="how fast the server answers")
     command.add_argument("--seconds", type=_positive, default=5.0, help="how long to call (%(default)g)")
     command.add_argument("--in-flight", type=_count, default=64, metavar="N", help="calls at once (%(default)d)")
-    command.add_argument("--rate", type=_positive, metavar="N", help="calls a second instead, answered or not")
+    command.add_argument("--rate", type=_rate, metavar="N", help="calls a second instead, answered or not")
     command.add_argument("--images", type=_count, default=1, metavar="N", help="images a call (%(default)d)")
     command.add_argument("--no-coalescing", action="store_true", help="an RPC for each call")
     command.add_argument("--json", action="store_true", help="the figures as one JSON object")

@@ -3,10 +3,12 @@
 import asyncio
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_client import Unavailable
+from digits_client._command import bench
 from digits_client._command.bench import PERCENTILES, Load, Run, closed_loop, open_loop
 
 DEADLINE = 30.0
@@ -63,6 +65,50 @@ async def test_latencies_of_an_open_loop_count_from_when_the_call_was_due() -> N
     run = Run(1)
     await open_loop(call, 1000, 0.06, run)
     assert sum(latency > 0.005 for latency in run.latencies) >= 30
+
+
+async def test_an_open_loop_that_cannot_keep_up_ends_in_time_and_says_what_it_did_not_send(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bench, "LATEST_SECONDS", 0)
+
+    async def call() -> None:
+        return
+
+    run = Run(1)
+    async with asyncio.timeout(DEADLINE):
+        await open_loop(call, bench.MOST_RATE, 0.2, run)  # more calls than any process can begin
+    assert run.due == 200_000
+    assert run.late > 0
+    assert len(run.latencies) == run.due - run.late - run.unsent
+    assert f"{run.late:,} of them" in str(run.shortfall())
+
+
+async def test_an_open_loop_says_that_the_server_left_too_many_calls_unanswered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bench, "MOST_OUTSTANDING", 5)
+    answered = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.1, answered.set)
+
+    async def call() -> None:
+        await answered.wait()
+
+    run = Run(1)
+    await open_loop(call, 1000, 0.02, run)
+    assert (run.due, run.unsent, run.late, len(run.latencies)) == (20, 15, 0, 5)
+    assert str(run.shortfall()).startswith(
+        "the rate was not reached: 5 of 20 calls were begun; 15 of them were due while"
+    )
+
+
+async def test_an_open_loop_that_keeps_up_has_nothing_to_say() -> None:
+    async def call() -> None:
+        return
+
+    run = Run(1)
+    await open_loop(call, 100, 0.05, run)
+    assert (run.due, run.shortfall()) == (5, None)
 
 
 async def test_failures_are_counted_by_name_and_not_as_answers() -> None:

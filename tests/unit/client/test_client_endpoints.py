@@ -10,6 +10,8 @@ from digits_client import AsyncClient, Client, Misused
 from digits_client._connection.channel import Endpoint
 
 PEM = Authority().certificate
+KEY = Authority().sign().key
+ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nanVuaw==\n-----END ENCRYPTED PRIVATE KEY-----\n"
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
@@ -19,6 +21,13 @@ PEM = Authority().certificate
         {"root_certificates": b""},
         {"root_certificates": b"junk"},
         {"root_certificates": "absent.pem"},
+        {"root_certificates": 7},
+        {"root_certificates": KEY},
+        {"root_certificates": b"-----BEGIN CERTIFICATE-----\nanVuaw==\n-----END CERTIFICATE-----\n"},
+        {"root_certificates": b"-----BEGIN CERTIFICATE-----\n*\xff*\n-----END CERTIFICATE-----\n"},
+        {"root_certificates": PEM + PEM[:300] + b"-----END CERTIFICATE-----\n"},
+        {"certificate_chain": PEM, "private_key": PEM},
+        {"certificate_chain": PEM, "private_key": ENCRYPTED},
         {"private_key": PEM},
         {"certificate_chain": PEM},
         {"certificate_chain": PEM, "private_key": b""},
@@ -37,6 +46,15 @@ def test_a_certificate_may_be_given_by_its_path(tmp_path: Path) -> None:
     path.write_bytes(PEM)
     assert Endpoint(target="a:1", root_certificates=path) == Endpoint(target="a:1", root_certificates=PEM)
     assert Endpoint(target="a:1", root_certificates=str(path)) == Endpoint(target="a:1", root_certificates=PEM)
+
+
+def test_a_string_with_a_pem_block_is_its_content() -> None:
+    assert Endpoint(target="a:1", root_certificates=PEM.decode()) == Endpoint(target="a:1", root_certificates=PEM)
+
+
+def test_a_key_in_the_file_of_its_certificate_is_found_in_it() -> None:
+    both = KEY + PEM
+    assert Endpoint(target="a:1", certificate_chain=both, private_key=both).private_key == both
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,14 @@ class TaskBulk:
 
     call      sends a request with a timeout in seconds, and raises the client's errors
     deadline  when the next RPC must be answered
+    on_retry  called for each RPC that is sent again
     """
 
     call: Callable[[Any, float], Awaitable[Any]]
     asked: Kind
     deadline: Callable[[], float]
     retries: Retries | None
+    on_retry: Callable[[], object]
 
     async def parts(self, reader: Reader, *, early: bool = False) -> AsyncGenerator[Predictions, None]:
         """The answers of the chunks in their order. early: an incomplete chunk is sent when nothing is in flight."""
@@ -61,4 +63,5 @@ class TaskBulk:
                 if delay is None:
                     raise located(error, chunk)  # noqa: B904  # it is the same error
             refusals += 1
+            self.on_retry()
             await asyncio.sleep(delay)

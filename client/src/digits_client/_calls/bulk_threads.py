@@ -25,6 +25,7 @@ class ThreadBulk:
     error     the client's error for what a call raised
     deadline  when the next RPC must be answered
     metadata  of this call alone
+    on_retry  called for each RPC that is sent again
     """
 
     method: Callable[[], Any]
@@ -33,6 +34,7 @@ class ThreadBulk:
     deadline: Callable[[], float]
     metadata: Pairs
     retries: Retries | None
+    on_retry: Callable[[], object]
 
     def parts(self, line: Iterator[Chunk]) -> Iterator[Predictions]:
         """The answers of the chunks in their order, some RPCs ahead of the reader."""
@@ -69,5 +71,6 @@ class ThreadBulk:
                 if delay is None:
                     raise located(failure, chunk) from error
             refusals += 1
+            self.on_retry()
             time.sleep(delay)
             call = self._sent(chunk, deadline)

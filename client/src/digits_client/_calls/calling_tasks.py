@@ -17,7 +17,7 @@ from digits_client._connection import health
 from digits_client._connection.channel import Endpoint
 from digits_client._connection.connections import TaskConnection
 from digits_client._connection.metadata import Pairs
-from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable, from_rpc
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable
 
 if TYPE_CHECKING:
     from digits_client._connection.tracing import Tracing
@@ -36,6 +36,7 @@ class TaskCaller:
         self._coalescing = coalescing
         self._tracing = tracing
         self._labels = Labels()
+        self._on_retry: Callable[[], object] = _shared.nothing
         self._closed = False
         self._connected: TaskConnection | None = None
         self._replaced: list[TaskConnection] = []
@@ -62,7 +63,7 @@ class TaskCaller:
         async def call(request: Any, timeout: float) -> Any:
             return await self._call(self._connection().stub.Predict, request, timeout, own)
 
-        return TaskBulk(call, asked, deadline, self._endpoint.retries)
+        return TaskBulk(call, asked, deadline, self._endpoint.retries, self._on_retry)
 
     async def _named(self, part: Predictions, deadline: float, own: Pairs) -> Predictions:
         """The answers of one RPC with their labels."""
@@ -113,7 +114,7 @@ class TaskCaller:
             return error
         if self._closed:
             return ClientClosed()
-        return from_rpc(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
+        return self._endpoint.failure(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else _shared.seconds(timeout)

@@ -17,7 +17,7 @@ from digits_client._connection import health
 from digits_client._connection.channel import Endpoint
 from digits_client._connection.connections import ThreadConnection
 from digits_client._connection.metadata import Pairs
-from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable, from_rpc
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable
 
 if TYPE_CHECKING:
     from digits_client._connection.tracing import Tracing
@@ -36,6 +36,7 @@ class ThreadCaller:
         self._coalescing = coalescing
         self._tracing = tracing
         self._labels = Labels()
+        self._on_retry: Callable[[], object] = _shared.nothing
         self._closed = False
         self._connections: dict[int, ThreadConnection] = {}  # by process: a forked child makes its own
         self._replaced: dict[int, list[ThreadConnection]] = {}
@@ -67,7 +68,7 @@ class ThreadCaller:
         def method() -> Any:
             return self._connection().stub.Predict
 
-        return ThreadBulk(method, self._error, asked, deadline, own, self._endpoint.retries)
+        return ThreadBulk(method, self._error, asked, deadline, own, self._endpoint.retries, self._on_retry)
 
     def _named(self, part: Predictions, deadline: float, own: Pairs) -> Predictions:
         """The answers of one RPC with their labels."""
@@ -114,7 +115,7 @@ class ThreadCaller:
             return error
         if self._closed:
             return ClientClosed()
-        return from_rpc(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
+        return self._endpoint.failure(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else _shared.seconds(timeout)

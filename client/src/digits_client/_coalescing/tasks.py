@@ -19,8 +19,14 @@ class TaskCoalescer:
 
     _call: type[Call] = Call
 
-    def __init__(self, predict: Callable[..., Any], rules: Coalescing) -> None:
+    def __init__(
+        self,
+        predict: Callable[..., Any],
+        rules: Coalescing,
+        failure: Callable[[Any], DigitsError] = from_rpc,
+    ) -> None:
         self._predict = predict
+        self._failure = failure
         self._core = Coalescer(rules)
         self._loop = asyncio.get_running_loop()
         self._alarm: asyncio.TimerHandle | None = None
@@ -144,7 +150,7 @@ class TaskCoalescer:
         if self._closed:
             return caused(ClientClosed(), error)
         if isinstance(error, grpc.aio.AioRpcError):
-            return from_rpc(error)
+            return self._failure(error)
         again = type(error)(*error.args) if isinstance(error, DigitsError) else ServerError(f"INTERNAL: {error}")
         return caused(again, error)
 

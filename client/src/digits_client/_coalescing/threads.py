@@ -24,8 +24,9 @@ class ThreadCoalescer:
 
     _call: type[Call] = Call
 
-    def __init__(self, predict: Any, rules: Coalescing) -> None:
+    def __init__(self, predict: Any, rules: Coalescing, failure: Callable[[Any], DigitsError] = from_rpc) -> None:
         self._predict = predict
+        self._failure = failure
         self._core = Coalescer(rules)
         self._lock = RLock()  # a signal handler may call while its thread holds it
         self._busy = False  # the core is being changed
@@ -192,7 +193,7 @@ class ThreadCoalescer:
         if self._closed:
             return caused(ClientClosed(), error)
         if isinstance(error, grpc.RpcError):
-            return from_rpc(error)
+            return self._failure(error)
         again = type(error)(*error.args) if isinstance(error, DigitsError) else ServerError(f"INTERNAL: {error}")
         return caused(again, error)
 

@@ -17,6 +17,12 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 MOST_OUTSTANDING = 10_000
 """Calls of the open loop that may be unanswered: more than this and the server has long lost the race."""
 
+MOST_RATE = 1_000_000
+"""Calls a second that may be asked for: far more than any process can begin."""
+
+LATEST_SECONDS = 1.0
+"""After the end of the open loop, in which calls that were due before it may still begin."""
+
 
 @dataclass(kw_only=True, slots=True)
 class Load:
@@ -42,12 +48,18 @@ class Run:
     latencies  seconds of each answered call, in order of arrival; in the open loop counted from when the call was due,
                so that a stalled server cannot hide the calls it delayed
     errors     how many calls failed, by the name of the error
+    due        calls that the open loop was to begin; 0 in the closed loop
+    late       those of them that were never begun because this process had no time for them
+    unsent     those that were not begun because MOST_OUTSTANDING were unanswered
     """
 
     images_per_call: int
     seconds: float = 0.0
     latencies: "array[float]" = field(default_factory=lambda: array("d"))
     errors: Counter[str] = field(default_factory=Counter)
+    due: int = 0
+    late: int = 0
+    unsent: int = 0
 
     @property
     def calls_per_second(self) -> float:
@@ -56,6 +68,20 @@ class Run:
     @property
     def images_per_second(self) -> float:
         return self.calls_per_second * self.images_per_call
+
+    def shortfall(self) -> str | None:
+        """Why the open loop did not begin every call, in a sentence; None: it did."""
+        if not self.late + self.unsent:
+            return None
+        reasons = {
+            f"this process had no time for {self.late:,} of them": self.late,
+            f"{self.unsent:,} of them were due while {MOST_OUTSTANDING:,} calls had no answer": self.unsent,
+        }
+        begun = self.due - self.late - self.unsent
+        return (
+            f"the rate was not reached: {begun:,} of {self.due:,} calls were begun; "
+            f"{' and '.join(reason for reason, count in reasons.items() if count)}"
+        )
 
     def percentile(self, percent: float) -> float:
         """The latency in seconds that so many percent of the answered calls do not exceed: the nearest rank."""
@@ -98,17 +124,21 @@ async def closed_loop(call: Callable[[], Awaitable[object]], load: Load, run: Ru
 
 
 async def open_loop(call: Callable[[], Awaitable[object]], rate: float, seconds: float, run: Run) -> None:
-    """Calls when they are due, answered or not: what independent users do."""
+    """Calls when they are due, answered or not: what independent users do. Begins none long after the end."""
     begin = time.perf_counter()
     outstanding: set[asyncio.Task[None]] = set()
-    for number in range(ceil(rate * seconds)):
+    run.due = ceil(rate * seconds)
+    for number in range(run.due):
         due = begin + number / rate
-        if (early := due - time.perf_counter()) > 0:
+        if (early := due - (now := time.perf_counter())) > 0:
             await asyncio.sleep(early)
+        elif now >= begin + seconds + LATEST_SECONDS:
+            run.late = run.due - number
+            break
         elif number % 16 == 0:
             await asyncio.sleep(0)  # behind: answers must still be taken
         if len(outstanding) >= MOST_OUTSTANDING:
-            run.errors["NotSent"] += 1
+            run.unsent += 1
             continue
         task = asyncio.create_task(_one(call, due, run))
         outstanding.add(task)

@@ -1,11 +1,9 @@
 """How a client reaches its servers: names, balancing, retries, TLS."""
 
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import grpc
@@ -14,8 +12,10 @@ from grpc import aio
 from digits_client import _limits
 from digits_client._connection.log import Connectivity
 from digits_client._connection.metadata import Pairs
+from digits_client._connection.pem import Pem, pem_of
+from digits_client._connection.tls_faults import TlsFaults
 from digits_client._connection.tokens import Token, checked, stays_here
-from digits_client._errors import InvalidInput, Misused
+from digits_client._errors import DigitsError, InvalidInput, Misused, Unavailable, caused, from_rpc
 from digits_client._settings import DEFAULT_RETRIES, DEFAULT_SIZES, NO_RETRIES, Retries, Sizes
 
 _HOST = re.compile(r"(\[[^\]]*\]|[^:/\[\]]+):\d+")
@@ -26,11 +26,6 @@ _HOST_ALONE = re.compile(r"\[[^\]\s]+\]|[^:/\[\],\s]+")
 
 _ADDRESS_6 = re.compile(r"(?=.*:.*:)[0-9A-Fa-f:.]+(%[\w.-]+)?")
 """An IPv6 address without brackets, perhaps with a zone."""
-
-_PEM_BLOCK = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----\s.*?-----END [A-Z0-9 ]+-----", re.DOTALL)
-
-Pem: TypeAlias = bytes | str | os.PathLike[str]
-"""The bytes of a PEM file, or the path of one."""
 
 ChannelOptions: TypeAlias = Mapping[str, str | int] | Iterable[tuple[str, str | int]]
 """Names and values of gRPC's channel arguments, "grpc.keepalive_time_ms" for one."""
@@ -53,6 +48,7 @@ class Endpoint:
     sizes               how large RPCs are
     options             of the channel, as gRPC has them; they replace those that the client sets itself
     connectivity        tells the log how the connection changes
+    faults              says what is wrong with TLS
     """
 
     target: str
@@ -68,6 +64,7 @@ class Endpoint:
     sizes: Sizes = DEFAULT_SIZES
     options: ChannelOptions | None = None
     connectivity: Connectivity = field(init=False, repr=False, compare=False)
+    faults: TlsFaults = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", _checked_target(self.target))
@@ -78,7 +75,8 @@ class Endpoint:
         if not isinstance(self.sizes, Sizes):
             raise InvalidInput(f"sizes: expected Sizes(images_per_rpc=…); got {self.sizes!r}")
         for name in ("root_certificates", "certificate_chain", "private_key"):
-            object.__setattr__(self, name, _pem(name, getattr(self, name)))
+            object.__setattr__(self, name, pem_of(name, getattr(self, name)))
+        object.__setattr__(self, "faults", self._faults())
         if (self.certificate_chain is None) != (self.private_key is None):
             missing = "private_key" if self.private_key is None else "certificate_chain"
             raise Misused(f"{missing} is missing: certificate_chain and private_key are needed together")
@@ -103,6 +101,21 @@ class Endpoint:
         if credentials := self._credentials():
             return aio.secure_channel(self._name(), credentials, self._options())
         return aio.insecure_channel(self._name(), self._options())
+
+    def failure(self, error: Any) -> DigitsError:
+        """The error of what gRPC raised; one about a server that cannot be reached says what is wrong with TLS."""
+        failed = from_rpc(error)
+        if isinstance(failed, Unavailable) and (explained := self.faults.explained(str(failed))) != str(failed):
+            failed = caused(Unavailable(explained), error)
+        return failed
+
+    def _faults(self) -> TlsFaults:
+        host, _, port = self.target.rpartition(":")
+        here = _HOST.fullmatch(self.target) and stays_here(self.target)
+        loopback = (host.strip("[]"), int(port)) if here else None
+        own = self.certificate_chain is not None
+        roots: Any = self.root_certificates  # Pem narrowed to bytes, too
+        return TlsFaults(self._encrypted(), roots, self.server_name, own, loopback)
 
     def _name(self) -> str:
         return f"dns:///{self.target}" if _HOST.fullmatch(self.target) else self.target
@@ -169,24 +182,6 @@ def _first_of_several(target: str) -> str | None:
     scheme, _, addresses = target.partition(":")
     several = scheme in ("ipv4", "ipv6") and "," in addresses
     return addresses.split(",")[0] if several else None
-
-
-def _pem(name: str, value: Pem | None) -> bytes | None:
-    """The bytes of a PEM, read from its path if need be. Misused when they hold no PEM block."""
-    if value is None:
-        return None
-    if isinstance(value, bytes):
-        pem, origin = value, name
-    else:
-        origin = f"{name} ({os.fspath(value)[: _limits.SHOWN_CHARACTERS]})"
-        try:
-            pem = Path(value).read_bytes()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise Misused(f"{origin}: cannot read the file: {reason}") from error
-    if not _PEM_BLOCK.search(pem):
-        raise Misused(f"{origin}: expected PEM (-----BEGIN …), got {len(pem):,} bytes without such a block")
-    return pem
 
 
 def service_config(retries: Retries) -> str:

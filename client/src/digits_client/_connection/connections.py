@@ -47,7 +47,7 @@ class ThreadConnection:
         self.stub: PredictionServiceStub = PredictionServiceStub(channel)
         self.check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(health.CHECK)
         coalescer = tracing.thread_coalescer if tracing else ThreadCoalescer
-        self.coalescer = coalescer(self.stub.Predict, coalescing) if coalescing else None
+        self.coalescer = coalescer(self.stub.Predict, coalescing, endpoint.failure) if coalescing else None
 
     def begin_stream(self, requests: Iterator[PredictRequest], own: Pairs, timeout: float) -> Any:
         """A PredictStream without a deadline, begun once its token is there, which may take `timeout` seconds."""
@@ -81,7 +81,7 @@ class TaskConnection:
         self.stub: Any = PredictionServiceStub(channel)
         self.check: Any = channel.unary_unary(health.CHECK)
         coalescer = tracing.task_coalescer if tracing else TaskCoalescer
-        self.coalescer = coalescer(self.stub.Predict, coalescing) if coalescing else None
+        self.coalescer = coalescer(self.stub.Predict, coalescing, endpoint.failure) if coalescing else None
 
     def check_usable(self) -> None:
         """Misused in a forked process and on any other event loop: gRPC would never answer there."""

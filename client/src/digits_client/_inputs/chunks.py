@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from digits.v1.prediction_pb2 import PredictRequest
 from digits_client._coalescing.core import Kind
 from digits_client._errors import DigitsError, InvalidInput
-from digits_client._inputs.images import Encoded, Image, blocks, check_form, encode, pixels
+from digits_client._inputs.arrays import check_form, pixels
+from digits_client._inputs.images import Encoded, Image, blocks, content, encode, reading, reads_as_coroutine
 from digits_client._settings import Sizes
 from digits_client._shared import request
 
@@ -78,6 +79,11 @@ async def async_chunks(
 
 async def encoded(image: Image, name: str = "image", *, convert: bool) -> Encoded:
     """`encode`, in a thread when it would keep the event loop waiting."""
+    if reads_as_coroutine(image):
+        upload: Any = image
+        with reading(image, name):
+            read = await upload.read()
+        return content(read, name)
     if blocks(image):
         return await asyncio.to_thread(encode, image, name, convert=convert)
     return encode(image, name, convert=convert)
@@ -101,11 +107,12 @@ def located(error: DigitsError, chunk: Chunk) -> DigitsError:
 
 
 def _array_chunks(images: NDArray[Any], asked: Kind, *, convert: bool, sizes: Sizes) -> Iterator[Chunk]:
-    """uint8[N, 28, 28], cut by the image; floats of 0 to 1 are rounded a chunk at a time. Its form is checked first."""
-    check_form(images, 3, "images", convert=convert)
+    """An array of N images, cut by the image. Its form is checked first; values are converted a chunk at a time."""
+    check_form(images, "images", several=True)
     for start in range(0, len(images), sizes.images_per_rpc):
         part = images[start : start + sizes.images_per_rpc]
-        asking = request([pixels(part, "images", convert=convert)], asked)
+        name = "images" if len(part) == len(images) else f"images[{start}:{start + len(part)}]"
+        asking = request([pixels(part, name, convert=convert)], asked)
         yield Chunk(start, len(part), asking, sizes.rpcs_in_flight)
 
 
@@ -162,9 +169,13 @@ def _at_place(place: int) -> Iterator[None]:
 
 def _several(images: Any) -> Any:
     """The images, unless they are one image: its letters or bytes would be taken for many. InvalidInput then."""
-    if isinstance(images, str | bytes | bytearray | memoryview) or not isinstance(images, Iterable | AsyncIterable):
+    # An open file would give its lines, a table of pandas the names of its columns.
+    one = isinstance(images, str | bytes | bytearray | memoryview) or hasattr(images, "read")
+    if one or not isinstance(images, Iterable | AsyncIterable):
         raise InvalidInput(
-            f"images: expected an array of N × 28 × 28 or several images; got one {type(images).__name__}: "
-            "predict takes one image"
+            "images: expected an array of N × 28 × 28 or N × 784, or several images; got one "
+            f"{type(images).__name__}: predict takes one image"
         )
+    if hasattr(images, "columns") and hasattr(images, "to_numpy"):
+        raise InvalidInput(f"images: expected a NumPy array; got {type(images).__name__}: images.to_numpy()")
     return images

@@ -1,36 +1,45 @@
 """What people have in their hands → what the wire carries: raw pixels, or the bytes of an image file."""
 
 import os
-from io import BytesIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import iscoroutinefunction
+from io import BytesIO, UnsupportedOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits_client._errors import InvalidInput, shown, unreadable
+from digits_client._inputs.arrays import SHAPE, UINT8, check_form, pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage  # never needed at run time
 else:
     PillowImage = Any
 
-Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.floating[Any]]
-"""0 background to 255 ink; or floats of 0 to 1, which are taken where conversion is asked for."""
+Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.bool_] | NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
+"""0 background to 255 ink, or False and True; or floats of 0 to 1, which are taken where conversion is asked for."""
 
-Image: TypeAlias = Pixels | bytes | bytearray | memoryview | str | os.PathLike[str] | PillowImage
-"""One image: [28, 28] pixels; the bytes of a PNG, JPEG, WebP or GIF file; its path; or a Pillow image."""
 
-SHAPE = (28, 28)
-PIXELS = 28 * 28
-UINT8 = np.dtype(np.uint8)
+class Readable(Protocol):
+    """An open file, a `BytesIO`, or an upload; `read` may be a coroutine function where an AsyncClient gets it."""
+
+    def read(self) -> Any:
+        """The bytes of an image file, from where it stands to its end."""
+
+
+Image: TypeAlias = Pixels | bytes | bytearray | memoryview | str | os.PathLike[str] | PillowImage | Readable
+"""One image: 28 × 28 pixels; the bytes of a PNG, JPEG, WebP or GIF file; its path; the open file; or a Pillow image."""
+
 BYTES = (bytes, bytearray, memoryview)
 AT_HAND = (np.ndarray, *BYTES)
+_TEXT = 'expected a file of bytes; this one is open for text: open it with mode "rb"'
 _ORIENTATION = 0x0112
 """The EXIF tag that says how a camera was held."""
 _UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """Its values → the `PIL.Image.Transpose` that turns the image upright."""
-CONVERSION = "(images * 255).round().astype(numpy.uint8)"
 
 
 class Encoded(NamedTuple):
@@ -43,11 +52,11 @@ class Encoded(NamedTuple):
 def encode(image: Image, name: str = "image", *, convert: bool = False) -> Encoded:
     """One image as it is sent. InvalidInput, naming `name`, when it is not an image.
 
-    convert  take a float array of 0 to 1 too, and round it to 0 to 255
+    convert  take a float array as values of 0 to 1, and round it to 0 to 255
     """
     if isinstance(image, np.ndarray):
         if image.shape != SHAPE or image.dtype != UINT8:  # seldom
-            check_form(image, 2, name, convert=convert)
+            check_form(image, name, several=False)
         return Encoded(is_file=False, data=pixels(image, name, convert=convert))
     if isinstance(image, BYTES):
         return Encoded(is_file=True, data=bytes(image))
@@ -55,38 +64,60 @@ def encode(image: Image, name: str = "image", *, convert: bool = False) -> Encod
         return Encoded(is_file=True, data=_read(image))
     if any((base.__module__, base.__name__) == ("PIL.Image", "Image") for base in type(image).__mro__):
         return Encoded(is_file=True, data=_png(image, name))
+    if hasattr(image, "read"):
+        if reads_as_coroutine(image):
+            raise InvalidInput(
+                f"{name}: expected a file whose read() returns bytes; that of this {type(image).__name__} is a "
+                "coroutine: pass image.file, or await image.read() and pass the bytes, or use an AsyncClient"
+            )
+        with reading(image, name):
+            read = image.read()
+        return content(read, name)
+    hint = ""
+    if isinstance(image, list | tuple):
+        hint = ": numpy.array(image, numpy.uint8)"
+    elif hasattr(image, "__array__"):
+        hint = ": numpy.asarray(image)"
     raise InvalidInput(
-        f"{name}: expected a uint8 array of 28 × 28, the bytes or the path of an image file, or a Pillow image; "
-        f"got {type(image).__name__}"
+        f"{name}: expected an array of 28 × 28, the bytes or the path of an image file, an open file, or a Pillow "
+        f"image; got {type(image).__name__}{hint}"
     )
+
+
+@contextmanager
+def reading(file: Any, name: str) -> Iterator[None]:
+    """Around the reading of an open file: what that raises becomes an InvalidInput."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{name}: {_TEXT}") from error
+    except UnsupportedOperation as error:
+        raise InvalidInput(f'{name}: the file is not open for reading: open it with mode "rb"') from error
+    except ValueError as error:  # it is closed
+        raise InvalidInput(f"{name}: cannot read the file: {error}") from error
+    except OSError as error:
+        raise unreadable(error, str(getattr(file, "name", None) or name)) from error
+
+
+def content(read: Any, name: str) -> Encoded:
+    """What a file's `read` returned, as it is sent. InvalidInput unless it is the bytes of something."""
+    if isinstance(read, BYTES) and len(read):
+        return Encoded(is_file=True, data=bytes(read))
+    if isinstance(read, str):
+        raise InvalidInput(f"{name}: {_TEXT}")
+    if isinstance(read, BYTES):
+        raise InvalidInput(f"{name}: the file is at its end, or empty: image.seek(0) reads it from its beginning")
+    raise InvalidInput(f"{name}: expected a file whose read() returns bytes; got {type(read).__name__}")
+
+
+def reads_as_coroutine(image: object) -> bool:
+    """Whether it is an upload of an asynchronous framework, whose `read` must be awaited."""
+    return iscoroutinefunction(getattr(image, "read", None))
 
 
 def blocks(image: object) -> bool:
     """Whether encoding it reads a file or compresses an image, which an event loop should not wait for."""
     return not isinstance(image, AT_HAND)
-
-
-def pixels(array: NDArray[Any], name: str, *, convert: bool = False) -> bytes:
-    """The bytes, row-major, of an array whose form has been checked."""
-    return _scaled(array, name).tobytes() if convert and array.dtype.kind == "f" else array.tobytes()
-
-
-def check_form(array: NDArray[Any], dimensions: int, name: str, *, convert: bool) -> None:
-    """InvalidInput unless it is uint8[28, 28], or uint8[N, 28, 28] for 3 dimensions; or float, to be converted."""
-    if array.shape[-2:] != SHAPE or array.ndim != dimensions:
-        expected = "N × 28 × 28" if dimensions == 3 else "28 × 28"
-        found = " × ".join(map(str, array.shape)) or "a single number"
-        raise InvalidInput(f"{name}: expected an array of {expected}; got {found}")
-    floats = array.dtype.kind == "f"
-    if array.dtype != UINT8 and not (convert and floats):
-        hint = f"; for values from 0 to 1: {CONVERSION}, or convert=True" if floats else ""
-        raise InvalidInput(f"{name}: expected uint8 pixels, 0 background to 255 ink; got {array.dtype}{hint}")
-
-
-def _scaled(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    if array.size and not (array.min() >= 0 and array.max() <= 1):  # false for NaN, too
-        raise InvalidInput(f"{name}: expected values from 0 to 1 to convert; got {array.min():g} to {array.max():g}")
-    return np.round(array.astype(np.float64) * 255).astype(np.uint8)
 
 
 def _png(image: Any, name: str) -> bytes:
