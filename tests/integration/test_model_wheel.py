@@ -3,25 +3,19 @@
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.model_wheel import build_model, installed_model
 from support.repositories import copy_version, edit_manifest
 from support.servers import SCRIPTS, START_SECONDS, ServerProcess
-from support.wheels import ROOT, SECONDS, install
+from support.wheels import ROOT, SECONDS
 
 from digits_client import Client
 
-BUILD = ROOT / "deploy/model_wheel/build.py"
 NEEDED = "install the package digits-model"
-
-
-def build(version: Path, dist: Path, *flags: str | Path) -> subprocess.CompletedProcess[str]:
-    command: list[str | Path] = [sys.executable, BUILD, version, dist, *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +31,9 @@ def key(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> tuple[Pat
 
 
 @pytest.fixture(scope="module")
-def wheel(repository: Path, key: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    dist = tmp_path_factory.mktemp("dist")
-    done = build(repository / "digits/1", dist, "--sign-key", key[0])
-    assert done.returncode == 0, done.stderr
-    return dist / "digits_model-1-py3-none-any.whl"
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the installed package."""
-    folder = tmp_path_factory.mktemp("installed")
-    install(Path(sys.executable), "--no-deps", "--target", folder, wheel)
-    return folder
+def installed(repository: Path, key: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the installed package, signed."""
+    return installed_model(repository / "digits/1", tmp_path_factory.mktemp("model"), "--sign-key", key[0])
 
 
 @pytest.fixture
@@ -66,8 +50,8 @@ def server(*arguments: str | Path, **environment: str) -> subprocess.CompletedPr
     return subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False, env=with_own)
 
 
-def test_the_wheel_has_the_whole_version_the_licences_and_no_dependency(wheel: Path, repository: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
+def test_the_wheel_has_the_whole_version_the_licences_and_no_dependency(installed: Path, repository: Path) -> None:
+    with zipfile.ZipFile(installed.parent / "dist/digits_model-1-py3-none-any.whl") as archive:
         names = archive.namelist()
         version = repository / "digits/1"
         for file in (path for path in version.rglob("*") if path.is_file()):
@@ -127,9 +111,9 @@ def test_without_the_package_the_error_says_what_to_install(workers: str) -> Non
 def test_what_cannot_become_a_wheel_is_refused_in_one_sentence(repository: Path, tmp_path: Path) -> None:
     folder = copy_version(repository, tmp_path, 2)
     edit_manifest(folder, lambda manifest: manifest["training"].update(data=[]))
-    assert "name the file with their licence" in build(folder, tmp_path / "dist").stderr
+    assert "name the file with their licence" in build_model(folder, tmp_path / "dist").stderr
     (tmp_path / "terms.txt").write_text("Ask before you copy.\n")
-    assert build(folder, tmp_path / "dist", "--data-licence", tmp_path / "terms.txt").returncode == 0
+    assert build_model(folder, tmp_path / "dist", "--data-licence", tmp_path / "terms.txt").returncode == 0
 
     folder.joinpath("model.tflite").write_bytes(b"another")
     for refused, said in (
@@ -137,6 +121,6 @@ def test_what_cannot_become_a_wheel_is_refused_in_one_sentence(repository: Path,
         (tmp_path, "is not a published version"),
         (Path(shutil.copytree(repository / "digits/1", tmp_path / "9")), "holds version 1 by its manifest"),
     ):
-        done = build(refused, tmp_path / "dist")
+        done = build_model(refused, tmp_path / "dist")
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
         assert said in done.stderr
