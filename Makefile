@@ -18,7 +18,7 @@ DOCS := $(VENV)/docs
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients notebook tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-locust bench-peers check docs audit format buf stubs released-protos dashboard rules version dist model-wheel sbom lock clean
+.PHONY: help install inference-clients notebook tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-locust bench-peers check docs picture audit format buf stubs released-protos dashboard rules version dist model-wheel sbom lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -157,6 +157,9 @@ docs: install $(DOCS)/installed $(VENV)/stubs/installed  ## the documentation as
 	DIGITS_DOCS_REFERENCE=$(CURDIR)/$(DOCS)/reference NO_MKDOCS_2_WARNING=1 \
 		$(DOCS)/bin/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml --site-dir $(CURDIR)/site
 	$(BIN)/python docs/site/check.py site
+
+picture: install  ## the picture that opens the README, from the page of a real server; needs Chromium and a published version
+	PYTHONPATH=tests $(BIN)/python docs/site/picture.py $(REPOSITORY) docs/page.png
 
 audit: install  ## known vulnerabilities in what is locked; fails where the package index has no advisories
 	$(BIN)/python requirements/audit.py --strict

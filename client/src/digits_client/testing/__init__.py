@@ -11,7 +11,8 @@ server once for the whole run. pytest itself is imported only where pytest runs.
 
 import sys
 
-from digits_client.testing._fakes import Answer, FakeAsyncClient, FakeClient
+from digits_client.testing._fakes import FakeAsyncClient, FakeClient
+from digits_client.testing._fixed_answers import Answer
 from digits_client.testing._server import CannotStart, LocalServer
 
 if "pytest" in sys.modules:
