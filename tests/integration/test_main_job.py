@@ -82,7 +82,7 @@ def test_the_last_lines_can_be_pasted_and_the_address_of_the_page_comes_first(re
                 done = subprocess.run(
                     ["/bin/bash", "-c", line], capture_output=True, text=True, timeout=SECONDS, check=True, cwd=ROOT
                 )
-                assert "7 (" in done.stdout
+                assert " 7 " in f" {done.stdout}"
             assert len(pasted) == 2
         finally:
             job.terminate()
