@@ -183,18 +183,20 @@ rules: install  ## the Prometheus rules in the form of the Prometheus operator
 version: install  ## the version of pyproject.toml, wherever else it stands
 	$(BIN)/python requirements/version.py
 
-# The version that becomes a wheel: the highest, unless MODEL names another one.
+# The version that becomes a wheel: the highest, unless MODEL names another one. If nobody named it, `make dist` goes on
+# without it where it cannot be built.
 MODEL ?= $(shell ls -d $(REPOSITORY)/digits/[1-9]* 2>/dev/null | sort -V | tail -n 1)
 MODEL_WHEEL = $(BIN)/python deploy/model_wheel/build.py $(MODEL) dist $(KEY:%=--sign-key %) $(DATA_LICENCE:%=--data-licence %)
 
 dist: install  ## wheels and source archives of the four packages, and a wheel of the newest model, checked, into dist/
 	rm -rf dist
 	for package in $(PACKAGES); do (cd $$package && $(CURDIR)/$(BIN)/python -m hatchling build --directory $(CURDIR)/dist) || exit 1; done
-	$(if $(MODEL),$(MODEL_WHEEL))
+	$(if $(MODEL),$(if $(filter file,$(origin MODEL)),-)$(MODEL_WHEEL))
 	$(BIN)/twine check --strict dist/*
 
 model-wheel: install  ## a published version as the wheel digits-model, into dist/: MODEL=models/digits/N, KEY=FILE signs it
 	$(if $(MODEL),,$(error no version is published in $(REPOSITORY): `make run` trains one, or name one with MODEL=models/digits/N))
+	rm -f dist/digits_model-*.whl
 	$(MODEL_WHEEL)
 
 sbom: install  ## what the locks of server and training contain, as CycloneDX, into dist/

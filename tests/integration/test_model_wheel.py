@@ -81,7 +81,7 @@ def test_without_a_repository_the_server_serves_the_installed_model_and_says_so(
     assert "no model repository" not in listed.stdout
 
 
-@pytest.mark.parametrize("how", ["flag", "variable", "folder"])
+@pytest.mark.parametrize("how", ["flag", "variable", "folder", "link to nothing"])
 def test_a_repository_that_is_named_or_exists_wins_over_the_installed_model(
     installed: Path, elsewhere: Path, how: str
 ) -> None:
@@ -90,8 +90,10 @@ def test_a_repository_that_is_named_or_exists_wins_over_the_installed_model(
         arguments = ["--repository", "models"]
     elif how == "variable":
         environment["DIGITS_REPOSITORY"] = "models"
-    else:
+    elif how == "folder":
         elsewhere.joinpath("models").mkdir()
+    else:
+        elsewhere.joinpath("models").symlink_to("unmounted")
     config = server(*arguments, "--print-config", **environment).stdout
     assert "digits-model" not in config
 

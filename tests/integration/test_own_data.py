@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/own-data.md").read_text()
 SERVER = "digits-server --repository mine"
 SECONDS = 240
-"""Deadline of one command; the whole page takes about a minute on two quiet cores."""
+"""Deadline of one command."""
 
 
 class Reader:

@@ -5,8 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from importlib import import_module
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution
 from queue import Empty, SimpleQueue
 from time import monotonic
 from types import TracebackType
@@ -21,8 +20,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 """How long it may take to stop before it is killed."""
 
-PACKAGES = {"digits_server": "digits-server", "digits_model": "digits-model"}
-"""What is needed in this environment: module → package."""
+SERVER, MODEL = "digits-server", "digits-model"
+"""The packages that are needed in this environment."""
 
 KEPT_LINES = 20
 """Lines of the server's log that an error shows."""
@@ -111,8 +110,7 @@ class LocalServer:
 def _command(flags: tuple[str, ...]) -> list[str]:
     """How the server is started. CannotStart if a package is missing."""
     own_model = any(flag.partition("=")[0] in ("--repository", "--model") for flag in flags)
-    needed = ["digits_server"] if own_model else [*PACKAGES]
-    missing = [PACKAGES[module] for module in needed if find_spec(module) is None]
+    missing = [package for package in ([SERVER] if own_model else [SERVER, MODEL]) if not _installed(package)]
     if missing:
         raise CannotStart(
             f"{' and '.join(missing)} must be installed beside digits-client, in the environment of {sys.executable}, "
@@ -121,7 +119,17 @@ def _command(flags: tuple[str, ...]) -> list[str]:
     # -P: a digits_server.py in the folder of the tests is not the server.
     command = [sys.executable, "-P", "-m", "digits_server", "--host", "127.0.0.1", "--log-format", "json"]
     command += ["--grpc-port", "0", "--http-port", "0"]
-    return command if own_model else [*command, "--repository", str(import_module("digits_model").REPOSITORY)]
+    if own_model:
+        return command
+    return [*command, "--repository", str(distribution(MODEL).locate_file("digits_model/models"))]
+
+
+def _installed(package: str) -> bool:
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _environment() -> dict[str, str]:
