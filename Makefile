@@ -18,7 +18,7 @@ DOCS := $(VENV)/docs
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients notebook tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-locust bench-peers check docs audit format buf stubs released-protos dashboard rules version dist sbom lock clean
+.PHONY: help install inference-clients notebook tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-locust bench-peers check docs picture audit format buf stubs released-protos dashboard rules version dist model-wheel sbom lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -158,6 +158,9 @@ docs: install $(DOCS)/installed $(VENV)/stubs/installed  ## the documentation as
 		$(DOCS)/bin/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml --site-dir $(CURDIR)/site
 	$(BIN)/python docs/site/check.py site
 
+picture: install  ## the picture that opens the README, from the page of a real server; needs Chromium and a published version
+	PYTHONPATH=tests $(BIN)/python docs/site/picture.py $(REPOSITORY) docs/page.png
+
 audit: install  ## known vulnerabilities in what is locked; fails where the package index has no advisories
 	$(BIN)/python requirements/audit.py --strict
 
@@ -180,10 +183,21 @@ rules: install  ## the Prometheus rules in the form of the Prometheus operator
 version: install  ## the version of pyproject.toml, wherever else it stands
 	$(BIN)/python requirements/version.py
 
-dist: install  ## wheels and source archives of the four packages, checked, into dist/
+# The version that becomes a wheel: the highest, unless MODEL names another one. If nobody named it, `make dist` goes on
+# without it where it cannot be built.
+MODEL ?= $(shell ls -d $(REPOSITORY)/digits/[1-9]* 2>/dev/null | sort -V | tail -n 1)
+MODEL_WHEEL = $(BIN)/python deploy/model_wheel/build.py $(MODEL) dist $(KEY:%=--sign-key %) $(DATA_LICENCE:%=--data-licence %)
+
+dist: install  ## wheels and source archives of the four packages, and a wheel of the newest model, checked, into dist/
 	rm -rf dist
 	for package in $(PACKAGES); do (cd $$package && $(CURDIR)/$(BIN)/python -m hatchling build --directory $(CURDIR)/dist) || exit 1; done
+	$(if $(MODEL),$(if $(filter file,$(origin MODEL)),-)$(MODEL_WHEEL))
 	$(BIN)/twine check --strict dist/*
+
+model-wheel: install  ## a published version as the wheel digits-model, into dist/: MODEL=models/digits/N, KEY=FILE signs it
+	$(if $(MODEL),,$(error no version is published in $(REPOSITORY): `make run` trains one, or name one with MODEL=models/digits/N))
+	rm -f dist/digits_model-*.whl
+	$(MODEL_WHEEL)
 
 sbom: install  ## what the locks of server and training contain, as CycloneDX, into dist/
 	mkdir -p dist

@@ -33,6 +33,9 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 HOST = "127.0.0.1"
 GRPC_PORT = int(os.environ.get("DIGITS_GRPC_PORT", "50051"))
 HTTP_PORT = int(os.environ.get("DIGITS_HTTP_PORT", "8080"))
+DIGIT = Path(__file__).parents[2] / "docs/digit.png"
+"""A picture to call the server with."""
+
 READY_SECONDS = 60.0
 STOP_SECONDS = 40.0
 CLOCK_SECONDS = 2.0
@@ -178,18 +181,22 @@ def classify_test_set(client: Client) -> None:
 
 
 def print_how_to_call(target: str) -> None:
+    digits, python, digit = map(shown, (SCRIPTS / "digits", SCRIPTS / "python", DIGIT))
     print(
         f"""
-Serving on {target} (gRPC) and http://{HOST}:{HTTP_PORT} (/metrics, /readyz). Call it:
+Draw a digit: http://{HOST}:{HTTP_PORT}/ (beside it /metrics and /readyz)
 
-    from digits_client import Client
+Call {target} (gRPC) on the command line, or from Python:
 
-    with Client("{target}") as client:
-        print(client.predict("digit.png"))
-
-or on the command line: {SCRIPTS / "digits"} predict digit.png --target {target}
+    {digits} predict {digit} --target {target}
+    {python} -c 'from digits_client import Client; print(Client("{target}").predict("{digit}"))'
 """
     )
+
+
+def shown(path: Path) -> Path:
+    """A path as one types it from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def run(repository: Path, network: str | None, *, keep_serving: bool, behind_envoy: bool) -> None:

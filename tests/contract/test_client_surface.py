@@ -29,9 +29,10 @@ def test_all_is_exactly_what_is_exported() -> None:
     assert sorted(public) == sorted(digits_client.__all__)
 
 
-def test_every_module_is_private_but_the_command_and_the_metrics() -> None:
-    modules = {path.stem for path in Path(digits_client.__file__).parent.glob("*.py")}
-    assert {name for name in modules if not name.startswith("_")} == {"cli", "metrics"}
+def test_every_module_is_private_but_the_command_the_metrics_and_what_is_for_tests() -> None:
+    package = Path(digits_client.__file__).parent
+    modules = {path.stem for path in (*package.glob("*.py"), *package.glob("*/"))}
+    assert {name for name in modules if not name.startswith("_")} == {"cli", "metrics", "testing"}
 
 
 def test_the_package_is_typed() -> None:

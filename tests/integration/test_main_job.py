@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from support.servers import ServerProcess
 from digits_training import manifest
 from digits_training.data import read
 
-JOB = Path(__file__).parents[2] / "deploy/local/main_job.py"
+ROOT = Path(__file__).parents[2]
+JOB = ROOT / "deploy/local/main_job.py"
 SECONDS = 250
 
 
@@ -61,6 +64,28 @@ def test_the_main_job_trains_serves_classifies_and_accounts_and_the_second_time_
     assert "not training again" in second.stdout
     assert "The metrics count 10,000 predictions." in second.stdout
     assert versions(tmp_path) == ["1"]
+
+
+def test_the_last_lines_can_be_pasted_and_the_address_of_the_page_comes_first(repository: Path) -> None:
+    ports = {"DIGITS_GRPC_PORT": free_port(), "DIGITS_HTTP_PORT": free_port()}
+    command: list[str | Path] = [sys.executable, JOB, "--repository", repository]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **ports}) as job:
+        try:
+            assert job.stdout
+            lines = list(takewhile(lambda line: not line.startswith("Serving until"), job.stdout))
+            told = lines[next(number for number, line in enumerate(lines) if "http://" in line) :]
+            with urllib.request.urlopen(told[0].split()[3], timeout=SECONDS) as page:
+                assert b"Draw a digit" in page.read()
+            pasted = [line for line in told if line.startswith("    ")]
+            assert all("docs/digit.png" in line and str(ROOT) not in line for line in pasted)
+            for line in pasted:
+                done = subprocess.run(
+                    ["/bin/bash", "-c", line], capture_output=True, text=True, timeout=SECONDS, check=True, cwd=ROOT
+                )
+                assert " 7 " in f" {done.stdout}"
+            assert len(pasted) == 2
+        finally:
+            job.terminate()
 
 
 def test_a_network_asked_for_is_trained_unless_the_newest_version_is_one(

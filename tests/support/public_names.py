@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 import digits_client
 from digits.inference import inference_pb2
 from digits.v1 import manifest_pb2, prediction_pb2
-from digits_client import Client, cli
+from digits_client import Client, cli, testing
 from digits_client.metrics import measured
 from digits_server import flags
 from digits_server.observability.metrics import Metrics
@@ -52,6 +52,7 @@ def public_names() -> dict[str, Any]:
         "digits-train": {name: click_flags(command) for name, command in sorted(commands.commands.items())},
         "digits": {name: argparse_flags(parser) for name, parser in sorted(client_commands().items())},
         "digits_client": sorted(digits_client.__all__),
+        "digits_client.testing": sorted([*testing.__all__, "digits_server"]),  # with the fixture
         "metrics": metrics(),
         "digits_client.metrics": client_metrics(),
     }

@@ -45,15 +45,17 @@ def main(context: click.Context, /, *, print_config: bool, check: bool, **values
         context.obj = settings_for_models(context, values)
     if context.invoked_subcommand:
         return
-    chosen = Settings(**values)
+    from digits_server.models.installed import explained, with_installed_model
+
+    named = flags.is_given(context, "repository")
+    chosen, package = with_installed_model(Settings(**values), repository_named=named)
     if print_config:
-        _print_config(context, chosen)
+        _print_config(context, chosen, package)
         return
     if check:
         from digits_server.commands.check import check as would_start
 
         context.exit(0 if would_start(chosen) else 1)
-    from digits_server.security.authentication import open_to_network
     from digits_server.system import open_files
     from digits_server.system.scheduling import work_in_batches
     from digits_server.workers.process_role import own_role
@@ -63,14 +65,7 @@ def main(context: click.Context, /, *, print_config: bool, check: bool, **values
     _begin_log(chosen, role)
     open_files.allow(chosen.max_grpc_connections + chosen.max_connections + RESERVED_CONNECTIONS)
     if not role.shares_ports:  # a worker's supervisor has said it
-        for remark in flags.remarks(os.environ):
-            log.warning(remark)
-        if open_to_network(chosen):
-            log.warning(
-                "anybody who reaches this machine may call the server and read what others send: --host %s is for a "
-                "network, and there is neither TLS nor a list of tokens (docs/security.md)",
-                chosen.host,
-            )
+        _remark(chosen, package, values["repository"])
     try:
         if chosen.workers > 1:
             from digits_server.workers.supervisor import supervise
@@ -81,7 +76,7 @@ def main(context: click.Context, /, *, print_config: bool, check: bool, **values
 
             uvloop.run(_serve(chosen, role))
     except OperatorError as error:
-        _failed(chosen, role, error)
+        _failed(chosen, role, error.message if named else explained(error.message, chosen))
         context.exit(1)
 
 
@@ -93,19 +88,37 @@ def _begin_log(chosen: Settings, role: "Role") -> None:
     logs.configure(chosen.log_level, chosen.log_format, role.log_fields)
 
 
-def _failed(chosen: Settings, role: "Role", error: OperatorError) -> None:
+def _remark(chosen: Settings, package: str, missing: object) -> None:
+    """Says in the log what may surprise the operator: ignored variables, an installed model, open doors."""
+    from digits_server.security.authentication import open_to_network
+
+    for remark in flags.remarks(os.environ):
+        log.warning(remark)
+    if package:
+        log.info("serving the installed package %s: %s does not exist", package, missing)
+    if open_to_network(chosen):
+        log.warning(
+            "anybody who reaches this machine may call the server and read what others send: --host %s is for a "
+            "network, and there is neither TLS nor a list of tokens (docs/security.md)",
+            chosen.host,
+        )
+
+
+def _failed(chosen: Settings, role: "Role", message: str) -> None:
     """Says why the server cannot start: in a line for people, unless JSON was asked for by name."""
     if chosen.log_format == "json" and not role.shares_ports:
-        log.error(error.message)
+        log.error(message)
     else:
-        role.failed(error.message)
+        role.failed(message)
 
 
-def _print_config(context: click.Context, chosen: Settings) -> None:
+def _print_config(context: click.Context, chosen: Settings, package: str) -> None:
     from digits_server.transports.choice import choose
 
     for line in flags.effective(context):
         click.echo(line)
+    if package:
+        click.echo(f"The model is that of the installed package {package}, in {chosen.repository}.")
     try:
         click.echo("The transport is {}: {}.".format(*choose(chosen)))
     except OperatorError as error:

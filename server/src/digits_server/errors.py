@@ -140,6 +140,10 @@ class AddressUnavailable(OperatorError):
     """A port is taken, or the host is not an address of this machine."""
 
 
+NO_REPOSITORY = "no model repository at"
+"""How the message of a RepositoryError begins if the folder is missing."""
+
+
 class RepositoryError(OperatorError):
     """The repository has no model to serve."""
 

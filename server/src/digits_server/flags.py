@@ -175,6 +175,12 @@ def variable(field: str) -> str:
     return f"{ENVIRONMENT_PREFIX}_{field.upper()}"
 
 
+def is_given(context: click.Context, field: str) -> bool:
+    """Whether a flag or a variable says this setting."""
+    given = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    return context.get_parameter_source(field) in given
+
+
 def _source(context: click.Context, flag: Flag) -> str:
     match context.get_parameter_source(flag.field):
         case ParameterSource.COMMANDLINE:

@@ -7,6 +7,7 @@ import pytest
 from support.public_names import public_names
 
 import digits_client
+from digits_client import testing
 from digits_server.pages import openapi
 from digits_server.settings import Settings
 from docs.site import check, protos, rest
@@ -19,6 +20,8 @@ def test_the_reference_of_the_client_has_every_public_name() -> None:
     page = (SITE / "pages/reference/client.md").read_text()
     named = re.findall(r"^::: digits_client\.([A-Za-z]\w*)$", page, re.MULTILINE)
     assert sorted(named) == sorted(digits_client.__all__)
+    named = re.findall(r"^::: digits_client\.testing\.(\w+)$", page, re.MULTILINE)
+    assert sorted(named) == sorted(testing.__all__)
 
 
 def test_the_reference_of_the_protos_has_every_rpc_and_field() -> None:

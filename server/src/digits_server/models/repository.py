@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from google.protobuf import json_format
 
 from digits.v1.manifest_pb2 import Manifest, ModelFile
-from digits_server.errors import ModelRejected, RepositoryError
+from digits_server.errors import NO_REPOSITORY, ModelRejected, RepositoryError
 from digits_server.models import signatures
 from digits_server.models.change_detection import ContentWatch, digest_of, look_into
 from digits_server.models.signatures import Signers
@@ -84,7 +84,7 @@ class ModelRepository:
             with os.scandir(self._folder) as entries:
                 return [int(item.name) for item in entries if _VERSION_NAME.fullmatch(item.name) and item.is_dir()]
         except OSError as error:
-            raise RepositoryError(f"no model repository at {self._folder}: expected folders 1, 2, … there") from error
+            raise RepositoryError(f"{NO_REPOSITORY} {self._folder}: expected folders 1, 2, … there") from error
 
     def versions(self, also: Iterable[int] = ()) -> list[int]:
         """The newest MAX_VERSIONS published versions and those of `also`, ascending.

@@ -14,6 +14,8 @@ import click
 from click.core import ParameterSource
 
 from digits_server.errors import OperatorError
+from digits_server.flags import is_given
+from digits_server.models.installed import with_installed_model
 from digits_server.settings import Settings, setting_of
 
 if TYPE_CHECKING:  # no imports: --help needs neither NumPy nor protobuf
@@ -50,7 +52,8 @@ def settings_for_models(context: click.Context, values: dict[str, Any]) -> Setti
     if unknown := [item.opts[0] for name, item in given.items() if name not in FLAGS]:
         known = ", ".join(f"--{name.replace('_', '-')}" for name in FLAGS)
         raise click.UsageError(f"{', '.join(unknown)}: not for `{context.invoked_subcommand}`, which takes {known}")
-    return Settings(**{name: values[name] for name in FLAGS})
+    named = is_given(context, "repository")
+    return with_installed_model(Settings(**{name: values[name] for name in FLAGS}), repository_named=named)[0]
 
 
 def with_flags(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,69 @@
+"""Clients with fixed answers: they check what they are given as the real ones do, and call nobody."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from digits.v1.prediction_pb2 import PredictRequest
+from digits_client._async import AsyncClient
+from digits_client._errors import ClientClosed
+from digits_client._sync import Client
+from digits_client.testing._fixed_answers import Answer, FixedAnswers, TaskStub, ThreadStub
+
+NOBODY = "nobody.invalid:1"
+"""A target that can never exist (RFC 2606)."""
+
+DIGITS = tuple("0123456789")
+
+
+class FakeClient(Client):
+    """A `Client` with fixed answers, which needs neither a server nor a network.
+
+    Only the connection is missing: wrong images are refused, files are read, batches are cut, and a closed client is
+    ClientClosed. The content of pictures is not looked at, and nothing is retried.
+    """
+
+    def __init__(
+        self, answers: Answer | Sequence[Answer] = 7, *, model_version: int = 1, labels: Sequence[str] = DIGITS
+    ) -> None:
+        """Takes the answers.
+
+        answers        for one image after the other, and again from the first: a digit, a digit and its confidence
+                       (a tuple), or a DigitsError, which fails the RPC of its image
+        model_version  the version that answers; any other one is NotFound
+        labels         the ten names of the digits
+        """
+        super().__init__(NOBODY, coalescing=None, retries=None)
+        self._fixed = FixedAnswers(answers, model_version, labels)
+        self._stub = ThreadStub(self._fixed)
+
+    @property
+    def requests(self) -> Sequence[PredictRequest]:
+        """What a server would have been asked so far: the requests for predictions."""
+        return tuple(self._fixed.requests)
+
+    def _connection(self) -> Any:
+        if self._closed:
+            raise ClientClosed
+        return self._stub
+
+
+class FakeAsyncClient(AsyncClient):
+    """An `AsyncClient` with fixed answers; see `FakeClient`."""
+
+    def __init__(
+        self, answers: Answer | Sequence[Answer] = 7, *, model_version: int = 1, labels: Sequence[str] = DIGITS
+    ) -> None:
+        """Takes the answers; parameters as of `FakeClient`."""
+        super().__init__(NOBODY, coalescing=None, retries=None)
+        self._fixed = FixedAnswers(answers, model_version, labels)
+        self._stub = TaskStub(self._fixed)
+
+    @property
+    def requests(self) -> Sequence[PredictRequest]:
+        """What a server would have been asked so far: the requests for predictions."""
+        return tuple(self._fixed.requests)
+
+    def _connection(self) -> Any:
+        if self._closed:
+            raise ClientClosed
+        return self._stub

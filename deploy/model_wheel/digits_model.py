@@ -1,0 +1,6 @@
+"""A published model of Digits, as a package: the server serves it if nobody names a repository."""
+
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent / "models"
+"""The model repository with this one version."""

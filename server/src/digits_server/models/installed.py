@@ -1,0 +1,35 @@
+"""The model that is installed as a package, `digits-model`: what is served if nobody names or makes a repository."""
+
+import os
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from digits_server.errors import NO_REPOSITORY
+from digits_server.settings import Settings
+
+PACKAGE = "digits-model"
+FOLDER = "digits_model/models"
+"""The model repository in the package. It is found by the package's metadata: no code of the package runs."""
+
+
+def with_installed_model(settings: Settings, *, repository_named: bool) -> tuple[Settings, str]:
+    """The settings with the installed package as their repository, and which package it is.
+
+    The settings stay, with an empty text, if somebody named a repository or a file, if the default repository
+    exists, even as a link to nothing, or if the package is not installed.
+    """
+    if repository_named or settings.model or os.path.lexists(settings.repository):
+        return settings, ""
+    try:
+        installed = distribution(PACKAGE)
+    except PackageNotFoundError:
+        return settings, ""
+    return replace(settings, repository=Path(str(installed.locate_file(FOLDER)))), f"{PACKAGE} {installed.version}"
+
+
+def explained(message: str, settings: Settings) -> str:
+    """Why the server cannot start, with what to do if it is because nobody named a repository and there is none."""
+    if not message.startswith(NO_REPOSITORY) or os.path.lexists(settings.repository):
+        return message
+    return f"{message}; name one with --repository, or install the package {PACKAGE}, which is then served"
