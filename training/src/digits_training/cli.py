@@ -16,9 +16,10 @@ from typing import Any
 
 import click
 
+from digits_training.choices.networks import DEFAULTS
 from digits_training.errors import Interrupted, TrainingError
 from digits_training.publish import versions
-from digits_training.settings import NETWORK_DEFAULTS, Kind, Settings, flag
+from digits_training.settings import Kind, Settings, flag
 
 _TRACEBACK_FLAG = "--traceback"
 _TRACEBACK_VARIABLE = "DIGITS_TRACEBACK"
@@ -113,7 +114,7 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
 
 def _defaults(each: Field[Any]) -> str:
     """The default of a setting for its help, with what single networks have instead."""
-    others = {network: own[each.name] for network, own in NETWORK_DEFAULTS.items() if each.name in own}
+    others = {network: own[each.name] for network, own in DEFAULTS.items() if each.name in own}
     texts = [] if each.default is None or each.default is False else [_text(each.default)]
     texts += [f"{network} {_text(value)}" for network, value in others.items()]
     return f" Default: {', '.join(texts)}." if texts else ""

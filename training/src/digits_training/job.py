@@ -10,12 +10,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from digits.v1.manifest_pb2 import Training
 from digits_training import backend, data, export, gate, importing, manifest, model_card, publish, report, save, signing
 from digits_training.checkpoint import Checkpoint, fingerprint, source_checksum
+from digits_training.choices.networks import name_of
 from digits_training.data import DataSet
 from digits_training.errors import Interrupted, RefusedError
 from digits_training.evaluate import Evaluation, evaluate
 from digits_training.fit import fit, probabilities_of
 from digits_training.networks import build_network, trained_parameters
 from digits_training.optimisation.weights import published_epoch
+from digits_training.own_network import adapted, source
 from digits_training.reading import checks, samples
 from digits_training.runs.record import SAMPLES, Run, recorded
 from digits_training.settings import Kind, Settings
@@ -34,6 +36,7 @@ def train(settings: Settings, say: Say) -> int | None:
 
 
 def _train(settings: Settings, say: Say, run: Run) -> int | None:
+    own = source.read(settings.network)
     dataset = data.read(settings.data, data.reading_of(settings))
     training, validation = data.split(dataset.train, settings.validation_share, settings.seed)
     for note in dataset.notes:
@@ -52,11 +55,13 @@ def _train(settings: Settings, say: Say, run: Run) -> int | None:
             samples.write(kept / SAMPLES, training, settings.labels)
             say(f"samples of the training images with their labels: {kept / SAMPLES}")
     backend.start(settings.seed, settings.network)
-    network = build_network(settings)
-    network.summary(print_fn=say)
-    say(f"{settings.network}: {trained_parameters(network):,} parameters to train")
+    network = _own_network(own, training, say) if own else build_network(settings)
+    network.summary(print_fn=say, expand_nested=True)
+    say(f"{name_of(settings.network)}: {trained_parameters(network):,} parameters to train")
 
     hyperparameters = settings.of_kind(Kind.HYPERPARAMETER) | {"test_share": dataset.test_share}
+    if own:
+        hyperparameters["network_sha256"] = own.sha256
     run.tell(settings=hyperparameters, images=len(training), parameters=trained_parameters(network), warnings=warnings)
     data_files = [file.sha256 for file in dataset.files]
     identity = fingerprint(hyperparameters, data_files, manifest.framework_versions(), source_checksum())
@@ -69,8 +74,10 @@ def _train(settings: Settings, say: Say, run: Run) -> int | None:
         interruption.add_note("the same command goes on from the last checkpoint")
         raise
 
+    if own:
+        network = adapted.served(network)
     made = Training(
-        network=settings.network,
+        network=name_of(settings.network),
         data=dataset.files,
         training_images=len(training),
         validation_images=len(validation),
@@ -81,6 +88,15 @@ def _train(settings: Settings, say: Say, run: Run) -> int | None:
     if version is not None:
         checkpoint.remove()
     return version
+
+
+def _own_network(own: source.Source, training: data.LabelledImages, say: Say) -> Any:
+    """The network that somebody's own function returns, with fresh weights, as one of ours. Raises NetworkError."""
+    returned = own.build()
+    network = adapted.adapted(returned, own.name, training.take(np.arange(min(adapted.SAMPLE, len(training)))))
+    for sentence in adapted.advice(returned):
+        say(f"warning: {own.name}: {sentence}")
+    return network
 
 
 def import_model(path: Path, settings: Settings, say: Say) -> int | None:
