@@ -1,5 +1,6 @@
 """A model built by Keras from a configuration that was written anew: its size, and what is left out of it."""
 
+import copy
 import math
 from typing import Any
 
@@ -15,7 +16,7 @@ def build(config: Config) -> Any:
     import keras
 
     model_class = keras.Sequential if config["class_name"] == "Sequential" else keras.Model
-    return model_class.from_config(config["config"])
+    return model_class.from_config(copy.deepcopy(config["config"]))  # Keras empties it
 
 
 def check(network: Any) -> None:
