@@ -20,6 +20,7 @@ from digits_training.optimisation.weights import published_epoch
 from digits_training.own_network import adapted, source
 from digits_training.reading import checks, samples
 from digits_training.runs.record import SAMPLES, Run, recorded
+from digits_training.runs.tensorboard import epoch_writer
 from digits_training.settings import Kind, Settings
 
 Say = Callable[[str], None]
@@ -55,7 +56,7 @@ def _train(settings: Settings, say: Say, run: Run) -> int | None:
             samples.write(kept / SAMPLES, training, settings.labels)
             say(f"samples of the training images with their labels: {kept / SAMPLES}")
     backend.start(settings.seed, settings.network)
-    network = _own_network(own, training, say) if own else build_network(settings)
+    network = adapted.network_of(own, training, say) if own else build_network(settings)
     network.summary(print_fn=say, expand_nested=True)
     say(f"{name_of(settings.network)}: {trained_parameters(network):,} parameters to train")
 
@@ -66,13 +67,15 @@ def _train(settings: Settings, say: Say, run: Run) -> int | None:
     data_files = [file.sha256 for file in dataset.files]
     identity = fingerprint(hyperparameters, data_files, manifest.framework_versions(), source_checksum())
     checkpoint = Checkpoint(settings.checkpoint_dir or settings.model_folder / ".checkpoints", identity)
+    epochs = epoch_writer(settings, run, say)
     try:
         history = fit(
-            network, training, validation, settings=settings, checkpoint=checkpoint, say=say, after_epoch=run.epochs
+            network, training, validation, settings=settings, checkpoint=checkpoint, say=say, after_epoch=epochs
         )
     except Interrupted as interruption:
         interruption.add_note("the same command goes on from the last checkpoint")
         raise
+    epochs(history)  # once more: all epochs may have come from the checkpoint
 
     if own:
         network = adapted.served(network)
@@ -88,15 +91,6 @@ def _train(settings: Settings, say: Say, run: Run) -> int | None:
     if version is not None:
         checkpoint.remove()
     return version
-
-
-def _own_network(own: source.Source, training: data.LabelledImages, say: Say) -> Any:
-    """The network that somebody's own function returns, with fresh weights, as one of ours. Raises NetworkError."""
-    returned = own.build()
-    network = adapted.adapted(returned, own.name, training.take(np.arange(min(adapted.SAMPLE, len(training)))))
-    for sentence in adapted.advice(returned):
-        say(f"warning: {own.name}: {sentence}")
-    return network
 
 
 def import_model(path: Path, settings: Settings, say: Say) -> int | None:

@@ -69,6 +69,9 @@ class Settings:
         None, "Folder for the state of an interrupted run; beside the versions, hidden, if not given.", Kind.PLACE
     )
     runs: Path = setting(Path("runs"), "Folder that keeps the settings, figures and report of every run.", Kind.PLACE)
+    tensorboard: Path | None = setting(
+        None, "Also write loss and accuracy of each epoch for TensorBoard, into a new folder in this one.", Kind.PLACE
+    )
     sign_key: Path | None = setting(
         None, "Ed25519 private key (PEM) that signs what is published; unsigned if not given.", Kind.PLACE
     )

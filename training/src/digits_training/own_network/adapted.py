@@ -1,11 +1,15 @@
 """What a function of one's own returned, checked, and made a network like ours: raw pixels in, probabilities out."""
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from digits_training import importing
 from digits_training.data import LabelledImages
 from digits_training.errors import ModelFileError, NetworkError
+from digits_training.own_network.source import Source
 from digits_training.untrusted import built
 from digits_training.untrusted.configuration import Config, plain_configuration
 
@@ -13,6 +17,15 @@ LAYERS_PAGE = "docs/keras-users.md lists the layers that can be served"
 SAMPLE = 100  # training images that tell logits from probabilities
 _INPUT_TYPES = ("float32", "uint8")
 _SCALING = ("Rescaling", "Normalization", "BatchNormalization", "LayerNormalization", "GroupNormalization")
+
+
+def network_of(source: Source, training: LabelledImages, say: Callable[[str], None]) -> Any:
+    """The network that the function of `source` returns, as one like ours. Raises NetworkError."""
+    returned = source.build()
+    network = adapted(returned, source.name, training.take(np.arange(min(SAMPLE, len(training)))))
+    for sentence in advice(returned):
+        say(f"warning: {source.name}: {sentence}")
+    return network
 
 
 def adapted(network: Any, name: str, sample: LabelledImages) -> Any:
