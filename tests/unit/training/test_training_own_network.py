@@ -70,6 +70,20 @@ def test_code_that_fails_is_told_with_file_and_line(code: str, sentence: str, tm
         found.build()
 
 
+def test_the_traceback_of_ones_own_code_is_printed_on_request(
+    small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "net.py").write_text("def build():\n    raise ValueError('a slip')\n")
+    where = ["--data", str(small_data), "--network", f"{tmp_path / 'net.py'}:build", "--repository", str(tmp_path)]
+    sentence = "digits-train: net.py:build raised ValueError: a slip (net.py, line 2)"
+    assert cli.run(["train", *where]) == 1
+    assert capsys.readouterr().err == f"{sentence}\n"
+    assert cli.run(["--traceback", "train", *where]) == 1
+    said = capsys.readouterr().err
+    assert "in build" in said
+    assert said.endswith(f"{sentence}\n")
+
+
 def test_a_file_that_is_not_there_is_said_before_anything_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
