@@ -32,7 +32,7 @@ def test_a_network_of_ones_own_is_published_by_the_same_way(small_data: Path, tm
     assert cli.run([*train, "--min-accuracy", "1"]) == 3
     file.write_text(NETWORK + "# another file\n")
     command = [str(Path(sys.executable).with_name("digits-train")), *train, "--min-accuracy", "0"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     assert "resuming" not in ended.stdout
     assert ended.stderr == ""  # and not what TensorFlow's libraries have to say
     assert not re.findall(r"^[IWE]\d{4} |^(?:INFO|WARNING|ERROR)\b", ended.stdout, re.MULTILINE)
@@ -53,7 +53,6 @@ def test_a_network_of_ones_own_is_published_by_the_same_way(small_data: Path, tm
     assert checksums[0] != checksums[1] == hyperparameters["network_sha256"]
     assert [path.name for path in sorted(logs.iterdir())] == [first.name, second.name]
 
-    assert cli.run(["evaluate", "1", *where]) == 0
     verify = [str(Path(sys.executable).with_name("digits-server")), "models", "verify", *where[:2]]
     ended = subprocess.run(verify, capture_output=True, text=True, timeout=60, check=False)
     assert ended.stdout == "version 1: good\n"
