@@ -215,6 +215,8 @@ GOOD: list[Config] = [
         {"class_name": "Rescaling", "module": "keras.layers", "config": {"name": "r", "scale": 0.5, "offset": 0.0}},
         dense(dtype={"class_name": "DTypePolicy", "module": "keras", "config": {"name": "float32"}}),
         {"class_name": "BatchNormalizationV1", "config": {"name": "b", "axis": [1], "fused": True}},
+        {"class_name": "RandomRotation", "config": {"name": "a", "factor": 0.1, "fill_mode": "reflect", "seed": 3}},
+        {"class_name": "Resizing", "config": {"name": "c", "height": 28, "width": 28, "interpolation": "nearest"}},
     ),
 ]
 

@@ -57,6 +57,7 @@ def _returned(expression: str, folder: Path) -> Any:
         ("build = []", "net.py:build is a list, not a function that returns a keras.Model"),
         ("def build(units): pass", "net.py:build is called without arguments: missing a required argument: 'units'"),
         ("def build(:", "net.py, line 1: invalid syntax"),
+        ("def build(): pass\0", "net.py.*: source code (string )?cannot contain null bytes"),
         ("import nowhere_to_be_found", "net.py cannot be run: ModuleNotFoundError: No module named .*, line 1"),
         ("import sys\nsys.exit(3)", "net.py cannot be run: SystemExit: 3 .net.py, line 2"),
         ("def build():\n    x = 1\n    return x / 0", "net.py:build raised ZeroDivisionError: .* .net.py, line 3"),

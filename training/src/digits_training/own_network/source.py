@@ -43,11 +43,13 @@ class Source:
         module.__file__ = str(self.path)
         sys.modules[MODULE] = module  # dataclasses and typing look their module up
         try:
-            code = compile(self.content, str(self.path), "exec")
+            code = compile(self.content, str(self.path), "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:
+            line = f", line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else f": {error}"
+            raise NetworkError(f"{self.path.name}{line}") from error
+        try:
             # The file is named on the command line to be run, as a script would be.
             exec(code, module.__dict__)  # noqa: S102  # nosec B102
-        except SyntaxError as error:
-            raise NetworkError(f"{self.path.name}, line {error.lineno}: {error.msg}") from error
         except (Exception, SystemExit) as error:
             raise NetworkError(f"{self.path.name} cannot be run: {self._told(error)}") from error
         function = self._function_in(module)
