@@ -319,7 +319,9 @@ class Training(_message.Message):
     LABEL_COUNTS_FIELD_NUMBER: _builtins.int
     IMPORTED_FILE_FIELD_NUMBER: _builtins.int
     network: _builtins.str
-    """Name of the network: "mlp", "cnn" or "cnn-large", or "imported" for a model made elsewhere."""
+    """Name of the network: "mlp", "cnn" or "cnn-large"; FILE.py:FUNCTION for a network of one's own, without folders; or
+    "imported" for a model made elsewhere.
+    """
     parameters: _builtins.int
     """Number of trained parameters."""
     training_images: _builtins.int

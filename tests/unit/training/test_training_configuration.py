@@ -11,7 +11,7 @@ from support.keras_files import OBJECTS, changed_config
 from digits_training.errors import ModelFileError
 from digits_training.settings import ACTIVATIONS
 from digits_training.untrusted.configuration import plain_configuration
-from digits_training.untrusted.layers import LAYERS, WITHOUT_EFFECT, WITHOUT_EFFECT_SUFFIXES
+from digits_training.untrusted.layers import LAYERS, WITHOUT_EFFECT, WITHOUT_EFFECT_IN, WITHOUT_EFFECT_SUFFIXES
 
 Config = dict[str, Any]
 
@@ -193,7 +193,11 @@ def test_the_list_names_every_argument_of_every_layer_of_this_keras() -> None:
         arguments = set(inspect.signature(getattr(keras.layers, name).__init__).parameters) - {"self", "kwargs"}
         unknown = {
             argument
-            for argument in arguments - keys - WITHOUT_EFFECT - refused.get(name, set())
+            for argument in arguments
+            - keys
+            - WITHOUT_EFFECT
+            - WITHOUT_EFFECT_IN.get(name, set())
+            - refused.get(name, set())
             if not argument.endswith(WITHOUT_EFFECT_SUFFIXES)
         }
         assert not unknown, name
@@ -211,6 +215,8 @@ GOOD: list[Config] = [
         {"class_name": "Rescaling", "module": "keras.layers", "config": {"name": "r", "scale": 0.5, "offset": 0.0}},
         dense(dtype={"class_name": "DTypePolicy", "module": "keras", "config": {"name": "float32"}}),
         {"class_name": "BatchNormalizationV1", "config": {"name": "b", "axis": [1], "fused": True}},
+        {"class_name": "RandomRotation", "config": {"name": "a", "factor": 0.1, "fill_mode": "reflect", "seed": 3}},
+        {"class_name": "Resizing", "config": {"name": "c", "height": 28, "width": 28, "interpolation": "nearest"}},
     ),
 ]
 

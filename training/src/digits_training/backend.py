@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from digits_training.choices.networks import CONVOLUTIONAL, own, parts_of_a_batch
 from digits_training.errors import TrainingError
-from digits_training.settings import CONVOLUTIONAL, parts_of_a_batch
 
 
 def start(seed: int, network: str = "mlp") -> None:
@@ -19,7 +19,8 @@ def start(seed: int, network: str = "mlp") -> None:
     Raises TrainingError where TensorFlow is missing: `make run` installs it only for the time of its own training.
     """
     parts = parts_of_a_batch(network)
-    one_dnn = network in CONVOLUTIONAL  # its convolutions are a third faster, its matrix products of a few rows slower
+    # Its convolutions are a third faster, its matrix products of a few rows slower.
+    one_dnn = network in CONVOLUTIONAL or own(network) is not None
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its C++ side reports CPU features and absent GPUs
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", str(int(one_dnn)))

@@ -1,7 +1,8 @@
 """`digits-train`: parse, call, exit codes.
 
 0 done; 1 failed; 2 a value that cannot be used; 3 the gate refused to publish; 143 stopped by SIGTERM. Every failure
-is one line on stderr; `digits-train --traceback COMMAND` prints the traceback of an unexpected one before it.
+is one line on stderr; `digits-train --traceback COMMAND` prints the traceback of an unexpected one, and of
+code of one's own, before it.
 """
 
 import errno
@@ -16,9 +17,10 @@ from typing import Any
 
 import click
 
-from digits_training.errors import Interrupted, TrainingError
+from digits_training.choices.networks import DEFAULTS
+from digits_training.errors import Interrupted, NetworkError, TrainingError
 from digits_training.publish import versions
-from digits_training.settings import NETWORK_DEFAULTS, Kind, Settings, flag
+from digits_training.settings import Kind, Settings, flag
 
 _TRACEBACK_FLAG = "--traceback"
 _TRACEBACK_VARIABLE = "DIGITS_TRACEBACK"
@@ -38,6 +40,8 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _failed(" ".join(error.format_message().split()), error.exit_code)
     except TrainingError as error:
+        if isinstance(error, NetworkError) and error.__cause__:  # code of one's own
+            _print_traceback_if_asked(arguments)
         return _failed(str(error), error.exit_code)
     except OSError as error:
         named = f"{error.strerror}: {error.filename}" if error.filename else " ".join(str(error).split())
@@ -45,10 +49,14 @@ def run(arguments: list[str]) -> int:
     except Interrupted as interruption:
         return _failed("; ".join([str(interruption), *getattr(interruption, "__notes__", [])]), interruption.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever fails, the person gets one line and an exit code
-        if _TRACEBACK_FLAG in arguments or os.environ.get(_TRACEBACK_VARIABLE, "") not in {"", "0"}:
-            traceback.print_exc()
+        _print_traceback_if_asked(arguments)
         return _failed(_disk_full(error) or f"{type(error).__name__}: {' '.join(str(error).split())}", 1)
     return 0
+
+
+def _print_traceback_if_asked(arguments: list[str]) -> None:
+    if _TRACEBACK_FLAG in arguments or os.environ.get(_TRACEBACK_VARIABLE, "") not in {"", "0"}:
+        traceback.print_exc()
 
 
 def _disk_full(error: Exception) -> str | None:
@@ -113,7 +121,7 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
 
 def _defaults(each: Field[Any]) -> str:
     """The default of a setting for its help, with what single networks have instead."""
-    others = {network: own[each.name] for network, own in NETWORK_DEFAULTS.items() if each.name in own}
+    others = {network: own[each.name] for network, own in DEFAULTS.items() if each.name in own}
     texts = [] if each.default is None or each.default is False else [_text(each.default)]
     texts += [f"{network} {_text(value)}" for network, value in others.items()]
     return f" Default: {', '.join(texts)}." if texts else ""

@@ -4,6 +4,7 @@ TrainingError            1  what went wrong, in one sentence
 ├── SettingsError        2  a value of ours that cannot be used
 ├── DataError            1  the data set is missing, damaged or not what it must be
 ├── ModelFileError       1  a model file that is not what it must be, or not to be trusted
+├── NetworkError         1  the code of a network of one's own failed, or made something else than such a network
 ├── DivergedError        1  the loss became NaN or infinite
 ├── ParityError          1  the converted model answers differently from the Keras model
 ├── MismatchError        1  recomputed figures differ from the published ones
@@ -33,6 +34,10 @@ class DataError(TrainingError):
 
 class ModelFileError(TrainingError):
     """A model file is damaged, of the wrong kind or not to be trusted; the message says why."""
+
+
+class NetworkError(TrainingError):
+    """The code of a network of one's own failed, or made something else; the message names file and function."""
 
 
 class DivergedError(TrainingError):

@@ -4,7 +4,6 @@ It may take 28 × 28, 784 or 28 × 28 × 1 numbers, from 0 to 1 or from 0 to 255
 """
 
 import hashlib
-import math
 import resource
 import shutil
 import subprocess  # nosec B404
@@ -23,10 +22,8 @@ from digits_training.data import LABELS, SIDE, LabelledImages
 from digits_training.errors import ModelFileError
 from digits_training.evaluate import cross_entropy
 from digits_training.fit import probabilities_of
-from digits_training.untrusted import files, hdf5
+from digits_training.untrusted import built, files, hdf5
 
-MAX_PARAMETERS = 50_000_000
-MAX_FEATURES = 4_000_000  # values of one layer for one image
 CHILD_BYTES = 2 * 2**30  # of address space, beyond TensorFlow's own, to load a file with
 CHILD_SECONDS = 120  # to start TensorFlow and load a file
 _REFUSED, _OUT_OF_MEMORY = 3, 4  # exit codes of the child process
@@ -99,7 +96,7 @@ def load_with_limits() -> None:
 def _load_copy(copy: Path, name: str) -> Any:
     if copy.is_dir():
         rebuilt = saved_model.rebuild(copy)
-        _check_size(rebuilt)
+        built.check(rebuilt)
         return rebuilt
     if copy.suffix != ".keras":
         hdf5.check_strings(copy)
@@ -110,7 +107,7 @@ def _load_copy(copy: Path, name: str) -> Any:
             import keras
 
             _probe(config)
-            return keras.models.load_model(copy, compile=False, safe_mode=True)
+            return built.without_resizing(keras.models.load_model(copy, compile=False, safe_mode=True), config)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError) as error:
         raise ModelFileError(f"Keras cannot load {name}: {_first_line(error)}") from error
 
@@ -128,14 +125,9 @@ def adapt(imported: Any, sample: LabelledImages, pixel_range: str) -> tuple[Any,
     With `pixel_range` "auto" both ranges are tried on `sample`, and the one with the lower cross-entropy is taken.
     Raises ModelFileError when the model does not take 28 × 28 numbers or does not give ten.
     """
-    given, returned = _only(imported.inputs, "input"), _only(imported.outputs, "output")
-    if tuple(given.shape[1:]) not in _INPUT_SHAPES:
-        raise ModelFileError(f"the model takes {list(given.shape[1:])}, not [28, 28], [784] or [28, 28, 1]")
-    if tuple(returned.shape[1:]) != (LABELS,):
-        raise ModelFileError(f"the model returns {list(returned.shape[1:])}, not [{LABELS}]")
-
+    check_ends(imported)
     ranges = list(_SCALES) if pixel_range == "auto" else [pixel_range]
-    candidates = {name: _of_raw_pixels(imported, _SCALES[name], sample) for name in ranges}
+    candidates = {name: of_raw_pixels(imported, _SCALES[name], sample) for name in ranges}
     losses = {
         name: cross_entropy(probabilities_of(network, sample.images), sample.labels)
         for name, network in candidates.items()
@@ -144,18 +136,31 @@ def adapt(imported: Any, sample: LabelledImages, pixel_range: str) -> tuple[Any,
     return candidates[best], best
 
 
-def _of_raw_pixels(imported: Any, scale: float, sample: LabelledImages) -> Any:
+def check_ends(model: Any) -> None:
+    """Raises ModelFileError unless a keras.Model takes 28 × 28 numbers in one of three shapes, and gives ten."""
+    given, returned = _only(model.inputs, "input"), _only(model.outputs, "output")
+    if tuple(given.shape[1:]) not in _INPUT_SHAPES:
+        raise ModelFileError(f"the model takes {list(given.shape[1:])}, not [28, 28], [784] or [28, 28, 1]")
+    if tuple(returned.shape[1:]) != (LABELS,):
+        raise ModelFileError(f"the model returns {list(returned.shape[1:])}, not [{LABELS}]")
+
+
+def of_raw_pixels(model: Any, scale: float, sample: LabelledImages, name: str = "imported") -> Any:
+    """A keras.Model of raw pixels with `model` as a layer, which gets them multiplied by `scale`.
+
+    Probabilities come out: if `model` gives anything else on the images of `sample`, it is taken for logits.
+    """
     import keras
 
     inputs = keras.Input((SIDE, SIDE), dtype="uint8", name="images")
     scaled = keras.layers.Rescaling(scale)(inputs)
-    outputs = imported(keras.layers.Reshape(imported.inputs[0].shape[1:])(scaled))
-    network = keras.Model(inputs, outputs, name="imported")
+    outputs = model(keras.layers.Reshape(model.inputs[0].shape[1:])(scaled))
+    network = keras.Model(inputs, outputs, name=name)
     scores = probabilities_of(network, sample.images)
     if not np.isfinite(scores).all():
         raise ModelFileError("the model returns values that are not finite numbers")
     if scores.min() < 0 or not np.allclose(scores.sum(axis=1), 1, atol=1e-3):  # logits
-        network = keras.Model(inputs, keras.layers.Softmax(name="probabilities")(outputs), name="imported")
+        network = keras.Model(inputs, keras.layers.Softmax(name="probabilities")(outputs), name=name)
     return network
 
 
@@ -165,30 +170,9 @@ def _probe(config: dict[str, Any]) -> None:
 
     try:
         with keras.StatelessScope(initialize_variables=False):
-            model_class = keras.Sequential if config["class_name"] == "Sequential" else keras.Model
-            _check_size(model_class.from_config(config["config"]))
+            built.check(built.build(config))
     finally:
         keras.utils.clear_session()
-
-
-def _check_size(network: Any) -> None:
-    from keras import tree
-
-    parameters = network.count_params()
-    outputs = [output for layer in _layers(network) for output in tree.flatten(layer.output)]
-    largest = max(math.prod(length or 1 for length in output.shape) for output in outputs)
-    if parameters > MAX_PARAMETERS or largest > MAX_FEATURES:
-        raise ModelFileError(
-            f"refused: {parameters:,} parameters and layers of up to {largest:,} values an image; "
-            f"up to {MAX_PARAMETERS:,} and {MAX_FEATURES:,} are taken"
-        )
-
-
-def _layers(network: Any) -> list[Any]:
-    """The layers of a model and of the models inside it."""
-    return [
-        inner for layer in network.layers for inner in (layer, *(_layers(layer) if hasattr(layer, "layers") else ()))
-    ]
 
 
 def _only(tensors: Any, what: str) -> Any:

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from digits.v1.manifest_pb2 import Training
 from digits_training import backend, data, export, gate, importing, manifest, model_card, publish, report, save, signing
 from digits_training.checkpoint import Checkpoint, fingerprint, source_checksum
+from digits_training.choices.networks import name_of
 from digits_training.conversion import unlike
 from digits_training.data import DataSet
 from digits_training.errors import Interrupted, RefusedError
@@ -17,8 +18,10 @@ from digits_training.evaluate import Evaluation, evaluate
 from digits_training.fit import fit, probabilities_of
 from digits_training.networks import build_network, trained_parameters
 from digits_training.optimisation.weights import published_epoch
+from digits_training.own_network import adapted, source
 from digits_training.reading import checks, samples
 from digits_training.runs.record import SAMPLES, Run, recorded
+from digits_training.runs.tensorboard import epoch_writer
 from digits_training.settings import STEP, Kind, Settings
 
 Say = Callable[[str], None]
@@ -35,6 +38,7 @@ def train(settings: Settings, say: Say) -> int | None:
 
 
 def _train(settings: Settings, say: Say, run: Run) -> int | None:
+    own = source.read(settings.network)
     dataset = data.read(settings.data, data.reading_of(settings))
     training, validation = data.split(dataset.train, settings.validation_share, settings.seed)
     for note in dataset.notes:
@@ -53,25 +57,31 @@ def _train(settings: Settings, say: Say, run: Run) -> int | None:
             samples.write(kept / SAMPLES, training, settings.labels)
             say(f"samples of the training images with their labels: {kept / SAMPLES}")
     backend.start(settings.seed, settings.network)
-    network = build_network(settings)
-    network.summary(print_fn=say)
-    say(f"{settings.network}: {trained_parameters(network):,} parameters to train")
+    network = adapted.network_of(own, training, say) if own else build_network(settings)
+    network.summary(print_fn=say, expand_nested=True)
+    say(f"{name_of(settings.network)}: {trained_parameters(network):,} parameters to train")
 
     hyperparameters = settings.of_kind(Kind.HYPERPARAMETER) | {"test_share": dataset.test_share}
+    if own:
+        hyperparameters["network_sha256"] = own.sha256
     run.tell(settings=hyperparameters, images=len(training), parameters=trained_parameters(network), warnings=warnings)
     data_files = [file.sha256 for file in dataset.files]
     identity = fingerprint(hyperparameters, data_files, manifest.framework_versions(), source_checksum())
     checkpoint = Checkpoint(settings.checkpoint_dir or settings.model_folder / ".checkpoints", identity)
+    epochs = epoch_writer(settings, run, say)
     try:
         history = fit(
-            network, training, validation, settings=settings, checkpoint=checkpoint, say=say, after_epoch=run.epochs
+            network, training, validation, settings=settings, checkpoint=checkpoint, say=say, after_epoch=epochs
         )
     except Interrupted as interruption:
         interruption.add_note("the same command goes on from the last checkpoint")
         raise
+    epochs(history)  # once more: all epochs may have come from the checkpoint
 
+    if own:
+        network = adapted.served(network)
     made = Training(
-        network=settings.network,
+        network=name_of(settings.network),
         data=dataset.files,
         training_images=len(training),
         validation_images=len(validation),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_training.errors import ModelFileError
+from digits_training.untrusted.built import LEAVE_SIZE
 
 
 def _symbolic(value: Any) -> bool:
@@ -160,6 +161,21 @@ def _pad(_node: Any, value: Any, paddings: NDArray[Any]) -> Any:
     return keras.layers.ZeroPadding2D([[int(side) for side in axis] for axis in paddings[1:3]])(value)
 
 
+def _resize(_node: Any, value: Any, size: Any) -> Any:
+    """Images of the size that is asked for already; others would be changed."""
+    given, wanted = list(value.shape[1:3]), [int(length) for length in size]
+    if not _symbolic(value) or given != wanted:
+        raise ModelFileError(
+            f"refused: the graph resizes {given[0]} × {given[1]} to {wanted[0]} × {wanted[1]}: {LEAVE_SIZE}"
+        )
+    return value
+
+
+def _fill(_node: Any, *_values: Any) -> Any:
+    """What augmentation leaves behind in a graph that has no use for it."""
+    raise ModelFileError("refused: the graph computes with the operation Fill")
+
+
 def _concatenate(_node: Any, *values: Any) -> Any:
     import keras
 
@@ -217,8 +233,10 @@ TRANSLATIONS: dict[str, Callable[..., Any]] = {
     "DepthwiseConv2dNative": _convolution,
     "MaxPool": _pooling("MaxPooling2D"),
     "AvgPool": _pooling("AveragePooling2D"),
+    "Fill": _fill,
     "Mean": _mean,
     "ConcatV2": _concatenate,
+    **dict.fromkeys(("ResizeArea", "ResizeBicubic", "ResizeBilinear", "ResizeNearestNeighbor"), _resize),
     "Pad": _pad,
     "LeakyRelu": _leaky_relu,
     **{

@@ -133,6 +133,11 @@ class _Translation:
             raise ModelFileError(f"refused: the graph calls the function {name!r}")
         function = self._functions[name]
         unknown = sorted({node.op for node in function.node_def} - TRANSLATIONS.keys() - _OTHERS)
+        if any("Random" in operation for operation in unknown):
+            raise ModelFileError(
+                "refused: the graph distorts images at random, as Keras 3 exports augmentation layers: "
+                "save the model as a .keras file, which is taken"
+            )
         if unknown:
             raise ModelFileError(f"refused: the operation {unknown[0]} is not among those taken")
         nodes = {node.name: node for node in function.node_def}

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from digits_training.choices import networks
 from digits_training.errors import SettingsError
 
 MODEL_NAME = "digits"  # the folder of the versions in the model repository
@@ -37,7 +38,6 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-NETWORKS = ("mlp", "cnn", "cnn-large")
 SCHEDULES = ("constant", "cosine")
 PIXEL_RANGES = ("auto", "0-1", "0-255")
 SAVE_SUFFIXES = (".keras", ".h5")
@@ -52,46 +52,6 @@ OPTIMIZERS = (  # all of Keras but those that wrap or combine others, and lamb, 
     *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "muon", "nadam", "rmsprop"),
     *("schedulefreeadamw", "sgd"),
 )
-
-NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {  # where a network does better with others than the fields' defaults
-    "cnn": {
-        "optimizer": "adamw",
-        "learning_rate": 0.004,
-        "schedule": "cosine",
-        "weight_decay": 0.004,
-        "label_smoothing": 0.1,
-        "averaging": 0.99,
-        "dropout": 0.2,
-        "epochs": 7,
-        "batch_size": 128,
-        "validation_share": 1 / 60,
-        "rotation": 10.0,
-        "zoom": 0.1,
-        "shift": 1.5,
-    },
-    "cnn-large": {
-        "optimizer": "adamw",
-        "learning_rate": 0.003,
-        "schedule": "cosine",
-        "weight_decay": 1e-4,
-        "dropout": 0.2,
-        "epochs": 14,
-        "batch_size": 128,
-        "validation_share": 1 / 12,
-        "rotation": 10.0,
-        "zoom": 0.1,
-        "shear": 0.1,
-        "shift": 2.0,
-    },
-}
-
-CONVOLUTIONAL = ("cnn", "cnn-large")
-
-WITHOUT: dict[str, tuple[str, ...]] = {  # settings that a network has nothing for
-    "mlp": ("dropout",),
-    "cnn": ("hidden_sizes",),
-    "cnn-large": ("hidden_sizes",),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +69,9 @@ class Settings:
         None, "Folder for the state of an interrupted run; beside the versions, hidden, if not given.", Kind.PLACE
     )
     runs: Path = setting(Path("runs"), "Folder that keeps the settings, figures and report of every run.", Kind.PLACE)
+    tensorboard: Path | None = setting(
+        None, "Also write loss and accuracy of each epoch for TensorBoard, into a new folder in this one.", Kind.PLACE
+    )
     sign_key: Path | None = setting(
         None, "Ed25519 private key (PEM) that signs what is published; unsigned if not given.", Kind.PLACE
     )
@@ -117,7 +80,9 @@ class Settings:
     )
     save: Path | None = setting(None, "Also write the Keras model to this .keras or .h5 file.", Kind.PLACE)
 
-    network: str = setting("mlp", "The network to train.", choices=NETWORKS)
+    network: str = setting(
+        "mlp", f"The network to train: {', '.join(networks.NETWORKS)}, or one's own as FILE.py:FUNCTION."
+    )
     hidden_sizes: tuple[int, ...] = setting((20, 20), "Units of the mlp's hidden layers.", least=1, most=4096)
     activation: str = setting(
         "relu", "Activation of the hidden layers, by its Keras name, or step.", choices=(*ACTIVATIONS, STEP)
@@ -187,13 +152,15 @@ class Settings:
         if len(self.labels) != 10 or len(set(self.labels)) != 10 or not all(self.labels):
             raise SettingsError(f"--labels must be ten different names, not {','.join(self.labels)!r}")
 
+        networks.check(self.network)
         for each in fields(self):
-            if each.name in WITHOUT[self.network] and getattr(self, each.name) != each.default:
-                raise SettingsError(f"the {self.network} has no use for {flag(each.name)}: {each.metadata['help']}")
+            if each.name in networks.without(self.network) and getattr(self, each.name) != each.default:
+                raise SettingsError(
+                    f"{networks.called(self.network)} has no use for {flag(each.name)}: {each.metadata['help']}"
+                )
         if self.batch_size < self.parts_of_a_batch:
-            raise SettingsError(
-                f"--batch-size must be at least {self.parts_of_a_batch} for the {self.network}, not {self.batch_size}"
-            )
+            least, network = self.parts_of_a_batch, networks.called(self.network)
+            raise SettingsError(f"--batch-size must be at least {least} for {network}, not {self.batch_size}")
         if self.no_publish and self.force:
             raise SettingsError("--force publishes and --no-publish does not: give one of them")
         for name in ("patience", "best_epoch"):
@@ -205,12 +172,12 @@ class Settings:
     @classmethod
     def for_network(cls, **given: Any) -> "Settings":
         """The settings given, completed with the network's own defaults and then with everybody's."""
-        return cls(**(NETWORK_DEFAULTS.get(given.get("network", "mlp"), {}) | given))
+        return cls(**(networks.DEFAULTS.get(given.get("network", "mlp"), {}) | given))
 
     @property
     def parts_of_a_batch(self) -> int:
         """Parts in which a step computes its batch, side by side; 1 where a step is too short to gain from it."""
-        return parts_of_a_batch(self.network)
+        return networks.parts_of_a_batch(self.network)
 
     @property
     def model_folder(self) -> Path:
@@ -218,14 +185,13 @@ class Settings:
         return self.repository / MODEL_NAME
 
     def of_kind(self, *kinds: Kind) -> dict[str, Any]:
-        """The settings of these kinds by name, as JSON knows them (tuples as lists)."""
-        values = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["kind"] in kinds}
+        """The settings of these kinds that the network has a use for, by name, as JSON knows them (tuples as lists)."""
+        unused = networks.without(self.network)
+        kept = [each.name for each in fields(self) if each.metadata["kind"] in kinds and each.name not in unused]
+        values = {name: getattr(self, name) for name in kept}
+        if "network" in values:
+            values["network"] = networks.name_of(self.network)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
-def parts_of_a_batch(network: str) -> int:
-    """The same, of a network by its name."""
-    return 2 if network in CONVOLUTIONAL else 1
 
 
 def flag(name: str) -> str:

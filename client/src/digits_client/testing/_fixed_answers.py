@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from digits.v1.prediction_pb2 import GetModelRequest, GetModelResponse, PredictRequest, PredictResponse
 from digits_client._connection.health import SERVING
 from digits_client._errors import DigitsError, InvalidInput, NotFound
-from digits_client._inputs.images import PIXELS
+from digits_client._inputs.arrays import PIXELS
 
 Answer: TypeAlias = int | tuple[int, float] | DigitsError
 """A digit; a digit and its confidence; or an error, which is raised."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from digits_training.choices.networks import name_of
 from digits_training.errors import Interrupted, RefusedError
 from digits_training.settings import Kind, Settings
 
@@ -99,7 +100,8 @@ def _start(command: str, settings: Settings, say: Say) -> Run:
         "data": str(settings.data or "MNIST"),
         "settings": settings.of_kind(Kind.HYPERPARAMETER) if command == "train" else {},
     }
-    stem = f"{started:%Y%m%d-%H%M%S}-{settings.network if command == 'train' else command}"
+    what = name_of(settings.network).replace(":", "-") if command == "train" else command
+    stem = f"{started:%Y%m%d-%H%M%S}-{what}"
     try:
         return Run(new_folder(settings.runs, stem), facts, say)
     except OSError as error:

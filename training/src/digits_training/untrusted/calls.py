@@ -7,9 +7,16 @@ from digits_training.untrusted.limits import require
 Tensor = list[Any]  # [name of a layer, number of a call of it, number of an output of that call]
 
 
-def calls(nodes: list[Any], layer: str) -> list[list[Tensor]]:
-    """The tensors that each call of the layer takes. Raises ModelFileError if a call takes anything else."""
-    return [_of_keras_3(node, layer) if isinstance(node, dict) else _of_keras_2(node, layer) for node in nodes]
+def calls(nodes: list[Any], layer: str, *, augments: bool = False) -> list[list[Tensor]]:
+    """The tensors that each call of the layer takes. Raises ModelFileError if a call takes anything else.
+
+    `augments` if the layer is one of augmentation. Keras 3 writes training=True for each call of it, and still
+    calls it with training=False when the model answers. In a file of Keras 2, training=True holds for every call.
+    """
+    return [
+        _of_keras_3(node, layer, augments=augments) if isinstance(node, dict) else _of_keras_2(node, layer)
+        for node in nodes
+    ]
 
 
 def tensors(value: Any) -> Tensor | list[Tensor]:
@@ -47,9 +54,10 @@ def _of_keras_2(node: list[Any], layer: str) -> list[Tensor]:
     return found
 
 
-def _of_keras_3(node: dict[str, Any], layer: str) -> list[Tensor]:
+def _of_keras_3(node: dict[str, Any], layer: str, *, augments: bool) -> list[Tensor]:
     """Positional arguments, one of them, that may be a list of tensors; and keyword arguments."""
-    _check_keywords(node["kwargs"], layer)
+    unread = {"training"} if augments else set()
+    _check_keywords({name: value for name, value in node["kwargs"].items() if name not in unread}, layer)
     (given,) = node["args"]
     found = []
     for tensor in given if isinstance(given, list) else [given]:

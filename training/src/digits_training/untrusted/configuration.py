@@ -12,13 +12,17 @@ from digits_training.errors import ModelFileError
 from digits_training.settings import ACTIVATIONS
 from digits_training.untrusted.calls import calls, tensors, without_effect
 from digits_training.untrusted.layers import (
+    CHANGE_IMAGES,
     CHANGED_ACTIVATIONS,
+    IDENTITY,
     LAYERS,
+    NOTHING_AT_INFERENCE,
     OLD_ACTIVATIONS,
     OLD_CLASSES,
     OLD_DEFAULTS,
     OLD_KEYS,
     WITHOUT_EFFECT,
+    WITHOUT_EFFECT_IN,
     WITHOUT_EFFECT_SUFFIXES,
 )
 from digits_training.untrusted.limits import (
@@ -101,26 +105,37 @@ class _Reader:
         """A layer of a functional model, with the calls of it."""
         layer = self._layer(node, depth)
         name = _name(node.get("name", layer["config"].get("name")))
-        layer |= {"name": name, "inbound_nodes": calls(node["inbound_nodes"], name)}
+        augments = _class_of(node) in NOTHING_AT_INFERENCE | {"Resizing"}
+        layer |= {"name": name, "inbound_nodes": calls(node["inbound_nodes"], name, augments=augments)}
         connected = layer["inbound_nodes"] or layer["class_name"] == "InputLayer"
         require(bool(connected), f"the layer {name!r} is connected to nothing")
+        once = layer["class_name"] != "Resizing" or len(layer["inbound_nodes"]) == 1
+        require(once, f"the layer {name!r} is a Resizing that is called more than once")
         return layer
 
     def _layer(self, node: Config, depth: int) -> Config:
         class_name = _class_of(node)
         if class_name in _MODELS:
             return self.model(node, depth + 1)
-        config, keys = node["config"], LAYERS[class_name]
-        made = {}
+        config = node["config"]
+        if class_name in NOTHING_AT_INFERENCE:
+            return self._identity(config)
+        keys, made = LAYERS[class_name], {}
         for given, value in config.items():
             key = OLD_KEYS.get(class_name, {}).get(given, given)
             if key in keys:
                 made[key] = self._values.get(key, _plain)(value)
             else:
-                require(_has_no_effect(key, value), f"the layer {class_name} has a {key!r}, which is not taken")
+                unread = key in WITHOUT_EFFECT_IN.get(class_name, ()) or _has_no_effect(key, value)
+                require(unread, f"the layer {class_name} has a {key!r}, which is not taken")
         if class_name == "BatchNormalization" and isinstance(made.get("axis"), list):
             (made["axis"],) = made["axis"]
         return {"class_name": class_name, "module": "keras.layers", "registered_name": None, "config": made}
+
+    def _identity(self, config: Config) -> Config:
+        """What stands for a layer that does nothing when the model answers; it casts to floats, as that layer does."""
+        made = {key: self._values[key](config[key]) for key in ("name", "trainable", "dtype") if key in config}
+        return {"class_name": "Rescaling", "module": "keras.layers", "registered_name": None, "config": made | IDENTITY}
 
     def _activation(self, value: Any) -> str | Config | None:
         """The name of a function, which may stand in a dictionary of its own, or a layer without weights."""
@@ -147,7 +162,9 @@ def _class_of(node: Config) -> str:
     name, module, registered = node["class_name"], node.get("module"), node.get("registered_name")
     of_keras = module is None or str(module).split(".src")[0].startswith(_MODULES)
     require(of_keras, f"the configuration asks for the module {module!r}")
-    known = isinstance(name, str) and OLD_CLASSES.get(name, name) in LAYERS.keys() | _MODELS
+    changes = isinstance(name, str) and name in CHANGE_IMAGES
+    require(not changes, f"the layer {name} changes images when the model answers, too: leave it out")
+    known = isinstance(name, str) and OLD_CLASSES.get(name, name) in LAYERS.keys() | _MODELS | NOTHING_AT_INFERENCE
     require(known, f"{name!r} is not among the layers taken")
     require(registered in {None, name}, f"the configuration asks for {registered!r}, which is not Keras's own")
     return OLD_CLASSES.get(str(name), str(name))

@@ -45,12 +45,33 @@ LAYERS: dict[str, frozenset[str]] = {
         "Minimum": "",
         "Concatenate": "axis",
         "ActivityRegularization": "l1 l2",
+        "Resizing": "height width data_format",  # only to the size that the images have; see `built`
     }.items()
 }
+
+IDENTITY = {"scale": 1.0, "offset": 0.0}  # the configuration of a Rescaling that only casts to floats
+NOTHING_AT_INFERENCE = (
+    frozenset(  # layers that act in training only: an IDENTITY stands for each, its configuration unread
+        {
+            *("RandomBrightness", "RandomContrast", "RandomElasticTransform", "RandomErasing", "RandomFlip"),
+            *("RandomGaussianBlur", "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation"),
+            *("RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom"),
+            *("RandomHeight", "RandomWidth"),  # of Keras 2
+            *("RandomColorDegeneration", "RandomColorJitter", "RandomGrayscale", "RandomHue", "RandomSaturation"),
+            *("AugMix", "RandAugment", "Identity", "SpatialDropout1D", "SpatialDropout3D"),
+        }
+    )
+)
+CHANGE_IMAGES = frozenset({"AutoContrast", "CenterCrop", "RandomCrop"})  # when the model answers, too: refused by name
 
 WITHOUT_EFFECT = frozenset(  # on the answers of a trained model: dropped unread
     {"seed", "noise_shape", "fused", "synchronized", "renorm_momentum", "input_dtype", "autocast"}
 )
+WITHOUT_EFFECT_IN = {  # the same for one layer
+    "Resizing": frozenset(
+        {"interpolation", "crop_to_aspect_ratio", "pad_to_aspect_ratio", "fill_mode", "fill_value", "antialias"}
+    )
+}
 WITHOUT_EFFECT_SUFFIXES = ("_initializer", "_regularizer", "_constraint")  # the stored weights replace initial ones
 
 OLD_CLASSES = {  # names of Keras 1 and 2, and of TensorFlow 1
