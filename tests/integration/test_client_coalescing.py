@@ -26,6 +26,7 @@ from digits_client import (
     ServerError,
     Unavailable,
 )
+from digits_client._limits import ATTEMPTS
 
 Calls = Callable[..., "Future[Prediction]"]
 
@@ -321,7 +322,7 @@ def test_a_transport_error_is_retried_once_for_all_who_share_the_rpc(
 
 
 @pytest.mark.parametrize(
-    "failure", [(grpc.StatusCode.UNAVAILABLE, Unavailable, 4), (grpc.StatusCode.INTERNAL, ServerError, 1)]
+    "failure", [(grpc.StatusCode.UNAVAILABLE, Unavailable, ATTEMPTS), (grpc.StatusCode.INTERNAL, ServerError, 1)]
 )
 def test_a_final_error_reaches_every_caller_who_shared_the_rpc(
     connect: Connect, script: ScriptedServer, call: Calls, failure: tuple[grpc.StatusCode, type[Exception], int]

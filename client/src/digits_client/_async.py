@@ -39,7 +39,7 @@ class AsyncClient(TaskCaller):
     """Calls a Digits server from one event loop. An async context manager that closes its connections.
 
     Every call takes a `timeout` in seconds, retries included (default: that of the client), and raises a DigitsError.
-    A call that finds the server UNAVAILABLE is tried again, up to four times in all, within its timeout.
+    A call that finds the server UNAVAILABLE is tried again, up to five times in all, within its timeout.
     Calls of `predict` that happen at the same time share RPCs, unless they have metadata or a request id of their own;
     see `Client`.
     """

@@ -42,7 +42,7 @@ class Client(ThreadCaller):
     """Calls a Digits server. Safe to share between threads; a context manager that closes its connections.
 
     Every call takes a `timeout` in seconds, retries included (default: that of the client), and raises a DigitsError.
-    A call that finds the server UNAVAILABLE is tried again, up to four times in all, within its timeout.
+    A call that finds the server UNAVAILABLE is tried again, up to five times in all, within its timeout.
 
     Calls of `predict` that happen at the same time share RPCs. The metadata and the request id of the client go with
     every RPC. A call with `metadata` or a `request_id` of its own has an RPC of its own: an RPC carries one set of
