@@ -20,6 +20,7 @@ class Runtime:
     """A runtime that sees a seven in every image, and fails as often as it is told to."""
 
     name = "test"
+    largest_shape = MAX_WAITING
 
     def __init__(self, failures: int = 0) -> None:
         self._failures = failures

@@ -32,7 +32,8 @@ def _drawn(strokes: str) -> NDArray[np.uint8]:
     lines = [[[float(value) for value in point.split(",")] for point in line.split()] for line in strokes.split(";")]
     distances = [_distances(np.array(ends)) for line in lines for ends in pairwise(line)]
     ink = (PEN_PIXELS - np.min(distances, axis=0)) / (PEN_PIXELS / 2)
-    return (255 * ink.clip(0, 1)).astype(np.uint8)
+    image: NDArray[np.uint8] = (255 * ink.clip(0, 1)).astype(np.uint8)
+    return image
 
 
 def _distances(ends: NDArray[np.float64]) -> NDArray[np.float64]:
