@@ -167,9 +167,9 @@ async def test_calls_that_end_while_they_wait_are_failures_of_the_version(servin
     answered = 0
     async with asyncio.timeout(SECONDS):
         while not (setup.failures("deadline") and setup.failures("cancelled")):  # a slow machine sends them too late
-            begun = len(setup.model.batches)
+            setup.model.batches.clear()
             first = asyncio.ensure_future(stub.Predict(PredictRequest(images=image(1))))
-            await asyncio.to_thread(until, lambda: len(setup.model.batches) > begun, "the model is busy")
+            await asyncio.to_thread(until, lambda: bool(setup.model.batches), "the model is busy")
             late = stub.Predict(PredictRequest(images=image(1)), timeout=0.1)
             left = stub.Predict(PredictRequest(images=image(1)), timeout=SECONDS)
             await asyncio.gather(late, return_exceptions=True)
