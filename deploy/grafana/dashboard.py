@@ -21,6 +21,7 @@ ON = 'job="$job", instance=~"$instance"'
 WORK = ON + ', grpc_service!~"grpc[.].*"'  # calls that predict: no health checks, no reflection
 PREDICT = ON + ', grpc_method=~"Predict|ModelInfer"'
 OVER = "[$__rate_interval]"
+VERSION = "version {{model_version}}"
 
 Rows = dict[str, list[Panel]]
 
@@ -63,6 +64,11 @@ def rows() -> Rows:
             timeseries(
                 "Requests refused, by reason",
                 {"{{reason}}": f"sum by (reason) (rate(digits_rejected_total{{{ON}}}{OVER})) > 0"},
+                unit="reqps",
+            ),
+            timeseries(
+                "Calls that gRPC refused by itself, by reason",
+                {"{{reason}}": f"sum by (reason) (rate(digits_grpc_refused_total{{{ON}}}{OVER}))"},
                 unit="reqps",
             ),
         ],
@@ -139,6 +145,21 @@ def rows() -> Rows:
             ),
             timeseries(
                 "Loading the version that serves", {"{{instance}}": f"digits_model_load_seconds{{{ON}}}"}, unit="s"
+            ),
+        ],
+        "By version": [
+            timeseries(
+                "Requests answered",
+                {VERSION: f"sum by (model_version) (rate(digits_version_request_seconds_count{{{ON}}}{OVER}))"},
+                unit="reqps",
+            ),
+            *(
+                timeseries(title, {VERSION: f'job_model_version:digits_version_{rule}15m{{job="$job"}}'}, unit=unit)
+                for title, rule, unit in (
+                    ("Requests that failed, not by their callers", "failures:ratio", "percentunit"),
+                    ("Mean time of a request", "request_seconds:mean", "s"),
+                    ("Mean confidence of an image", "confidence:mean", "percentunit"),
+                )
             ),
         ],
         "Digits and confidence": [

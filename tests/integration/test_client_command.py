@@ -177,6 +177,21 @@ def test_bench_tells_rates_percentiles_and_errors(server: ServerProcess) -> None
     assert [line.split()[0] for line in text[1].splitlines()] == list(json.loads(closed[1]))
 
 
+def test_bench_sends_every_digit_as_often_as_the_others_and_none_that_is_unsure(server: ServerProcess) -> None:
+    def counted() -> NDArray[np.float64]:
+        by_digit = [server.metric("digits_predictions_total", digit=str(digit)) for digit in range(10)]
+        confidence = [server.metric(f"digits_prediction_confidence_{name}") for name in ("sum", "count")]
+        return np.array([*by_digit, *confidence])
+
+    for images in ("1", "3"):
+        before = counted()
+        assert digits("bench", "--seconds", "0.3", "--images", images, target=server.target)[0] == 0
+        *by_digit, confidence, answered = (counted() - before).tolist()
+        assert answered > 30
+        assert max(by_digit) - min(by_digit) <= 1, by_digit
+        assert confidence / answered > 0.95
+
+
 def test_bench_with_no_answer_is_exit_code_1() -> None:
     with ScriptedServer(answer=refusing(grpc.StatusCode.INTERNAL)) as script:
         code, out, err = digits("bench", "--seconds", "0.1", target=script.target)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from grpc import aio
 from numpy.typing import NDArray
+from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
@@ -75,6 +76,10 @@ class Serving:
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    def failures(self, reason: str) -> float:
+        """The requests that the version did not answer for this reason."""
+        return self.count("digits_version_failures_total", model_version="3", reason=reason)
 
 
 @pytest.fixture
@@ -151,8 +156,29 @@ async def test_a_model_that_fails_fails_its_batch_and_no_other(serving: Both) ->
     assert caught.value.code() == grpc.StatusCode.INTERNAL
     assert "broken" not in str(caught.value.details())
     assert setup.count("digits_rejected_total", reason="inference_failed") == 1
+    assert setup.failures("inference_failed") == 1
     setup.model.broken = False
     assert list((await stub.Predict(PredictRequest(images=image(2)), timeout=SECONDS)).digits) == [2]
+
+
+async def test_calls_that_end_while_they_wait_are_failures_of_the_version(serving: Both) -> None:
+    setup, stub = serving
+    setup.model.seconds = 0.3
+    answered = 0
+    async with asyncio.timeout(SECONDS):
+        while not (setup.failures("deadline") and setup.failures("cancelled")):  # a slow machine sends them too late
+            setup.model.batches.clear()
+            first = asyncio.ensure_future(stub.Predict(PredictRequest(images=image(1))))
+            await asyncio.to_thread(until, lambda: bool(setup.model.batches), "the model is busy")
+            late = stub.Predict(PredictRequest(images=image(1)), timeout=0.1)
+            left = stub.Predict(PredictRequest(images=image(1)), timeout=SECONDS)
+            await asyncio.gather(late, return_exceptions=True)
+            left.cancel()
+            await first
+            await stub.Predict(PredictRequest(images=image(1)))  # those that ended are counted before the next batch
+            answered += 2
+    assert setup.count("digits_version_request_seconds_count", model_version="3") >= answered
+    assert setup.count("digits_version_request_seconds_sum", model_version="3") >= answered * setup.model.seconds
 
 
 async def test_a_call_without_a_known_token_goes_to_where_it_is_refused() -> None:
@@ -195,6 +221,7 @@ async def test_an_overloaded_server_says_when_to_come_back() -> None:
         assert "max_calls" in str(error.details())
         assert int(dict(error.trailing_metadata() or ())["digits-retry-pushback-ms"]) > 0
     assert setup.count("digits_rejected_total", reason="overloaded") == len(refused)
+    assert setup.failures("overloaded") == len(refused)
     await transport.stop(SECONDS)
 
 

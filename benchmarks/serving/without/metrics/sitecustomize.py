@@ -9,6 +9,7 @@ from digits_server.observability.collectors import Buckets, Count
 from digits_server.observability.direct_counts import DirectCounts
 from digits_server.observability.metrics import RpcMetrics
 from digits_server.observability.prediction_counts import PredictionPart
+from digits_server.observability.version_counts import VersionCounts
 
 
 def nothing(*_values: Any) -> None:
@@ -20,11 +21,14 @@ for kind, method in (
     (Buckets, "observe"),
     (Buckets, "observe_all"),
     (Buckets, "observe_times"),
-    (DirectCounts, "ended"),
+    (DirectCounts, "answered"),
+    (DirectCounts, "rejected"),
     (DirectCounts, "ran"),
     (PredictionPart, "add"),
     (PredictionPart, "add_one"),
     (RpcMetrics, "handled"),
     (RpcMetrics, "succeeded"),
+    (VersionCounts, "answered"),
+    (VersionCounts, "failed"),
 ):
     setattr(kind, method, nothing)

@@ -6,11 +6,14 @@ from array import array
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import count
 from math import ceil
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digits_client._async import AsyncClient
+from digits_client._command.digits import drawn_digits
 from digits_client._errors import DigitsError
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
@@ -105,11 +108,22 @@ async def measure(client: AsyncClient, load: Load) -> Run:
 
 
 def caller(client: AsyncClient, images_per_call: int) -> Callable[[], Awaitable[object]]:
-    """A call with images of its own: noise costs a server of fixed shape what digits cost."""
-    images = np.random.default_rng(0).integers(0, 256, (images_per_call, 28, 28), np.uint8)
+    """A call with its own images: drawn digits, each as often as the others.
+
+    A live server counts them like any others. The same image each time would be reported as drift.
+    """
+    digits = drawn_digits()
+    in_turn = np.resize(digits, (images_per_call + len(digits), 28, 28))
+    calls = count()
+
+    def images() -> NDArray[np.uint8]:
+        first = next(calls) * images_per_call % len(digits)
+        part: NDArray[np.uint8] = in_turn[first : first + images_per_call]
+        return part
+
     if images_per_call == 1:
-        return lambda: client.predict(images[0])
-    return lambda: client.predict_batch(images)
+        return lambda: client.predict(images()[0])
+    return lambda: client.predict_batch(images())
 
 
 async def closed_loop(call: Callable[[], Awaitable[object]], load: Load, run: Run) -> None:

@@ -42,14 +42,23 @@ class DirectCounts:
         """The answer to a single image."""
         self._predictions.add_one(version, digit, confidence)
 
-    def ended(self, status: Status, arrivals: Arrivals, now: float) -> None:
-        """Calls have ended with this status."""
-        for arrived, calls in arrivals.items():
-            self._started.value += calls
-            self._handled[status].value += calls
-            self._seconds.observe_times(now - arrived, calls)
+    def answered(self, version: int, arrivals: Arrivals, now: float) -> None:
+        """Calls have been answered by this version."""
+        self._predictions.of(version).answered(*self._ended(Status.OK, arrivals, now))
 
-    def rejected(self, status: Status, reason: str, arrivals: Arrivals, now: float) -> None:
-        """Calls have ended without an answer, for this reason."""
-        self.ended(status, arrivals, now)
-        self.rejections.add(reason, sum(arrivals.values()))
+    def rejected(self, status: Status, reason: str, version: int, arrivals: Arrivals, now: float) -> None:
+        """Calls to this version have ended without an answer, for this reason."""
+        calls, _ = self._ended(status, arrivals, now)
+        self.rejections.add(reason, calls)
+        self._predictions.of(version).failed(reason, calls)
+
+    def _ended(self, status: Status, arrivals: Arrivals, now: float) -> tuple[int, float]:
+        """Counts calls that have ended with this status. Returns how many, and the sum of their seconds."""
+        total, seconds = 0, 0.0
+        for arrived, calls in arrivals.items():
+            total += calls
+            seconds += (now - arrived) * calls
+            self._seconds.observe_times(now - arrived, calls)
+        self._started.value += total
+        self._handled[status].value += total
+        return total, seconds

@@ -1,4 +1,4 @@
-"""Predictions by version and digit, and their confidences: counted by several threads, shown as one sum."""
+"""Predictions, and what each version of the model did: counted by several threads, shown as one sum."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 from digits_server.observability.collectors import Buckets, Counter, Histogram
+from digits_server.observability.version_counts import VersionCounts
 
 CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
@@ -20,38 +21,37 @@ DEPARTED_VERSIONS = 8
 """How many versions that no longer answer stay on the page: the newest of them."""
 
 
-class DigitCounts:
-    """How often each digit was answered. Single answers are counted in a list, many at once in an array: faster so."""
-
-    __slots__ = ("many", "one_by_one")
-
-    def __init__(self) -> None:
-        self.one_by_one = [0] * 10
-        self.many = np.zeros(10, np.int64)
-
-    def totals(self) -> list[int]:
-        return [one + many for one, many in zip(self.one_by_one, self.many.tolist(), strict=True)]
-
-
 class PredictionPart:
-    """Predictions by model version and digit, and their confidences, as one thread counts them."""
+    """The predictions of each version, and the confidences of all, as one thread counts them."""
 
     def __init__(self, confidences: Buckets) -> None:
-        self.digits: defaultdict[int, DigitCounts] = defaultdict(DigitCounts)
+        self.versions: defaultdict[int, VersionCounts] = defaultdict(VersionCounts)
         self._confidences = confidences
+
+    def of(self, version: int) -> VersionCounts:
+        """The counts of this version, which is on the page from now on."""
+        return self.versions[version]
 
     def add(self, version: int, digits: NDArray[np.uint8], confidences: NDArray[np.float32]) -> None:
         """Counts N answers: digits from 0 to 9, confidences from 0 to 1."""
+        counts = self.versions[version]
         if len(digits) <= FEW:
-            for digit, confidence in zip(digits.tolist(), confidences.tolist(), strict=True):
-                self.add_one(version, digit, confidence)
+            few = confidences.tolist()
+            for digit in digits.tolist():
+                counts.one_by_one[digit] += 1
+            for confidence in few:
+                self._confidences.observe(confidence)
+            counts.confidence += sum(few)
             return
-        self.digits[version].many += np.bincount(digits, minlength=10)
+        counts.many += np.bincount(digits, minlength=10)
+        counts.confidence += float(confidences.sum(dtype=np.float64))
         self._confidences.observe_all(confidences)
 
     def add_one(self, version: int, digit: int, confidence: float) -> None:
         """Counts the answer to a single image."""
-        self.digits[version].one_by_one[digit] += 1
+        counts = self.versions[version]
+        counts.one_by_one[digit] += 1
+        counts.confidence += confidence
         self._confidences.observe(confidence)
 
 
@@ -80,22 +80,42 @@ class PredictionCounts(PredictionPart, Collector):
         departed = [version for version in self._totals() if version not in versions]
         for version in departed[:-DEPARTED_VERSIONS]:
             for part in self._parts:
-                part.digits.pop(version, None)
+                part.versions.pop(version, None)
 
     def collect(self) -> Iterable[Metric]:
-        predictions = CounterMetricFamily("digits_predictions", "Images answered.", labels=("model_version", "digit"))
-        for version, totals in self._totals().items():
-            for digit, count in enumerate(totals):
-                predictions.add_metric((str(version), str(digit)), count)
-        yield predictions
+        by_version = ("model_version",)
+        predictions = CounterMetricFamily("digits_predictions", "Images answered.", labels=(*by_version, "digit"))
+        confidences = SummaryMetricFamily(
+            "digits_version_confidence",
+            "Sum of the probabilities of the predicted digits, and images answered, by version.",
+            labels=by_version,
+        )
+        requests = SummaryMetricFamily(
+            "digits_version_request_seconds",
+            "Sum of the seconds from a request's pixels to its answer, and requests answered, by version.",
+            labels=by_version,
+        )
+        failures = CounterMetricFamily(
+            "digits_version_failures",
+            "Requests that a version did not answer, by reason.",
+            labels=(*by_version, "reason"),
+        )
+        for version, counts in self._totals().items():
+            name, digits = str(version), counts.digits()
+            for digit, count in enumerate(digits):
+                predictions.add_metric((name, str(digit)), count)
+            confidences.add_metric((name,), sum(digits), counts.confidence)
+            requests.add_metric((name,), counts.requests, counts.seconds)
+            for reason, count in counts.failures.items():
+                failures.add_metric((name, reason), count)
+        yield from (predictions, confidences, requests, failures)
 
-    def _totals(self) -> dict[int, list[int]]:
-        """Counts of each digit by version, in the order in which versions began to answer."""
-        totals: dict[int, list[int]] = {}
+    def _totals(self) -> dict[int, VersionCounts]:
+        """The counts of each version, in the order in which versions began to serve."""
+        totals: dict[int, VersionCounts] = {}
         for part in self._parts:
-            for version, counts in list(part.digits.items()):
-                before = totals.get(version, [0] * 10)
-                totals[version] = [one + other for one, other in zip(before, counts.totals(), strict=True)]
+            for version, counts in list(part.versions.items()):
+                totals.setdefault(version, VersionCounts()).add(counts)
         return totals
 
 

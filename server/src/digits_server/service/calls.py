@@ -1,11 +1,14 @@
 """One call without its message: deadline, metadata, connection. A transport makes it, the service reads it."""
 
+import asyncio
 import re
 from collections.abc import Hashable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import uuid4
+
+from digits_server.errors import ServingError
 
 REQUEST_ID = "x-request-id"
 """The metadata under which a caller may name its request."""
@@ -69,6 +72,15 @@ class PlainCall:
 def is_late(deadline: float | None, ended: float) -> bool:
     """Whether a call that its caller ended at `ended` ran into its deadline. Both are seconds of one clock."""
     return deadline is not None and ended >= deadline - EARLY_SECONDS
+
+
+def reason_of(error: BaseException, call: Call) -> str:
+    """Why the call is not answered: the label under which metrics count it. To be called on the event loop."""
+    if isinstance(error, ServingError):
+        return error.reason
+    if isinstance(error, Exception):
+        return "internal"
+    return "deadline" if is_late(call.deadline, asyncio.get_running_loop().time()) else "cancelled"
 
 
 def request_id(call: Call) -> str:

@@ -58,6 +58,11 @@ class DirectPredictions:
         """Images that wait."""
         return self._queue.images
 
+    @property
+    def _version(self) -> int:
+        """The version that the calls are for: without a model, no call is taken."""
+        return self._model.version if self._model else 0
+
     def rest(self) -> None:
         """No call waits, so the next call will not have waited for a batch."""
         self._last_batch = (0, 0.0)
@@ -81,7 +86,7 @@ class DirectPredictions:
         try:
             self._queue.add(Waiting(call, message[len(header) :], images, now, deadline), peer)
         except Overloaded as error:
-            self._counts.rejected(error.status, error.reason, {now: 1}, now)
+            self._counts.rejected(error.status, error.reason, self._version, {now: 1}, now)
             raise
         return True
 
@@ -119,7 +124,7 @@ class DirectPredictions:
         self._counts.ran(len(images), arrivals, begin, now)
         replies = self._replies(calls, model.version, probabilities)
         # Before the answer is sent, so that its caller finds it in the metrics.
-        self._counts.ended(Status.OK, arrivals, now)
+        self._counts.answered(model.version, arrivals, now)
         for waiting, reply in zip(calls, replies, strict=True):
             respond(waiting.call, reply)
         return len(images)
@@ -139,7 +144,7 @@ class DirectPredictions:
         return [serialise_reply(Reply(digits[part], confidences[part], version)) for part in parts]
 
     def _fail(self, calls: list[Waiting], error: ServingError, fail: Fail) -> None:
-        self._counts.rejected(error.status, error.reason, _arrivals(calls), perf_counter())
+        self._counts.rejected(error.status, error.reason, self._version, _arrivals(calls), perf_counter())
         for waiting in calls:
             fail(waiting.call, error)
 
@@ -147,7 +152,7 @@ class DirectPredictions:
         """Counts a call that the transport has ended already: its caller left, or its deadline passed."""
         late = is_late(waiting.deadline, now)
         status, reason = (Status.DEADLINE_EXCEEDED, "deadline") if late else (Status.CANCELLED, "cancelled")
-        self._counts.rejected(status, reason, {waiting.arrived: 1}, now)
+        self._counts.rejected(status, reason, self._version, {waiting.arrived: 1}, now)
 
 
 def _arrivals(calls: list[Waiting]) -> Arrivals:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from digits_server.errors import InvalidRequest
 from digits_server.observability.metrics import Metrics
 from digits_server.pictures.images import from_pixels
 from digits_server.runtimes import Images, Probabilities
-from digits_server.service.calls import TALLY, Call
+from digits_server.service.calls import TALLY, Call, reason_of
 from digits_server.service.file_decoder import FileDecoder
 from digits_server.service.messages import OneReply, Reply, Request
 from digits_server.service.read_ahead import ReadAhead
@@ -138,7 +139,13 @@ class PredictionService:
                 "served with LiteRT"
             )
         scoring = model.scoring if unlike else None
-        answer = await (scoring or model.batcher).submit(images, call.deadline, call.peer, patient=patient)
+        counts, begin = self.metrics.predictions.of(model.version), perf_counter()
+        try:
+            answer = await (scoring or model.batcher).submit(images, call.deadline, call.peer, patient=patient)
+        except BaseException as error:
+            counts.failed(reason_of(error, call))
+            raise
+        counts.answered(1, perf_counter() - begin)
         if not scoring:
             return model.version, answer, None
         scores = answer[:, 10]

@@ -197,6 +197,7 @@ class ModelRegistry:
         self._loading = None
         before = self._served.get(added.version)
         self._served[added.version] = added
+        self._metrics.predictions.of(added.version)  # its counters begin at 0, so that the first failure is an increase
         if before is not None:
             if before is self._current:
                 self.make_current(added.version)

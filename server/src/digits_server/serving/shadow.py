@@ -49,14 +49,16 @@ class Shadow:
 
     def follow(self, candidate: Runtime | None) -> None:
         """From now on `candidate` is compared; None: no candidate."""
+        begins = candidate is not None and self._thread is None and not self._ended.is_set()
+        if begins:
+            self._counts = self._make_counts()  # first: a batch may be offered as soon as there is a candidate
         with self._lock:  # what waits was meant for the candidate before
             self._candidate, self._queue, self._waiting = candidate, [], 0
         if candidate is None:
             self._wanted.clear()
             return
         self._wanted.set()
-        if self._thread is None and not self._ended.is_set():  # one for all candidates: the counters have no lock
-            self._counts = self._make_counts()
+        if begins:  # one thread for all candidates: the counters have no lock
             self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
             self._thread.start()
 

@@ -35,8 +35,18 @@ class Family(TypedDict):
 COUNTING = frozenset({"counter", "histogram", "summary"})
 """Types that only grow, and whose totals are kept when their process ends."""
 
-VERSIONED, VERSION = "digits_predictions", "model_version"
-"""The family that counts by version, and its label. A process forgets versions that left long ago."""
+VERSIONED = frozenset(
+    {
+        "digits_predictions",
+        "digits_version_confidence",
+        "digits_version_request_seconds",
+        "digits_version_failures",
+    }
+)
+"""The families that count by version. A process forgets versions that left long ago."""
+
+VERSION = "model_version"
+"""Their label."""
 
 DEPARTED_VERSIONS = 8
 """How many versions that no process reports any longer stay on the page."""
@@ -122,7 +132,7 @@ def rounded(report: list[Family]) -> list[Family]:
 
 
 def _versioned(report: Iterable[Family]) -> list[Family]:
-    return [family for family in report if family["name"] == VERSIONED]
+    return [family for family in report if family["name"] in VERSIONED]
 
 
 def _versions(report: Iterable[Family]) -> set[str]:
