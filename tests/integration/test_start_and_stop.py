@@ -50,7 +50,8 @@ def test_a_server_that_loads_its_model_greets_nobody_over_grpc_and_then_answers_
     with ServerProcess("--repository", repository, "--runtime", "keras") as server:  # loads for seconds
         host, _, port = server.target.rpartition(":")
         with socket.create_connection((host, int(port)), timeout=0.2) as early, server.channel() as channel:
-            call = PredictionServiceStub(channel).Predict.future(PredictRequest(images=bytes(784)), timeout=DEADLINE)
+            predict = PredictionServiceStub(channel).Predict  # waits: gRPC gives up a connection after 20 s by itself
+            call = predict.future(PredictRequest(images=bytes(784)), timeout=DEADLINE, wait_for_ready=True)
             early.sendall(PREFACE)
             with pytest.raises(TimeoutError):
                 early.recv(1)
