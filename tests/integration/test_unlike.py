@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from support.arrangements import server_process
 from support.open_inference import grpc_request, grpc_tensors, post, rest_request, rest_tensors
 from support.repositories import copy_version
 from support.rpc import DEADLINE, raw_call, refusal
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers import OVER_BOTH_TRANSPORTS, SCRIPTS, ServerProcess
 
 from digits.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
@@ -22,6 +23,7 @@ from digits_training.export import litert_probabilities
 
 pytestmark = OVER_BOTH_TRANSPORTS
 
+ROOT = Path(__file__).parents[2]
 Images = NDArray[np.uint8]
 PREDICT = "/digits.v1.PredictionService/Predict"
 WITHOUT = "unlike: model version 1 does not give this score; only versions with unlike.tflite do, served with LiteRT"
@@ -128,6 +130,16 @@ def test_the_open_inference_protocol_has_it_as_an_output_that_must_be_named(
         for raw in (False, True):
             reply = infer(grpc_request(some, (3, 28, 28), raw=raw, outputs=["unlike"]), timeout=DEADLINE)
             assert grpc_tensors(reply)["unlike"] == near(expected[:3])
+
+
+def test_the_command_shows_it_if_asked(server: ServerProcess) -> None:
+    def predict(*options: str) -> str:
+        command = [SCRIPTS / "digits", "predict", "--target", server.target, *options, ROOT / "docs/digit.png"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=True).stdout
+
+    score = json.loads(predict("--json", "--unlike"))["unlike"]
+    assert predict("--unlike").split()[-2:] == ["unlike", f"{score:.2f}"]
+    assert "unlike" not in predict("--json")
 
 
 def test_the_images_above_1_are_counted_among_those_that_were_asked_about(

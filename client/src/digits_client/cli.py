@@ -62,7 +62,9 @@ def predict(chosen: argparse.Namespace) -> int:
     progress = len(names) >= PROGRESS_FILES and sys.stderr.isatty() and not sys.stdout.isatty()
     failed = 0
     with Client(chosen.target, **_connection(chosen)) as client:
-        answers = predictions(client, names, probabilities=chosen.json, model_version=chosen.model_version)
+        answers = predictions(
+            client, names, probabilities=chosen.json, unlike=chosen.unlike, model_version=chosen.model_version
+        )
         for done, (name, answer) in enumerate(answers, 1):
             if isinstance(answer, DigitsError):
                 failed += 1
@@ -131,20 +133,20 @@ def _listed(values: dict[str, Any]) -> str:
 
 
 def _as_text(answer: Prediction) -> str:
-    return f"{answer.digit}  {answer.confidence:6.1%}"
+    score = "" if answer.unlike is None else f"  unlike {answer.unlike:5.2f}"
+    return f"{answer.digit}  {answer.confidence:6.1%}{score}"
 
 
 def _as_json(name: str, answer: Prediction) -> str:
     rows = [] if answer.probabilities is None else [round(float(value), 6) for value in answer.probabilities]
-    return json.dumps(
-        {
-            "file": name,
-            "digit": answer.digit,
-            "confidence": round(answer.confidence, 6),
-            "probabilities": rows,
-            "model_version": answer.model_version,
-        }
-    )
+    fields = {
+        "file": name,
+        "digit": answer.digit,
+        "confidence": round(answer.confidence, 6),
+        "probabilities": rows,
+        "model_version": answer.model_version,
+    }
+    return json.dumps(fields if answer.unlike is None else fields | {"unlike": round(answer.unlike, 6)})
 
 
 def _connection(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -193,6 +195,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("predict", parents=[common], help="the digit in each image file")
     command.add_argument("files", nargs="+", metavar="FILE", help="a picture file, a pattern (*, ?, **), or -")
     command.add_argument("--json", action="store_true", help="one JSON object a line, with all probabilities")
+    command.add_argument(
+        "--unlike", action="store_true", help="also how unlike the training images each is: above 1, no digit"
+    )
     command.add_argument("--model-version", type=int, default=0, metavar="N", help="the version that must answer")
     command.set_defaults(command=predict)
     command = commands.add_parser("info", parents=[common], help="which model is served")

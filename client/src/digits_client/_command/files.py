@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from glob import glob
 from itertools import islice
 
@@ -30,15 +31,16 @@ def expanded(names: Sequence[str]) -> list[str]:
 
 
 def predictions(
-    client: Client, names: Sequence[str], *, probabilities: bool, model_version: int
+    client: Client, names: Sequence[str], *, probabilities: bool, unlike: bool, model_version: int
 ) -> Iterator[tuple[str, Prediction | DigitsError]]:
     """Each name with its answer, or with the error of that file alone. Raises what concerns all of them."""
     line = iter(names)
+    predict = partial(client.predict, probabilities=probabilities, unlike=unlike, model_version=model_version)
     while group := list(islice(line, FILES_PER_RPC)):
         images: list[str | bytes] = [sys.stdin.buffer.read() if name == STANDARD_INPUT else name for name in group]
         try:
             answers: Sequence[Prediction | DigitsError] = client.predict_batch(
-                images, probabilities=probabilities, model_version=model_version
+                images, probabilities=probabilities, unlike=unlike, model_version=model_version
             )
         except DeadlineExceeded as error:  # a slow group costs no other
             answers = [error] * len(group)
@@ -46,12 +48,12 @@ def predictions(
             if isinstance(error, ResourceExhausted) and error.retry_after_seconds is not None:  # overloaded: no file's
                 answers = [error] * len(group)  # fault, and one RPC for each would make it worse
             else:
-                answers = [_alone(client, image, probabilities, model_version) for image in images]
+                answers = [_alone(predict, image) for image in images]
         yield from zip(group, answers, strict=True)
 
 
-def _alone(client: Client, image: str | bytes, probabilities: bool, model_version: int) -> Prediction | DigitsError:
+def _alone(predict: Callable[[str | bytes], Prediction], image: str | bytes) -> Prediction | DigitsError:
     try:
-        return client.predict(image, probabilities=probabilities, model_version=model_version)
+        return predict(image)
     except (InvalidInput, ResourceExhausted) as error:
         return error
