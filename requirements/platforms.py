@@ -33,7 +33,7 @@ PLATFORMS: Mapping[str, tuple[str, str]] = {
 """uv's name of each platform, and the release of macOS."""
 
 INSTALLED: Mapping[str, tuple[str, ...]] = {
-    "client": ("grpcio>=1.68,<2", "numpy>=1.26,<3", "protobuf>=4.25,<8"),
+    "client": ("grpcio>=1.68,<2", "numpy>=1.26,<3", "protobuf>=4.25,<8", "protobuf>=5.27; python_version >= '3.14'"),
     "server": ("--require-hashes", f"--requirement={FOLDER / 'server.txt'}"),
     "training": ("--require-hashes", f"--requirement={FOLDER / 'training.txt'}"),
     "`make install`": ("--require-hashes", f"--requirement={FOLDER / 'dev.txt'}"),

@@ -21,6 +21,7 @@ from digits_client import (
     UnreadableFile,
 )
 from digits_client._errors import unreadable
+from digits_client._limits import SHOWN_CHARACTERS
 
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 
@@ -63,7 +64,7 @@ def test_a_file_that_cannot_be_read_is_named_by_an_error_of_both_kinds(
     assert isinstance(error, builtin)
     assert isinstance(error, InvalidInput)
     assert (error.errno, error.strerror, error.filename) == (number, os.strerror(number), path)
-    assert str(error).startswith(f"cannot read {path}")
+    assert str(error).startswith(f"cannot read {path[:SHOWN_CHARACTERS]}")
     assert isinstance(error.__cause__, OSError)
     assert error.failed == (None if call is CALLS["predict"] else range(1, 2))
 

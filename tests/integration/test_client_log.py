@@ -35,7 +35,7 @@ def test_an_rpc_of_a_batch_that_is_sent_again_is_told(connect: Connect, caplog: 
     with ScriptedServer(answer=refusing(grpc.StatusCode.RESOURCE_EXHAUSTED, 1, pushback=5)) as script:
         connect(script.target).predict_batch([IMAGE])
     assert [line for line in caplog.messages if "sent again" in line] == [
-        "the server is overloaded; this RPC of a batch is sent again in 0.050 seconds"
+        "the server is overloaded; this RPC of a batch is sent again in 0.010 seconds"
     ]
 
 

@@ -30,11 +30,11 @@ def test_a_call_that_finds_the_server_unavailable_is_tried_again(connect: Connec
     assert len(script.requests) == 4
 
 
-def test_after_four_tries_the_caller_gets_the_servers_own_sentence(connect: Connect, script: ScriptedServer) -> None:
+def test_after_five_tries_the_caller_gets_the_servers_own_sentence(connect: Connect, script: ScriptedServer) -> None:
     script.answer = refusing(grpc.StatusCode.UNAVAILABLE, message="no model is serving yet")
     with pytest.raises(Unavailable, match=r"^no model is serving yet$"):
         connect(script.target).predict(IMAGE)
-    assert len(script.requests) == 4
+    assert len(script.requests) == 5
 
 
 @pytest.mark.parametrize("status", OTHERS, ids=lambda status: status.name)

@@ -18,7 +18,7 @@ TOKEN = "a-token-of-the-environment"  # noqa: S105 - known to tests only
 
 
 @pytest.mark.parametrize(
-    ("retries", "tries"), [(None, 1), (Retries(attempts=1), 1), (Retries(attempts=2), 2), (Retries(), 4)], ids=str
+    ("retries", "tries"), [(None, 1), (Retries(attempts=1), 1), (Retries(attempts=2), 2), (Retries(), 5)], ids=str
 )
 def test_a_call_is_tried_as_often_as_was_set(
     connect: Connect, script: ScriptedServer, retries: Retries | None, tries: int

@@ -14,6 +14,7 @@ from support.open_inference import grpc_request, grpc_tensors, post, rest_reques
 from support.repositories import copy_version
 from support.rpc import DEADLINE, raw_call, refusal
 from support.servers import OVER_BOTH_TRANSPORTS, SCRIPTS, ServerProcess
+from support.waiting import until
 
 from digits.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
@@ -38,7 +39,9 @@ def server(
     copy_version(repository, root, 1)
     copy_version(scored_repository, root, 2)
     with server_process(transport, "--repository", root) as running:
-        yield running.wait_ready()
+        running.wait_ready()
+        until(lambda: running.get("/v2/models/digits/versions/1/ready")[0] == 200, "version 1 answers, too")
+        yield running
 
 
 @pytest.fixture(scope="module")
