@@ -20,7 +20,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 """Deadline for a server to listen and get ready; TensorFlow needs a dozen on a busy machine."""
 STOP_SECONDS = 40.0
 
