@@ -137,7 +137,14 @@ def test_the_open_inference_protocol_has_it_as_an_output_that_must_be_named(
 
 def test_the_command_shows_it_if_asked(server: ServerProcess) -> None:
     def predict(*options: str) -> str:
-        command = [SCRIPTS / "digits", "predict", "--target", server.target, *options, ROOT / "docs/digit.png"]
+        command: list[str | Path] = [
+            SCRIPTS / "digits",
+            "predict",
+            "--target",
+            server.target,
+            *options,
+            ROOT / "docs/digit.png",
+        ]
         return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=True).stdout
 
     score = json.loads(predict("--json", "--unlike"))["unlike"]

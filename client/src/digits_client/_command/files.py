@@ -31,7 +31,7 @@ def expanded(names: Sequence[str]) -> list[str]:
 
 
 def predictions(
-    client: Client, names: Sequence[str], *, probabilities: bool, unlike: bool, model_version: int
+    client: Client, names: Sequence[str], *, probabilities: bool, unlike: bool = False, model_version: int
 ) -> Iterator[tuple[str, Prediction | DigitsError]]:
     """Each name with its answer, or with the error of that file alone. Raises what concerns all of them."""
     line = iter(names)
