@@ -167,8 +167,8 @@ class App:
     async def _listen(self, closing: AsyncExitStack) -> None:
         """Opens both ports; they are closed with `closing`. Raises AddressUnavailable.
 
-        Over HTTP, probes are answered at once. Who connects over gRPC waits until the model is there: a client with
-        other servers calls those.
+        HTTP answers probes at once. A gRPC connection waits until the model is loaded: a client that knows several
+        servers takes one that answers for ready, and would send it calls.
         """
         await self._web.start()
         closing.push_async_callback(self._web.stop)

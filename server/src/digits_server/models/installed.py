@@ -29,7 +29,7 @@ def with_installed_model(settings: Settings, *, repository_named: bool) -> tuple
 
 
 def explained(message: str, settings: Settings) -> str:
-    """Why the server cannot start, with what to do if it is because nobody named a repository and there is none."""
+    """The message of an error at the start. If the default repository is missing, it also says what to do."""
     if not message.startswith(NO_REPOSITORY) or os.path.lexists(settings.repository):
         return message
     return f"{message}; name one with --repository, or install the package {PACKAGE}, which is then served"

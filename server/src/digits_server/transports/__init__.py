@@ -10,7 +10,7 @@ class Transport(Protocol):
     """The port, once it is open."""
 
     async def open(self) -> None:
-        """Opens the port: who connects waits for `start`. Raises AddressUnavailable if the address cannot be used."""
+        """Opens the port; connections wait for `start`. Raises AddressUnavailable if the address cannot be used."""
         ...
 
     async def start(self) -> None:
