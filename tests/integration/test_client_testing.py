@@ -27,7 +27,8 @@ def reader(tmp_path: Path) -> Path:
 
 
 def run_pytest(folder: Path, *arguments: str, path: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": path, "DIGITS_TARGET": "nobody.invalid:1", "DIGITS_GRPC_PORT": "1"}
+    own = {"PYTHONPATH": path, "PYTEST_ADDOPTS": "", "DIGITS_TARGET": "nobody.invalid:1", "DIGITS_GRPC_PORT": "1"}
+    environment = {**os.environ, **own}
     command = [
         sys.executable,
         "-m",
