@@ -71,6 +71,19 @@ def test_data_that_lack_labels_or_differences_have_scores_too(small: DataSet, tm
     assert (scores > 1).all()
 
 
+def test_the_time_does_not_grow_with_the_training_images(
+    small: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.start(seed=1)
+    monkeypatch.setattr(unlike, "MOST_IMAGES", 300)
+    assert len(small.train) > 300
+    network = build_network(Settings.for_network(network="cnn"))
+    unlike.write(network, small, [], tmp_path)
+    drawn = small.train.take(np.random.default_rng(0).choice(len(small.train), 300, replace=False))
+    scores = litert_probabilities(tmp_path / unlike.FILE_NAME, drawn.images).min(axis=1)
+    assert np.sort(scores)[-3] == pytest.approx(1, abs=1e-3)  # the score that 1 % of the 300 reach
+
+
 def _up_to_the_flatten_layer(network: object) -> object:
     import keras
 

@@ -27,6 +27,10 @@ of the cnn-large were not measured."""
 REFUSED_SHARE = 0.01
 """Share of the training images whose score is above 1."""
 
+MOST_IMAGES = 20_000
+"""Training images that means, covariance and threshold are computed from, drawn at random with the seed 0. With all
+60,000 of MNIST, the share of the test images above the threshold changes by about 0.1 points, and it takes 6 s more."""
+
 RIDGE = 1e-3
 """Added to the covariance, as a share of its mean variance: features that never vary would have none."""
 
@@ -40,10 +44,12 @@ TOLERANCE = 1e-3
 def write(network: Any, dataset: DataSet, golden: Sequence[GoldenImage], folder: Path) -> Unlike:
     """Writes the file of a cnn into `folder`; returns what the manifest says about it.
 
-    Means, covariance and threshold come from all training images, those held out for validation included.
-    Raises ParityError.
+    Means, covariance and threshold come from up to MOST_IMAGES training images, those held out for validation
+    included. Raises ParityError.
     """
     train, test = dataset.train, dataset.test
+    if len(train) > MOST_IMAGES:
+        train = train.take(np.random.default_rng(0).choice(len(train), MOST_IMAGES, replace=False))
     features = _features(network)
     measured = predictor(features)(train.images).astype(np.float64)
     means, whitening = _statistics(measured, train.labels)
