@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"digits_training": "training", "digits_server": "server", "digits_client": "client"}
-DOORS = {ROOT / "training/src/digits_training/reading/pictures.py"}
+DOORS = {ROOT / "training/src/digits_training/data/formats/pictures.py"}
 """Files that may import another package: training on pictures and serving them must see the same pixels."""
 
 

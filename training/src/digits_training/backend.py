@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from digits_training.choices.networks import CONVOLUTIONAL, own, parts_of_a_batch
 from digits_training.errors import TrainingError
+from digits_training.settings.networks import CONVOLUTIONAL, own, parts_of_a_batch
 
 
 def start(seed: int, network: str = "mlp") -> None:

@@ -17,10 +17,10 @@ from typing import Any
 
 import click
 
-from digits_training.choices.networks import DEFAULTS
 from digits_training.errors import Interrupted, NetworkError, TrainingError
 from digits_training.publish import versions
 from digits_training.settings import Kind, Settings, flag
+from digits_training.settings.networks import DEFAULTS
 
 _TRACEBACK_FLAG = "--traceback"
 _TRACEBACK_VARIABLE = "DIGITS_TRACEBACK"

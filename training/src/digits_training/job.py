@@ -10,19 +10,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from digits.v1.manifest_pb2 import Training
 from digits_training import backend, data, export, gate, importing, manifest, model_card, publish, report, save, signing
 from digits_training.checkpoint import Checkpoint, fingerprint, source_checksum
-from digits_training.choices.networks import name_of
 from digits_training.conversion import unlike
-from digits_training.data import DataSet
+from digits_training.data import DataSet, checks, samples
 from digits_training.errors import Interrupted, RefusedError
 from digits_training.evaluate import Evaluation, evaluate
 from digits_training.fit import fit, probabilities_of
 from digits_training.networks import build_network, trained_parameters
 from digits_training.optimisation.weights import published_epoch
 from digits_training.own_network import adapted, source
-from digits_training.reading import checks, samples
 from digits_training.runs.record import SAMPLES, Run, recorded
 from digits_training.runs.tensorboard import epoch_writer
 from digits_training.settings import STEP, Kind, Settings
+from digits_training.settings.networks import name_of
 
 Say = Callable[[str], None]
 History = list[dict[str, float]]

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from digits_training import audit, data, report
+from digits_training.data import checks, samples
 from digits_training.evaluate import Evaluation, evaluate
 from digits_training.export import litert_probabilities
-from digits_training.reading import checks, samples
 from digits_training.runs.record import REPORT, SAMPLES, Say, recorded
 from digits_training.settings import Settings
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.v1.manifest_pb2 import DataFile
+from digits_training.data.labelled import SIDE, StoredData, StoredPart
+from digits_training.data.limits import MAX_IMAGES, MAX_NAMED, MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS
 from digits_training.errors import DataError, SettingsError
-from digits_training.reading.labelled import SIDE, StoredData, StoredPart
-from digits_training.reading.limits import MAX_IMAGES, MAX_NAMED, MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS
 
 TRAIN = ("train", "training")
 TEST = ("test", "testing")

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_training.data.labelled import LABELS, SIDE, LabelledImages, StoredPart
 from digits_training.errors import DataError
-from digits_training.reading.labelled import LABELS, SIDE, LabelledImages, StoredPart
 
 SHAPES = ((SIDE, SIDE), (SIDE * SIDE,), (SIDE, SIDE, 1), (1, SIDE, SIDE))
 """Shapes of one image that can mean one thing only."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from digits_training.data.formats import pictures
+from digits_training.data.labelled import StoredData, StoredPart, data_file
+from digits_training.data.limits import MAX_IMAGES
 from digits_training.errors import DataError, SettingsError
-from digits_training.reading import pictures
-from digits_training.reading.labelled import StoredData, StoredPart, data_file
-from digits_training.reading.limits import MAX_IMAGES
 
 SUFFIX = ".parquet"
 IMAGE_COLUMNS = ("image", "img")

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.v1.manifest_pb2 import DataFile
+from digits_training.data.labelled import SIDE, StoredData, StoredPart, data_file
+from digits_training.data.limits import MAX_IMAGES
 from digits_training.errors import DataError
-from digits_training.reading.labelled import SIDE, StoredData, StoredPart, data_file
-from digits_training.reading.limits import MAX_IMAGES
 
 _UINT8 = 0x08  # IDX element type
 

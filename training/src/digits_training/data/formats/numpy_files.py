@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_training.data.labelled import StoredData, StoredPart, data_file
+from digits_training.data.limits import MAX_ARRAY_BYTES
 from digits_training.errors import DataError
-from digits_training.reading.labelled import StoredData, StoredPart, data_file
-from digits_training.reading.limits import MAX_ARRAY_BYTES
 
 IMAGES = {"x", "images", "image", "imgs", "img", "data", "pixels", "features"}
 LABELS = {"y", "labels", "label", "target", "targets", "classes", "class"}

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from digits_training.reading.labelled import LABELS, SIDE, LabelledImages
+from digits_training.data.labelled import LABELS, SIDE, LabelledImages
 
 COLUMNS = 16  # samples of each label
 _GAP = 2  # pixels between two samples

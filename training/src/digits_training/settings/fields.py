@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from digits_training.choices import networks
 from digits_training.errors import SettingsError
+from digits_training.settings import networks
 
 MODEL_NAME = "digits"  # the folder of the versions in the model repository
 

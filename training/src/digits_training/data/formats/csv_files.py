@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.v1.manifest_pb2 import DataFile
+from digits_training.data.labelled import SIDE, StoredData, StoredPart
+from digits_training.data.limits import MAX_CSV_LINE_BYTES, MAX_IMAGES
 from digits_training.errors import DataError
-from digits_training.reading.labelled import SIDE, StoredData, StoredPart
-from digits_training.reading.limits import MAX_CSV_LINE_BYTES, MAX_IMAGES
 
 SUFFIXES = (".csv", ".csv.gz")
 LABEL_COLUMNS = ("label", "labels", "class", "target", "digit", "y")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from digits_training.data.formats import csv_files, idx, numpy_files, parquet, pictures
+from digits_training.data.labelled import StoredData
+from digits_training.data.limits import MAX_NAMED
 from digits_training.errors import DataError
-from digits_training.reading import csv_files, idx, numpy_files, parquet, pictures
-from digits_training.reading.labelled import StoredData
-from digits_training.reading.limits import MAX_NAMED
 
 TAKEN = (
     "expected a folder of four IDX files, of .npy files, of train.csv or of pictures such as train/7/12.png, "

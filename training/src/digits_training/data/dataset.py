@@ -7,28 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from digits.v1.manifest_pb2 import DataFile
+from digits_training.data import arrays
+from digits_training.data.formats import folders, idx
+from digits_training.data.labelled import LabelledImages
+from digits_training.data.limits import DEFAULT_TEST_SHARE
 from digits_training.errors import DataError
-from digits_training.reading import arrays, folders, idx
-from digits_training.reading.labelled import LABELS, SIDE, LabelledImages
-from digits_training.reading.limits import DEFAULT_TEST_SHARE
 from digits_training.settings import Settings
 
-__all__ = [
-    "LABELS",
-    "MNIST",
-    "SIDE",
-    "DataSet",
-    "LabelledImages",
-    "Reading",
-    "files_at",
-    "is_mnist",
-    "read",
-    "read_unseen",
-    "reading_of",
-    "split",
-]
-
-MNIST = Path(__file__).parent / "mnist"
+MNIST = Path(__file__).parents[1] / "mnist"
 _DIGITS = tuple("0123456789")
 _TEST_SPLIT = 1  # told apart from the split for validation, which has the same seed
 
@@ -71,7 +57,7 @@ def reading_of(settings: Settings) -> Reading:
 
 
 def read(path: Path | None, reading: Reading = Reading()) -> DataSet:
-    """The data set at `path`, in any of the formats of `reading`, or MNIST as it ships with the package.
+    """The data set at `path`, in any of the formats of `formats`, or MNIST as it ships with the package.
 
     Where it has no test images, a share of its images is held out as such. Raises DataError.
     """

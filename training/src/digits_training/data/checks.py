@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_training.reading.labelled import LABELS, LabelledImages
-from digits_training.reading.limits import FEW_IMAGES, LIGHT_PAPER
+from digits_training.data.labelled import LABELS, LabelledImages
+from digits_training.data.limits import FEW_IMAGES, LIGHT_PAPER
 
 
 def warnings(train: LabelledImages, test: LabelledImages, *, labels: tuple[str, ...], inverted: bool) -> list[str]:
