@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits_training import backend, importing
+from digits_training import importing
 from digits_training.errors import ModelFileError
+from digits_training.networks import backend
 from digits_training.untrusted import files
 from digits_training.untrusted.layers import CHANGE_IMAGES, LAYERS, NOTHING_AT_INFERENCE
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_training import backend, export
+from digits_training import export
 from digits_training.data import DataSet
 from digits_training.errors import ParityError
-from digits_training.fit import probabilities_of
-from digits_training.networks import build_network
+from digits_training.networks import backend
+from digits_training.networks.built_in import build_network
+from digits_training.networks.predictions import probabilities_of
 from digits_training.settings import Settings
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from digits_training import cli, export, gate, manifest
 from digits_training.data import DataSet
-from digits_training.evaluate import Evaluation, evaluate
+from digits_training.evaluation.figures import Evaluation, evaluate
 from digits_training.settings import Settings
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits_training import backend, cli, importing, manifest
+from digits_training import cli, importing, manifest
 from digits_training.data import DataSet, LabelledImages
 from digits_training.errors import ModelFileError
-from digits_training.fit import probabilities_of
+from digits_training.networks import backend
+from digits_training.networks.predictions import probabilities_of
 
 Build = Callable[..., Any]
 

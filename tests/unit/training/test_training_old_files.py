@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from support.old_keras import Weights, write_h5
 
-from digits_training import backend, cli, importing
+from digits_training import cli, importing
 from digits_training.errors import ModelFileError
+from digits_training.networks import backend
 from digits_training.untrusted import files
 
 Config = dict[str, Any]

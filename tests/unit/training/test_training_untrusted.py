@@ -17,8 +17,9 @@ import h5py
 import numpy as np
 import pytest
 
-from digits_training import backend, cli, importing
+from digits_training import cli, importing
 from digits_training.errors import ModelFileError
+from digits_training.networks import backend
 from digits_training.untrusted import files, hdf5, limits
 
 Config = dict[str, Any]

@@ -7,11 +7,12 @@ import numpy as np
 from google.protobuf import json_format
 
 from digits.v1.manifest_pb2 import Manifest, Metrics
-from digits_training import backend, data, export, importing, manifest
+from digits_training import data, export, importing, manifest
 from digits_training.conversion import unlike
 from digits_training.errors import MismatchError
-from digits_training.evaluate import accuracy, cross_entropy, evaluate
-from digits_training.fit import probabilities_of
+from digits_training.evaluation.figures import accuracy, cross_entropy, evaluate
+from digits_training.networks import backend
+from digits_training.networks.predictions import probabilities_of
 from digits_training.settings import Settings
 
 TOLERANCE = 1e-5  # of every figure; counts must agree exactly

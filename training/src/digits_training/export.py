@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_training.backend import quiet
 from digits_training.data import LABELS, SIDE
 from digits_training.errors import ParityError
+from digits_training.networks.backend import quiet
 
 PARITY_TOLERANCE = 1e-4  # largest absolute difference of a probability; 3e-6 is usual
 _BATCH = 500  # images

@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from digits.v1.manifest_pb2 import Pin
 from digits_training import manifest, publish
 from digits_training.data import LabelledImages
-from digits_training.evaluate import Evaluation, evaluate
+from digits_training.evaluation.figures import Evaluation, evaluate
 from digits_training.export import litert_probabilities
 from digits_training.settings import Settings
 

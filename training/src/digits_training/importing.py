@@ -17,11 +17,11 @@ import numpy as np
 
 from digits.v1.manifest_pb2 import ModelFile
 from digits_training import saved_model
-from digits_training.backend import quiet
 from digits_training.data import LABELS, SIDE, LabelledImages
 from digits_training.errors import ModelFileError
-from digits_training.evaluate import cross_entropy
-from digits_training.fit import probabilities_of
+from digits_training.evaluation.figures import cross_entropy
+from digits_training.networks.backend import quiet
+from digits_training.networks.predictions import probabilities_of
 from digits_training.untrusted import built, files, hdf5
 
 CHILD_BYTES = 2 * 2**30  # of address space, beyond TensorFlow's own, to load a file with
@@ -72,7 +72,7 @@ def _try_in_child(copy: Path, name: str) -> None:
 
 def load_with_limits() -> None:
     """The child process: loads the file named in its arguments, and says on its standard output what is wrong."""
-    from digits_training import backend
+    from digits_training.networks import backend
 
     copy, name = Path(sys.argv[1]), sys.argv[2]
     backend.start(seed=0)

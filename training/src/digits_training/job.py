@@ -8,15 +8,18 @@ import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from digits.v1.manifest_pb2 import Training
-from digits_training import backend, data, export, gate, importing, manifest, model_card, publish, report, save, signing
-from digits_training.checkpoint import Checkpoint, fingerprint, source_checksum
+from digits_training import data, export, gate, importing, manifest, publish, save, signing
 from digits_training.conversion import unlike
 from digits_training.data import DataSet, checks, samples
 from digits_training.errors import Interrupted, RefusedError
-from digits_training.evaluate import Evaluation, evaluate
-from digits_training.fit import fit, probabilities_of
-from digits_training.networks import build_network, trained_parameters
-from digits_training.optimisation.weights import published_epoch
+from digits_training.evaluation import model_card, plots
+from digits_training.evaluation.figures import Evaluation, evaluate
+from digits_training.fitting.checkpoint import Checkpoint, fingerprint, source_checksum
+from digits_training.fitting.fit import fit
+from digits_training.fitting.weights import published_epoch
+from digits_training.networks import backend
+from digits_training.networks.built_in import build_network, trained_parameters
+from digits_training.networks.predictions import probabilities_of
 from digits_training.own_network import adapted, source
 from digits_training.runs.record import SAMPLES, Run, recorded
 from digits_training.runs.tensorboard import epoch_writer
@@ -192,7 +195,7 @@ def release(
         say(f"published by force although {objection}")
     say(f"published version {version}: {settings.model_folder / str(version)}")
     if history:
-        say(f"plot of loss and accuracy: {settings.model_folder / str(version) / 'report' / report.HISTORY_PLOT}")
+        say(f"plot of loss and accuracy: {settings.model_folder / str(version) / 'report' / plots.HISTORY_PLOT}")
     return version
 
 
@@ -215,18 +218,18 @@ def _write_pictures(
     history: History,
     figures: Evaluation,
     test: data.LabelledImages,
-    probabilities: report.Probabilities,
+    probabilities: plots.Probabilities,
     labels: tuple[str, ...],
 ) -> Path:
     """The pictures of the report, in a folder of the version's folder, which is returned."""
     pictures = folder / "report"
     pictures.mkdir()
     if history:
-        report.write_history(pictures, history)
-    report.write_confusion_matrix(pictures, figures, labels)
-    report.write_per_label(pictures, figures, labels)
-    report.write_calibration(pictures, figures)
-    report.write_mistakes(pictures, test, probabilities, labels)
+        plots.write_history(pictures, history)
+    plots.write_confusion_matrix(pictures, figures, labels)
+    plots.write_per_label(pictures, figures, labels)
+    plots.write_calibration(pictures, figures)
+    plots.write_mistakes(pictures, test, probabilities, labels)
     return pictures
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from digits.v1.manifest_pb2 import GoldenImage, LabelMetrics, Manifest, Metrics, ModelFile, ModelInput, Training
 from digits_training import signing
 from digits_training.data import LABELS, SIDE, LabelledImages
-from digits_training.evaluate import Evaluation
+from digits_training.evaluation.figures import Evaluation
 from digits_training.settings import MODEL_NAME
 
 SCHEMA_VERSION = 1

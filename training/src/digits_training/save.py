@@ -4,8 +4,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from digits_training.backend import quiet
 from digits_training.data import SIDE
+from digits_training.networks.backend import quiet
 
 TAKES = "float32[N, 28, 28], pixels from 0 to 1 or from 0 to 255"
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_training import audit, backend, data, export, importing
+from digits_training import audit, data, export, importing
 from digits_training.errors import SettingsError
-from digits_training.fit import probabilities_of
+from digits_training.networks import backend
+from digits_training.networks.predictions import probabilities_of
 from digits_training.settings import Settings
 
 BATCH = 500  # images

@@ -16,7 +16,7 @@ from digits.v1.manifest_pb2 import GoldenImage, Unlike
 from digits_training import export
 from digits_training.data import LABELS, SIDE, DataSet
 from digits_training.errors import ParityError
-from digits_training.fit import predictor
+from digits_training.networks.predictions import predictor
 
 FILE_NAME = "unlike.tflite"
 

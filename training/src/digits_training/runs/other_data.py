@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from digits_training import audit, data, report
+from digits_training import audit, data
 from digits_training.data import checks, samples
-from digits_training.evaluate import Evaluation, evaluate
+from digits_training.evaluation import plots
+from digits_training.evaluation.figures import Evaluation, evaluate
 from digits_training.export import litert_probabilities
 from digits_training.runs.record import REPORT, SAMPLES, Say, recorded
 from digits_training.settings import Settings
@@ -72,11 +73,11 @@ def _write_report(
     folder: Path,
     figures: Evaluation,
     images: data.LabelledImages,
-    probabilities: report.Probabilities,
+    probabilities: plots.Probabilities,
     labels: tuple[str, ...],
 ) -> None:
     folder.mkdir()
-    report.write_confusion_matrix(folder, figures, labels)
-    report.write_per_label(folder, figures, labels)
-    report.write_calibration(folder, figures)
-    report.write_mistakes(folder, images, probabilities, labels)
+    plots.write_confusion_matrix(folder, figures, labels)
+    plots.write_per_label(folder, figures, labels)
+    plots.write_calibration(folder, figures)
+    plots.write_mistakes(folder, images, probabilities, labels)

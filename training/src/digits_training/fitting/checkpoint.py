@@ -35,7 +35,7 @@ def fingerprint(*decisive: Any) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def source_checksum(package: Path = Path(__file__).parent) -> str:
+def source_checksum(package: Path = Path(__file__).parents[1]) -> str:
     """64 hexadecimal digits that differ when any Python file of this package does."""
     files = sorted(package.rglob("*.py"))
     return fingerprint([[path.relative_to(package).as_posix(), path.read_text(encoding="utf-8")] for path in files])

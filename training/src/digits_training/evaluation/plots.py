@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from digits_training.data import LabelledImages
-from digits_training.evaluate import CALIBRATION_BINS, Evaluation
+from digits_training.evaluation.figures import CALIBRATION_BINS, Evaluation
 
 HISTORY_PLOT = "history.png"
 Probabilities = NDArray[np.float32]

@@ -5,28 +5,25 @@ way from Python into TensorFlow, once per step: here the steps run inside Tensor
 """
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from digits_training.checkpoint import Checkpoint, Progress
 from digits_training.data import LabelledImages
 from digits_training.errors import DataError, DivergedError
-from digits_training.evaluate import accuracy, cross_entropy
-from digits_training.optimisation.optimizer import build_optimizer
-from digits_training.optimisation.steps import step_runner
-from digits_training.optimisation.weights import Weights, best_epoch, patience_is_over
+from digits_training.evaluation.figures import accuracy, cross_entropy
+from digits_training.fitting.checkpoint import Checkpoint, Progress
+from digits_training.fitting.optimizer import build_optimizer
+from digits_training.fitting.steps import step_runner
+from digits_training.fitting.weights import Weights, best_epoch, patience_is_over
+from digits_training.networks.predictions import predictor, slices
 from digits_training.settings import Settings
 
 IMAGES_PER_CALL = 2500  # enough that Python no longer counts, few enough that the cnn answers SIGTERM in seconds
 CHECKPOINT_SECONDS = 20.0  # what an interruption costs at most, beside the end of each epoch
 PROGRESS_SECONDS = 5.0  # between two lines about the same epoch
-EVALUATION_BATCH = 500  # images; any number gives the same figures
 
 
 def fit(
@@ -64,7 +61,7 @@ def fit(
             break
         started = told = time.monotonic()
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(train)).astype(np.int32)
-        for indices in _slices(order[progress.images : images], images_per_call):
+        for indices in slices(order[progress.images : images], images_per_call):
             loss, right = run_steps(indices)
             progress.loss_sum += float(loss)
             progress.right += int(right)
@@ -119,30 +116,3 @@ def _line_within(epoch: int, progress: Progress, images: int, settings: Settings
         f"{_epoch(epoch, settings)}  at {progress.images / images:.0%}: "
         f"loss {progress.loss_sum / progress.images:.4f}  accuracy {progress.right / progress.images:.4f}"
     )
-
-
-def predictor(network: Any) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """The Keras model as a function, compiled once: uint8[N, 28, 28] → float32[N, 10]. Each core computes batches."""
-    import tensorflow as tf
-
-    compiled = tf.function(lambda batch: network(batch, training=False), reduce_retracing=True)
-
-    def of_batch(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = compiled(tf.constant(batch)).numpy()
-        return found
-
-    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with ThreadPoolExecutor(os.cpu_count()) as cores:
-            return np.concatenate(list(cores.map(of_batch, _slices(images, EVALUATION_BATCH))))
-
-    return predict
-
-
-def probabilities_of(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The same for a single use."""
-    return predictor(network)(images)
-
-
-def _slices(array: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
-    for start in range(0, len(array), size):
-        yield array[start : start + size]

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from digits_training.augment import augments, distort
 from digits_training.data import LABELS, LabelledImages
-from digits_training.optimisation.forward import Statistics, forward, update_running_statistics
+from digits_training.fitting.augment import augments, distort
+from digits_training.fitting.forward import Statistics, forward, update_running_statistics
 from digits_training.settings import Settings
 
 
