@@ -24,9 +24,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from trainer import CannotInstall, trainer
 
 from digits_client import Client, DigitsError
-from digits_training import manifest
 from digits_training.data import read
-from digits_training.gate import PinError, served_version
+from digits_training.repository import manifest
+from digits_training.repository.served import PinError, served_version
 from digits_training.settings import MODEL_NAME
 from digits_training.settings.networks import NETWORKS
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from matplotlib.image import imread
 
-from digits_training import manifest
 from digits_training.data import DataSet, LabelledImages
 from digits_training.evaluation import model_card, plots
 from digits_training.evaluation.figures import evaluate
+from digits_training.repository import manifest
 
 PICTURES = ["history.png", "confusion_matrix.png", "per_label.png", "calibration.png", "mistakes.png"]
 LABELS = (*"abcdefghi", "a long label")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_training.errors import ModelFileError
-from digits_training.operations import TRANSLATIONS
+from digits_training.importing.operations import TRANSLATIONS
 from digits_training.untrusted.limits import MAX_BYTES, MAX_FILES
 
 _SIGNATURE = "serving_default"

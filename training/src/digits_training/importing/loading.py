@@ -1,7 +1,4 @@
-"""An existing model, made into one of ours: raw pixels in, ten probabilities out.
-
-It may take 28 × 28, 784 or 28 × 28 × 1 numbers, from 0 to 1 or from 0 to 255, and end in probabilities or in logits.
-"""
+"""Loads a model file from elsewhere, after every check, first in a child process with limits."""
 
 import hashlib
 import resource
@@ -13,23 +10,15 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from digits.v1.manifest_pb2 import ModelFile
-from digits_training import saved_model
-from digits_training.data import LABELS, SIDE, LabelledImages
 from digits_training.errors import ModelFileError
-from digits_training.evaluation.figures import cross_entropy
+from digits_training.importing import saved_model
 from digits_training.networks.backend import quiet
-from digits_training.networks.predictions import probabilities_of
 from digits_training.untrusted import built, files, hdf5
 
 CHILD_BYTES = 2 * 2**30  # of address space, beyond TensorFlow's own, to load a file with
 CHILD_SECONDS = 120  # to start TensorFlow and load a file
 _REFUSED, _OUT_OF_MEMORY = 3, 4  # exit codes of the child process
-SAMPLE = 2000  # training images that tell which range of pixels a model wants
-_INPUT_SHAPES = ((SIDE, SIDE), (SIDE * SIDE,), (SIDE, SIDE, 1))
-_SCALES = {"0-1": 1 / 255, "0-255": 1.0}
 
 
 def load(path: Path) -> Any:
@@ -52,7 +41,7 @@ def load(path: Path) -> Any:
 
 def _try_in_child(copy: Path, name: str) -> None:
     """Loads the copy in a process with limits of memory and time. Raises ModelFileError if that fails."""
-    command = [sys.executable, "-c", "from digits_training import importing; importing.load_with_limits()"]
+    command = [sys.executable, "-c", "from digits_training.importing import loading; loading.load_with_limits()"]
     try:
         done = subprocess.run(  # nosec B603
             [*command, str(copy), name], capture_output=True, timeout=CHILD_SECONDS, check=False
@@ -119,51 +108,6 @@ def identity(path: Path) -> ModelFile:
     return ModelFile(path=path.name, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
 
 
-def adapt(imported: Any, sample: LabelledImages, pixel_range: str) -> tuple[Any, str]:
-    """A keras.Model of raw pixels, uint8[N, 28, 28] → probabilities float32[N, 10], and the pixel range it was given.
-
-    With `pixel_range` "auto" both ranges are tried on `sample`, and the one with the lower cross-entropy is taken.
-    Raises ModelFileError when the model does not take 28 × 28 numbers or does not give ten.
-    """
-    check_ends(imported)
-    ranges = list(_SCALES) if pixel_range == "auto" else [pixel_range]
-    candidates = {name: of_raw_pixels(imported, _SCALES[name], sample) for name in ranges}
-    losses = {
-        name: cross_entropy(probabilities_of(network, sample.images), sample.labels)
-        for name, network in candidates.items()
-    }
-    best = min(losses, key=lambda name: losses[name])
-    return candidates[best], best
-
-
-def check_ends(model: Any) -> None:
-    """Raises ModelFileError unless a keras.Model takes 28 × 28 numbers in one of three shapes, and gives ten."""
-    given, returned = _only(model.inputs, "input"), _only(model.outputs, "output")
-    if tuple(given.shape[1:]) not in _INPUT_SHAPES:
-        raise ModelFileError(f"the model takes {list(given.shape[1:])}, not [28, 28], [784] or [28, 28, 1]")
-    if tuple(returned.shape[1:]) != (LABELS,):
-        raise ModelFileError(f"the model returns {list(returned.shape[1:])}, not [{LABELS}]")
-
-
-def of_raw_pixels(model: Any, scale: float, sample: LabelledImages, name: str = "imported") -> Any:
-    """A keras.Model of raw pixels with `model` as a layer, which gets them multiplied by `scale`.
-
-    Probabilities come out: if `model` gives anything else on the images of `sample`, it is taken for logits.
-    """
-    import keras
-
-    inputs = keras.Input((SIDE, SIDE), dtype="uint8", name="images")
-    scaled = keras.layers.Rescaling(scale)(inputs)
-    outputs = model(keras.layers.Reshape(model.inputs[0].shape[1:])(scaled))
-    network = keras.Model(inputs, outputs, name=name)
-    scores = probabilities_of(network, sample.images)
-    if not np.isfinite(scores).all():
-        raise ModelFileError("the model returns values that are not finite numbers")
-    if scores.min() < 0 or not np.allclose(scores.sum(axis=1), 1, atol=1e-3):  # logits
-        network = keras.Model(inputs, keras.layers.Softmax(name="probabilities")(outputs), name=name)
-    return network
-
-
 def _probe(config: dict[str, Any]) -> None:
     """Builds the model without memory for its weights, to see how much it would take."""
     import keras
@@ -173,12 +117,6 @@ def _probe(config: dict[str, Any]) -> None:
             built.check(built.build(config))
     finally:
         keras.utils.clear_session()
-
-
-def _only(tensors: Any, what: str) -> Any:
-    if len(tensors) != 1:
-        raise ModelFileError(f"the model has {len(tensors)} {what}s; one is needed")
-    return tensors[0]
 
 
 def _first_line(error: Exception) -> str:

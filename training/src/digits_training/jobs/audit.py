@@ -7,12 +7,15 @@ import numpy as np
 from google.protobuf import json_format
 
 from digits.v1.manifest_pb2 import Manifest, Metrics
-from digits_training import data, export, importing, manifest
-from digits_training.conversion import unlike
+from digits_training import data
+from digits_training.conversion import litert, unlike
 from digits_training.errors import MismatchError
 from digits_training.evaluation.figures import accuracy, cross_entropy, evaluate
+from digits_training.importing import loading
 from digits_training.networks import backend
 from digits_training.networks.predictions import probabilities_of
+from digits_training.repository import manifest
+from digits_training.repository.recorded import recorded_reading, verified_manifest
 from digits_training.settings import Settings
 
 TOLERANCE = 1e-5  # of every figure; counts must agree exactly
@@ -37,38 +40,6 @@ def audit(version: int, settings: Settings, say: Callable[[str], None]) -> None:
     say(f"version {version} is what its manifest says")
 
 
-def verified_manifest(version: int, settings: Settings) -> Manifest:
-    """The manifest of `version`, once every file it lists has the checksum it says. Raises MismatchError."""
-    folder = settings.model_folder / str(version)
-    try:
-        recorded = manifest.read(folder)
-    except FileNotFoundError as error:
-        raise MismatchError(f"there is no version {version} in {settings.model_folder}") from error
-    except (UnicodeDecodeError, json_format.ParseError) as error:
-        raise MismatchError(f"manifest.json of version {version} is damaged") from error
-    _check_files(recorded, folder)
-    return recorded
-
-
-def recorded_reading(recorded: Manifest) -> data.Reading:
-    """How the data of a version were read when it was made."""
-    hyperparameters = json_format.MessageToDict(recorded.training.hyperparameters)
-    return data.Reading(
-        transpose=bool(hyperparameters.get("transpose", False)),
-        invert=bool(hyperparameters.get("invert", False)),
-        test_share=hyperparameters.get("test_share") or None,
-        seed=int(hyperparameters.get("seed", 0)),
-        labels=tuple(recorded.labels),
-    )
-
-
-def _check_files(recorded: Manifest, folder: Path) -> None:
-    for listed in recorded.files:
-        path = folder / listed.path
-        if not path.is_file() or manifest.model_file(path, folder) != listed:
-            raise MismatchError(f"{listed.path} is missing or differs from its checksum in the manifest")
-
-
 def _recompute(recorded: Manifest, folder: Path, settings: Settings) -> Metrics:
     hyperparameters = json_format.MessageToDict(recorded.training.hyperparameters)
     if list(data.files_at(settings.data, tuple(recorded.labels))) != list(recorded.training.data):
@@ -77,9 +48,9 @@ def _recompute(recorded: Manifest, folder: Path, settings: Settings) -> Metrics:
     dataset = data.read(settings.data, recorded_reading(recorded))
 
     backend.start(seed=0, network=recorded.training.network)
-    network = importing.load(folder / "model.keras")
-    probabilities = export.litert_probabilities(folder / "model.tflite", dataset.test.images)
-    difference = export.prove_parity(probabilities_of(network, dataset.test.images), probabilities)
+    network = loading.load(folder / "model.keras")
+    probabilities = litert.litert_probabilities(folder / "model.tflite", dataset.test.images)
+    difference = litert.prove_parity(probabilities_of(network, dataset.test.images), probabilities)
     recomputed = manifest.metrics_on_test_set(evaluate(probabilities, dataset.test.labels), difference)
     if recorded.training.validation_images:
         share, seed = hyperparameters["validation_share"], int(hyperparameters["seed"])
@@ -89,7 +60,7 @@ def _recompute(recorded: Manifest, folder: Path, settings: Settings) -> Metrics:
         recomputed.validation_loss = cross_entropy(answers, validation.labels)
 
     images = np.array([np.frombuffer(golden.image, np.uint8) for golden in recorded.golden_images])
-    scores = export.litert_probabilities(folder / "model.tflite", images.reshape(-1, data.SIDE, data.SIDE))
+    scores = litert.litert_probabilities(folder / "model.tflite", images.reshape(-1, data.SIDE, data.SIDE))
     golden = np.array([golden.probabilities for golden in recorded.golden_images], np.float32)
     largest = float(np.abs(scores - golden).max())
     if not largest <= recorded.golden_tolerance:

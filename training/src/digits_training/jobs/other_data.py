@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from digits_training import audit, data
+from digits_training import data
+from digits_training.conversion.litert import litert_probabilities
 from digits_training.data import checks, samples
 from digits_training.evaluation import plots
 from digits_training.evaluation.figures import Evaluation, evaluate
-from digits_training.export import litert_probabilities
+from digits_training.repository.recorded import recorded_reading, verified_manifest
 from digits_training.runs.record import REPORT, SAMPLES, Say, recorded
 from digits_training.settings import Settings
 
@@ -18,8 +19,8 @@ def is_given(version: int, settings: Settings) -> bool:
     """
     if settings.data is None and not settings.transpose and not settings.invert:
         return False
-    made_with = audit.verified_manifest(version, settings)
-    reading = audit.recorded_reading(made_with)
+    made_with = verified_manifest(version, settings)
+    reading = recorded_reading(made_with)
     turned = (settings.transpose, settings.invert)
     if any(turned) and turned != (reading.transpose, reading.invert):
         return True
@@ -31,7 +32,7 @@ def evaluate_on(version: int, settings: Settings, say: Say) -> Evaluation:
 
     Says the figures, and leaves the report in a folder of --runs. Raises TrainingError.
     """
-    made_with = audit.verified_manifest(version, settings)
+    made_with = verified_manifest(version, settings)
     labels = tuple(made_with.labels)
     with recorded("evaluate", settings, say) as run:
         reading = data.Reading(transpose=settings.transpose, invert=settings.invert, labels=labels)

@@ -10,9 +10,9 @@ from google.protobuf import json_format
 from numpy.typing import NDArray
 
 from digits.v1.manifest_pb2 import GoldenImage, LabelMetrics, Manifest, Metrics, ModelFile, ModelInput, Training
-from digits_training import signing
 from digits_training.data import LABELS, SIDE, LabelledImages
 from digits_training.evaluation.figures import Evaluation
+from digits_training.repository import signing
 from digits_training.settings import MODEL_NAME
 
 SCHEMA_VERSION = 1
