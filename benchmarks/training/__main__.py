@@ -16,7 +16,7 @@ from benchmarks.training import page
 from benchmarks.training.accuracy import train
 from benchmarks.training.machine import described
 from benchmarks.training.paths import RESULTS
-from digits_training.choices.networks import NETWORKS
+from digits_training.settings.networks import NETWORKS
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.training.paths import DIGITS_TRAIN
-from digits_training import manifest
+from digits_training.repository import manifest
 
 
 def train(network: str, seed: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.report import replace_figures
 from benchmarks.training.paths import DIGITS_TRAIN, ROOT
-from digits_training import manifest
+from digits_training.repository import manifest
 
 PAGE, PICTURE = ROOT / "docs" / "tutorial.md", ROOT / "docs" / "activations.png"
 CURVES = ROOT / "docs" / "history.png"

@@ -13,7 +13,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from digits_training import manifest
+from digits_training.repository import manifest
 
 DIGITS_TRAIN = Path(sysconfig.get_path("scripts")) / "digits-train"
 

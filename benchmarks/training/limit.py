@@ -17,10 +17,11 @@ import numpy as np
 from benchmarks.report import replace_figures
 from benchmarks.training.machine import described
 from benchmarks.training.paths import PAGE
-from digits_training import backend, data
-from digits_training.networks import build_network
-from digits_training.optimisation.optimizer import build_optimizer
-from digits_training.optimisation.steps import step_runner
+from digits_training import data
+from digits_training.fitting.optimizer import build_optimizer
+from digits_training.fitting.steps import step_runner
+from digits_training.networks import backend
+from digits_training.networks.built_in import build_network
 from digits_training.settings import Settings
 
 BEGIN = "<!-- figures: begin (python -m benchmarks.training.limit) -->"

@@ -20,10 +20,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from digits_training import backend, data
-from digits_training.checkpoint import Checkpoint
-from digits_training.fit import fit, probabilities_of
-from digits_training.networks import build_network
+from digits_training import data
+from digits_training.fitting.checkpoint import Checkpoint
+from digits_training.fitting.fit import fit
+from digits_training.networks import backend
+from digits_training.networks.built_in import build_network
+from digits_training.networks.predictions import probabilities_of
 from digits_training.settings import Settings
 
 WAYS = ("plain", "arrays", "digits")

@@ -24,11 +24,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from trainer import CannotInstall, trainer
 
 from digits_client import Client, DigitsError
-from digits_training import manifest
-from digits_training.choices.networks import NETWORKS
 from digits_training.data import read
-from digits_training.gate import PinError, served_version
+from digits_training.repository import manifest
+from digits_training.repository.served import PinError, served_version
 from digits_training.settings import MODEL_NAME
+from digits_training.settings.networks import NETWORKS
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 HOST = "127.0.0.1"

@@ -19,8 +19,8 @@ from google.protobuf import json_format
 
 import digits_training
 from digits.v1.manifest_pb2 import Manifest
-from digits_training import manifest, signing
 from digits_training.errors import SettingsError
+from digits_training.repository import manifest, signing
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"digits_training": "training", "digits_server": "server", "digits_client": "client"}
-DOORS = {ROOT / "training/src/digits_training/reading/pictures.py"}
+DOORS = {ROOT / "training/src/digits_training/data/formats/pictures.py"}
 """Files that may import another package: training on pictures and serving them must see the same pixels."""
 
 
@@ -40,49 +40,53 @@ def test_a_package_imports_the_stubs_and_nothing_of_the_others(package: str) -> 
 
 def test_the_training_job_imports_the_server_in_one_file_and_nothing_of_it_but_pictures() -> None:
     (door,) = DOORS
-    assert rooms_imported(door) == {"errors", "pictures"}
+    assert rooms_imported(door, "digits_server") == {"errors", "pictures"}
     extras = tomllib.loads((ROOT / "training/pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert {name for name, needed in extras.items() if "digits-server==0.1.0" in needed} == {"pictures", "parquet"}
 
 
-ROOMS = (
-    *(
-        "errors",
-        "settings",
-        "flags",
-        "system",
-        "runtimes",
-        "pictures",
-        "batching",
-        "observability",
-        "sandbox",
-        "models",
+ROOMS = {
+    "digits_server": (
+        *("errors", "settings", "flags", "system", "runtimes", "pictures", "batching", "observability", "sandbox"),
+        *("models", "serving", "service", "security", "open_inference", "rpcs", "web", "observers", "transports"),
+        *("workers", "pages", "app", "commands", "__main__"),
     ),
-    *("serving", "service", "security", "open_inference", "rpcs", "web", "observers", "transports", "workers", "pages"),
-    *("app", "commands", "__main__"),
-)
-"""The rooms of the server and what stands beside them, each after all that it may import."""
+    "digits_training": (
+        *("errors", "settings", "data", "networks", "evaluation", "fitting", "untrusted", "importing", "own_network"),
+        *("repository", "conversion", "runs", "jobs", "cli", "__main__"),
+    ),
+}
+"""The rooms of a package and what stands beside them, each after all that it may import."""
 
 
-def test_a_room_of_the_server_imports_only_rooms_before_it() -> None:
-    package = ROOT / "server/src/digits_server"
-    found = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert found - {"__init__"} == set(ROOMS)
+@pytest.mark.parametrize("package", ROOMS)
+def test_a_room_imports_only_rooms_before_it(package: str) -> None:
+    folder, rooms = ROOT / PACKAGES[package] / "src" / package, ROOMS[package]
+    found = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert found - {"__init__"} == set(rooms)
     upwards = [
-        f"{path.relative_to(package)} imports {room}"
-        for path in package.rglob("*.py")
-        if path != package / "__init__.py"
-        for room in rooms_imported(path)
-        if ROOMS.index(room) > ROOMS.index(path.relative_to(package).parts[0].removesuffix(".py"))
+        f"{path.relative_to(folder)} imports {room}"
+        for path in folder.rglob("*.py")
+        if path != folder / "__init__.py"
+        for room in rooms_imported(path, package)
+        if rooms.index(room) > rooms.index(path.relative_to(folder).parts[0].removesuffix(".py"))
     ]
     assert upwards == []
 
 
-def rooms_imported(path: Path) -> set[str]:
-    """The rooms of the server that a file imports, wherever in it."""
+@pytest.mark.parametrize(
+    "room", sorted((ROOT / "training/src/digits_training").rglob("__init__.py")), ids=lambda path: path.parent.name
+)
+def test_a_room_of_the_training_job_has_about_ten_files_and_a_sentence_at_its_door(room: Path) -> None:
+    assert len(list(room.parent.glob("*.py"))) <= 11
+    assert ast.get_docstring(ast.parse(room.read_text()))
+
+
+def rooms_imported(path: Path, package: str) -> set[str]:
+    """The rooms of `package` that a file imports, wherever in it."""
     rooms: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "digits_server":
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package:
             names = (node.module or "").split(".")[1:2]
             rooms |= set(names or [alias.name for alias in node.names])
     return rooms

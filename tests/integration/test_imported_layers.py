@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from digits_server.runtimes.litert import LiteRTRuntime
-from digits_training.export import convert
+from digits_training.conversion.litert import convert
 
 
 def _layers(inputs: Any) -> Any:

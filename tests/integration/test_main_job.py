@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from support.servers import ServerProcess
 
-from digits_training import manifest
 from digits_training.data import read
+from digits_training.repository import manifest
 
 ROOT = Path(__file__).parents[2]
 JOB = ROOT / "deploy/local/main_job.py"

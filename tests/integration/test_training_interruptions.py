@@ -13,7 +13,8 @@ import pytest
 from support.servers import SCRIPTS
 from support.waiting import until
 
-from digits_training import data, manifest
+from digits_training import data
+from digits_training.repository import manifest
 
 SECONDS = 120  # deadline of any one run
 

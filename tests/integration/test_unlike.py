@@ -20,7 +20,7 @@ from digits.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 from digits_client import AsyncClient, Client, InvalidInput
-from digits_training.export import litert_probabilities
+from digits_training.conversion.litert import litert_probabilities
 
 pytestmark = OVER_BOTH_TRANSPORTS
 

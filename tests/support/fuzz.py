@@ -84,11 +84,11 @@ def _watch() -> None:
 
 
 def _imported(path: Path) -> str:
-    from digits_training import importing
     from digits_training.errors import ModelFileError
+    from digits_training.importing import loading
 
     try:
-        importing.load(path)
+        loading.load(path)
     except ModelFileError:
         return "refused"
     except MemoryError:

@@ -22,7 +22,7 @@ from digits_client.metrics import measured
 from digits_server import flags
 from digits_server.observability.metrics import Metrics
 from digits_server.settings import Settings
-from digits_training.cli import commands
+from digits_training.cli.commands import commands
 
 LIST = Path(__file__).parents[1] / "contract/public_names.json"
 

@@ -15,7 +15,7 @@ from support.kustomize import KUBECTL, Resource, containers, only, pod_spec, ren
 
 from benchmarks.scaling.capacity import UTILISATION
 from digits_server.settings import Settings
-from digits_training.cli import commands
+from digits_training.cli.commands import commands
 from digits_training.settings import Settings as TrainingSettings
 
 ROOT = Path(__file__).parents[3]

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from digits_training import augment, backend
 from digits_training.data import DataSet
+from digits_training.fitting import augment
+from digits_training.networks import backend
 from digits_training.settings import Settings
 
 SEED = np.array([3, 14], np.int32)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits_training import backend, importing
 from digits_training.errors import ModelFileError
+from digits_training.importing import loading
+from digits_training.networks import backend
 from digits_training.untrusted import files
 from digits_training.untrusted.layers import CHANGE_IMAGES, LAYERS, NOTHING_AT_INFERENCE
 
@@ -33,10 +34,10 @@ def _tensorflow() -> None:
 def _loaded(path: Path, folder: Path) -> Any:
     """What `digits-train import` loads, without the process with limits that tries it first."""
     if path.is_dir():
-        return importing._load_copy(path, path.name)
+        return loading._load_copy(path, path.name)
     copy = folder / f"copy{path.suffix}"
     copy.write_bytes(files.private_copy(path.read_bytes(), path.suffix))
-    return importing._load_copy(copy, path.name)
+    return loading._load_copy(copy, path.name)
 
 
 def _saved(model: Any, folder: Path, name: str) -> Path:

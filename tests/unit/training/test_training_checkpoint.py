@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_training.checkpoint import Checkpoint, Progress, fingerprint, source_checksum
+from digits_training.fitting.checkpoint import Checkpoint, Progress, fingerprint, source_checksum
 
 
 class Variable:
@@ -89,7 +89,7 @@ DIE_WHILE_SAVING = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from digits_training.checkpoint import Checkpoint, Progress
+from digits_training.fitting.checkpoint import Checkpoint, Progress
 
 def die(_descriptor):
     os.kill(os.getpid(), signal.SIGKILL)

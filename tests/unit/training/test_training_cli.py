@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from digits_training import cli
+from digits_training.cli.commands import train
 from digits_training.settings import Kind, Settings, flag
 
 Capture = pytest.CaptureFixture[str]
@@ -33,7 +34,7 @@ assert not {"tensorflow", "keras", "matplotlib"} & sys.modules.keys()
 
 
 def test_every_setting_has_a_flag_an_environment_variable_and_help() -> None:
-    options = {option.opts[0]: option for option in cli.train.params if hasattr(option, "help")}
+    options = {option.opts[0]: option for option in train.params if hasattr(option, "help")}
     expected = [each for each in fields(Settings) if each.metadata["kind"] != Kind.READING]
     assert list(options) == [*(flag(each.name) for each in expected), "--unless-published"]
     for each in expected:
@@ -109,12 +110,12 @@ def test_a_repository_that_cannot_be_written_exits_with_1(tmp_path: Path, small_
 
 
 def test_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    from digits_training import job
+    from digits_training.jobs import train as training
 
     def fail(*_arguments: object) -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr(job, "train", fail)
+    monkeypatch.setattr(training, "train", fail)
     assert cli.run(["train"]) == 1
     assert _error_line(capsys) == "digits-train: ZeroDivisionError: division by zero\n"
 
@@ -122,13 +123,13 @@ def test_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: Capture)
 def test_an_error_writes_no_control_sequence_of_a_model_file_to_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
 ) -> None:
-    from digits_training import job
     from digits_training.errors import ModelFileError
+    from digits_training.jobs import import_model
 
     def fail(*_arguments: object) -> None:
         raise ModelFileError("refused: the operation \x1b[2J\rall is well is not among those taken")
 
-    monkeypatch.setattr(job, "import_model", fail)
+    monkeypatch.setattr(import_model, "import_model", fail)
     (tmp_path / "model.h5").touch()
     assert cli.run(["import", str(tmp_path / "model.h5")]) == 1
     line = _error_line(capsys)
@@ -140,12 +141,12 @@ def test_an_error_writes_no_control_sequence_of_a_model_file_to_the_terminal(
 def test_the_traceback_of_a_bug_is_printed_on_request(
     asked: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    from digits_training import job
+    from digits_training.jobs import train as training
 
     def fail(*_arguments: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(job, "train", fail)
+    monkeypatch.setattr(training, "train", fail)
     if asked == "environment":
         monkeypatch.setenv("DIGITS_TRACEBACK", "1")
     assert cli.run(["--traceback", "train"] if asked == "flag" else ["train"]) == 1

@@ -179,7 +179,7 @@ def test_models_inside_models_without_end() -> None:
 
 def test_the_list_names_every_argument_of_every_layer_of_this_keras() -> None:
     """A release of Keras with a new argument is noticed here, before anybody thinks it cannot do harm."""
-    from digits_training import backend
+    from digits_training.networks import backend
 
     backend.start(seed=0)
     import keras

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digits_training.evaluate import evaluate
+from digits_training.evaluation.figures import evaluate
 
 
 def _sure(answer: int, confidence: float) -> list[float]:

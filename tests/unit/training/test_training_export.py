@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_training import backend, export
+from digits_training.conversion import litert
 from digits_training.data import DataSet
 from digits_training.errors import ParityError
-from digits_training.fit import probabilities_of
-from digits_training.networks import build_network
+from digits_training.networks import backend
+from digits_training.networks.built_in import build_network
+from digits_training.networks.predictions import probabilities_of
 from digits_training.settings import Settings
 
 
@@ -21,17 +22,17 @@ from digits_training.settings import Settings
 def test_a_converted_network_answers_like_the_original(settings: Settings, tmp_path: Path, small: DataSet) -> None:
     backend.start(seed=1)
     network = build_network(settings)
-    export.convert(network, tmp_path / "model.tflite")
+    litert.convert(network, tmp_path / "model.tflite")
     original = probabilities_of(network, small.test.images)
-    converted = export.litert_probabilities(tmp_path / "model.tflite", small.test.images)
+    converted = litert.litert_probabilities(tmp_path / "model.tflite", small.test.images)
     assert converted.shape == (1000, 10)
-    assert export.prove_parity(original, converted) < 1e-5
+    assert litert.prove_parity(original, converted) < 1e-5
 
 
 def test_conversion_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     backend.start(seed=1)
-    export.convert(build_network(Settings()), tmp_path / "model.tflite")
-    export.litert_probabilities(tmp_path / "model.tflite", np.zeros((1, 28, 28), np.uint8))
+    litert.convert(build_network(Settings()), tmp_path / "model.tflite")
+    litert.litert_probabilities(tmp_path / "model.tflite", np.zeros((1, 28, 28), np.uint8))
     assert capfd.readouterr() == ("", "")
 
 
@@ -41,7 +42,7 @@ def test_another_answer_on_one_image_is_refused() -> None:
     second = first.copy()
     second[42, 4] += 2e-5
     with pytest.raises(ParityError, match="other answers on 1 of 100 images"):
-        export.prove_parity(first, second)
+        litert.prove_parity(first, second)
 
 
 @pytest.mark.parametrize("value", [0.5002, float("nan")])
@@ -50,4 +51,4 @@ def test_a_probability_that_differs_is_refused(value: float) -> None:
     second = first.copy()
     second[1, 0] = value
     with pytest.raises(ParityError, match="differs from the Keras model"):
-        export.prove_parity(first, second)
+        litert.prove_parity(first, second)

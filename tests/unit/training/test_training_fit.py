@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits_training import backend, data
-from digits_training import fit as fit_module
-from digits_training.checkpoint import Checkpoint
+from digits_training import data
 from digits_training.data import DataSet, LabelledImages
 from digits_training.errors import DataError, DivergedError
-from digits_training.evaluate import cross_entropy
-from digits_training.fit import fit, probabilities_of
-from digits_training.networks import build_network
-from digits_training.optimisation.optimizer import build_optimizer
+from digits_training.evaluation.figures import cross_entropy
+from digits_training.fitting import fit as fit_module
+from digits_training.fitting.checkpoint import Checkpoint
+from digits_training.fitting.fit import fit
+from digits_training.fitting.optimizer import build_optimizer
+from digits_training.networks import backend
+from digits_training.networks.built_in import build_network
+from digits_training.networks.predictions import probabilities_of
 from digits_training.settings import OPTIMIZERS, Settings
 
 

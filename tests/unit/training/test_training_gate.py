@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_training import cli, export, gate, manifest
+from digits_training import cli
+from digits_training.conversion import litert
 from digits_training.data import DataSet
-from digits_training.evaluate import Evaluation, evaluate
+from digits_training.evaluation.figures import Evaluation, evaluate
+from digits_training.jobs import gate
+from digits_training.repository import manifest
 from digits_training.settings import Settings
 
 
@@ -23,7 +26,7 @@ def served(published: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def scores(published: Path, small: DataSet) -> np.ndarray:
     """The published model's probabilities on the test set."""
-    return export.litert_probabilities(published / "digits/1/model.tflite", small.test.images)
+    return litert.litert_probabilities(published / "digits/1/model.tflite", small.test.images)
 
 
 def _worse(scores: np.ndarray, small: DataSet, label: int, mistakes: int) -> Evaluation:

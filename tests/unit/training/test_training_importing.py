@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits_training import backend, cli, importing, manifest
+from digits_training import cli
 from digits_training.data import DataSet, LabelledImages
 from digits_training.errors import ModelFileError
-from digits_training.fit import probabilities_of
+from digits_training.importing import adapting, loading
+from digits_training.networks import backend
+from digits_training.networks.predictions import probabilities_of
+from digits_training.repository import manifest
 
 Build = Callable[..., Any]
 
@@ -48,7 +51,7 @@ def test_the_input_it_wants_is_found_out(
 ) -> None:
     highest = float(wanted.removeprefix("0-"))
     original = build(shape, highest)
-    adapted, pixel_range = importing.adapt(original, sample, "auto")
+    adapted, pixel_range = adapting.adapt(original, sample, "auto")
     assert pixel_range == wanted
     assert (adapted.input_shape, adapted.inputs[0].dtype) == ((None, 28, 28), "uint8")
     expected = original.predict(small.test.images.reshape(-1, *shape) * np.float32(highest / 255), verbose=0)
@@ -59,15 +62,15 @@ def test_a_rescaling_inside_is_understood(build: Build, sample: LabelledImages) 
     import keras
 
     original = build((28, 28), 255.0, first=[keras.layers.Rescaling(1 / 255)])
-    assert importing.adapt(original, sample, "auto")[1] == "0-255"
+    assert adapting.adapt(original, sample, "auto")[1] == "0-255"
 
 
 def test_who_knows_the_range_can_say_it(sample: LabelledImages) -> None:
-    assert importing.adapt(_bare((784,), 10), sample, "0-255")[1] == "0-255"
+    assert adapting.adapt(_bare((784,), 10), sample, "0-255")[1] == "0-255"
 
 
 def test_logits_become_probabilities(build: Build, sample: LabelledImages) -> None:
-    adapted, _ = importing.adapt(build((784,), 1.0, last="linear"), sample, "auto")
+    adapted, _ = adapting.adapt(build((784,), 1.0, last="linear"), sample, "auto")
     probabilities = probabilities_of(adapted, sample.images)
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(500), abs=1e-5)
     assert (probabilities.argmax(axis=1) == sample.labels).mean() > 0.7
@@ -91,14 +94,14 @@ def test_a_model_of_something_else_is_refused(
     shape: tuple[int, ...], outputs: int, sentence: str, sample: LabelledImages
 ) -> None:
     with pytest.raises(ModelFileError, match=sentence):
-        importing.adapt(_bare(shape, outputs), sample, "auto")
+        adapting.adapt(_bare(shape, outputs), sample, "auto")
 
 
 def test_a_model_of_nan_is_refused(sample: LabelledImages) -> None:
     model = _bare((784,), 10)
     model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
     with pytest.raises(ModelFileError, match="not finite"):
-        importing.adapt(model, sample, "auto")
+        adapting.adapt(model, sample, "auto")
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +134,7 @@ def test_every_format_gives_the_same_model(name: str, convolutional: Any, small:
             convolutional.export(tmp_path / name, verbose=False)
         else:
             convolutional.save(tmp_path / name)
-    loaded = importing.load(tmp_path / name)
+    loaded = loading.load(tmp_path / name)
     pixels = small.test.images[:200, ..., np.newaxis] / np.float32(255)
     assert np.asarray(loaded(pixels)) == pytest.approx(convolutional.predict(pixels, verbose=0), abs=1e-5)
 
@@ -141,7 +144,7 @@ def test_a_saved_model_of_the_mlp_can_be_imported(small: DataSet, tmp_path: Path
     with backend.quiet():
         original.export(tmp_path / "saved", verbose=False)
     pixels = small.test.images[:200] / np.float32(255)
-    assert np.asarray(importing.load(tmp_path / "saved")(pixels)) == pytest.approx(
+    assert np.asarray(loading.load(tmp_path / "saved")(pixels)) == pytest.approx(
         original.predict(pixels, verbose=0), abs=1e-5
     )
 
@@ -172,7 +175,7 @@ def test_a_file_of_keras_2_can_be_imported(build: Build, tmp_path: Path) -> None
         config = {"class_name": "Sequential", "config": {"name": "sequential", "layers": layers}}
         file.attrs["model_config"] = json.dumps(config)
         file.attrs["keras_version"] = "2.15.0"
-    loaded = importing.load(path)
+    loaded = loading.load(path)
     for ours, theirs in zip(loaded.get_weights(), original.get_weights(), strict=True):
         assert np.array_equal(ours, theirs)
 
@@ -203,4 +206,4 @@ def test_an_imported_model_is_published_like_any_other(
 def test_other_kinds_of_files_are_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"anything")
     with pytest.raises(ModelFileError, match=r"is neither a \.keras nor an \.h5 file nor a SavedModel folder"):
-        importing.load(tmp_path / name)
+        loading.load(tmp_path / name)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits_training import cli, manifest
+from digits_training import cli
 from digits_training.data import DataSet, LabelledImages
+from digits_training.repository import manifest
 
 from .conftest import WriteDataSet
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from digits_training import backend
 from digits_training.data import DataSet
+from digits_training.networks import backend
 from digits_training.own_network import adapted, source
 from digits_training.untrusted.layers import CHANGE_IMAGES, LAYERS, NOTHING_AT_INFERENCE
 

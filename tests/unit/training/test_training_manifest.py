@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from google.protobuf import json_format
 
-from digits_training import export, manifest
+from digits_training.conversion import litert
 from digits_training.data import DataSet
+from digits_training.repository import manifest
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_what_the_model_was_made_from_is_recorded(version: Path) -> None:
 
 def test_the_figures_are_those_of_the_converted_model(version: Path, small: DataSet) -> None:
     metrics = manifest.read(version).metrics
-    answers = export.litert_probabilities(version / "model.tflite", small.test.images).argmax(axis=1)
+    answers = litert.litert_probabilities(version / "model.tflite", small.test.images).argmax(axis=1)
     assert metrics.test_accuracy == (answers == small.test.labels).mean()
     assert metrics.test_images == sum(metrics.confusion_matrix) == 1000
     assert [label.images for label in metrics.labels] == small.test.label_counts()
@@ -79,7 +80,7 @@ def test_twenty_golden_images_two_of_each_digit_have_their_scores(version: Path,
     read = manifest.read(version)
     images = np.stack([np.frombuffer(golden.image, np.uint8).reshape(28, 28) for golden in read.golden_images])
     published_scores = np.array([golden.probabilities for golden in read.golden_images], np.float32)
-    scores = export.litert_probabilities(version / "model.tflite", images)
+    scores = litert.litert_probabilities(version / "model.tflite", images)
     assert np.abs(scores - published_scores).max() <= read.golden_tolerance == np.float32(1e-4)
     first_two = [np.flatnonzero(small.test.labels == label)[:2] for label in range(10)]
     assert np.array_equal(images, small.test.images[np.concatenate(first_two)])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from digits_training import backend
-from digits_training.networks import build_network, trained_parameters
+from digits_training.networks import backend
+from digits_training.networks.built_in import build_network, trained_parameters
 from digits_training.settings import Settings
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from support.old_keras import Weights, write_h5
 
-from digits_training import backend, cli, importing
+from digits_training import cli
 from digits_training.errors import ModelFileError
+from digits_training.importing import loading
+from digits_training.networks import backend
 from digits_training.untrusted import files
 
 Config = dict[str, Any]
@@ -40,7 +42,7 @@ def loaded(path: Path, folder: Path) -> Any:
     backend.start(seed=0)
     copy = folder / f"copy{path.suffix}"
     copy.write_bytes(files.private_copy(path.read_bytes(), path.suffix))
-    return importing._load_copy(copy, path.name)
+    return loading._load_copy(copy, path.name)
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ import pytest
 
 from digits_training import cli
 from digits_training.conversion import onnx
+from digits_training.conversion.litert import litert_probabilities
 from digits_training.data import DataSet
-from digits_training.export import litert_probabilities
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_training import cli, manifest
+from digits_training import cli
 from digits_training.data import LabelledImages
+from digits_training.repository import manifest
 
 from .conftest import WriteDataSet
 

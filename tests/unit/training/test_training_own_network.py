@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits_training import backend, cli, data
-from digits_training.checkpoint import Checkpoint
+from digits_training import cli, data
 from digits_training.data import DataSet, LabelledImages
 from digits_training.errors import NetworkError
-from digits_training.fit import fit, probabilities_of
+from digits_training.fitting.checkpoint import Checkpoint
+from digits_training.fitting.fit import fit
+from digits_training.networks import backend
+from digits_training.networks.predictions import probabilities_of
 from digits_training.own_network import adapted, source
 from digits_training.settings import Settings
 

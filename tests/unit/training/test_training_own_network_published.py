@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from digits_training import cli, importing, manifest
+from digits_training import cli
+from digits_training.importing import loading
+from digits_training.repository import manifest
 from digits_training.runs.sweep import combinations, runs_at_once
 from digits_training.untrusted import built
 from digits_training.untrusted.layers import NOTHING_AT_INFERENCE
@@ -43,7 +45,7 @@ def test_a_network_of_ones_own_is_published_by_the_same_way(small_data: Path, tm
     assert hyperparameters["network_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert not {"hidden_sizes", "activation", "dropout"} & hyperparameters.keys()
     assert str(tmp_path) not in (version / "manifest.json").read_text()
-    layers = {type(layer).__name__ for layer in built.layers_of(importing._load_copy(version / "model.keras", "it"))}
+    layers = {type(layer).__name__ for layer in built.layers_of(loading._load_copy(version / "model.keras", "it"))}
     assert "BatchNormalization" in layers
     assert not (NOTHING_AT_INFERENCE | {"Resizing"}) & layers
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from digits_training import publish
+from digits_training.repository import publish
 
 
 def _write_manifest(folder: Path, version: int) -> None:

@@ -10,9 +10,10 @@ import pytest
 import yaml
 from matplotlib.image import imread
 
-from digits_training import manifest, model_card, report
 from digits_training.data import DataSet, LabelledImages
-from digits_training.evaluate import evaluate
+from digits_training.evaluation import model_card, plots
+from digits_training.evaluation.figures import evaluate
+from digits_training.repository import manifest
 
 PICTURES = ["history.png", "confusion_matrix.png", "per_label.png", "calibration.png", "mistakes.png"]
 LABELS = (*"abcdefghi", "a long label")
@@ -45,11 +46,11 @@ def test_a_model_without_mistakes_or_with_a_single_label_can_be_drawn(tmp_path: 
     test = LabelledImages(np.zeros((3, 28, 28), np.uint8), np.array([4, 4, 4], np.uint8))
     probabilities = np.eye(10, dtype=np.float32)[test.labels]
     figures = evaluate(probabilities, test.labels)
-    report.write_history(tmp_path, [{"loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}])
-    report.write_confusion_matrix(tmp_path, figures, LABELS)
-    report.write_per_label(tmp_path, figures, LABELS)
-    report.write_calibration(tmp_path, figures)
-    report.write_mistakes(tmp_path, test, probabilities, LABELS)
+    plots.write_history(tmp_path, [{"loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}])
+    plots.write_confusion_matrix(tmp_path, figures, LABELS)
+    plots.write_per_label(tmp_path, figures, LABELS)
+    plots.write_calibration(tmp_path, figures)
+    plots.write_mistakes(tmp_path, test, probabilities, LABELS)
     assert {path.name for path in tmp_path.glob("*.png")} == set(PICTURES)
 
 
@@ -93,5 +94,5 @@ def test_an_imported_model_claims_no_licence_and_no_training_data(
 
 
 def test_a_history_without_validation_can_be_drawn(tmp_path: Path) -> None:
-    report.write_history(tmp_path, [{"loss": 1.0, "accuracy": 0.5}])
+    plots.write_history(tmp_path, [{"loss": 1.0, "accuracy": 0.5}])
     assert imread(tmp_path / "history.png")[..., :3].std() > 0.05

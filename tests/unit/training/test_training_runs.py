@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_training import cli, manifest
-from digits_training.data import DataSet, LabelledImages
-from digits_training.reading import checks
+from digits_training import cli
+from digits_training.data import DataSet, LabelledImages, checks
+from digits_training.repository import manifest
 from digits_training.runs.record import recorded
 from digits_training.runs.sweep import combinations, runs_at_once
 from digits_training.settings import Settings

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from digits_training import settings as settings_module
 from digits_training.errors import SettingsError
 from digits_training.settings import Kind, Settings
+from digits_training.settings import fields as settings_module
 
 
 def test_the_defaults_are_the_reference_run() -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_training import backend, manifest
 from digits_training.conversion import unlike
+from digits_training.conversion.litert import litert_probabilities
 from digits_training.data import DataSet, LabelledImages
-from digits_training.export import litert_probabilities
-from digits_training.fit import predictor
-from digits_training.networks import build_network
+from digits_training.networks import backend
+from digits_training.networks.built_in import build_network
+from digits_training.networks.predictions import predictor
+from digits_training.repository import manifest
 from digits_training.settings import Settings
 
 

@@ -17,8 +17,10 @@ import h5py
 import numpy as np
 import pytest
 
-from digits_training import backend, cli, importing
+from digits_training import cli
 from digits_training.errors import ModelFileError
+from digits_training.importing import loading
+from digits_training.networks import backend
 from digits_training.untrusted import files, hdf5, limits
 
 Config = dict[str, Any]
@@ -79,12 +81,12 @@ def write(request: pytest.FixtureRequest, honest: Path, tmp_path: Path) -> Write
 
 def _refused(path: Path, sentence: str) -> None:
     with pytest.raises(ModelFileError, match=sentence):
-        importing.load(path)
+        loading.load(path)
 
 
 def test_the_honest_files_are_taken(honest: Path) -> None:
     for name in ("model.keras", "model.h5", "saved_model"):
-        assert importing.load(honest / name).output_shape == (None, 10)
+        assert loading.load(honest / name).output_shape == (None, 10)
 
 
 def _add_layer(config: Config, layer: Config) -> None:
@@ -481,7 +483,7 @@ def test_a_nested_compile_config_does_not_reach_keras(honest: Path, tmp_path: Pa
 def test_an_honest_compressed_hdf5_file_is_taken(filters: Config, honest: Path, tmp_path: Path) -> None:
     kernel = np.random.default_rng(0).normal(size=(784, 10)).astype(np.float32)
     path = _h5_with(honest, tmp_path / "packed.h5", lambda file: _replace_kernel(file, data=kernel, **filters))
-    np.testing.assert_array_equal(importing.load(path).get_weights()[0], kernel)
+    np.testing.assert_array_equal(loading.load(path).get_weights()[0], kernel)
 
 
 @pytest.mark.parametrize(("code", "filters"), [(4, {"compression": "szip"}), (6, {"scaleoffset": 3})])
@@ -518,7 +520,7 @@ def test_hdf5_strings_that_take_too_much_memory(honest: Path, tmp_path: Path) ->
 def test_an_error_message_quotes_only_the_start_of_a_long_name(write: Write) -> None:
     path = write(lambda config: _add_layer(config, {"class_name": "x" * 100_000, "config": {}}))
     with pytest.raises(ModelFileError) as refusal:
-        importing.load(path)
+        loading.load(path)
     assert len(str(refusal.value)) < 400
 
 

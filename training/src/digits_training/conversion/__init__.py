@@ -1,1 +1,4 @@
-"""Published versions in the formats of other runtimes."""
+"""A Keras model in the formats of other runtimes, with proof that it gives the same answers.
+
+`litert` is what serves; `unlike` measures what is not a digit; `keras_files` and `onnx` are for other programs.
+"""

@@ -12,9 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_training import audit, backend, data, export, importing
+from digits_training import data
+from digits_training.conversion import litert
 from digits_training.errors import SettingsError
-from digits_training.fit import probabilities_of
+from digits_training.importing import loading
+from digits_training.networks import backend
+from digits_training.networks.predictions import probabilities_of
+from digits_training.repository import recorded
 from digits_training.settings import Settings
 
 BATCH = 500  # images
@@ -24,20 +28,20 @@ def export_version(version: int, output: Path, settings: Settings, say: Callable
     """Writes model.keras of `version` as ONNX to `output`, whole or not at all.
 
     The file takes uint8[N, 28, 28] and gives float32[N, 10]. It must give every test image the Keras model's answer,
-    and every probability within `export.PARITY_TOLERANCE`. Raises TrainingError or OSError.
+    and every probability within `litert.PARITY_TOLERANCE`. Raises TrainingError or OSError.
     """
     _require_packages()
     folder = settings.model_folder / str(version)
-    recorded = audit.verified_manifest(version, settings)
-    test = data.read(settings.data, audit.recorded_reading(recorded)).test
-    backend.start(seed=0, network=recorded.training.network)
-    network = importing.load(folder / "model.keras")
+    manifest = recorded.verified_manifest(version, settings)
+    test = data.read(settings.data, recorded.recorded_reading(manifest)).test
+    backend.start(seed=0, network=manifest.training.network)
+    network = loading.load(folder / "model.keras")
     expected = probabilities_of(network, test.images)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=output.parent) as incoming:
         written = Path(incoming) / "model.onnx"
         convert(network, written)
-        difference = export.prove_parity(expected, onnx_probabilities(written, test.images), written.name)
+        difference = litert.prove_parity(expected, onnx_probabilities(written, test.images), written.name)
         written.replace(output)
     say(
         f"wrote {output}: takes uint8[N, 28, 28], gives float32[N, 10]; same answers as model.keras on "

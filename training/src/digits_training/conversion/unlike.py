@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.v1.manifest_pb2 import GoldenImage, Unlike
-from digits_training import export
+from digits_training.conversion import litert
 from digits_training.data import LABELS, SIDE, DataSet
 from digits_training.errors import ParityError
-from digits_training.fit import predictor
+from digits_training.networks.predictions import predictor
 
 FILE_NAME = "unlike.tflite"
 
@@ -58,11 +58,11 @@ def write(network: Any, dataset: DataSet, golden: Sequence[GoldenImage], folder:
     lowest += np.einsum("nf,nf->n", whitened, whitened)
     threshold = max(float(np.quantile(lowest, 1 - REFUSED_SHARE, method="higher")), LEAST_THRESHOLD)
     model = _distances(features, means, whitening / np.sqrt(threshold))
-    export.convert(model, folder / FILE_NAME)
-    found = export.litert_probabilities(folder / FILE_NAME, test.images)
+    litert.convert(model, folder / FILE_NAME)
+    found = litert.litert_probabilities(folder / FILE_NAME, test.images)
     _prove_parity(predictor(model)(test.images), found)
     pixels = np.frombuffer(b"".join(item.image for item in golden), np.uint8).reshape(-1, SIDE, SIDE)
-    distances = export.litert_probabilities(folder / FILE_NAME, pixels)
+    distances = litert.litert_probabilities(folder / FILE_NAME, pixels)
     return Unlike(
         threshold=threshold,
         refused_share=_share_above_1(found),
@@ -74,7 +74,7 @@ def write(network: Any, dataset: DataSet, golden: Sequence[GoldenImage], folder:
 
 def refused_share(folder: Path, images: NDArray[np.uint8]) -> float:
     """The share of uint8[N, 28, 28] whose score by the file in `folder` is above 1."""
-    return _share_above_1(export.litert_probabilities(folder / FILE_NAME, images))
+    return _share_above_1(litert.litert_probabilities(folder / FILE_NAME, images))
 
 
 def _share_above_1(distances: NDArray[np.float32]) -> float:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from digits_training import importing
 from digits_training.data import LabelledImages
 from digits_training.errors import ModelFileError, NetworkError
+from digits_training.importing import adapting
 from digits_training.own_network.source import Source
 from digits_training.untrusted import built
 from digits_training.untrusted.configuration import Config, plain_configuration
@@ -74,7 +74,7 @@ def _adapted(network: Any, sample: LabelledImages) -> Any:
         )
     if not network.built or not getattr(network, "inputs", None):
         raise ModelFileError("the model does not say what it takes: begin it with keras.Input((28, 28, 1))")
-    importing.check_ends(network)
+    adapting.check_ends(network)
     (given,) = network.inputs
     if given.shape[0] is not None:
         raise ModelFileError(f"the model takes batches of {given.shape[0]} images only: leave out the batch size")
@@ -85,7 +85,7 @@ def _adapted(network: Any, sample: LabelledImages) -> Any:
     if not network.trainable_weights:
         raise ModelFileError("the model has no weights to train")
     floats = network if given.dtype == "float32" else _of_floats(network)
-    return importing.of_raw_pixels(floats, 1.0, sample, name="own_network")
+    return adapting.of_raw_pixels(floats, 1.0, sample, name="own_network")
 
 
 def _of_floats(network: Any) -> Any:

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from digits_training.choices.networks import name_of, own
 from digits_training.errors import NetworkError
+from digits_training.settings.networks import name_of, own
 
 MAX_BYTES = 2**20  # of the file
 MODULE = "own_network"  # what the file's code finds in __name__

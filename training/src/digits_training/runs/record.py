@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from digits_training.choices.networks import name_of
 from digits_training.errors import Interrupted, RefusedError
 from digits_training.settings import Kind, Settings
+from digits_training.settings.networks import name_of
 
 RUN_FILE = "run.json"
 EPOCHS_FILE = "epochs.csv"

@@ -11,11 +11,11 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from digits_training.choices.networks import parts_of_a_batch
 from digits_training.errors import SettingsError, TrainingError
 from digits_training.runs import compare
 from digits_training.runs.record import Say, new_folder
 from digits_training.settings import Kind, Settings, flag
+from digits_training.settings.networks import parts_of_a_batch
 
 MAX_RUNS = 200  # of one sweep
 POLL_SECONDS = 0.2

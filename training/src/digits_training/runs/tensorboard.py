@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from digits_training.choices.networks import name_of
 from digits_training.runs.record import Run, Say, new_folder
 from digits_training.settings import Settings
+from digits_training.settings.networks import name_of
 
 History = list[dict[str, float]]
 

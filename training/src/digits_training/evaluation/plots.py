@@ -1,0 +1,151 @@
+"""What people look at: curves, matrices, the worst mistakes, and the model card that tells of the model in words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from digits_training.data import LabelledImages
+from digits_training.evaluation.figures import CALIBRATION_BINS, Evaluation
+
+HISTORY_PLOT = "history.png"
+Probabilities = NDArray[np.float32]
+"""float32[N, 10]: one row for each image."""
+
+_DOTS_PER_INCH = 120
+_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9660a", "#9a9a9a"
+_FLOORS = (0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # where the axis of shares may begin
+_MISTAKES = 25
+
+
+def write_history(folder: Path, history: list[dict[str, float]]) -> None:
+    """history.json (one list a figure, one value an epoch) and history.png; validation only if there was any."""
+    figures = {name: [epoch[name] for epoch in history] for name in history[0]}
+    (folder / "history.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+    epochs = range(1, len(history) + 1)
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    panels = zip(figure.subplots(1, 2), ("loss", "accuracy"), ("Loss (nats)", "Accuracy"), strict=True)
+    for axes, name, title in panels:
+        axes.plot(epochs, figures[name], color=_BLUE, marker="o", markersize=3, label="training, while learnt")
+        if f"val_{name}" in figures:
+            axes.plot(epochs, figures[f"val_{name}"], color=_ORANGE, marker="o", markersize=3, label="validation")
+        axes.set(title=title, xlabel="Epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    _save(figure, folder / HISTORY_PLOT)
+
+
+def write_confusion_matrix(folder: Path, evaluation: Evaluation, labels: tuple[str, ...]) -> None:
+    """confusion_matrix.png: counts on the test set; the colour is the share of the row, so that errors show."""
+    counts = evaluation.confusion
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    figure = Figure(figsize=(7.5, 7), layout="constrained")
+    axes: Any = figure.subplots()
+    axes.imshow(shares**0.4, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(*counts.shape):
+        colour = "white" if shares[row, column] > 0.3 else "black" if counts[row, column] else "#bbbbbb"
+        axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=9)
+    axes.set_xticks(range(10), labels, **_slanted_if_long(labels))
+    axes.set_yticks(range(10), labels)
+    axes.set(
+        title=f"{evaluation.accuracy:.2%} of {evaluation.images:,} test images answered correctly",
+        xlabel="Answer",
+        ylabel="True label",
+    )
+    _save(figure, folder / "confusion_matrix.png")
+
+
+def write_per_label(folder: Path, evaluation: Evaluation, labels: tuple[str, ...]) -> None:
+    """per_label.png: precision and recall of each label on the test set."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes: Any = figure.subplots()
+    places = np.arange(10)
+    lowest = float(min(evaluation.precision.min(), evaluation.recall.min()))
+    for offset, name, values, colour in (
+        (-0.2, "precision", evaluation.precision, _BLUE),
+        (0.2, "recall", evaluation.recall, _ORANGE),
+    ):
+        bars = axes.bar(places + offset, values, width=0.38, color=colour, label=name)
+        axes.bar_label(bars, [f"{value:.1%}".removesuffix("%") for value in values], fontsize=7, padding=2)
+    floor = max(tick for tick in _FLOORS if tick <= max(0, 1 - 1.5 * (1 - lowest)))
+    axes.set_ylim(floor, 1 + (1 - floor) * 0.12)
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1])
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xticks(places, labels, **_slanted_if_long(labels))
+    axes.set(title=f"Precision and recall of each label, in % (the axis begins at {floor:.0%})")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    _save(figure, folder / "per_label.png")
+
+
+def write_calibration(folder: Path, evaluation: Evaluation) -> None:
+    """calibration.png: how often answers of a given confidence are right, and how many there are."""
+    figure = Figure(figsize=(6, 6.5), layout="constrained")
+    curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    filled = evaluation.bin_counts > 0
+    curve.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="perfectly calibrated")
+    share, count = evaluation.bin_accuracy[filled], evaluation.bin_counts[filled]
+    low, high = _wilson(share, count)
+    bars = (np.maximum(share - low, 0), np.maximum(high - share, 0))
+    style = {"color": _BLUE, "ecolor": "#a9c3e2", "marker": "o", "markersize": 5, "capsize": 2}
+    curve.errorbar(
+        evaluation.bin_confidence[filled], share, bars, linestyle="none", label="this model, 95 % interval", **style
+    )
+    curve.set(
+        title=f"Calibration on the test set: expected error {evaluation.calibration_error:.2%}",
+        ylabel="Share answered correctly",
+        ylim=(-0.02, 1.02),
+    )
+    curve.legend()
+    curve.grid(alpha=0.3)
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    counts.bar(edges[:-1], evaluation.bin_counts, width=1 / CALIBRATION_BINS, align="edge", color=_BLUE, ec="white")
+    counts.set(xlabel="Confidence", ylabel="Images", yscale="log", xlim=(0, 1), ylim=(0.7, None))
+    _save(figure, folder / "calibration.png")
+
+
+def write_mistakes(
+    folder: Path, test: LabelledImages, probabilities: NDArray[np.float32], labels: tuple[str, ...]
+) -> None:
+    """mistakes.png: the test images answered wrongly with the highest confidence, 25 of them at most."""
+    answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(answers != test.labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
+    figure = Figure(figsize=(8.5, 9.5), layout="constrained")
+    figure.suptitle(
+        f"The {len(worst)} most confident of {len(wrong):,} mistakes on the test set"
+        if len(wrong)
+        else "No mistakes on the test set"
+    )
+    panels: NDArray[Any] = np.asarray(figure.subplots(5, 5))
+    for axes in panels.flat:
+        axes.axis("off")
+    for axes, index in zip(panels.flat, worst, strict=False):
+        axes.imshow(test.images[index], cmap="gray_r", vmin=0, vmax=255)
+        axes.set_title(
+            f"{labels[test.labels[index]]}, answered {labels[answers[index]]}\n{confidence[index]:.1%} sure", fontsize=8
+        )
+    _save(figure, folder / "mistakes.png")
+
+
+def _wilson(share: NDArray[np.float64], count: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The 95 % confidence interval of a share seen in `count` trials (Wilson 1927): wide where there are few."""
+    z = 1.96
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
+    return middle - half, middle + half
+
+
+def _slanted_if_long(labels: tuple[str, ...]) -> dict[str, Any]:
+    return {"rotation": 40, "ha": "right"} if max(map(len, labels)) > 3 else {}
+
+
+def _save(figure: Figure, path: Path) -> None:
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=_DOTS_PER_INCH)

@@ -1,1 +1,0 @@
-"""One step of the optimisation, and the weights that come out of all of them."""
