@@ -136,8 +136,8 @@ FAULTS: dict[Callable[[Path], None], tuple[str, str]] = {
     vouch_for(tflite.with_custom_operator): ("operator", "the operator 32, which is not allowed"),
     vouch_for(tflite.with_huge_padding): ("memory", "asks for more than 536870912 bytes of tensors"),
     vouch_for(tflite.with_doubling): ("memory", "asks for more than 536870912 bytes of tensors"),
-    vouch_for_changed_weights: ("golden", "golden images score otherwise"),
-    have_other_golden_scores: ("golden", "2 of 20 golden images score otherwise"),
+    vouch_for_changed_weights: ("golden", "golden images give other scores"),
+    have_other_golden_scores: ("golden", "2 of 20 golden images give other scores"),
     have_no_golden_images: ("manifest", "no golden images"),
 }
 

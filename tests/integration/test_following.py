@@ -120,7 +120,7 @@ def test_an_empty_or_missing_repository_takes_nothing_away(repository: Path, tmp
         follower.wait_for({1: "SERVING", 2: "SERVING"})
         root.rename(tmp_path / "unmounted")
         follower.server.wait_for_log(f"no model repository at {root}/digits: expected folders 1, 2, … there; "
-                                     "what serves goes on")  # fmt: skip
+                                     "the versions that serve go on")  # fmt: skip
         root.joinpath("digits").mkdir(parents=True)
         publish(repository, tmp_path / "elsewhere", 3)
         assert follower.answer() == (2, 2)

@@ -157,7 +157,7 @@ def test_a_canary_starts_changes_and_ends_and_who_answers_the_others_stays(root:
     assert code == 0
     assert said.splitlines() == [
         "version 3 is no longer the canary",
-        "version 2 is pinned, so that it goes on answering; pin 3 to have that answer",
+        "version 2 is pinned, so that it goes on answering; to let version 3 answer, pin it",
     ]
     assert stated(root) == {"version": "2", "canaryVersion": "0"}
     assert models(root, "canary", "--end")[0] == 1

@@ -106,6 +106,6 @@ def test_a_pinned_version_that_is_deleted_is_said_and_a_version_before_it_stands
     ended = run_server("--repository", tmp_path)
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].endswith(
-        "no model to serve: version 2 is pinned but is not in the repository: no version before it is good, and no "
-        "version after it stands in; pin another version, or unpin"
+        "no model to serve: version 2 is pinned but is not in the repository: no version before it is good, and a "
+        "version after it must not answer; pin another version, or unpin"
     )

@@ -75,9 +75,9 @@ FAULTS: dict[Callable[[Path], None], str] = {
     cut_the_file_off: "unlike.tflite has 1000 bytes",
     vouch_for_half_a_file: "unlike.tflite is not a LiteRT model",
     vouch_for_a_custom_operator: "unlike.tflite has the operator 32, which is not allowed",
-    vouch_for_changed_weights: "unlike.tflite: 20 of 20 golden images score otherwise",
-    vouch_for_the_model_instead: "unlike.tflite: 20 of 20 golden images score otherwise",
-    have_other_golden_distances: "golden images score otherwise",
+    vouch_for_changed_weights: "unlike.tflite: 20 of 20 golden images give other scores",
+    vouch_for_the_model_instead: "unlike.tflite: 20 of 20 golden images give other scores",
+    have_other_golden_distances: "golden images give other scores",
     have_a_golden_distance_too_few: "10 golden distances for each golden image",
     list_no_such_file: "the manifest lists no unlike.tflite",
 }

@@ -1,6 +1,6 @@
 """`digits-server`: settings → app → exit code.
 
-0 after a clean stop; 1 when the server cannot start, with the reason in one line; 2 for a flag it does not know.
+Exit codes: 0 after a clean stop; 1 if the server cannot start, with the reason in one line; 2 for an unknown flag.
 """
 
 import logging
@@ -16,7 +16,8 @@ from digits_server.settings import RESERVED_CONNECTIONS, Settings
 if TYPE_CHECKING:
     from digits_server.workers.process_role import Role
 
-# What serves is imported where it is used: --help, a wrong flag and `digits-server health` answer at once.
+# The modules that serve are imported where they are used, so --help, a wrong flag and `digits-server health` answer
+# at once.
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,8 @@ log = logging.getLogger(__name__)
 def main(context: click.Context, /, *, print_config: bool, check: bool, **values: Any) -> None:
     """Serve digit predictions over gRPC, with metrics and health over HTTP.
 
-    Every flag is also an environment variable, and wins over it: --grpc-port is DIGITS_GRPC_PORT. Defaults are in
-    brackets.
+    Every flag is also an environment variable: --grpc-port is DIGITS_GRPC_PORT. A flag wins over the variable. Defaults
+    are in brackets.
     """
     if context.invoked_subcommand == "models":
         from digits_server.models.command.group import settings_for_models
@@ -61,10 +62,10 @@ def main(context: click.Context, /, *, print_config: bool, check: bool, **values
     from digits_server.workers.process_role import own_role
 
     role = own_role()
-    work_in_batches()  # before the first thread: that of the log
+    work_in_batches()  # before the first thread starts, which is the log's
     _begin_log(chosen, role)
     open_files.allow(chosen.max_grpc_connections + chosen.max_connections + RESERVED_CONNECTIONS)
-    if not role.shares_ports:  # a worker's supervisor has said it
+    if not role.shares_ports:  # the supervisor has logged this for its workers
         _remark(chosen, package, values["repository"])
     try:
         if chosen.workers > 1:
@@ -89,7 +90,7 @@ def _begin_log(chosen: Settings, role: "Role") -> None:
 
 
 def _remark(chosen: Settings, package: str, missing: object) -> None:
-    """Says in the log what may surprise the operator: ignored variables, an installed model, open doors."""
+    """Logs what may surprise the operator: ignored variables, an installed model, a server that is open to anybody."""
     from digits_server.security.authentication import open_to_network
 
     for remark in flags.remarks(os.environ):
@@ -105,7 +106,7 @@ def _remark(chosen: Settings, package: str, missing: object) -> None:
 
 
 def _failed(chosen: Settings, role: "Role", message: str) -> None:
-    """Says why the server cannot start: in a line for people, unless JSON was asked for by name."""
+    """Says why the server cannot start, in a line for people, or in JSON if --log-format is json."""
     if chosen.log_format == "json" and not role.shares_ports:
         log.error(message)
     else:
@@ -130,7 +131,7 @@ async def _serve(chosen: Settings, role: "Role") -> None:
 
     from digits_server.sandbox.parent import SANDBOX
 
-    SANDBOX.start_early("keras" if chosen.model else chosen.runtime)  # it imports beside what follows
+    SANDBOX.start_early("keras" if chosen.model else chosen.runtime)  # its imports run in parallel with the code below
     from digits_server.app import App
     from digits_server.models.source import model_source
     from digits_server.security.credentials import Credentials
@@ -138,7 +139,7 @@ async def _serve(chosen: Settings, role: "Role") -> None:
     from digits_server.system.signals import stop_signal
 
     stopping = stop_signal()
-    # In a thread: a volume that does not answer must not keep the server from being stopped.
+    # In a thread: the server must be able to stop even if a volume does not answer.
     reading = asyncio.ensure_future(
         BackgroundThread("start", yields=False).run(
             lambda: (model_source(chosen), Credentials.read(chosen)), what="reading files"

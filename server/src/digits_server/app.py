@@ -1,4 +1,4 @@
-"""The composition root: what the server is made of, and what starts and stops in which order."""
+"""The composition root: puts the parts of the server together, and starts and stops them in order."""
 
 import asyncio
 import logging
@@ -97,7 +97,7 @@ class App:
             open_paths=[path for path in settings.http_open.split(",") if path],
         )
         for port in ports_in_plaintext(settings):
-            log.warning("tokens travel in plaintext to the %s port: anybody on their way can read them", port)
+            log.warning("tokens travel in plaintext to the %s port: anybody on the network path can read them", port)
         admit = self._guard.admit if settings.tokens else None
         self._offload = Offload("messages", settings.max_waiting_bytes)
         rpcs = all_rpcs(
@@ -148,7 +148,8 @@ class App:
             closing.callback(asyncio.create_task(give_back_when_idle()).cancel)
             await self._role.begin(self._metrics.registry, lambda: self._models.ready)
             if not self._role.joins:
-                # Ports first: a taken one is known before a model is loaded, and probes are answered while one is.
+                # Ports first: a port that is taken is an error before a model is loaded, and probes are answered
+                # while it loads.
                 await self._listen(closing)
             loading = asyncio.create_task(self._lifecycle.start())
             await asyncio.wait((loading, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -168,7 +169,7 @@ class App:
         """Opens both ports; they are closed with `closing`. Raises AddressUnavailable.
 
         HTTP answers probes at once. A gRPC connection waits until the model is loaded: a client that knows several
-        servers takes one that answers for ready, and would send it calls.
+        servers takes a server that answers for a ready one, and would send it calls.
         """
         await self._web.start()
         closing.push_async_callback(self._web.stop)
@@ -179,9 +180,9 @@ class App:
             closing.callback(asyncio.create_task(files.watch()).cancel)
 
     async def try_model(self) -> str:
-        """Loads and proves what `run` would serve, without listening, and ends. One sentence about it.
+        """Loads and verifies the model that `run` would serve, without listening. Returns one sentence about it.
 
-        Raises OperatorError when there is nothing to serve.
+        Raises OperatorError if there is no model to serve.
         """
         try:
             await self._lifecycle.start()
@@ -191,13 +192,13 @@ class App:
                 for item in self._models.statuses()
                 if item.reason
             )
-            return f"version {model.version} would serve, loaded and proved in {model.load_seconds:.1f} s{rejected}"
+            return f"version {model.version} would serve, loaded and verified in {model.load_seconds:.1f} s{rejected}"
         finally:
             await self._end()
 
     async def _drain(self) -> None:
-        """Not ready at once; what is in flight is answered; then everything ends."""
-        grace = self._settings.shutdown_grace if self._models.versions else 0.0  # without a model nothing is in flight
+        """Reports "not ready" at once, answers the calls in flight, then ends everything."""
+        grace = self._settings.shutdown_grace if self._models.versions else 0.0  # without a model no call is in flight
         self._role.draining(grace)
         self._models.drain()
         self._health.set_serving(False)
@@ -225,19 +226,19 @@ class App:
         self._choice = choose(settings)
         if self._choice.name == "grpcio":
             return GrpcioTransport(rpcs, *where, refused=refused, shared=shared, identity=self._identity)
-        from digits_server.transports.native import NativeTransport  # here: not every platform has its library
+        from digits_server.transports.native import NativeTransport  # not every platform has it
 
         direct = None
-        if not self._observation.watchers:  # they are told of every call, on the event loop
+        if not self._observation.watchers:  # observers must see every call, on the event loop
             direct = DirectPredictions(models.only, DirectCounts(self._metrics), settings.max_calls)
             models.also_waiting(lambda: direct.waiting)
         knows = self._guard.knows if settings.tokens else None
         return NativeTransport(rpcs, direct, *where, knows=knows, refused=refused, shared=shared)
 
     def _host_names(self) -> list[str] | None:
-        """What Host may say beside the names of this machine; None: anything.
+        """The host names that requests may use, in addition to those of this machine; None: any name.
 
-        A network may have any names for this machine. Over TLS a browser has checked the name already.
+        On a network this machine may have any name. With TLS, the browser has already checked the name.
         """
         settings = self._settings
         if settings.http_tls or not is_loopback(settings.host):

@@ -1,6 +1,6 @@
 """How settings are given and shown: flags and environment variables, sections of --help, lines of --print-config.
 
-Flags win over the environment, the environment over the default.
+A flag wins over the environment, and the environment wins over the default.
 """
 
 import os
@@ -20,16 +20,17 @@ from digits_server.settings import PORT, Settings
 ENVIRONMENT_PREFIX = "DIGITS"
 
 OF_WORKERS = f"{ENVIRONMENT_PREFIX}_WORKER_"
-"""How the variables begin that a supervisor sets for its workers. They are no settings."""
+"""Prefix of the variables that a supervisor sets for its workers. They are not settings."""
 
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://.*")
-"""What Kubernetes sets DIGITS_GRPC_PORT to in every container beside a Service that is called digits-grpc."""
+"""The value that Kubernetes gives DIGITS_GRPC_PORT in every container of a namespace with a Service named
+digits-grpc."""
 
 OF_SERVICES = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
-"""The ends of the other variables that Kubernetes sets for such a Service."""
+"""Suffixes of the other variables that Kubernetes sets for such a Service."""
 
 FLAG_COLUMN = 29
-"""Characters that --help and --print-config leave for the flags, so that all sections line up."""
+"""Width of the flags' column in --help and --print-config, in characters, so that all sections line up."""
 
 
 class Flag(click.Option):
@@ -62,7 +63,7 @@ class WithSettings(click.Command):
     """A command whose flags are the settings, in their sections of --help."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the sections, then the flags that are no settings."""
+        """Writes the sections, then the flags that are not settings."""
         for section, parameters in groupby(self.get_params(ctx), lambda item: getattr(item, "section", "Other")):
             records = [record for item in parameters if (record := item.get_help_record(ctx))]
             with formatter.section(section):
@@ -70,7 +71,7 @@ class WithSettings(click.Command):
 
 
 class ServerCommand(WithSettings, click.Group):
-    """The same with further commands, each imported when it is asked for: its name and "module:object"."""
+    """The same with subcommands. Each one is imported when it is used; it is given by its name and "module:object"."""
 
     commands_at: Mapping[str, str] = {
         "health": "digits_server.commands.health:health",
@@ -106,7 +107,7 @@ def from_environment() -> Settings:
 
 
 def chosen(context: click.Context, running: Sequence[str] = ()) -> Settings:
-    """The settings of a command: as its flags say, or those before its name, or `running`, or the environment.
+    """The settings of a command: its own flags, else those before its name, else `running`, else the environment.
 
     running  the arguments that a server was started with
     """
@@ -124,7 +125,7 @@ def chosen(context: click.Context, running: Sequence[str] = ()) -> Settings:
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
-    """The environment variables that say the same as `settings`."""
+    """`settings` as environment variables."""
     values = {item.name: getattr(settings, item.name) for item in fields(Settings)}
     return {variable(name): shown(value) for name, value in values.items() if value is not None}
 
@@ -140,8 +141,8 @@ def remarks(environment: Mapping[str, str]) -> Iterator[str]:
         if name in known:
             if linked and known[name].metadata["kind"] is PORT:
                 yield (
-                    f"{name}={value} is ignored: it comes from a Kubernetes Service, and enableServiceLinks: false in "
-                    "the specification of the pod keeps it out"
+                    f"{name}={value} is ignored: it comes from a Kubernetes Service; enableServiceLinks: false in the "
+                    "specification of the pod avoids it"
                 )
         elif not linked and not OF_SERVICES.search(own):
             nearest = get_close_matches(own, [item.name.upper() for item in known.values()], 1)
@@ -150,7 +151,7 @@ def remarks(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def effective(context: click.Context) -> Iterator[str]:
-    """The lines of --print-config: every setting, its value, and who said so."""
+    """The lines of --print-config: every setting, its value, and where the value came from."""
     settings = [item for item in context.command.params if isinstance(item, Flag)]
     for section, flags in groupby(settings, lambda item: item.section):
         yield f"{section}:"
@@ -160,7 +161,7 @@ def effective(context: click.Context) -> Iterator[str]:
 
 
 def shown(value: object) -> str:
-    """A setting's value as --help and --print-config write it, and as a flag or a variable may say it."""
+    """A setting's value as --help and --print-config write it, and as a flag or a variable accepts it."""
     match value:
         case None:
             return ""
@@ -176,7 +177,7 @@ def variable(field: str) -> str:
 
 
 def is_given(context: click.Context, field: str) -> bool:
-    """Whether a flag or a variable says this setting."""
+    """Whether a flag or a variable gives this setting."""
     given = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
     return context.get_parameter_source(field) in given
 

@@ -1,8 +1,8 @@
 """Every limit and choice of the server, with its unit and default.
 
 A field of `Settings` is at once a flag (`--max-batch-size`), an environment variable (`DIGITS_MAX_BATCH_SIZE`), a line
-of `--help` and one of `--print-config`: `flags.py` makes them of it. No field holds a secret: those are read from
-files, whose paths may be shown to anybody.
+of `--help` and one of `--print-config`: `flags.py` derives them from it. No field holds a secret: secrets are read from
+files, and anybody may see the paths of these files.
 """
 
 from dataclasses import Field, dataclass, field, fields
@@ -16,13 +16,13 @@ MODEL_NAME = "digits"
 """The model's folder below the repository, and its name in every protocol."""
 
 RESERVED_CONNECTIONS = 16
-"""HTTP connections beside --max-connections. When all others are in use, a connection is accepted here to read its
-request: probes and scrapers are answered, every other request is rejected."""
+"""HTTP connections in addition to --max-connections. When all others are in use, these accept connections and read
+their requests: probes and scrapers are answered, every other request is rejected."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProofLimits:
-    """Limits of the process that tries a model first.
+    """Limits of the sandbox: the process in which a model is tried first.
 
     memory   bytes of address space, programs and libraries included
     seconds  of wall-clock time, and of processor time
@@ -56,7 +56,7 @@ FILE = named("file", UnseenPath())
 
 
 class Host(click.ParamType[str]):
-    """A name, or an address of either family; that of IPv6 may have the brackets it has in a URL."""
+    """A name, or an IPv4 or IPv6 address; an IPv6 address may have brackets, as in a URL."""
 
     name = "host"
 
@@ -83,7 +83,7 @@ SECONDS = named("seconds", click.FloatRange(min=0))
 
 
 class Endpoint(click.ParamType[str]):
-    """A URL with a scheme, a host and an optional port. No password: --print-config would show it."""
+    """A URL: scheme, host, optional port. A password is rejected, because --print-config would show it."""
 
     name = "url"
 

@@ -80,8 +80,8 @@ def test_which_versions_may_become_the_current_one(rollout: Rollout, at_start: l
             0,
             [
                 (
-                    "version 2 is pinned but is rejected (spoilt): no version before it is good, and no version after "
-                    "it stands in; pin another version, or unpin"
+                    "version 2 is pinned but is rejected (spoilt): no version before it is good, and a version after "
+                    "it must not answer; pin another version, or unpin"
                 )
             ],
         ),

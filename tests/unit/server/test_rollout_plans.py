@@ -117,7 +117,7 @@ def test_the_end_of_a_canary_changes_nobodys_answers_but_its_own(beside: Version
     assert plan.stated == StatedRollout(pinned=2, canary=NO_CANARY)
     assert plan.says == [
         "version 4 is no longer the canary",
-        "version 2 is pinned, so that it goes on answering; pin 4 to have that answer",
+        "version 2 is pinned, so that it goes on answering; to let version 4 answer, pin it",
     ]
     lower = plans.end_canary(beside(), StatedRollout(canary=Canary(1, 0.05)))
     assert (lower.stated, lower.says) == (StatedRollout(canary=NO_CANARY), ["version 1 is no longer the canary"])

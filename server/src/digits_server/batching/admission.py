@@ -1,4 +1,4 @@
-"""Admission: which submissions may wait for the model, by free places and by the time they are expected to need."""
+"""Admission: decides which submissions may wait for the model, by the free places and by the expected wait."""
 
 from collections.abc import Hashable
 
@@ -7,13 +7,14 @@ from digits_server.batching.fair_queue import FairQueue, Submission
 from digits_server.errors import Overloaded, RequestTooLarge
 
 HEADROOM = 0.8
-"""An expected wait may take at most this share of the time left, because the expectation can be wrong."""
+"""An expected wait may take at most this share of the time left to the deadline, because the estimate can be wrong."""
 
 LEAST_EXPECTED_SECONDS = 0.001
-"""Shorter waits teach nothing about longer ones: a short pause of the process takes as long."""
+"""Shorter waits are not learned from: a short pause of the process takes as long."""
 
 RISE, FALL = 0.3, 0.005
-"""Weights of a wait that was longer, or shorter, than expected. Longer ones weigh more: most promises should hold."""
+"""Weights of a wait that was longer, or shorter, than expected. A longer wait weighs more, so that most estimates
+hold."""
 
 MOST_STRETCH = 10.0
 
@@ -21,8 +22,8 @@ MOST_STRETCH = 10.0
 class Admission:
     """Admits submissions to `queue`, which holds at most `max_queue_size` images; `costs` gives the time of a batch.
 
-    A wait takes longer than the images before it need: connections that come later have their turns too, and the
-    processor has other work. How much longer is learned from waits that have ended, until the queue is empty again.
+    A wait takes longer than the images before it need: later connections have their turns too, and the processor has
+    other work. The ratio is learned from waits that have ended, and forgotten when the queue is empty.
     """
 
     def __init__(self, queue: FairQueue, costs: BatchCosts, max_queue_size: int) -> None:
@@ -32,7 +33,7 @@ class Admission:
         self._stretch = 1.0
 
     def admit(self, count: int, peer: Hashable, left: float | None) -> float:
-        """Seconds after which `count` more images of `peer` should be answered; 0 if no expectation was needed.
+        """Seconds after which `count` more images of `peer` should be answered; 0 if no estimate was needed.
 
         left  seconds until the deadline; None: no deadline, and 0 is returned
 
@@ -45,7 +46,7 @@ class Admission:
         if not self._queue.has_room(count, peer):
             raise self._overloaded(
                 f"{self._queue.waiting} images wait; the queue holds at most {self._max_queue_size} (max_queue_size), "
-                "and one connection at most what it leaves free"
+                "and one connection at most as many as it leaves free"
             )
         if left is None:
             return 0.0

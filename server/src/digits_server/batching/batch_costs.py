@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 OVERHEAD_SECONDS = 0.00002
-"""Seconds of one batch outside the model: taking it from the queue, handing it in and out."""
+"""Seconds that one batch takes outside the model: to leave the queue, and to go to the model and back."""
 
 NEARLY = 1.25
-"""A batch is large enough if an image in it costs at most so many times as much as in the cheapest size."""
+"""A batch is large enough if an image in it costs at most this many times its cost in the cheapest batch size."""
 
 MEMORY = 0.9
 """Weight of the earlier estimate against one more batch."""
@@ -23,11 +23,11 @@ class BatchCosts:
         self._correction = 1.0
 
     def doubled(self) -> "BatchCosts":
-        """The costs of twice as much work on each image."""
+        """The costs if each image takes twice as much work."""
         return BatchCosts({size: 2 * seconds for size, seconds in self._measured.items()})
 
     def of(self, images: int) -> float:
-        """Seconds that `images` take, in batches of the largest size measured and one for the rest."""
+        """Seconds that `images` take, in batches of the largest measured size and one batch for the rest."""
         return self.at_warm_up(images) * self._correction
 
     def at_warm_up(self, images: int) -> float:
@@ -53,7 +53,7 @@ class BatchCosts:
         return next(size for size, seconds in by_image.items() if seconds <= NEARLY * cheapest)
 
     def largest_within(self, seconds: float) -> int:
-        """The largest size that takes at most `seconds`, as all smaller ones do; 0 if no size does."""
+        """The largest size that takes at most `seconds`, if all smaller sizes do too; 0 if no size does."""
         largest = 0
         for size, cost in self._measured.items():
             if cost > seconds:

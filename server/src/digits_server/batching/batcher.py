@@ -35,21 +35,22 @@ SLICE_SECONDS = 0.002
 """How long the thread may run one batch. Larger batches cost less per image, but other large submissions wait."""
 
 TURN_SECONDS = 0.02
-"""How long the batches come from one submission before other connections have their turn. If turns changed with every
-batch, all submissions would end late, and each new one would delay all those that wait."""
+"""How long one submission may fill the batches before other connections have their turn. If turns changed with every
+batch, all submissions would end late, and each new one would delay all waiting ones."""
 
 SMALL_IMAGES = 32
 """Images of the largest submission that counts as small."""
 
 LEAST_QUEUE = 2
-"""Images of the smallest queue: a connection leaves as many free as it holds, so that of two places one is taken."""
+"""The smallest allowed queue, in images: a connection must leave as many places free as it holds, so of two places it
+can take one."""
 
 THREAD_NICENESS = 5
 """How much lower the priority of the thread of large batches is than that of the event loop, when they share a core."""
 
 
 class BatchObserver(Protocol):
-    """Is told what happens, in seconds and images."""
+    """Receives events of the batcher, in seconds and images."""
 
     def waited(self, seconds: float) -> None:
         """The first images of one submission left the queue."""
@@ -148,7 +149,7 @@ class Batcher:
         self._thread.shutdown()
 
     def _at_once(self, loop: asyncio.AbstractEventLoop, images: Images, deadline: float | None) -> Probabilities:
-        """Runs a batch of one submission at once. What arrives meanwhile is the next batch."""
+        """Runs a batch of one submission at once. Submissions that arrive meanwhile are the next batch."""
         self._check(loop, deadline)
         self._loop_busy = True
         self._idle.clear()
@@ -200,7 +201,7 @@ class Batcher:
         left = perf_counter()
 
         def usable(submission: Submission) -> bool:
-            if submission.future.done():  # cancelled; its caller has not run yet to take it out
+            if submission.future.done():  # cancelled; its caller has not yet removed it from the queue
                 return False
             if submission.deadline is not None and (error := self._error(submission, submission.deadline - now)):
                 submission.future.set_exception(error)

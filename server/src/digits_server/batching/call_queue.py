@@ -13,13 +13,14 @@ BATCH_IMAGES = 256
 """Most images of one batch: the largest shape for which a model is compiled."""
 
 LEAST_CALLS = 2
-"""The smallest bound: a connection leaves as much free as it holds, so that of two places one is taken."""
+"""The smallest allowed bound: a connection must leave as many places free as it holds, so of two places it can take
+one."""
 
 LEAST_RETRY_MS = 20
 """Shortest time, in milliseconds, after which a rejected caller is asked to try again."""
 
 HEADROOM = 0.8
-"""The share of a caller's remaining time that its wait may be expected to take."""
+"""An expected wait may take at most this share of the time left to the caller's deadline."""
 
 MEMORY = 0.9
 """Weight of the earlier estimate of the seconds per image, against one more batch."""
@@ -39,7 +40,7 @@ class Waiting(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What leaves the queue in one turn: calls to compute, calls that are too late, calls whose callers have left."""
+    """The calls that leave the queue in one turn: to compute, too late, or without a caller."""
 
     calls: list[Waiting]
     late: list[Waiting]
@@ -68,7 +69,7 @@ class CallQueue:
         if held + 1 > self._most_calls - self.calls - 1:
             raise self._overloaded(
                 f"{self.calls} calls wait; at most {self._most_calls} may (max_calls), "
-                "and one connection may have no more than it leaves free"
+                "and one connection may have at most as many as it leaves free"
             )
         if waiting.deadline is not None:
             expected = self._seconds_per_image * (self.images + waiting.images)
@@ -111,7 +112,7 @@ class CallQueue:
         return batch
 
     def took(self, images: int, seconds: float) -> None:
-        """A batch of so many images took so many seconds, until the next one began, while calls waited."""
+        """While calls waited, a batch of `images` took `seconds`, until the next batch began."""
         self._seconds_per_image = MEMORY * self._seconds_per_image + (1 - MEMORY) * seconds / images
 
     def _overloaded(self, message: str) -> Overloaded:

@@ -1,9 +1,9 @@
 """The images that wait for the model, and the order in which connections have their turns.
 
 There are two lanes, one for small submissions and one for large ones. In a batch of both, each lane has one half, and
-may use what the other leaves free: a large submission is computed in slices, and small ones that arrive meanwhile go
-beside them. Within a lane connections take turns, and a connection may hold at most as many places as it leaves free.
-So a connection that sends much delays only itself.
+may use what the other lane leaves free. A large submission is computed in slices, and small submissions that arrive
+meanwhile share its batches. Within a lane connections take turns, and a connection may hold at most as many places as
+it leaves free. So a connection that sends much delays only itself.
 """
 
 import asyncio
@@ -94,7 +94,7 @@ class Lane:
         return next(iter(next(iter(self._queues.values()))))
 
     def took(self, submission: Submission, images: int) -> None:
-        """So many more images of the submission that `next` returned were taken.
+        """`images` more images of the submission that `next` returned were taken.
 
         After its turn, the submission goes behind the others of its connection, and the connection behind the others.
         """
@@ -130,7 +130,7 @@ class FairQueue:
         return self._by_peer.get(peer, 0) + images <= self._max_images - self.waiting - images
 
     def before(self, images: int, peer: Hashable) -> int:
-        """Images that leave the queue up to the last of `images` more of `peer`, in the order of turns."""
+        """How many images would leave the queue until `images` more of `peer` have left it, in the order of turns."""
         own = self._by_peer.get(peer, 0) + images
         others = len(self._by_peer) + (peer not in self._by_peer)
         return min(self.waiting + images, own * others)

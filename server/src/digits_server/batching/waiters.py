@@ -7,7 +7,7 @@ from digits_server.errors import DeadlineExceeded
 
 
 class Waiters:
-    """Any number of waiting tasks, each with a condition of its own. Lives on the event loop."""
+    """Any number of waiting tasks, each with its own condition. Lives on the event loop."""
 
     def __init__(self) -> None:
         self._told: asyncio.Future[None] | None = None

@@ -1,1 +1,1 @@
-"""What an operator asks beside a running server, or before one: is it healthy, can it start."""
+"""Commands that an operator runs next to a server, or before its start: is it healthy, can it start."""

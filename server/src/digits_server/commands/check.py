@@ -1,6 +1,7 @@
-"""`digits-server --check`: whether a server with these settings would start. A line for each part; nothing stays.
+"""`digits-server --check`: whether a server with these settings would start.
 
-Every part is tried as a start would, and a fault in one does not hide those in the others.
+Prints one line for each part, and leaves nothing behind. Every part is tried as at a start. A fault in one part does
+not hide faults in the others.
 """
 
 import asyncio
@@ -26,8 +27,8 @@ DAY = 86400
 
 
 def check(settings: Settings) -> bool:
-    """Prints a line for each part; whether a server would start."""
-    logging.disable()  # the lines say what matters
+    """Prints a line for each part. Returns whether a server would start."""
+    logging.disable()  # the printed lines have the details
     parts = {
         "settings": lambda: _settings(settings),
         "transport": lambda: "{}: {}".format(*choose(settings)),
@@ -37,7 +38,7 @@ def check(settings: Settings) -> bool:
         "ports": lambda: _ports(settings),
         "model": lambda: _model(settings),
     }
-    verdicts = [_try(name, part) for name, part in parts.items()]  # all of them, whatever the first says
+    verdicts = [_try(name, part) for name, part in parts.items()]  # run all parts, even if the first one fails
     return all(verdicts)
 
 

@@ -1,4 +1,4 @@
-"""The question of `digits-server health` where HTTP has no known port: grpc.health.v1 on the gRPC port, in TLS too."""
+"""How `digits-server health` asks if the HTTP port is unknown: grpc.health.v1 on the gRPC port, with TLS too."""
 
 import socket
 import ssl
@@ -11,7 +11,7 @@ from digits_server.settings import Settings
 
 
 def ask_grpc(host: str, settings: Settings, seconds: float) -> str:
-    """What a healthy server said, in a few words. Raises OSError with the reason why it is not healthy."""
+    """The answer of a healthy server, in a few words. Raises OSError with the reason if it is not healthy."""
     where = f"gRPC port {settings.grpc_port} of {host}"
     target = f"{f'[{host}]' if ':' in host else host}:{settings.grpc_port}"
     try:
@@ -31,7 +31,7 @@ def ask_grpc(host: str, settings: Settings, seconds: float) -> str:
 def _channel(host: str, target: str, settings: Settings, seconds: float) -> grpc.Channel:
     """A channel to this machine, through no proxy.
 
-    In TLS it trusts the certificate of the server itself, and shows it to a server that asks for one.
+    With TLS it trusts the server's own certificate, and sends the same one to a server that asks for a certificate.
     """
     options = [("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)]
     if not settings.tls_certificate or not settings.tls_key:
@@ -44,7 +44,10 @@ def _channel(host: str, target: str, settings: Settings, seconds: float) -> grpc
 
 
 def _shown(host: str, port: int, own: bytes, seconds: float) -> tuple[bytes, str]:
-    """The certificate that the server shows, PEM, which must be its `own`, and a name that it bears. Raises OSError."""
+    """The certificate that the server sends, PEM, which must be `own`, and a name in that certificate.
+
+    Raises OSError.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

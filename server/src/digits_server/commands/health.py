@@ -1,9 +1,9 @@
 """`digits-server health`: whether the server on this machine answers predictions. For the health checks of containers.
 
-0 it does; 1 it does not, or cannot be asked, with the reason in one line.
+Exit codes: 0 it does; 1 it does not, or cannot be asked, with the reason in one line.
 
-It is told nothing but what the server was told: the environment, the flags, and in a container those of its first
-process. It imports little, as it is started every few seconds.
+It needs the same settings as the server: the environment, the flags, and in a container the flags of its first process.
+It imports little, because it is started every few seconds.
 """
 
 import http.client
@@ -17,7 +17,7 @@ from digits_server import flags
 from digits_server.settings import Settings
 
 SECONDS = 2.5
-"""What the server has for its answer. A health check of a container should allow a second more, to start this."""
+"""Time for the server's answer. The health check of a container should allow one second more, to start this command."""
 
 FIRST_PROCESS = Path("/proc/1/cmdline")
 """The program of a container and its arguments, each with a zero byte behind it."""
@@ -30,7 +30,7 @@ PROGRAM = "digits-server"
 def health(context: click.Context, /, **_: object) -> None:
     """Ask the server on this machine whether it answers predictions; exit with 1 if not.
 
-    Takes the flags of the server, and knows those of the server that is the first process of a container.
+    Takes the flags of the server. In a container, it also reads the flags of the first process if that is the server.
     """
     chosen = flags.chosen(context, running=arguments_of(FIRST_PROCESS))
     try:
@@ -45,7 +45,7 @@ class Unhealthy(Exception):
 
 
 def ask(settings: Settings) -> str:
-    """What a healthy server said, in a few words. Raises Unhealthy."""
+    """The answer of a healthy server, in a few words. Raises Unhealthy."""
     host = reachable(settings.host)
     if settings.http_port:
         return _ask_http(host, settings.http_port, tls=settings.http_tls)
@@ -56,7 +56,7 @@ def ask(settings: Settings) -> str:
             return ask_grpc(host, settings, SECONDS)
         except OSError as error:
             raise Unhealthy(str(error)) from error
-    raise Unhealthy("both ports are 0, so the server chose them and they are not known here: set --http-port")
+    raise Unhealthy("both ports are 0, so the server chose them, and this command does not know them: set --http-port")
 
 
 def reachable(host: str) -> str:
@@ -83,7 +83,7 @@ def arguments_of(process: Path) -> list[str]:
 def _ask_http(host: str, port: int, *, tls: bool) -> str:
     where = f"HTTP port {port} of {host}"
     if tls:
-        # It asks this machine, and sends nothing secret: whose name the certificate bears does not matter.
+        # It asks this machine and sends no secret, so the name in the certificate does not matter.
         unverified = ssl._create_unverified_context()  # noqa: SLF001, S323  # nosec B323
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
             host, port, timeout=SECONDS, context=unverified

@@ -1,4 +1,4 @@
-"""Detects changed files. Their content decides; it is read again only if they look changed.
+"""Detects changed files. The content decides, but it is read again only if a file looks changed.
 
 Times and inodes come from the storage. A disk keeps them, but a network volume or an object store may report others
 each time, even for unchanged files.
@@ -17,13 +17,14 @@ from typing import NamedTuple
 from digits_server.system.regular_files import opened_below, opened_folder, opened_regular
 
 MAX_ENTRIES = 1000
-"""Files and folders looked at; a published version has about ten."""
+"""Most files and folders that are looked at; a published version has about ten."""
 
 MAX_DEPTH = 8
-"""Folders within folders; a published version has one."""
+"""Most levels of folders within folders; a published version has one."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 600.0
-"""Seconds before files of the same sizes that look changed are read again; doubled each time they had not changed."""
+"""Seconds until files of the same sizes that look changed are read again; doubled each time their content was the
+same."""
 
 
 class Entry(NamedTuple):
@@ -123,7 +124,7 @@ def _content(folder: int, path: str) -> bytes:
     try:
         with opened_below(folder, path) as (parent, name), opened_regular(name, within=parent) as file:
             return hashlib.file_digest(file, "sha256").digest()
-    except FileNotFoundError:  # gone since
+    except FileNotFoundError:  # removed meanwhile
         return b""
 
 

@@ -1,4 +1,7 @@
-"""The model that is installed as a package, `digits-model`: what is served if nobody names or makes a repository."""
+"""The model that is installed as a package, `digits-model`.
+
+It is served if no repository is named and the default does not exist.
+"""
 
 import os
 from dataclasses import replace
@@ -16,8 +19,8 @@ FOLDER = "digits_model/models"
 def with_installed_model(settings: Settings, *, repository_named: bool) -> tuple[Settings, str]:
     """The settings with the installed package as their repository, and which package it is.
 
-    The settings stay, with an empty text, if somebody named a repository or a file, if the default repository
-    exists, even as a link to nothing, or if the package is not installed.
+    The settings stay unchanged, with an empty text for the package, in three cases: a repository or a file is named;
+    the default repository exists, even as a broken link; the package is not installed.
     """
     if repository_named or settings.model or os.path.lexists(settings.repository):
         return settings, ""

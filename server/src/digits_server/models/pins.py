@@ -24,10 +24,10 @@ FILE_NAME = "pin.json"
 MAX_BYTES = 4096
 
 LOCK_SECONDS = 30.0
-"""What a command waits for another one that changes the repository."""
+"""How long a command waits for another command that changes the repository."""
 
 LOOK_SECONDS = 0.05
-"""Between two attempts to get the lock."""
+"""Time between two attempts to get the lock."""
 
 _UNFINISHED = ".pin-"
 
@@ -40,7 +40,10 @@ class PinFile:
         self._path = folder / FILE_NAME
 
     def read(self) -> StatedRollout:
-        """What it says; nothing if there is no file. Raises RepositoryError when the file is not valid."""
+        """The content of the file; an empty rollout if there is no file.
+
+        Raises RepositoryError if the file is not valid.
+        """
         pin = self._parsed()
         return StatedRollout() if pin is None else _checked(pin)
 
@@ -60,7 +63,10 @@ class PinFile:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """No other command changes the file meanwhile. Raises OperatorError after LOCK_SECONDS, or OSError."""
+        """While this context lasts, no other command changes the file.
+
+        Raises OperatorError after LOCK_SECONDS, or OSError.
+        """
         end = monotonic() + LOCK_SECONDS
         with opened_folder(self._folder) as folder:
             while True:
@@ -75,7 +81,7 @@ class PinFile:
             yield
 
     def write(self, stated: StatedRollout) -> None:
-        """Replaces the file, durably; removes it when it would say nothing. Call it `locked`. Raises OSError."""
+        """Replaces the file durably, or removes it if it would be empty. Call it within `locked`. Raises OSError."""
         for unfinished in self._folder.glob(f"{_UNFINISHED}*"):  # its command was killed
             unfinished.unlink(missing_ok=True)
         if stated == StatedRollout():
@@ -91,7 +97,7 @@ class PinFile:
             with os.fdopen(descriptor, "w") as file:
                 file.write(content)
                 file.flush()
-                os.fchmod(descriptor, 0o644)  # mkstemp makes it private; the server may be another user
+                os.fchmod(descriptor, 0o644)  # mkstemp makes the file private, but the server may run as another user
                 os.fsync(descriptor)
             Path(name).rename(self._path)
         except BaseException:
@@ -100,7 +106,7 @@ class PinFile:
 
 
 def _message(stated: StatedRollout, before: Pin) -> Pin:
-    """The file's content; a version that was pinned `before` keeps the time at which it was."""
+    """The file's content. A version that was already pinned `before` keeps the time of its pin."""
     pin = Pin(version=stated.pinned, shadow_version=stated.shadow)
     if stated.canary:
         pin.canary_version, pin.canary_share = stated.canary.version, stated.canary.share

@@ -13,7 +13,7 @@ from digits_server.runtimes.loading import ModelContent
 from digits_server.settings import MODEL_NAME, Settings
 
 UNLIKE_FILE = "unlike.tflite"
-"""The file of a version that gives distances to the training images."""
+"""The file of a version that computes distances to the training images."""
 
 
 class PublishedVersions:

@@ -37,10 +37,10 @@ SCHEMA_VERSION = 1
 """The manifest schema this server reads."""
 
 MAX_MANIFEST_BYTES = 512 * 1024
-"""Of one manifest; the training job writes 33 kB. Each answer of GetModel has all of it."""
+"""Largest manifest; the training job writes 33 kB. Each answer of GetModel contains all of it."""
 
 PIECE_BYTES = 1024 * 1024
-"""Of a file that is only compared with its manifest, read at once."""
+"""Bytes that are read at once of a file that is only compared with its manifest."""
 
 MAX_FILES = 100
 """Most files of one version; the training job writes about ten."""
@@ -71,7 +71,10 @@ class ModelRepository:
     """The folder `root/name/<version>/`. Reads only."""
 
     def __init__(self, root: Path, name: str, *, max_bytes: int, signers: Signers | None = None) -> None:
-        """`max_bytes` bounds the size of one version, all files together; `signers` must have signed it, if given."""
+        """`max_bytes` bounds the size of one version, all files together.
+
+        If `signers` is given, one of them must have signed it.
+        """
         self._signers = signers
         self._folder = root / name
         self._name = name
@@ -108,7 +111,7 @@ class ModelRepository:
             return self._contents.known(version)
 
     def manifest(self, version: int) -> Manifest:
-        """The manifest of `version`, checked, its files not yet. Raises ModelRejected."""
+        """The manifest of `version`. The manifest itself is checked, its files are not. Raises ModelRejected."""
         return self._manifest(self._folder / str(version), version)
 
     def verify(self, version: int, model_file: str) -> VerifiedVersion:
@@ -210,14 +213,14 @@ def _check_found(item: ModelFile, size: int, digest: str) -> None:
     if size != item.size_bytes:
         raise ModelRejected("size", f"{item.path} has {size} bytes; its manifest says {item.size_bytes}")
     if digest != item.sha256:
-        raise ModelRejected("hash", f"{item.path} does not have the SHA-256 its manifest says")
+        raise ModelRejected("hash", f"{item.path} does not have the SHA-256 in its manifest")
 
 
 @contextmanager
 def _opened(folder: Path, name: str, limit: int) -> Iterator[tuple[int, str]]:
-    """The descriptor of the folder that holds a version's file, and the file's name there. Nothing is opened twice.
+    """The descriptor of the folder that holds a version's file, and the file's name there. Each folder is opened once.
 
-    Raises ModelRejected for a name that leads elsewhere, and for every OSError inside; `limit` is for its sentence.
+    Raises ModelRejected for a path that leaves the folder, and for every OSError inside; the message names `limit`.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name:
@@ -249,7 +252,7 @@ def _finite(number: str) -> float:
 
 
 def _check_texts(fields: object) -> None:
-    """Raises ModelRejected for a text that would change how a log or a terminal looks, or stands for no number."""
+    """Raises ModelRejected for a text with control characters, or for a number that is not finite."""
     for text in _texts(fields):
         if _CONTROL_CHARACTER.search(text):
             raise ModelRejected("manifest", "manifest.json has a control character in a text")

@@ -10,11 +10,11 @@ NO_CANARY = Canary(0, 0.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatedRollout:
-    """What pin.json says.
+    """The content of pin.json.
 
     pinned  the version that must answer, 0 if none
-    canary  NO_CANARY: no version is; None: the flag --canary holds, unless a version is pinned
-    shadow  0: no version is; None: the flag --shadow holds
+    canary  NO_CANARY: there is no canary; None: the flag --canary applies, unless a version is pinned
+    shadow  0: there is no shadow; None: the flag --shadow applies
     """
 
     pinned: int = 0
@@ -24,10 +24,10 @@ class StatedRollout:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rollout:
-    """What holds: pin.json, and the flags where it says nothing.
+    """The rollout in effect: pin.json, and the flags for what it leaves unset.
 
     pinned     the version that must answer, 0 if none
-    canary     a version and its share of the requests that name none, or NO_CANARY
+    canary     a version and its share of the requests that name no version, or NO_CANARY
     shadow     the version that is only compared, 0 if none
     overruled  one sentence for each flag that has no effect
     """
@@ -45,11 +45,11 @@ class Rollout:
     def candidates(self, versions: Sequence[int], *, at_start: bool) -> list[int]:
         """The versions that may become the current one, best first.
 
-        A version that is tried out becomes it by a pin only; a canary also at the start of a server that has no other.
-        A pin that cannot be followed changes nothing; at the start a version before it stands in, never one after it:
-        the pin was set to keep those from answering.
+        A canary or shadow becomes the current version only by a pin; a canary also at the start of a server that has no
+        other version. A pin that cannot be followed changes nothing. At the start, a version before the pinned one
+        replaces it, never a version after it: the pin keeps those from answering.
 
-        versions  those there are, ascending
+        versions  those that exist, ascending
         at_start  whether no version answers yet
         """
         if self.pinned:
@@ -62,11 +62,11 @@ class Rollout:
         return [*best, *([self.canary.version] if at_start and last else [])]
 
     def notes(self, versions: Sequence[int], rejected: Mapping[int, str], current: int) -> list[str]:
-        """What the operator should know: each wish that cannot be followed, and why, one sentence each.
+        """Notes for the operator: one sentence for each setting that cannot be followed, with the reason.
 
-        versions  those there are
+        versions  those that exist
         rejected  those that cannot answer, with the reason
-        current   the version that answers requests that name none, 0 if none does
+        current   the version that answers requests that name no version, 0 if there is no such version
         """
         missing = dict.fromkeys(self.versions.difference(versions), "is not in the repository")
         bad = {version: f"is rejected ({reason})" for version, reason in rejected.items()} | missing
@@ -84,7 +84,7 @@ class Rollout:
             elif current:
                 answers = f"version {current} answers"
             else:
-                answers = "no version before it is good, and no version after it stands in"
+                answers = "no version before it is good, and a version after it must not answer"
             yield f"version {self.pinned} is pinned but {bad[self.pinned]}: {answers}; pin another version, or unpin"
 
     def _about_the_canary(self, bad: Mapping[int, str], current: int) -> Iterator[str]:
@@ -114,7 +114,7 @@ class Rollout:
 
 
 def effective(stated: StatedRollout, canary: Canary | None, shadow: int | None) -> Rollout:
-    """What holds of pin.json and of the flags --canary and --shadow."""
+    """The rollout in effect, from pin.json and the flags --canary and --shadow."""
     overruled = []
     if canary and stated.canary is not None and stated.canary != canary:
         says = f"version {stated.canary.version} is the canary" if stated.canary.version else "there is no canary"

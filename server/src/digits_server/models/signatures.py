@@ -18,7 +18,7 @@ _KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.
 
 
 class Signers:
-    """The public keys of publishers. A signature by any one of them is enough, so that a key can be replaced."""
+    """The public keys of publishers. One signature by any of them is enough, so that a key can be replaced."""
 
     def __init__(self, path: Path) -> None:
         """Reads one or more public keys in PEM. Raises OperatorError."""

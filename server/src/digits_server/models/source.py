@@ -18,7 +18,7 @@ class FoundModel:
     manifest: Manifest
     content: ModelContent
     sha256: str
-    """Of those bytes."""
+    """The digest of those bytes."""
     unlike: ModelContent | None = None
     """The file that gives distances to the training images, if the version has one."""
 
@@ -30,16 +30,16 @@ class LoadedModel:
     manifest: Manifest
     runtime: Runtime
     sha256: str
-    """Of the model file loaded."""
+    """The digest of the loaded model file."""
     unlike: Runtime | None = None
-    """It gives ten distances for each image, in place of probabilities; None: the version has no scores."""
+    """It computes ten distances for each image instead of probabilities; None: the version has no scores."""
 
 
 class ModelSource(Protocol):
     """Versions of one model. Every method does I/O and is called off the event loop, one at a time."""
 
     def versions(self, also: Iterable[int] = ()) -> list[int]:
-        """The newest versions there are, and those of `also` that are there, ascending.
+        """The newest versions in the source, and those of `also` that exist, ascending.
 
         Raises RepositoryError if the repository cannot be read.
         """
@@ -50,7 +50,10 @@ class ModelSource(Protocol):
         ...
 
     def rollout(self) -> Rollout:
-        """Which version must answer, and which ones are tried out. Raises RepositoryError when that cannot be told."""
+        """Which version must answer, and which ones are canary and shadow.
+
+        Raises RepositoryError if it cannot be read.
+        """
         ...
 
     def load(self, version: int) -> FoundModel:

@@ -41,7 +41,7 @@ def prove(source: ModelSource, version: int, largest: int, *, rest: float = 0.0)
     begin = perf_counter()
     found = source.load(version)
     golden = GoldenImages.of(found.manifest)
-    loading.prepare(found.content.runtime)  # the sandbox imports the same meanwhile
+    loading.prepare(found.content.runtime)  # the sandbox imports the same modules meanwhile
     SANDBOX.prove(found.content, golden, largest)
     if found.unlike:
         SANDBOX.prove(found.unlike, GoldenImages.of_unlike(found.manifest), largest)
@@ -60,7 +60,7 @@ def prove(source: ModelSource, version: int, largest: int, *, rest: float = 0.0)
 
 
 def warm_up(runtime: Runtime, largest: int, rest: float = 0.0) -> BatchCosts:
-    """Runs every batch size up to `largest`, in powers of two, once cold, then a few times to see what it costs.
+    """Runs every batch size up to `largest`, in powers of two: once cold, then a few times to measure its cost.
 
     A batch that the runtime computes in pieces costs as much as its pieces.
     """

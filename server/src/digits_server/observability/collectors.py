@@ -40,7 +40,7 @@ class Buckets:
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self._bounds_array = np.array(bounds)
-        self._one_by_one = [0] * (len(bounds) + 1)  # a list counts single ones faster, an array many at once
+        self._one_by_one = [0] * (len(bounds) + 1)  # a list is faster for single values, an array for many at once
         self._many = np.zeros(len(bounds) + 1, np.int64)
         self.sum = 0.0
         self.exemplars: dict[int, Exemplar] = {}
@@ -55,7 +55,7 @@ class Buckets:
         self.sum += value
 
     def observe_times(self, value: float, times: int) -> None:
-        """Observes the same value so many times."""
+        """Observes the same value several times."""
         self._one_by_one[bisect_left(self._bounds, value)] += times
         self.sum += value * times
 
@@ -91,7 +91,10 @@ class Counter(Collector):
         registry.register(self)
 
     def labels(self, *values: str) -> Count:
-        """The count for these label values, which is on the page from now on. Keep it: the look-up is expensive."""
+        """The count for these label values, which is on the page from now on.
+
+        Keep the result: the look-up is expensive.
+        """
         return self._counts.setdefault(values, [Count()])[0]
 
     def part(self, *values: str) -> Count:

@@ -11,7 +11,7 @@ from digits_server.observability.metrics import Metrics
 LABELS = ("unary", "digits.v1.PredictionService", "Predict")
 
 Arrivals = Mapping[float, int]
-"""Calls by the time at which they arrived: those that are handed over together have one time."""
+"""Calls by their time of arrival. Calls that are received together have the same time."""
 
 
 class DirectCounts:

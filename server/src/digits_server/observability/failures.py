@@ -1,4 +1,4 @@
-"""Unexpected errors: each kind is logged once in full, and no caller can fill the log with them."""
+"""Unexpected errors: each kind is logged in full once, so callers cannot fill the log with them."""
 
 import logging
 from time import monotonic

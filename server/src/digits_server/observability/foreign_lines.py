@@ -1,7 +1,6 @@
-"""What libraries in C write to standard error, as records of the log: so each line of a JSON log is JSON.
+"""Turns the lines that C libraries write to standard error into log records, so that each line of a JSON log is JSON.
 
-LiteRT and gRPC write there by themselves. Python's own output goes past this, straight to where standard error went
-before.
+LiteRT and gRPC write there directly. Python's own output bypasses this module and goes to the original standard error.
 """
 
 import atexit
@@ -16,7 +15,7 @@ from time import monotonic
 from digits_server.observability.logs import visible
 
 MAX_LINES, SECONDS = 10, 10.0
-"""Most lines in so many seconds. More are only counted: callers can cause some of them."""
+"""Most lines in this many seconds. Further lines are only counted, because callers can cause some of them."""
 
 MAX_LINE_CHARACTERS = 1000
 CLOSE_SECONDS = 1.0
@@ -25,13 +24,13 @@ log = logging.getLogger("native")
 
 
 def take_over() -> None:
-    """Logs what is written to descriptor 2 from now on, until the process ends. Call it before `logs.configure`."""
+    """From now on, logs every line that is written to descriptor 2. Call it before `logs.configure`."""
     direct = os.dup(2)
     reading, writing = os.pipe()
-    os.set_blocking(writing, False)  # a library that writes more than is read loses lines, and never waits
+    os.set_blocking(writing, False)  # if a library writes faster than this thread reads, it loses lines but never waits
     os.dup2(writing, 2)
     os.close(writing)
-    # Without a buffer: what a full disk does not take would be tried again at the end, and be a failure of the process.
+    # Without a buffer: output that a full disk rejects would be written again at the exit, and make the process fail.
     plain = io.FileIO(direct, "w")
     sys.stderr = io.TextIOWrapper(plain, encoding="utf-8", errors="backslashreplace", write_through=True)
     sys.excepthook = lambda kind, error, at: log.critical("the server failed", exc_info=(kind, error, at))

@@ -9,11 +9,12 @@ from digits_server.observability.collectors import Counter, Histogram
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 CLOSED_CONNECTIONS = ("limit", "pushed_out", "late", "tls")
-"""Why the server closes an HTTP connection: no place is free, another needs it, the caller is late, TLS fails."""
+"""Why the server closes an HTTP connection: no place is free, another connection needs its place, the caller is late,
+or TLS fails."""
 
 SERVER_FAILURES = (429, 499, 500, 503, 504)
-"""HTTP statuses that are on the page from the start for each route: it is busy, the caller left, it failed, it has no
-model, it was too slow."""
+"""HTTP statuses that are on the page from the start for each route: server busy, caller left, server failed, no model,
+too slow."""
 
 
 class HttpMetrics:

@@ -32,7 +32,7 @@ REJECTION_CAUSES = (
 """The causes of ModelRejected that are on the page from the start."""
 
 UNKNOWN_METHOD, UNREAD = "unknown_method", "unread"
-"""Why gRPC refuses a call by itself: the server has no such method, or its message was not read (it is too large or
+"""Why gRPC itself refuses a call: the server has no such method, or the message was not read (it is too large or
 compressed, or the caller left before its end)."""
 
 
@@ -100,7 +100,7 @@ class ShadowCounts:
 
 
 class Metrics:
-    """All metrics, on a registry of their own. Also the observer of the batchers."""
+    """All metrics, in a separate registry. Also the observer of the batchers."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -187,7 +187,7 @@ class Metrics:
         return RpcMetrics(self, kind, service, method)
 
     def grpc_refused(self, reason: str) -> None:
-        """Counts a call that gRPC refused by itself, for UNKNOWN_METHOD or UNREAD."""
+        """Counts a call that gRPC itself refused, for UNKNOWN_METHOD or UNREAD."""
         self._refused[reason].inc()
 
     def serving(self, version: int, runtime: str, network: str, sha256: str) -> None:
@@ -206,12 +206,12 @@ class Metrics:
         return ShadowCounts(self.registry)
 
     def watch_queue(self, waiting: Callable[[], int], limit: int) -> None:
-        """Calls `waiting` at each scrape for the images in the longest queue, which may hold `limit`."""
+        """At each scrape calls `waiting`, which returns the images in the longest queue; a queue may hold `limit`."""
         self._queue_images.set_function(waiting)
         self._queue_limit.set(limit)
 
     def watch_certificate(self, expires: Callable[[], float]) -> None:
-        """Calls `expires` at each scrape for the Unix time, in seconds, at which the certificate expires."""
+        """At each scrape calls `expires`, which returns the Unix time in seconds at which the certificate expires."""
         name, text = "digits_tls_certificate_expiry_seconds", "Unix time at which the server's certificate expires."
         Gauge(name, text, registry=self.registry).set_function(expires)
 

@@ -1,4 +1,4 @@
-"""Predictions, and what each version of the model did: counted by several threads, shown as one sum."""
+"""Counts of predictions, in all and by model version. Several threads count; the page shows the sum."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -15,7 +15,7 @@ from digits_server.observability.version_counts import VersionCounts
 CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 FEW = 48
-"""Up to so many images are counted faster one by one than as an array."""
+"""Up to this many images, counting one by one is faster than an array."""
 
 DEPARTED_VERSIONS = 8
 """How many versions that no longer answer stay on the page: the newest of them."""
@@ -120,13 +120,16 @@ class PredictionCounts(PredictionPart, Collector):
 
 
 class UnlikeCounts:
-    """How many of the images whose score was asked for do not look like digits: their score is above 1."""
+    """Images for which the score unlike was requested.
+
+    A score above 1 means that the image does not look like a digit.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         scores = Counter(
             registry,
             "digits_unlike_scores",
-            "Images whose score of how unlike the training images they are was asked for, by whether it is above 1.",
+            "Images for which the score unlike was requested, by whether the score is above 1.",
             ("above_1",),
         )
         self._above, self._within = scores.labels("true"), scores.labels("false")

@@ -1,6 +1,6 @@
 """Requests that were not answered, by reason.
 
-Each is counted once, where its error leaves the server: by the RPC, by the doors of HTTP, or in the receiving thread.
+Each is counted once, where its error leaves the server: in the RPC, at the entry of HTTP, or in the receiving thread.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class RejectionPart:
         self._counts = counts
 
     def add(self, reason: str, calls: int = 1) -> None:
-        """Counts so many requests that failed for `reason`."""
+        """Counts requests that failed for `reason`."""
         self._counts[reason].value += calls
 
 

@@ -1,4 +1,4 @@
-"""What one version of the model did: its answers, their confidences, its requests and their seconds, its failures."""
+"""Counts of one version of the model: answers, confidences, requests, their seconds, and failures."""
 
 import numpy as np
 
@@ -12,8 +12,8 @@ VERSION_FAILURES = (
 class VersionCounts:
     """The counts of one version, as one thread counts them.
 
-    one_by_one, many  images by the digit answered. Single answers are counted in a list, many at once in an array:
-                      each is the faster way
+    one_by_one, many  images by the digit answered. Single answers are counted in a list, many at once in an array: each
+                      is faster for its case
     confidence        sum of the confidences of all answers, each from 0 to 1
     requests          requests answered
     seconds           sum of their times, from the moment at which a request's pixels are ready to its answer
@@ -31,12 +31,12 @@ class VersionCounts:
         self.failures = dict.fromkeys(VERSION_FAILURES, 0)
 
     def answered(self, requests: int, seconds: float) -> None:
-        """So many requests have been answered; `seconds` is the sum of their times."""
+        """Counts answered requests; `seconds` is the sum of their times."""
         self.requests += requests
         self.seconds += seconds
 
     def failed(self, reason: str, requests: int = 1) -> None:
-        """So many requests were not answered. `reason` is that of a ServingError."""
+        """Counts requests that were not answered. `reason` is that of a ServingError."""
         self.failures[reason] = self.failures.get(reason, 0) + requests
 
     def digits(self) -> list[int]:

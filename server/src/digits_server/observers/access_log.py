@@ -1,4 +1,4 @@
-"""The access log: one line for each RPC and HTTP request: what was asked, by whom, and how it ended; no content."""
+"""The access log: one line for each RPC and HTTP request, with its method, its caller and its end, but no content."""
 
 import logging
 from urllib.parse import unquote
@@ -13,7 +13,7 @@ from digits_server.security.reloading import Reloading
 from digits_server.web.interceptors import WatchedRequest
 
 SUCCESS = (Status.OK, Status.CANCELLED)
-"""How a probe ends that found what it looked for; a watch ends when its caller leaves."""
+"""The statuses of a successful probe; a watch ends when its caller leaves."""
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class AccessLog:
     """An observer that logs each call and each request when it has ended, except probes and scrapes that succeed.
 
-    tokens  those of callers, by whose names they are logged; None: no token is needed
+    tokens  the callers' tokens, whose names are logged; None: no token is needed
     """
 
     def __init__(self, tokens: Reloading[Tokens] | None) -> None:
@@ -60,7 +60,7 @@ class AccessLog:
 
 
 def _address(peer: object) -> str:
-    """Address and port of a peer, as each transport names it; nothing if it names none."""
+    """Address and port of a peer, as each transport names it; empty if the transport does not name it."""
     if isinstance(peer, tuple):
         host, port = peer[:2]
         return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"

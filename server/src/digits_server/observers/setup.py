@@ -20,7 +20,7 @@ class Observer(Watcher, WebWatcher, Protocol):
 
 @dataclass(slots=True)
 class Observation:
-    """The observers of all calls, what makes batchers, and the clean-up at the end, which may take seconds."""
+    """The observers of all calls, the factory of batchers, and the clean-up at the end, which may take seconds."""
 
     watchers: list[Observer] = field(default_factory=list)
     batcher: Callable[..., Batcher] = Batcher

@@ -37,7 +37,7 @@ from digits_server.service.calls import TRACEPARENT, TRACESTATE
 from digits_server.web.interceptors import WatchedRequest
 
 EXPORT_SECONDS = 2.0
-"""Time for the collector to accept spans. The server does not wait longer for it at its end either."""
+"""Time for the collector to accept spans. At its end, the server waits no longer than this either."""
 
 OUR_FAULT = frozenset({Status.DEADLINE_EXCEEDED, Status.UNIMPLEMENTED, Status.INTERNAL, Status.UNAVAILABLE})
 """Statuses that make a server's span an error, by OpenTelemetry's conventions for gRPC."""
@@ -55,7 +55,7 @@ PREDICTING = ContextVar[Span]("PREDICTING", default=INVALID_SPAN)
 class Tracing:
     """An observer that sends a span of each call and each request to `endpoint`, a URL of OTLP over gRPC.
 
-    OpenTelemetry's own OTEL_ variables set everything else: name, sampling, headers, queue.
+    All other settings (name, sampling, headers, queue) come from OpenTelemetry's own OTEL_ variables.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -137,7 +137,7 @@ class TracedBatcher(Batcher):
     def __init__(self, *arguments: Any, tracer: Tracer, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._tracer = tracer
-        self._submissions: dict[int, _Waiting] = {}  # by the id() of their arrays, which live as long
+        self._submissions: dict[int, _Waiting] = {}  # by the id() of their arrays, which live as long as the entries
 
     async def submit(
         self, images: Images, deadline: float | None = None, peer: Hashable = None, *, patient: bool = False

@@ -21,14 +21,16 @@ PIECE_BYTES = 128 * 1024
 """Bytes of JSON read at once. Meanwhile Python's lock is held and the event loop waits, for a millisecond or two."""
 
 MAX_REST_BYTES = 256 * 1024
-"""Of the JSON beside a tensor's data: parsed at once, by a parser that keeps Python's lock, in two milliseconds."""
+"""Most bytes of JSON without the tensor's data. They are parsed at once, in two milliseconds with Python's lock
+held."""
 
 BEGINNING = re.compile(rb'"data"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
 AFTER_DATA = (b":", b"}")
-"""What follows a list of numbers or of base64, behind the next name or the end of the tensor, and is never in it."""
+"""Characters that follow a list of numbers or of base64: the next name, or the end of the tensor. They never occur in
+the list."""
 
 CUT = b'"data that was cut out"'
-"""What stands in the JSON in place of a tensor's data."""
+"""The text that replaces a tensor's data in the JSON."""
 
 WHITESPACE = b" \t\r\n"
 COMMA = ord(",")
@@ -46,8 +48,8 @@ NESTED_FILES = msgspec.json.Decoder(list[tuple[bytes]])
 def without_data(text: bytes) -> tuple[bytes, bytes]:
     """A request's JSON with CUT in place of a tensor's large `data`, and that data; small JSON as it is, and nothing.
 
-    What is cut out is not parsed, only searched for its end: to parse millions of elements would take 20 ms, in which
-    nothing else runs. Raises InvalidRequest when more than MAX_REST_BYTES are left.
+    The data is not parsed here; only its end is searched. To parse millions of elements would take 20 ms, and nothing
+    else could run meanwhile. Raises InvalidRequest when more than MAX_REST_BYTES are left.
     """
     data = b""
     if len(text) > MAX_REST_BYTES and (found := BEGINNING.search(text, 0, MAX_REST_BYTES)):

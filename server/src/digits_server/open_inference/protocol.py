@@ -1,4 +1,4 @@
-"""What the Open Inference Protocol asks for, whatever carried the question: readiness, metadata, inference."""
+"""The operations of the Open Inference Protocol, over gRPC and HTTP alike: readiness, metadata, inference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,10 +29,10 @@ EXTENSIONS = ("binary_tensor_data",)
 """Over HTTP, tensors may follow the JSON as raw bytes."""
 
 FORMATS = {"litert": "tflite", "keras": "keras"}
-"""What a runtime reads: the second half of a platform's name, <project>_<format>."""
+"""The format that a runtime reads: the second half of a platform's name, <project>_<format>."""
 
 MAX_VERSION_DIGITS = 18
-"""Digits of a version's number: those of the largest that fits into 64 bits, less one."""
+"""Most digits of a version's number, so that every such number fits into 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,10 @@ class ModelMetadata:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """One question. `version` is empty for the current one; `outputs` are names; none for all but unlike."""
+    """One question. `version` is empty for the current version.
+
+    `outputs` are names; if empty, all outputs except unlike.
+    """
 
     model: str
     version: str
@@ -98,7 +101,10 @@ class OpenInference:
         return self.service.models.ready
 
     def model_ready(self, name: str, version: str) -> bool:
-        """Whether one version, or with "" the model as such, answers now. Raises NotFound for one never seen."""
+        """Whether a version, or with "" the model in any version, answers now.
+
+        Raises NotFound for a version never seen.
+        """
         number = _number(name, version)
         if number and number not in {status.version for status in self.service.models.statuses()}:
             raise NotFound(f"model_version: {number} does not exist")
@@ -116,7 +122,7 @@ class OpenInference:
         return await self.answer(self.read(request), call)
 
     def read(self, request: InferRequest) -> Question:
-        """What is asked. May take a while for large inputs, in any thread. Raises ServingError."""
+        """The question in a request. May take a while for large inputs; may run in any thread. Raises ServingError."""
         number = _number(request.model, request.version)
         kinds = requested(request.outputs)
         return Question(images_or_files(request.inputs, self.service.decoder.max_files), number, kinds)
@@ -135,14 +141,15 @@ class OpenInference:
 
 @cache
 def server_version() -> str:
-    """Of the installed package, which is called like the server."""
+    """The version of the installed package, which has the name of the server."""
     return version(SERVER_NAME)
 
 
 def _number(name: str, version: str) -> int:
-    """The version as a number, 0 for the current one. Raises NotFound for another model, or for no number.
+    """The version as a number, 0 for the current one.
 
-    Every question goes by this one reading: ASCII digits, leading zeros among them, and nothing else.
+    Raises NotFound for another model, or if the text is not a number. All questions use this one parser: it accepts
+    ASCII digits, with leading zeros, and nothing else.
     """
     if name != MODEL_NAME:
         raise NotFound(f"model_name: no model of this name is served; expected {MODEL_NAME}")

@@ -1,4 +1,4 @@
-"""The protocol's messages over HTTP, into its questions and out of its answers: pure functions over bytes.
+"""The protocol's messages over HTTP: pure functions from bytes to questions, and from answers to bytes.
 
 A message is JSON. With the binary tensor data extension the raw bytes of tensors follow it, in their order, and the
 header `inference-header-content-length` says where the JSON ends
@@ -41,7 +41,7 @@ Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Parameters = dict[str, Any]
 
 MAX_PART_BYTES = 64 * 1024
-"""Bytes of JSON of the outputs, a shape or a set of parameters. Only a tensor's data has reason to be larger."""
+"""Most bytes of JSON of the outputs, a shape or a set of parameters. Only a tensor's data may be larger."""
 
 
 class InputJson(Struct):
@@ -80,8 +80,8 @@ OUTPUTS = msgspec.json.Decoder(list[OutputJson] | None)
 class ReplyForm:
     """How the caller wants its answer.
 
-    request_id  comes back with it; None when there was none
-    binary      the outputs to send raw after the JSON: by name, and whether those not named here
+    request_id  is returned with the answer; None if the request had no id
+    binary      which outputs to send raw after the JSON: by name, and the default for all others
     """
 
     request_id: str | None
@@ -93,7 +93,7 @@ class ReplyForm:
 
 
 def infer_request(body: bytes, header_length: str | None, model: str, version: str) -> tuple[InferRequest, ReplyForm]:
-    """The question in a body. `header_length` is the value of that header, if it came. Raises InvalidRequest.
+    """The question in a body. `header_length` is the value of that header, if it was sent. Raises InvalidRequest.
 
     Takes milliseconds for a large body. The elements of its tensor are not read yet.
     """
@@ -163,7 +163,7 @@ def _split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
 def _input(tensor: InputJson, parameters: Parameters, raw: memoryview, elements: bytes) -> InputTensor:
     """The tensor of a request, whose binary data is all of `raw` if there is any.
 
-    elements  what was cut out of the JSON where its data is CUT
+    elements  the data that was cut out of the JSON, for a tensor whose data is CUT
     """
     shape = _part(SHAPE, tensor.shape, "inputs[0].shape", [])
     size = parameters.get("binary_data_size")
@@ -182,7 +182,7 @@ def _input(tensor: InputJson, parameters: Parameters, raw: memoryview, elements:
 
 
 def _flag(parameters: Parameters, name: str, place: str, *, default: bool) -> bool:
-    """A parameter that is true or false; `default` where it is missing or null."""
+    """A parameter that is true or false; `default` if it is missing or null."""
     value = parameters.get(name)
     if value is None:
         return default
@@ -192,7 +192,7 @@ def _flag(parameters: Parameters, name: str, place: str, *, default: bool) -> bo
 
 
 def _part(decoder: msgspec.json.Decoder[Any], part: Raw, name: str, default: Any) -> Any:
-    """What a part of a request says; `default` where it is missing or null."""
+    """The value of a part of a request; `default` if it is missing or null."""
     text = bytes(part)
     if not text:
         return default

@@ -1,6 +1,6 @@
 """The tensors this server takes and gives under the Open Inference Protocol, and what they mean.
 
-Pure functions: whatever brought a tensor, gRPC or HTTP, raw bytes or typed numbers, it is read here.
+Pure functions: every tensor is read here, from gRPC or HTTP, as raw bytes or as typed numbers.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,27 +21,27 @@ from digits_server.service.prediction_service import Classified
 UINT8, INT64, FP32, BYTES = "UINT8", "INT64", "FP32", "BYTES"
 
 DTYPES: dict[str, np.dtype[Any]] = {UINT8: np.dtype("<u1"), INT64: np.dtype("<i8"), FP32: np.dtype("<f4")}
-"""How the elements of a datatype lie in raw contents: little-endian whatever the machine."""
+"""The layout of a datatype's elements in raw contents: little-endian on every machine."""
 
 LENGTH_BYTES = 4
 """Before each element of raw BYTES: its length."""
 
 IMAGE_SHAPES = ((SIDE, SIDE), (PIXELS,), (SIDE, SIDE, 1), (1, SIDE, SIDE))
-"""What may follow N in the shape of `images`: the same 784 pixels in the same order."""
+"""Sizes that may follow N in the shape of `images`: the same 784 pixels in the same order."""
 
 ANY_SIZE = -1
-"""How metadata says N."""
+"""The size that stands for N in metadata."""
 
 MOST_SIZES = 4
-"""Sizes of the longest shape there is."""
+"""Most sizes of a valid shape."""
 
 UNSUPPORTED = frozenset(("classification", "shared_memory_region"))
-"""Parameters of other servers' extensions that would change the answer, so that ignoring them would mislead."""
+"""Parameters of other servers' extensions that would change the answer. To ignore them would mislead the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorKind:
-    """Name, datatype and shape as metadata tells them."""
+    """Name, datatype and shape, as in the metadata."""
 
     name: str
     datatype: str
@@ -66,12 +66,13 @@ EXPECTED_OUTPUTS = f"expected names among {', '.join(KINDS)}, each at most once"
 
 Numbers = NDArray[Any]
 Contents = bytes | memoryview | Numbers | list[bytes] | JsonElements
-"""Of an input: raw bytes, or JSON, or the elements themselves: numbers of any shape, or one bytes object each."""
+"""The contents of an input: raw bytes, or JSON, or the elements themselves: numbers of any shape, or one bytes object
+each."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputTensor:
-    """One input as its caller described it; nothing of it is checked yet."""
+    """One input as its caller described it, not yet checked."""
 
     name: str
     datatype: str

@@ -38,7 +38,7 @@ _SINGLE = {
     FieldDescriptor.TYPE_DOUBLE: FIXED64,
     FieldDescriptor.TYPE_BYTES: LENGTH,
 }
-"""How one element of a type is written; all others are varints."""
+"""The encoding of one element by type; types that are not listed are varints."""
 
 
 class TypedContents:

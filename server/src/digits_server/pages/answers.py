@@ -10,7 +10,7 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
-"""Headers against guessing of types, referrers, and embedding by pages of other sites."""
+"""Headers that forbid guessing of content types, referrers, and embedding by pages of other sites."""
 
 UNCACHED = {**HEADERS, "cache-control": "no-store"}
 

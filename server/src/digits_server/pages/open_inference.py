@@ -83,7 +83,7 @@ class OpenInferenceRoutes:
         return Response(content, headers=headers)
 
     async def _answer(self, request: Request, body: bytes, call: HttpCall) -> tuple[bytes, dict[str, str]]:
-        """The body and the headers of the answer to a question. A background thread does what takes long."""
+        """The body and the headers of the answer to a question. Slow steps run in a background thread."""
         header_length = request.headers.get(rest.HEADER_LENGTH)
 
         def read() -> tuple[Question, rest.ReplyForm]:

@@ -1,4 +1,4 @@
-"""/openapi.json: what a program may ask over HTTP, described for tools that make clients, forms and tests of it.
+"""/openapi.json: describes the requests over HTTP, for tools that generate clients, forms and tests.
 
 The statuses are those of `web/errors`; the limits are those of this server.
 """
@@ -19,7 +19,7 @@ PATH = "/openapi.json"
 Document = dict[str, Any]
 
 EVERYWHERE = (401, 403, 405, 421, 429, 500)
-"""Statuses that any path may answer with, whatever it does."""
+"""Statuses that any path may answer with."""
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "application/octet-stream")
 
@@ -35,7 +35,7 @@ VERSION = {
 UNLIKE = {
     "name": "unlike",
     "in": "query",
-    "description": "Whether to answer how unlike a digit the picture is.",
+    "description": "Whether to answer the score of how unlike a digit the picture is.",
     "schema": {"type": "boolean"},
 }
 FILE = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}, "example": "history.png"}
@@ -59,13 +59,13 @@ def document(settings: Settings) -> Document:
             "title": "Digits",
             "version": server_version(),
             "summary": "Predictions of handwritten digits over HTTP",
-            "description": "The Open Inference Protocol below /v2, and what the page to draw on asks for.",
+            "description": "The Open Inference Protocol below /v2, and the requests of the page to draw on.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}] if settings.tokens else [],
         "tags": [{"name": "inference", "description": "The Open Inference Protocol"}]
-        + [{"name": "page", "description": "What the page asks for"}] * settings.page,
+        + [{"name": "page", "description": "Requests of the page"}] * settings.page,
         "paths": {**_inference(settings), **_about(), **(_page(settings) if settings.page else {})},
         "components": {
             "schemas": schemas.SCHEMAS,
@@ -159,7 +159,7 @@ def _get(name: str, summary: str, schema: str, *statuses: int, tag: str = "infer
 
 
 def _probe(name: str, summary: str, schema: str, *unready: int) -> Document:
-    """What takes no token unless --http-open says otherwise."""
+    """An operation without a token, unless --http-open says otherwise."""
     operation = _get(name, summary, schema)
     operation["responses"] |= {str(status): _answer("Not now.", schema) for status in unready}
     return {**operation, "security": []}

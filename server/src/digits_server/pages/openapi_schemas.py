@@ -37,7 +37,7 @@ INPUT = _object(
         },
         "parameters": {
             **PARAMETERS,
-            "description": "binary_data_size: bytes of the tensor after the JSON, if no data.",
+            "description": "binary_data_size: bytes of the tensor after the JSON, instead of data.",
         },
     },
 )
@@ -62,7 +62,7 @@ SCHEMAS: dict[str, Any] = {
         {"inputs": _array(INPUT, minItems=1, maxItems=1)},
         {
             "id": {"type": ["string", "null"], "description": "Comes back with the answer."},
-            "parameters": {**PARAMETERS, "description": "binary_data_output: of outputs without binary_data."},
+            "parameters": {**PARAMETERS, "description": "binary_data_output: for outputs without binary_data."},
             "outputs": {
                 **_array(_object({"name": {"enum": list(KINDS)}}, {"parameters": PARAMETERS})),
                 "type": ["array", "null"],
@@ -115,15 +115,15 @@ SCHEMAS: dict[str, Any] = {
 }
 
 ERRORS = {
-    400: "Something in the request is not what it must be; the sentence names it.",
-    401: "No token, or one that is not known here.",
+    400: "Something in the request is invalid; the sentence names it.",
+    401: "No token, or an unknown one.",
     403: "The page of another site sent the request.",
     404: "There is no such path, model, version or file.",
     405: "The path does not take this method.",
-    413: "The request passes a limit; the sentence names it.",
-    415: "The body is compressed, or its content type is not one that is taken.",
+    413: "The request exceeds a limit; the sentence names it.",
+    415: "The body is compressed, or its content type is not accepted.",
     421: "Host is not a name of this machine.",
-    429: "The server has too much to do; retry-after says when to come back, in seconds.",
+    429: "The server is overloaded; retry-after says when to try again, in seconds.",
     500: "The server failed; its log says why, under the id in the sentence.",
     503: "No model is loaded yet, or the server is about to stop.",
     504: "The answer was not ready in time.",

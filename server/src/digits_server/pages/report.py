@@ -25,10 +25,11 @@ CONTENT_TYPES = {".png": "image/png", ".md": "text/plain; charset=utf-8", ".json
 """Content types of report files by suffix. Other files, which a browser might run, are not sent."""
 
 READ_SECONDS = 5.0
-"""Longest time to read a file of the report, including the wait for files before it."""
+"""Most seconds to read a file of the report, including the wait for files before it."""
 
 MAX_FILE_BYTES = 1024 * 1024
-"""Bytes of a file that is sent: each connection may hold one that its caller does not read. Ours have a tenth of it."""
+"""Largest file that is sent: each connection may hold one that its caller does not read. Our files have a tenth of
+it."""
 
 MAX_WAITING = 16
 """Files of the report that may wait to be read; further ones are rejected."""
@@ -38,7 +39,7 @@ POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 def routes(models: ModelRegistry, source: ModelSource) -> list[Route]:
     """`/model`, and `/model/VERSION/report/FILE` for the current version."""
-    reader = BackgroundThread("report", yields=False)  # a caller has it work: at low priority it would keep the GIL
+    reader = BackgroundThread("report", yields=False)  # works for callers: keeps its priority
 
     async def model(request: Request) -> Response:
         """The current model."""

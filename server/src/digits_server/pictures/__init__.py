@@ -1,4 +1,4 @@
-"""Pictures of one digit: decoded, separated from paper and dirt, with strokes as wide as a pen's.
+"""Pictures of one digit: decodes them, removes paper and dirt, and makes strokes as wide as a pen's.
 
 file ──files──▶ picture ──margin──▶ with paper around its digit ──ink──▶ ink of the whole page ──digit──▶ ink of the
 digit ──strokes──▶ the same, as wide as a pen's

@@ -1,4 +1,4 @@
-"""Finds the ink of the digit on a page: without frames, specks, and ink that reaches in from the edge."""
+"""Finds the ink of the digit on a page: without frames, specks, and ink that enters from the edge."""
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -11,7 +11,7 @@ SMALL_SIDE = 160
 """Pixels of the longer side on which the pieces are told apart."""
 
 LEAST_CONTRAST = 16
-"""Grey levels between paper and ink, of 255, below which there is no digit to see."""
+"""With fewer grey levels (of 255) between paper and ink, there is no digit."""
 
 LEAST_SHARE = 0.03
 """Share of the largest piece's ink below which another one is a speck."""

@@ -31,10 +31,10 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What brings a picture of this orientation upright."""
+"""The operation that turns a picture of this orientation upright."""
 
-Image.MAX_IMAGE_PIXELS = None  # the bound is ours, exact and with its own status: `max_pixels` below
-warnings.filterwarnings("ignore", module=r"PIL\.")  # what is odd about callers' files does not belong in the log
+Image.MAX_IMAGE_PIXELS = None  # Pillow's bound is off: `max_pixels` below is exact, and has its own status
+warnings.filterwarnings("ignore", module=r"PIL\.")  # warnings about callers' files do not belong in the log
 
 
 def pixels_in(data: bytes, name: str, max_pixels: int) -> int:
@@ -67,7 +67,7 @@ def _opened(data: bytes, name: str, max_pixels: int) -> Iterator[Image.Image]:
             yield image
     except (RequestTooLarge, InvalidRequest):
         raise
-    except Exception as error:  # Pillow raises all kinds: OSError, SyntaxError, ValueError, struct.error, …
+    except Exception as error:  # Pillow raises errors of many types: OSError, SyntaxError, ValueError, struct.error, …
         raise InvalidRequest(
             f"{name}: not a valid PNG, JPEG, WebP or GIF file ({len(data):,} bytes), or a damaged one"
         ) from error

@@ -13,19 +13,20 @@ from digits_server.pictures.digit import threshold
 from digits_server.pictures.ink import BAND, SMALL_SIDE
 
 EVENNESS = 0.25
-"""How far a pixel may be off its shade, as a share of what lies between the two shades."""
+"""How far a pixel may be off its shade, as a share of the distance between the two shades."""
 
 MOST_BETWEEN = 0.15
 """Share of pixels that may be farther off, between the two shades: the soft edges of strokes."""
 
 MOST_BEYOND = 0.01
-"""Share of pixels that may be farther off, beyond the two shades, where in a picture with a shadow the ink is."""
+"""Share of pixels that may be farther off, outside the two shades; in a picture with a shadow, the ink is there."""
 
 LEAST_INK = 0.1
 """Share of the band along the edges that is ink when a picture is cut too close."""
 
 UNBROKEN = 0.95
-"""Share of a ring around the picture that must be of one shade to be paper, or a frame, and no digit."""
+"""Share of a ring around the picture that must be of one shade, so that the ring is paper or a frame and not a
+digit."""
 
 MARGIN = 0.15
 """Share of the longer side that is added on each side."""

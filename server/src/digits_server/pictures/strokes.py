@@ -14,7 +14,10 @@ WIDTH = 3.0
 
 
 def as_penned(digit: Ink, side: int) -> Ink:
-    """A digit, 0 to 1, with strokes as wide as a pen's once it is reduced to `side` pixels; at most FINENESS × that."""
+    """A digit, 0 to 1, larger than `side` by at most FINENESS.
+
+    Reduced to `side` pixels, its strokes are as wide as a pen's.
+    """
     scale = side * FINENESS / max(digit.shape)
     size = (max(1, round(digit.shape[1] * scale)), max(1, round(digit.shape[0] * scale)))
     image = Image.fromarray(digit).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR)

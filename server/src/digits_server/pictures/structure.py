@@ -22,7 +22,7 @@ MOST_FILLING = 4096
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 
 CHUNK_BYTES = 12
-"""Of a PNG chunk beside its data: length, name and checksum."""
+"""Bytes of a PNG chunk besides its data: length, name and checksum."""
 
 FIRST_SEGMENT, END, SCAN = 0xC0, 0xD9, 0xDA
 

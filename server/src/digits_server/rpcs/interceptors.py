@@ -15,7 +15,7 @@ from digits_server.service.calls import REQUEST_ID, TALLY, TRACEPARENT, Call, Ta
 
 
 class WatchedCall:
-    """A call, with what its observers keep about it. Its request id is always the same."""
+    """A call, with the data that its observers keep about it. Its request id never changes."""
 
     __slots__ = ("_call", "request_id", "span", "tally", "trace_id")
 
@@ -39,7 +39,7 @@ class WatchedCall:
 
 
 class Watcher(Protocol):
-    """Is told of every call, on the event loop."""
+    """An observer of every call, called on the event loop."""
 
     def began(self, rpc: Rpc, call: WatchedCall) -> None: ...
 

@@ -43,7 +43,7 @@ def reflect(services: Collection[str], draining: asyncio.Event) -> Callable[[Asy
 
 
 def _pool() -> DescriptorPool:
-    """One pool with everything that is described: the Open Inference Protocol's stubs have their own pool."""
+    """One pool with the descriptions of all services: the Open Inference Protocol's stubs have their own pool."""
     pool = DescriptorPool()
 
     def add(file: FileDescriptor) -> None:

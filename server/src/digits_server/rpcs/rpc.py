@@ -29,7 +29,8 @@ class Format:
     name         name of the request's type, for error messages
     parse_large  as `parse`, of a large message, in any thread; None: `parse` does that as well
     at_once      a large message → request, if that takes no longer than for a small one; else None
-    is_small     whether large messages are refused, as no valid one is large: a stream may hold its request for hours
+    is_small     whether large messages are refused: no valid message is large, and a stream may hold its request for
+                 hours
     """
 
     parse: Callable[[Data], Any]
@@ -92,9 +93,9 @@ class Rpc:
         self.metrics.rejections.add(error.reason)
 
     def failed(self, error: BaseException, call: Call, seconds: float, *, unanswered: bool = True) -> None:
-        """Counts a call that `error` ended. Raises ServingError for an error that is not one, which is logged once.
+        """Counts a call that `error` ended. Raises ServingError; if `error` is of another type, it is logged once.
 
-        unanswered  whether a request has no reply yet: a caller who ends a stream between two requests misses nothing
+        unanswered  whether a request has no reply yet: a caller that ends a stream between two requests misses no reply
         """
         status = status_of(error, call)
         self.metrics.handled(status, seconds)
@@ -111,7 +112,7 @@ REASONS = {Status.INTERNAL: "internal", Status.CANCELLED: "cancelled", Status.DE
 
 
 def status_of(error: BaseException | None, call: Call) -> Status:
-    """The error that the caller of a call that ended in `error` gets."""
+    """The error that the caller gets if a call ended in `error`."""
     if error is None:
         return Status.OK
     if isinstance(error, ServingError):
@@ -119,7 +120,7 @@ def status_of(error: BaseException | None, call: Call) -> Status:
     if isinstance(error, Exception):
         return Status.INTERNAL
     late = is_late(call.deadline, asyncio.get_running_loop().time())
-    return Status.DEADLINE_EXCEEDED if late else Status.CANCELLED  # the caller's, or the generator was closed
+    return Status.DEADLINE_EXCEEDED if late else Status.CANCELLED  # by the caller, or by closing the generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ class StreamRpc(Rpc):
             waiting.requests += 1
             small = len(data) < SMALL_BYTES
             request = self.parse(data) if small else await self.parse_large(data, call, patient=True)
-            del data  # keep nothing but the request while waiting for the next message
+            del data  # hold only the request while waiting for the next message
             yield request
             del request
 

@@ -14,8 +14,8 @@ RETRY_AFTER_MS = 1000
 class StreamLimit:
     """At most `most` streams at once, of which `most_each` are on one connection. Lives on the event loop.
 
-    gives_way  whether a connection with fewer streams gets a place though all are taken: the oldest stream of the
-               connection that has the most is ended for it
+    gives_way  whether a connection with fewer streams gets a place even if all are taken: the oldest stream of the
+               connection with the most streams is then ended
     """
 
     def __init__(self, most: int, most_each: int, *, gives_way: bool = False) -> None:
@@ -61,7 +61,7 @@ class StreamLimit:
             ) from error
 
     def _make_room(self, own: int) -> bool:
-        """Ends the oldest stream of the connection that has the most, if those are more than `own`."""
+        """Ends the oldest stream of the connection with the most streams, if it has more than `own`."""
         peer = max(self._open, key=lambda each: len(self._open[each]))
         if len(self._open[peer]) <= own:
             return False

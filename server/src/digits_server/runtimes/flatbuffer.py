@@ -1,6 +1,6 @@
 """A FlatBuffer read without trust: every offset, length and count is checked before it is followed.
 
-A buffer that passes is laid out as its schema says, so that no reader can be led outside it
+A buffer that passes has the layout of its schema, so no reader can be led outside it
 (https://flatbuffers.dev/internals/ describes the layout).
 """
 
@@ -70,7 +70,7 @@ Values = dict[str, Any]
 def read(data: bytes, identifier: bytes, schema: Schema, root: str) -> Values:
     """The table `root` of the buffer `data`, whose bytes 4 to 7 are `identifier`. Raises Malformed."""
     if data[4:8] != identifier:
-        raise Malformed(f"it does not begin as a file of the kind {identifier.decode()}")
+        raise Malformed(f"it is not a file of the kind {identifier.decode()}: bytes 4 to 7 differ")
     return _Reader(data, schema).table(0, root)
 
 
@@ -91,7 +91,7 @@ class _Reader:
         entries, size = self._layout(at)
         fields = self._schema[name]
         if any(entries[len(fields) :]):
-            raise Malformed(f"{name} has a field that is not known here")
+            raise Malformed(f"{name} has an unknown field")
         values: Values = {}
         for (field, kind), entry in zip(fields.items(), entries, strict=False):
             if entry:
@@ -141,7 +141,7 @@ class _Reader:
         if isinstance(of, Scalar):
             width = struct.calcsize(of.letter)
             if count and (at + 4) % width:
-                raise Malformed("it has numbers at an odd place")
+                raise Malformed("it has numbers at a misaligned offset")
             return self._slice(at + 4, count * width)
         self._slice(at + 4, count * 4)
         if self._tables + count > MAX_TABLES:
@@ -156,10 +156,10 @@ class _Reader:
     def _number(self, at: int, letter: str) -> Any:
         width = struct.calcsize(f"<{letter}")
         if at % width:
-            raise Malformed("it has a number at an odd place")
+            raise Malformed("it has a number at a misaligned offset")
         return struct.unpack_from(f"<{letter}", self._slice(at, width))[0]
 
     def _slice(self, at: int, size: int) -> memoryview:
         if at < 0 or at + size > len(self._data):
-            raise Malformed("it refers to what lies outside it")
+            raise Malformed("it has an offset that leads outside the file")
         return self._data[at : at + size]

@@ -69,7 +69,7 @@ class KerasRuntime:
     def _load(path: Path) -> Any:
         try:
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # Keras raises all kinds: ValueError, TypeError, KeyError, OSError, …
+        except Exception as error:  # Keras raises errors of many types: ValueError, TypeError, KeyError, OSError, …
             raise ModelRejected("load", f"{path.name} cannot be loaded as a Keras model without code in it") from error
         found = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
         if found not in [((None, *shape), (None, 10)) for shape in INPUT_SHAPES]:

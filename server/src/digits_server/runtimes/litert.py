@@ -56,8 +56,9 @@ class LiteRTRuntime:
             interpreter.invoke()
             probabilities = interpreter.get_tensor(self._output)
         else:
-            # The views into the interpreter's memory must be gone before it runs, hence no names for them. Rows beyond
-            # `count` hold images of an earlier batch: each row is computed on its own, and these are cut off.
+            # No variable may hold a view into the interpreter's memory while it runs, so the views have no names.
+            # Rows beyond `count` hold images of an earlier batch: each row is computed on its own, and these are cut
+            # off.
             interpreter.tensor(self._input)()[:count] = images
             interpreter.invoke()
             probabilities = interpreter.tensor(self._output)()[:count].copy()

@@ -129,7 +129,9 @@ class _Graph:
         self._check_shapes(shapes, batch)
         for step in self._steps:
             if all(self._tensors[place].constant for place in step.inputs if place >= 0):
-                raise Malformed(f"{step.operator.name} works on constants alone, whose result our converter writes")
+                raise Malformed(
+                    f"{step.operator.name} has only constants as inputs; our converter would have written the result"
+                )
 
     def _check_shapes(self, shapes: dict[int, Shape], batch: int) -> None:
         if len(shapes) < len(self._tensors):
@@ -182,7 +184,7 @@ class _Graph:
         """Numbers of tensors, from `least` on; -1 stands for an input left out."""
         places = integers(table.get(field, b""))
         if any(not least <= place < len(self._tensors) for place in places):
-            raise Malformed("it refers to a tensor that is not there")
+            raise Malformed("it refers to a tensor that does not exist")
         return places
 
 
@@ -191,7 +193,7 @@ def _allowed(code: Values, name: str) -> Operator:
     if number not in OPERATORS:
         raise ModelRejected("operator", f"{name} has the operator {number}, which is not allowed")
     if "custom_code" in code:
-        raise Malformed("it gives code of its own to an operator of the format")
+        raise Malformed("it gives custom code to a built-in operator")
     return OPERATORS[number]
 
 
@@ -208,18 +210,18 @@ def _tensor(table: Values, buffers: list[memoryview]) -> _Tensor:
     if len(shape) > MAX_RANK or any(side < 1 for side in shape):
         raise Malformed(f"it has a tensor with a side below 1 or more than {MAX_RANK} axes")
     if tensor.constant and elements * ELEMENT_BYTES[letter] != len(tensor.data):
-        raise Malformed("it has a constant of another size than its shape says")
+        raise Malformed("it has a constant whose size does not fit its shape")
     if letter == "i" and elements > MAX_INTEGERS:
         raise Malformed(f"it has a list of more than {MAX_INTEGERS} integers")
     return tensor
 
 
 def _check_extras(root: Values, buffers: int, tensors: int) -> None:
-    """Checks what the interpreter reads beside the graph: every number must refer to something in the file."""
+    """Checks what the interpreter reads in addition to the graph: numbers must refer to things in the file."""
     for note in root.get("metadata", []):
         if note.get("name") not in METADATA or note.get("buffer", 0) >= buffers:
             raise Malformed("it has metadata that our converter does not write")
     for signature in root.get("signatures", []):
         named = [*signature.get("inputs", []), *signature.get("outputs", [])]
         if signature.get("subgraph", 0) or any(each.get("tensor", 0) >= tensors for each in named):
-            raise Malformed("it has a signature of a tensor that is not there")
+            raise Malformed("it has a signature of a tensor that does not exist")

@@ -73,7 +73,7 @@ def arithmetic(call: Call) -> Shape:
 
 def scale_below_zero(call: Call) -> Shape:
     if broadcast(call) != call.inputs[0]:
-        raise Refused("has slopes for another shape")
+        raise Refused("has slopes whose shape does not fit its input")
     return call.inputs[0]
 
 
@@ -202,13 +202,13 @@ def crop(call: Call) -> Shape:
 
 def shape_of(call: Call) -> Shape:
     if call.options.get("type") != INT32:
-        raise Refused("gives other numbers than int32")
+        raise Refused("gives numbers of a type other than int32")
     return (len(call.inputs[0]),)
 
 
 def pack(call: Call) -> Shape:
     if any(call.inputs) or call.options.get("count") != len(call.inputs):
-        raise Refused("packs more than single numbers")
+        raise Refused("packs inputs that are not single numbers")
     return (len(call.inputs),)
 
 

@@ -19,7 +19,7 @@ def main(runtime: str, memory: int, seconds: int) -> None:
     confinement.die_with_parent()
     confinement.limit(memory, seconds)
     answer = os.dup(1)
-    os.dup2(2, 1)  # what a library prints is not an answer
+    os.dup2(2, 1)  # so that the output of a library is not taken for the answer
 
     from digits_server.runtimes import loading
     from digits_server.sandbox.golden_images import GoldenImages
@@ -42,7 +42,7 @@ def main(runtime: str, memory: int, seconds: int) -> None:
     except RuntimeError:  # LiteRT raises it if an operator cannot run
         cause, message = "load", "the model loads but cannot run"
     os.write(answer, json.dumps({"cause": cause, "message": message}).encode())
-    os._exit(0)  # no destructors run: a harmful model may have changed objects
+    os._exit(0)  # without destructors: a harmful model may have changed objects
 
 
 if __name__ == "__main__":

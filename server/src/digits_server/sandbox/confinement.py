@@ -1,7 +1,7 @@
 """The limits that a process sets for itself before it loads an untried model: memory, time, network, system calls.
 
-The limits hold for this process alone and cannot be removed. What the system does not offer is left out: limits work on
-every Unix, the filter of system calls on Linux with x86-64 or ARM64.
+The limits apply to this process alone and cannot be removed. A limit that the system does not offer is left out: limits
+work on every Unix, the filter of system calls on Linux with x86-64 or ARM64.
 """
 
 import ctypes

@@ -8,7 +8,7 @@ import numpy as np
 from digits_server.errors import ModelRejected
 from digits_server.runtimes import Images, Probabilities, Runtime
 
-if TYPE_CHECKING:  # the process in which a model is tried reads no manifest
+if TYPE_CHECKING:  # the sandbox process reads no manifest
     from digits.v1.manifest_pb2 import Manifest
 
 
@@ -47,6 +47,6 @@ class GoldenImages:
         if failed.any():
             raise ModelRejected(
                 "golden",
-                f"{file}: {int(failed.any(axis=1).sum())} of {len(self.images)} golden images score otherwise than "
-                f"published, by up to {difference.max():.3g}; allowed {self.tolerance:.3g}",
+                f"{file}: {int(failed.any(axis=1).sum())} of {len(self.images)} golden images give other scores "
+                f"than published, by up to {difference.max():.3g}; allowed {self.tolerance:.3g}",
             )

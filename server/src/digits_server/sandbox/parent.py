@@ -36,7 +36,8 @@ class Child:
 
     def __init__(self, runtime: str) -> None:
         """Raises OSError."""
-        # The answer goes to a file in memory, for which the limit of file sizes holds. For a pipe it would not.
+        # The answer goes to a file in memory, because the limit of file sizes applies to it. It does not apply to a
+        # pipe.
         self._answer = _file_in_memory()
         limits = PROOF_LIMITS[runtime]
         try:
@@ -144,7 +145,7 @@ class Sandbox:
         if self._early:
             self._early.end()
         if self._child:
-            self._child.kill()  # the thread that waits for it cleans up
+            self._child.kill()  # the thread that waits for the child cleans up
 
 
 SANDBOX = Sandbox()

@@ -23,7 +23,7 @@ TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]{16,512}=*")
 """The characters of RFC 6750, and enough of them that a token cannot be guessed."""
 
 SECRET = re.compile(r"[A-Za-z0-9\-._~+/]{16}")
-"""What a token has in it."""
+"""Characters that every token contains, of which one is not a letter."""
 
 MAX_NAME_CHARACTERS = 64
 """Characters of a token's name in the log."""
@@ -84,7 +84,7 @@ class Guard:
 
     def _check(self, known: Tokens, authorization: str | None) -> None:
         if not _is_known(known, authorization):
-            raise Unauthenticated("authorization: expected a bearer token that is known here")
+            raise Unauthenticated("authorization: expected a bearer token that this server accepts")
 
 
 def token_file(flag: str, path: Path | None) -> Reloading[Tokens] | None:
@@ -114,7 +114,7 @@ def ports_in_plaintext(settings: Settings) -> list[str]:
 
 
 def open_to_network(settings: Settings) -> bool:
-    """Whether anybody on a network may call, and nothing is encrypted."""
+    """Whether anybody on a network may call the server, without encryption."""
     return not (is_loopback(settings.host) or settings.tls_certificate or settings.tokens)
 
 
@@ -129,8 +129,8 @@ def is_loopback(host: str) -> bool:
 def _names(flag: str, content: FileContent) -> dict[bytes, str]:
     """The digests of the tokens in a file, and their names. Messages name the line, but never repeat it.
 
-    The comment right above a token names it. Other tokens are called by their line: also those below a comment in which
-    a word is as long as a token, because it may be one that is no longer valid.
+    The comment right above a token names it. Other tokens are named by their line. So are tokens below a comment with a
+    word as long as a token, because that word may be an old token.
     """
     path, name = content.path, ""
     names: dict[bytes, str] = {}

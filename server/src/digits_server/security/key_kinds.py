@@ -33,7 +33,10 @@ _SEQUENCE, _EXPLICIT_VERSION = 0x30, 0xA0
 
 
 def kinds_in(pem: bytes) -> list[str]:
-    """The kind of each certificate's key in a PEM file, in their order. Raises ValueError when one cannot be read."""
+    """The kind of each certificate's key in a PEM file, in their order.
+
+    Raises ValueError if a certificate cannot be read.
+    """
     return [_kind(ssl.PEM_cert_to_DER_cert(block)) for block in _blocks(pem.decode("ascii", "ignore"))]
 
 

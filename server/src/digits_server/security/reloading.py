@@ -51,7 +51,7 @@ class FileContent:
 Contents = tuple[FileContent, ...]
 
 Marks = tuple[bytes | str, ...]
-"""For each file a keyed hash of its content, or why it could not be read."""
+"""For each file: a keyed hash of its content, or why it could not be read."""
 
 _KEY = secrets.token_bytes(32)
 

@@ -65,7 +65,7 @@ def http_context(own: Reloading[Identity]) -> ssl.SSLContext:
 def _show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
     """Uses this certificate in a server: the bytes that were tested, because the files may have changed since."""
     with in_memory(certificate) as certificate_file, in_memory(key) as key_file:
-        # Without a password OpenSSL would ask the terminal for one.
+        # Without a password, OpenSSL would ask for one on the terminal.
         context.load_cert_chain(certificate_file, key_file, password=_encrypted)
 
 

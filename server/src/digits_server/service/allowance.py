@@ -14,7 +14,7 @@ RETRY_AFTER_MS = 100
 class Allowance:
     """Several bounds at once. Each has a name, such as "image files (max_waiting_files)", and an amount.
 
-    A connection that holds something may take more only if it then holds at most as much as it leaves free for others.
+    A connection that already holds some may take more only if it then holds at most as much as it leaves free.
     Lives on the event loop.
     """
 
@@ -25,7 +25,7 @@ class Allowance:
         self._freed = Waiters()
 
     def held(self, what: str) -> int:
-        """How much of it is held now."""
+        """How much of the bound `name` is held now."""
         return self._held[what]
 
     @asynccontextmanager

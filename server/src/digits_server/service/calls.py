@@ -15,11 +15,11 @@ REQUEST_ID = "x-request-id"
 
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
-"""The metadata that names the trace a call belongs to, as W3C Trace Context has it."""
+"""The metadata that names the trace of a call (W3C Trace Context)."""
 
 EARLY_SECONDS = 0.05
-"""How long before its deadline a call may end and still count as late: the caller's clock started before ours, by the
-time that its request was on the way."""
+"""How long before its deadline a call may end and still count as late: the caller's clock started earlier than ours, by
+the time that the request needed to arrive."""
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -44,7 +44,7 @@ class Call(Protocol):
 
 @dataclass(slots=True)
 class Tally:
-    """What one call or HTTP request has asked of the model: images, and the version that had the last of them."""
+    """The use of the model by one call or HTTP request: images, and the version that answered the last of them."""
 
     images: int = 0
     version: int = 0
@@ -55,7 +55,7 @@ class Tally:
 
 
 TALLY = ContextVar[Tally | None]("TALLY", default=None)
-"""The tally of the current task's call, if an observer wants one. Tasks that work for the call have the same one."""
+"""The tally of the current task's call, if an observer wants one. All tasks of the call share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,6 @@ def sane_id(given: str | None) -> str:
 
 
 def trace_of(traceparent: str | None) -> str:
-    """The trace a caller's span belongs to, 32 hexadecimal digits, or nothing."""
+    """The trace id of a caller's span, 32 hexadecimal digits, or empty."""
     parts = (traceparent or "").split("-")
     return parts[1] if len(parts) == 4 and len(parts[1]) == 32 and parts[1].isalnum() else ""

@@ -46,7 +46,7 @@ class DirectPredictions:
         self._counts = counts
         self._queue = CallQueue(most_calls)
         self._last_batch = (0, 0.0)
-        """Images of the previous batch, if calls have waited ever since, and when it began, in seconds."""
+        """Images of the previous batch, if calls have waited since then, and when it began, in seconds."""
 
     @property
     def calls_wait(self) -> bool:
@@ -64,7 +64,7 @@ class DirectPredictions:
         return self._model.version if self._model else 0
 
     def rest(self) -> None:
-        """No call waits, so the next call will not have waited for a batch."""
+        """No call waits, so the next call does not wait for a batch."""
         self._last_batch = (0, 0.0)
 
     def may_take(self) -> bool:
@@ -156,7 +156,7 @@ class DirectPredictions:
 
 
 def _arrivals(calls: list[Waiting]) -> Arrivals:
-    """How many of `calls` arrived at which time; those that arrived together have one time."""
+    """The number of `calls` by time of arrival; calls that arrived together have the same time."""
     arrivals: dict[float, int] = {}
     for waiting in calls:
         arrivals[waiting.arrived] = arrivals.get(waiting.arrived, 0) + 1

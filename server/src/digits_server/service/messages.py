@@ -63,7 +63,7 @@ class Reply(NamedTuple):
 
 
 class OneReply(NamedTuple):
-    """The usual reply: to one image, with nothing that must be requested."""
+    """The usual reply: to one image, without the optional fields."""
 
     digit: int
     confidence: float
@@ -121,7 +121,7 @@ def _version(reply: Reply) -> bytes:
 
 
 def read_in_place(message: bytes | memoryview) -> Request | None:
-    """A request of pixels, perhaps followed by the three short fields; None for any other, which protobuf reads.
+    """A request of pixels, perhaps followed by the three short fields; None: another request, for protobuf to read.
 
     Nothing is copied, so a large request takes no longer. `message` is not empty.
     """
@@ -166,7 +166,7 @@ def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
 
 
 def _varint(value: int) -> bytes:
-    """A number from 0 on, seven bits a byte, the lowest first."""
+    """A number of at least 0, seven bits a byte, the lowest first."""
     if value < 0x80:
         return value.to_bytes()
     groups = bytearray()

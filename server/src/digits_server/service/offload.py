@@ -98,10 +98,10 @@ class Offload:
                 return await asyncio.shield(running)
         except TimeoutError as error:
             if running.done() and not running.cancelled() and running.exception() is error:
-                raise  # by the work itself
+                raise  # raised by the work itself
             raise DeadlineExceeded("the request was not read before its deadline") from error
         finally:
-            del running, work  # an error's traceback has this frame: the message would stay until the next collection
+            del running, work  # an error's traceback keeps this frame, and with it the message
 
     def close(self) -> None:
         """Accepts no more work. Waiting work is rejected as Unavailable; running work is finished."""
@@ -153,7 +153,7 @@ class Offload:
         self._release(job)
         self._next()
         if not running.cancelled():
-            running.exception()  # a caller that has left does not ask for it
+            running.exception()  # a caller that has left does not read the error
 
     def _release(self, job: _Job) -> None:
         self._held[job.peer] -= job.size

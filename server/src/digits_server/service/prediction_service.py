@@ -130,7 +130,7 @@ class PredictionService:
         else:
             self.models.check(version)
             images = await self.decoder.decode(inputs, call, patient=patient)
-        model = self.models.get(version)  # not before: it may have been retired meanwhile
+        model = self.models.get(version)  # only now: the version may have been retired meanwhile
         if tally := TALLY.get():
             tally.add(len(images), model.version)
         if unlike and model.scoring is None and not may_lack:

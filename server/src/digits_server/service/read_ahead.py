@@ -1,4 +1,4 @@
-"""How far streams may read ahead of what they have answered: back pressure, in requests and in bytes."""
+"""How far streams may read ahead of their answers: back pressure, in requests and in bytes."""
 
 from collections import Counter, deque
 from collections.abc import Hashable
@@ -14,7 +14,7 @@ class ReadAhead:
     """Requests that all streams have read and not answered yet. Lives on the event loop.
 
     requests   most requests of one stream
-    own_bytes  most bytes of one stream: with so many it reads no further. The last request may be as large again.
+    own_bytes  most bytes of one stream: at this amount it reads no further. The last request may be as large again.
     all_bytes  most bytes of all streams. A stream reads ahead while half of it is free, and reads while its connection
                has nothing or less than a quarter. Beyond all of it, or three quarters for one connection, a request is
                rejected.

@@ -20,18 +20,18 @@ MAX_REASONS = 10
 """How many of the newest rejected versions are named, with their reasons, if there is nothing to serve."""
 
 CLOSE_SECONDS = 5.0
-"""Time for the thread to end when a server stops that has a model. It may not end: a volume may not answer."""
+"""When a server with a model stops, how long it waits for the thread to end. The thread may hang on a volume."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a source shows at one moment.
+    """The state of a source at one moment.
 
-    versions      the versions there are, ascending
-    rollout       which one must answer, and which ones are tried out
-    fingerprints  of those tried before
+    versions      the versions that exist, ascending
+    rollout       which version must answer, and which are canary and shadow
+    fingerprints  digests of the versions that were tried before
     """
 
     versions: list[int]
@@ -43,8 +43,8 @@ class Lifecycle:
     """Keeps the registry up to date. Lives on the event loop; files and models are handled in one thread beside it.
 
     poll_interval    seconds between two looks at the source; 0: none after the start
-    served_versions  how many of the newest good versions answer those who name them
-    max_batch_size   images of the largest batch to prove a model with
+    served_versions  how many of the newest good versions answer requests that name them
+    max_batch_size   images of the largest batch with which a model is verified
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Lifecycle:
     async def close(self) -> None:
         """Stops trying a model, and waits a short time for the thread: its volume may not answer.
 
-        A server that has no model yet does not wait: importing TensorFlow takes seconds, and nobody needs it now.
+        A server without a model does not wait: importing TensorFlow takes seconds, and it is no longer needed.
         """
         SANDBOX.close()
         await self._thread.close(CLOSE_SECONDS if self._registry.versions else 0.0)
@@ -104,10 +104,10 @@ class Lifecycle:
             self._say_what_cannot_be_followed(look)
         except RepositoryError as error:
             if not self._lost:
-                log.error("%s; what serves goes on", error.message)
+                log.error("%s; the versions that serve go on", error.message)
             self._lost = True
         except Exception:
-            log.exception("looking for new versions failed; what serves goes on")
+            log.exception("looking for new versions failed; the versions that serve go on")
         else:
             self._lost = False
 
@@ -169,7 +169,7 @@ class Lifecycle:
             await self._load(shadow, partial(registry.compare, shadow))
 
     def _say_what_cannot_be_followed(self, look: Look) -> None:
-        """Once for each sentence, until it holds no more."""
+        """Logs each note once, until it no longer applies."""
         registry = self._registry
         notes = look.rollout.notes(look.versions, registry.rejections, registry.current_version)
         for note in notes:

@@ -87,19 +87,19 @@ class ModelRegistry:
 
     @property
     def canary_version(self) -> int:
-        """The version that takes its share of the requests that name none, 0 if none does."""
+        """The canary's version; 0: there is no canary."""
         version = self._rollout.canary.version
         answers = version in self._served and self._served[version] is not self._current
         return version if answers else 0
 
     @property
     def canary_share(self) -> float:
-        """Its share, from 0 to 1."""
+        """The canary's share of the requests, from 0 to 1."""
         return self._rollout.canary.share if self.canary_version else 0.0
 
     @property
     def current_version(self) -> int:
-        """The version that answers requests that name none, 0 if none does."""
+        """The version that answers requests that name no version; 0: there is no such version."""
         return self._current.version if self._current else 0
 
     @property
@@ -114,7 +114,7 @@ class ModelRegistry:
         return set(self._rejected)
 
     def also_waiting(self, images: Callable[[], int]) -> None:
-        """Calls `images` for the images that wait for the current model in another part's queue."""
+        """`images` returns the images that wait for the current model in a queue outside the registry."""
         self._others_waiting = images
 
     def only(self) -> ServedModel | None:
@@ -134,7 +134,7 @@ class ModelRegistry:
         return self.named(version)
 
     def named(self, version: int) -> ServedModel:
-        """The same, for questions about the model: they take nothing of the canary's share."""
+        """The same for questions about the model, which do not count for the canary's share."""
         if version:
             self.check(version)
             return self._served[version]
@@ -163,7 +163,7 @@ class ModelRegistry:
         ]
 
     def saw(self, versions: Iterable[int]) -> None:
-        """These are the versions there are now."""
+        """Receives the versions that exist now."""
         self._seen = set(versions)
         self._rejected = {version: reason for version, reason in self._rejected.items() if version in self._seen}
 
@@ -173,7 +173,7 @@ class ModelRegistry:
         self._rejected.pop(version, None)
 
     def reject(self, version: int, cause: str, reason: str) -> None:
-        """`version` failed. If it serves already, from files that have changed since, it goes on."""
+        """`version` failed. If it already serves, from earlier content of its files, it goes on."""
         self._loading = None
         self._rejected[version] = reason
         self._metrics.model_load_failures.labels(cause).inc()
@@ -227,7 +227,7 @@ class ModelRegistry:
         log.info("model version %d serves", version)
 
     def keep(self, versions: set[int]) -> None:
-        """Retires every other version but the current one."""
+        """Retires every other version except the current one."""
         for version in self.versions - versions:
             model = self._served[version]
             if model is not self._current:
@@ -235,7 +235,10 @@ class ModelRegistry:
                 self._retire(model)
 
     def drain(self) -> None:
-        """Not ready from now on: callers should go elsewhere. Requests that still arrive are answered."""
+        """From now on the server is not ready, so that callers go elsewhere.
+
+        Requests that still arrive are answered.
+        """
         self.draining.set()
 
     async def close(self) -> None:

@@ -31,7 +31,7 @@ MAX_SHARE = 0.015
 
 
 class Shadow:
-    """Compares the candidate, while there is one, with what was answered.
+    """Compares the answers of the candidate, while there is one, with the answers given.
 
     counts  makes the counters, which are on the page from the first candidate on
     """
@@ -51,8 +51,8 @@ class Shadow:
         """From now on `candidate` is compared; None: no candidate."""
         begins = candidate is not None and self._thread is None and not self._ended.is_set()
         if begins:
-            self._counts = self._make_counts()  # first: a batch may be offered as soon as there is a candidate
-        with self._lock:  # what waits was meant for the candidate before
+            self._counts = self._make_counts()  # before the candidate is set: a batch may be offered right after
+        with self._lock:  # waiting copies were meant for the previous candidate
             self._candidate, self._queue, self._waiting = candidate, [], 0
         if candidate is None:
             self._wanted.clear()

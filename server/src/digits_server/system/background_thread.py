@@ -1,4 +1,4 @@
-"""A background thread, which gives way to the calls that are being answered."""
+"""A background thread of low priority, so that it does not delay calls."""
 
 import asyncio
 import logging
@@ -12,10 +12,12 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 NICENESS = 10
-"""Such a thread gets a tenth of a busy core. With more niceness it could starve while it holds Python's lock."""
+"""With this niceness the thread gets a tenth of a busy core. With more niceness it could starve while it holds Python's
+lock."""
 
 SWITCH_SECONDS = 0.0005
-"""How long it may hold Python's lock when the event loop wants it. Python's 5 ms are longer than most requests."""
+"""How long the thread may hold Python's lock while the event loop waits for it. Python's 5 ms are longer than most
+requests."""
 
 STALL_SECONDS = 30.0
 """How long work on files may take before the log says so."""
@@ -49,9 +51,9 @@ class BackgroundThread:
         return self._work.qsize()
 
     async def run(self, work: Callable[[], Result], *, what: str = "") -> Result:
-        """The result of `work`, or its error. If the caller is cancelled before it has begun, it is skipped.
+        """The result of `work`, or its error. Work that has not begun is skipped if its caller is cancelled.
 
-        what  names the work in a warning, should it take longer than STALL_SECONDS
+        what  names the work in the warning that is logged if it takes longer than STALL_SECONDS
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
@@ -66,11 +68,11 @@ class BackgroundThread:
                 result.cancel()
                 raise
             if not done:
-                log.warning("%s takes longer than %.0f s: does the volume answer?", what, STALL_SECONDS)
+                log.warning("%s takes longer than %.0f s: check that the volume answers", what, STALL_SECONDS)
         return await result
 
     async def close(self, seconds: float = 0.0) -> None:
-        """Ends the thread after its remaining work, and returns then, or after `seconds`."""
+        """Ends the thread after its remaining work. Returns when the thread has ended, or after `seconds`."""
         if self._thread is None:
             return
         ended: Future[None] = Future()
@@ -87,10 +89,10 @@ class BackgroundThread:
                 _working.add(threading.get_ident())
                 try:
                     future.set_result(work())
-                except BaseException as error:  # noqa: BLE001 - it is the caller's
+                except BaseException as error:  # noqa: BLE001 - the caller gets it
                     future.set_exception(error)
                 _working.discard(threading.get_ident())
-            del item, future, work  # keep nothing of it until the next piece of work
+            del item, future, work  # so that nothing of it stays in memory until the next piece of work
 
 
 def leave_busy_threads() -> None:

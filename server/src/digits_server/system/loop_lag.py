@@ -1,4 +1,4 @@
-"""Measures how late the event loop is: while something blocks it, every answer waits."""
+"""Measures how late the event loop runs: while something blocks it, every answer waits."""
 
 import asyncio
 from collections.abc import Callable

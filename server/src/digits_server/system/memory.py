@@ -13,10 +13,10 @@ LOOK_SECONDS = 5.0
 """Time between two measurements of the process's memory."""
 
 LONGEST_SECONDS = 300.0
-"""Longest time between two attempts that freed nothing, because the memory is in use."""
+"""Longest pause after attempts that freed no memory because it is in use."""
 
 BURST_BYTES = 32 * 1024 * 1024
-"""Memory is returned only if the process has so much more than its minimum."""
+"""Memory is returned only if the process uses this much more than its minimum."""
 
 IDLE_SHARE = 0.5
 """Share of one core: a process that uses more is not idle."""
@@ -52,7 +52,7 @@ async def give_back_when_idle() -> None:
         return
     try:
         resident()
-    except (OSError, ValueError, IndexError):  # no /proc, or one of another system
+    except (OSError, ValueError, IndexError):  # no /proc, or one in another format
         return
     thread = BackgroundThread("memory")
     least, before, busy, pause = resident(), resident(), process_time(), LOOK_SECONDS

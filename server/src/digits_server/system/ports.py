@@ -19,7 +19,7 @@ ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """Errors that say that this machine does not have the address."""
 
 Address = tuple[socket.AddressFamily, tuple[Any, ...]]
-"""As getaddrinfo(3) gives it: the family, then what bind(2) takes: host, port, and for IPv6 two more."""
+"""As getaddrinfo(3) returns it: the family, then the arguments of bind(2): host, port, and for IPv6 two more."""
 
 
 def hold_port(host: str, port: int, purpose: str, *, shared: bool = False) -> socket.socket:
@@ -35,9 +35,9 @@ def hold_port(host: str, port: int, purpose: str, *, shared: bool = False) -> so
 
 
 def listen(host: str, port: int, purpose: str, *, shared: bool, backlog: int) -> list[socket.socket]:
-    """Sockets that listen on every address of `host`, all on one port: a free one when that is 0.
+    """Sockets that listen on every address of `host`, all on one port; 0 takes a free port.
 
-    `::` takes callers of both families, as it does in gRPC. Raises AddressUnavailable.
+    `::` accepts callers over IPv4 and IPv6, as it does in gRPC. Raises AddressUnavailable.
     """
     try:
         listening = _bound_together(_addresses(host), port, shared=shared)
@@ -62,12 +62,12 @@ def claim_port(held: socket.socket) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             claim.close()
             raise unavailable(address, port, "calls", error) from error
-        # A sandbox may not have such names. Then two servers that start at the same moment are not told apart.
+        # A sandbox may not have such names. Then this lock cannot stop two servers that start at the same moment.
     return claim
 
 
 def unavailable(host: str, port: int, purpose: str, error: Exception) -> AddressUnavailable:
-    """The error that says why listening is impossible; `purpose` says what would have arrived."""
+    """The error that says why listening is impossible; `purpose` names what the port is for."""
     return AddressUnavailable(f"cannot listen for {purpose} on {host}:{port}: {_reason(host, port, error)}")
 
 
@@ -77,13 +77,13 @@ def why_unavailable(host: str, port: int, purpose: str) -> AddressUnavailable:
         hold_port(host, port, purpose).close()
     except AddressUnavailable as error:
         return error
-    why = "the transport does not take this address, or the port was taken a moment ago"
+    why = "the transport does not accept this address, or another process took the port a moment ago"
     return AddressUnavailable(f"cannot listen for {purpose} on {host}:{port}: {why}")
 
 
 def _reason(host: str, port: int, error: Exception) -> str:
     number = getattr(error, "errno", None) or 0
-    if number < 0 or isinstance(error, UnicodeError):  # of getaddrinfo(3): the numbers of the system are positive
+    if number < 0 or isinstance(error, UnicodeError):  # from getaddrinfo(3): the system's own numbers are positive
         return f"the name {host} does not resolve to an address"
     match number:
         case errno.EADDRINUSE:
@@ -104,7 +104,7 @@ def _addresses(host: str) -> list[Address]:
 
 
 def _bound_together(addresses: Sequence[Address], port: int, *, shared: bool) -> list[socket.socket]:
-    """As `_bound`. A free port of the first address may be taken on another: then there is a next try."""
+    """As `_bound`. A free port of the first address may be taken on another address; then it tries another port."""
     tries = FREE_PORT_TRIES if port == 0 and len(addresses) > 1 else 1
     for _ in range(tries - 1):
         with suppress(OSError):
@@ -115,7 +115,8 @@ def _bound_together(addresses: Sequence[Address], port: int, *, shared: bool) ->
 def _bound(addresses: Sequence[Address], port: int, *, shared: bool) -> list[socket.socket]:
     """A socket for each address, all bound to one port. Raises OSError.
 
-    A name may have addresses that this machine lacks, such as one of IPv6: they are left out if there is another.
+    A name may have addresses that this machine lacks, such as an IPv6 address. They are left out if another address
+    works.
     """
     bound: list[socket.socket] = []
     absent: OSError | None = None
@@ -144,7 +145,7 @@ def _bind(family: socket.AddressFamily, address: tuple[Any, ...], *, shared: boo
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
         if family == socket.AF_INET6:
-            with suppress(OSError):  # not every system can: then it takes IPv6 alone
+            with suppress(OSError):  # a system that cannot do this accepts IPv6 only
                 made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         made.bind(address)
     except OSError:

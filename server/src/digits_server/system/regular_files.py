@@ -1,7 +1,7 @@
 """Reads files that others may replace at any moment: each is opened once, checked, and read from its descriptor.
 
-With a named pipe, a socket or a device in the place of a file, an ordinary `open` could wait for ever. Everything
-except regular files is rejected before a byte is read.
+An ordinary `open` of a named pipe, a socket or a device could wait for ever. Here, anything that is not a regular file
+is rejected before a byte is read.
 """
 
 import errno
@@ -25,7 +25,7 @@ KINDS = {
 
 
 class NotRegular(OSError):
-    """Something other than a regular file is there: `kind` says what."""
+    """The path is not a regular file; `kind` says what it is."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(errno.EINVAL, f"expected a regular file, found {kind}")

@@ -1,4 +1,4 @@
-"""Tells systemd, or what speaks its protocol (sd_notify(3)), that the server is ready or stops."""
+"""Tells systemd, or another manager with its protocol (sd_notify(3)), that the server is ready or stops."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ READY = "READY=1"
 STOPPING = "STOPPING=1"
 
 SEND_SECONDS = 1.0
-"""A manager that does not read must not hold the server."""
+"""Longest wait for a manager that does not read, so that it cannot block the server."""
 
 
 def tell(state: str) -> None:

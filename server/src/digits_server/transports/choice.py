@@ -38,7 +38,9 @@ def choose(settings: Settings) -> Choice:
     if settings.tls_certificate:
         return Choice("grpcio", "TLS was asked for, which native does not have")
     if not is_loopback(settings.host):
-        return Choice("grpcio", "it listens to a network, where messages have to be bounded as they are read")
+        return Choice(
+            "grpcio", "it listens to a network, where the size of messages must be bounded while they are read"
+        )
     if not installed:
         return Choice("grpcio", "the package pygrpc-native is not installed")
     return Choice("native", "it listens to this machine only")

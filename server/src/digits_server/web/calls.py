@@ -1,4 +1,4 @@
-"""One HTTP request as a call: everything but its body, and whether its caller still waits."""
+"""One HTTP request as a call: everything except its body, and whether its caller still waits."""
 
 import asyncio
 from collections.abc import Coroutine

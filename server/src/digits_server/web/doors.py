@@ -109,7 +109,7 @@ class Doors:
         return other
 
     def _admit(self, request: Request, route: Route | None) -> None:
-        """Raises ServingError unless the request may use the route. Without a route, unless it may know that."""
+        """Raises ServingError unless the caller may use the route or, if there is no route, may learn that."""
         self._origins.check(request.method, request.headers)
         access = route.access if route else Access.CALLERS
         self._guard.admit_to(access, request.scope["path"], request.headers.get("authorization"))

@@ -15,7 +15,7 @@ LONGEST_PATH = 200
 
 
 class WatchedRequest:
-    """One request, with what its observers keep about it."""
+    """One request, with the data that its observers keep about it."""
 
     __slots__ = ("_scope", "headers", "request_id", "span", "status", "tally", "trace_id")
 
@@ -50,7 +50,7 @@ class WatchedRequest:
 
     @property
     def is_probe(self) -> bool:
-        """Whether it asks a route that probes and scrapers ask every few seconds."""
+        """Whether its route is one that probes and scrapers request every few seconds."""
         return bool(self._scope.get(PROBE))
 
     def metadata(self, name: str) -> str | None:
@@ -64,7 +64,7 @@ class WatchedRequest:
 
 
 class WebWatcher(Protocol):
-    """Is told of every request, on the event loop, in the task that answers it."""
+    """An observer of every request, called on the event loop, in the task that answers the request."""
 
     def arrived(self, request: WatchedRequest) -> None: ...
 

@@ -23,7 +23,7 @@ class Children:
     def start(
         self, arguments: Sequence[str], environment: Mapping[str, str], log_fd: int, control_fd: int
     ) -> "tuple[int, asyncio.Future[int]]":
-        """Runs this Python with `arguments`; returns its PID and, in the end, its exit code (negative: a signal).
+        """Runs this Python with `arguments`; returns its PID and a future of its exit code (negative: a signal).
 
         The child gets the standard streams, with `log_fd` as standard error, and CONTROL_FD. It has its own process
         group, so a Ctrl-C for its parent does not reach it.

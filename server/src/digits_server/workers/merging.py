@@ -63,7 +63,7 @@ GAUGES: dict[str, Callable[[Iterable[Value]], Value]] = {
     "process_resident_memory_bytes": sum,
     "process_start_time_seconds": min,  # the start of the server: that of its oldest process
     "process_open_fds": sum,
-    "process_max_fds": sum,  # so that open files divided by the limit stays a share
+    "process_max_fds": sum,  # so that open files divided by the limit is still a share
 }
 """How the values of a gauge from several processes become one."""
 

@@ -20,7 +20,7 @@ BEAT_SECONDS = 1.0
 """Time between two reports. Counts since the last report are lost if a worker is killed."""
 
 REPORT_SECONDS = 1.0
-"""Time for a report for which a page of metrics waits; after it, the previous report is used."""
+"""How long a page of metrics waits for a report; then the previous report is used."""
 
 START_SECONDS = 120.0
 """Longest silence of a worker before it is ready. Importing TensorFlow blocks it for a long time."""
@@ -35,11 +35,11 @@ ARGUMENTS = ("-P", "-m", "digits_server")  # -P: import nothing from the working
 
 
 class WorkerProcess:
-    """Worker `number`, from its start to its end. Starts at once; raises OSError when the system has no room for it.
+    """Worker `number`, from its start to its end. Starts at once; raises OSError if the system cannot start a process.
 
-    patience  seconds that a question may stay unanswered once it serves
+    patience  seconds that a question may stay unanswered once the worker serves
     answer    answers its own questions
-    leave     receives counts that it no longer reports although it lives
+    leave     receives counts that the living worker no longer reports
     """
 
     def __init__(

@@ -17,8 +17,8 @@ CONTROL_FD = "DIGITS_WORKER_CONTROL_FD"
 NUMBER = "DIGITS_WORKER_NUMBER"
 SUPERVISOR_PID = "DIGITS_WORKER_SUPERVISOR_PID"
 JOINS = "DIGITS_WORKER_JOINS"
-"""Environment variables from the supervisor to a worker: the descriptor of the socket between them, the worker's
-number, the process with which it ends, and, if not empty, that other workers serve already."""
+"""Environment variables from the supervisor to a worker: the descriptor of the socket between them; the worker's
+number; the process with which it ends; not empty if other workers already serve."""
 
 
 class Role(Protocol):

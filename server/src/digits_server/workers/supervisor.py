@@ -86,7 +86,7 @@ class Supervisor:
             self._signal(signal.SIGKILL)
             for keeper in keepers:
                 keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)  # one reason is logged; the others are the same
+            await asyncio.gather(*keepers, return_exceptions=True)  # only one reason is logged; the others are the same
 
     async def _keep(self, number: int) -> None:
         """Runs worker `number` and its successors until the server drains. Raises OperatorError if none ever serves."""

@@ -31,7 +31,7 @@ class Worker:
 
     def __init__(self, control_fd: int, number: int, supervisor_pid: int, *, joins: bool) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        if os.getppid() != supervisor_pid:  # it died before that was set
+        if os.getppid() != supervisor_pid:  # the parent died before the signal was set
             os._exit(1)
         self.joins = joins
         self.log_fields: dict[str, object] = {"worker": number}
@@ -41,7 +41,7 @@ class Worker:
     async def begin(self, metrics: Any, ready: Callable[[], bool]) -> None:
         self._metrics = metrics
         self._ready = ready
-        self._control.set_inheritable(False)  # until now it had to stay open across exec
+        self._control.set_inheritable(False)  # it had to stay open across exec, until now
         await self._channel.open(self._control.dup())
         self._reading = asyncio.create_task(self._channel.run())
 

@@ -1,4 +1,4 @@
-"""`digits-server models`: what stands in the repository, which version answers, and how to change that.
+"""`digits-server models`: lists the versions in the repository, shows which version answers, and changes that.
 
-No server is asked: the commands read and write the repository, and servers follow it.
+The commands do not contact a server: they read and write the repository, and servers follow it.
 """

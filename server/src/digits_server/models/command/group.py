@@ -1,6 +1,6 @@
-"""The commands themselves: parse, plan, write, say.
+"""The commands themselves: they parse, plan, write and report.
 
-0 done; 1 it cannot be done, with the reason in one line; 2 a value that cannot be used.
+Exit codes: 0 done; 1 it cannot be done, with the reason in one line; 2 a value that cannot be used.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # no imports: --help needs neither NumPy nor protobuf
     from digits_server.models.rollout import StatedRollout
 
 FLAGS = ("repository", "runtime", "max_model_bytes", "canary", "shadow", "require_signature")
-"""The settings of a server that decide which versions are good, and which one answers. They hold before `models`,
-after it, and after the command; the last one given wins."""
+"""The settings of a server that decide which versions are good, and which one answers. They may be given before
+`models`, after it, and after the command; the last one wins."""
 
 
 class Share(click.ParamType[float]):
@@ -47,7 +47,7 @@ class Share(click.ParamType[float]):
 
 
 def settings_for_models(context: click.Context, values: dict[str, Any]) -> Settings:
-    """The settings given before `models`. Raises UsageError for flags that mean nothing to it."""
+    """The settings given before `models`. Raises UsageError for flags that `models` does not take."""
     given = {item.name: item for item in context.command.params if _given(context, item)}
     if unknown := [item.opts[0] for name, item in given.items() if name not in FLAGS]:
         known = ", ".join(f"--{name.replace('_', '-')}" for name in FLAGS)
@@ -57,7 +57,7 @@ def settings_for_models(context: click.Context, values: dict[str, Any]) -> Setti
 
 
 def with_flags(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the flags of FLAGS; those that are given replace what was said before."""
+    """Gives a command the flags of FLAGS. A flag after the command replaces the same flag before it."""
 
     @wraps(command)
     def run(**arguments: Any) -> Any:
@@ -74,11 +74,11 @@ def with_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def on_versions(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the versions of the repository it is told, and its errors one line."""
+    """Gives a command the versions of the repository in its settings, and prints its errors as one line."""
 
     @wraps(command)
     def run(**arguments: Any) -> None:
-        from digits_server.models.command.versions import Versions  # here, so that --help needs no NumPy
+        from digits_server.models.command.versions import Versions  # imported here, so that --help needs no NumPy
 
         try:
             command(Versions(click.get_current_context().obj), **arguments)
@@ -91,7 +91,10 @@ def on_versions(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def changing(plan: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes a command of what plans a change of pin.json: it is written and said, or only said with --dry-run."""
+    """Makes a command from a function that plans a change of pin.json.
+
+    The change is written and printed; with --dry-run, only printed.
+    """
 
     @wraps(plan)
     def run(versions: Versions, *, dry_run: bool, **arguments: Any) -> None:
@@ -99,7 +102,7 @@ def changing(plan: Callable[..., Any]) -> Callable[..., Any]:
             decided: Plan = plan(versions, stated, **arguments)
             return decided
 
-        decided = planned(versions.pins.read())  # verifies what it must, while others can still change the file
+        decided = planned(versions.pins.read())  # verifies the versions it needs before the lock is held
         if dry_run:
             click.echo("dry run, nothing is changed:")
         else:
@@ -109,7 +112,7 @@ def changing(plan: Callable[..., Any]) -> Callable[..., Any]:
         for sentence in decided.says:
             click.echo(sentence)
 
-    return click.option("--dry-run", is_flag=True, help="Only say what would change.")(on_versions(run))
+    return click.option("--dry-run", is_flag=True, help="Print the changes without making them.")(on_versions(run))
 
 
 @click.group("models")
@@ -122,7 +125,7 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @on_versions
 def list_versions(versions: Versions, *, as_json: bool) -> None:
-    """List every version: good or rejected and why, which one answers, which ones are tried out."""
+    """List every version: good or rejected and why, which one answers, and which ones are canary or shadow."""
     from digits_server.models.command.listing import Listing
 
     listing = Listing.of(versions)
@@ -150,7 +153,7 @@ def verify(versions: Versions, version: int | None) -> None:
 @click.argument("version", type=click.IntRange(min=1))
 @changing
 def pin(versions: Versions, stated: StatedRollout, version: int) -> Plan:
-    """Have VERSION answer, whatever else is published, once it is verified. Ends the canary."""
+    """Verify VERSION and let it answer, whatever else is published. Ends the canary."""
     from digits_server.models.command import plans
 
     return plans.pin(versions, stated, version)
@@ -168,7 +171,10 @@ def unpin(versions: Versions, stated: StatedRollout) -> Plan:
 @models.command()
 @changing
 def rollback(versions: Versions, stated: StatedRollout) -> Plan:
-    """Pin the good version before the one that answers. Beside a canary: end it, and pin the one that answers."""
+    """Pin the good version before the one that answers.
+
+    If there is a canary: end it, and pin the version that answers.
+    """
     from digits_server.models.command import plans
 
     return plans.rollback(versions, stated)
@@ -177,10 +183,12 @@ def rollback(versions: Versions, stated: StatedRollout) -> Plan:
 @models.command()
 @click.argument("version", type=click.IntRange(min=1), required=False)
 @click.option("--share", type=Share(), help="Of the requests that name no version: 0.1 or 10%.")
-@click.option("--end", is_flag=True, help="End the canary; who answers the other requests answers all.")
+@click.option(
+    "--end", is_flag=True, help="End the canary; the version that answers the other requests then answers all."
+)
 @changing
 def canary(versions: Versions, stated: StatedRollout, version: int | None, share: float | None, *, end: bool) -> Plan:
-    """Have VERSION answer a share of the requests, or change the share, or end it."""
+    """Let VERSION answer a share of the requests, change the share, or end the canary."""
     from digits_server.models.command import plans
 
     if [version is None, share is None] != [end, end]:
@@ -192,10 +200,10 @@ def canary(versions: Versions, stated: StatedRollout, version: int | None, share
 
 @models.command()
 @click.argument("version", type=click.IntRange(min=1), required=False)
-@click.option("--end", is_flag=True, help="End the shadow; who answers stays the same.")
+@click.option("--end", is_flag=True, help="End the shadow; the version that answers stays the same.")
 @changing
 def shadow(versions: Versions, stated: StatedRollout, version: int | None, *, end: bool) -> Plan:
-    """Have VERSION score copies of live batches and answer no request, or end it."""
+    """Let VERSION score copies of live batches without answering any request, or end the shadow."""
     from digits_server.models.command import plans
 
     if end == (version is not None):
@@ -205,12 +213,16 @@ def shadow(versions: Versions, stated: StatedRollout, version: int | None, *, en
 
 @models.command()
 @click.option(
-    "--keep", type=click.IntRange(min=1), required=True, metavar="N", help="Good versions to keep, the newest."
+    "--keep",
+    type=click.IntRange(min=1),
+    required=True,
+    metavar="N",
+    help="How many of the newest good versions to keep.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Print the versions without removing them.")
 @on_versions
 def prune(versions: Versions, *, keep: int, dry_run: bool) -> None:
-    """Remove old versions, never one that is pinned, answers, or is the canary or the shadow."""
+    """Remove old versions, but never a version that is pinned, answers, or is the canary or the shadow."""
     from digits_server.models.command import pruning
 
     pruning.prune(versions, keep, click.echo, dry_run=dry_run)

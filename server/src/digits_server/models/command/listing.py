@@ -1,4 +1,4 @@
-"""What `models list` shows, as a table or as JSON."""
+"""The output of `models list`, as a table or as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ HEAD = ("VERSION", "STATE", "NETWORK", "ACCURACY", "PUBLISHED (UTC)", "SIZE", "R
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One version. What its manifest does not tell is None.
+    """One version. A value that is not in its manifest is None.
 
-    state          "good", "rejected", or "missing": pin.json or a flag names it, and it is not there
+    state          "good", "rejected", or "missing": pin.json or a flag names it, but it does not exist
     reason         why it is rejected, else empty
     test_accuracy  on the test set, from 0 to 1
     published_at   UTC, ISO 8601
@@ -34,7 +34,7 @@ class Row:
     roles: list[str]
 
     def cells(self, share: float) -> tuple[str, ...]:
-        """The row of the table, the reason apart."""
+        """The row of the table, without the reason."""
         accuracy = "" if self.test_accuracy is None else f"{self.test_accuracy:.4f}"
         roles = [f"canary {100 * share:g}%" if role == "canary" else role for role in self.roles]
         published = (self.published_at or "")[:16].replace("T", " ")
@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """Every version, and what the operator should know.
+    """Every version, and notes for the operator.
 
     error  why pin.json cannot be used, else empty
     """
@@ -71,7 +71,7 @@ class Listing:
         return cls(rows=rows, rollout=rollout, current=current, notes=notes, error=error)
 
     def as_text(self) -> str:
-        """A table, its reasons in the last column, then the notes."""
+        """A table with the reasons in the last column, then the notes."""
         table = [HEAD, *(row.cells(self.rollout.canary.share) for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         reasons = ["", *(row.reason for row in self.rows)]
@@ -79,7 +79,7 @@ class Listing:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def as_json(self) -> str:
-        """One object; a version that there is not is null."""
+        """One object; a version that does not exist is null."""
         canary = self.rollout.canary
         return json.dumps(
             {

@@ -1,6 +1,6 @@
-"""What the commands that change pin.json will write there, and what they say of it. Nothing is written here.
+"""Plans the changes of pin.json: its new content, and the sentences for the operator. Nothing is written here.
 
-No command changes who answers without saying so, and the end of a canary or a shadow never does.
+If a command changes which version answers, it says so. The end of a canary or a shadow never changes it.
 """
 
 from dataclasses import dataclass, replace
@@ -13,14 +13,14 @@ from digits_server.settings import Canary
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What pin.json will say, and the sentences for the operator."""
+    """The new content of pin.json, and the sentences for the operator."""
 
     stated: StatedRollout
     says: list[str]
 
 
 def pin(versions: Versions, stated: StatedRollout, version: int) -> Plan:
-    """`version` answers every request that names none; it is tried out no more, and neither is the canary."""
+    """`version` answers every request that names no version. It is no longer canary or shadow, and the canary ends."""
     if reason := versions.reason(version):
         raise OperatorError(f"version {version} is not pinned: {reason}")
     without, ended = _without_trials(versions, stated, version)
@@ -35,7 +35,10 @@ def unpin(versions: Versions, stated: StatedRollout) -> Plan:
 
 
 def rollback(versions: Versions, stated: StatedRollout) -> Plan:
-    """The version before the one that answers is pinned; beside a canary, the one that answers: the canary ends."""
+    """The version before the one that answers is pinned.
+
+    If there is a canary, it ends, and the version that answers is pinned.
+    """
     rollout = versions.rollout(stated)
     current = versions.current(rollout)
     newest = rollout.pinned or current
@@ -48,7 +51,7 @@ def rollback(versions: Versions, stated: StatedRollout) -> Plan:
 
 
 def start_canary(versions: Versions, stated: StatedRollout, version: int, share: float) -> Plan:
-    """`version` answers this share of the requests that name none, and another version the others."""
+    """`version` answers this share of the requests that name no version, and another version answers the rest."""
     rollout = versions.rollout(stated)
     if reason := versions.reason(version):
         raise OperatorError(f"version {version} does not become the canary: {reason}")
@@ -96,7 +99,7 @@ def start_shadow(versions: Versions, stated: StatedRollout, version: int) -> Pla
 
 
 def end_shadow(versions: Versions, stated: StatedRollout) -> Plan:
-    """Nothing is compared; who answers stays the same."""
+    """No version is compared any longer; the version that answers stays the same."""
     shadow = versions.rollout(stated).shadow
     if not shadow:
         raise OperatorError("there is no shadow: if the servers have the flag --shadow, give it to this command, too")
@@ -105,15 +108,15 @@ def end_shadow(versions: Versions, stated: StatedRollout) -> Plan:
 
 
 def _without_trials(versions: Versions, stated: StatedRollout, answers: int) -> tuple[StatedRollout, list[str]]:
-    """Without a canary, and without a shadow if it is the version that `answers`; and what to say of it.
+    """Without a canary, and without a shadow if it is the version that `answers`; and the sentences about it.
 
-    What neither pin.json nor a flag mentions is not mentioned afterwards: older servers know the pin only.
+    A field that neither pin.json nor a flag sets stays unset: older servers know the pin only.
     """
     rollout, without_pin = versions.rollout(stated), versions.rollout(replace(stated, pinned=0))
     says = []
     if rollout.canary.version:
         says.append(f"version {rollout.canary.version} is no longer the canary")
-    if without_pin.canary.version:  # that of a flag would come back with the end of the pin
+    if without_pin.canary.version:  # the shadow of a flag would come back when the pin ends
         stated = replace(stated, canary=NO_CANARY)
     if rollout.shadow == answers:
         says.append(f"version {rollout.shadow} is no longer the shadow")
@@ -124,10 +127,10 @@ def _without_trials(versions: Versions, stated: StatedRollout, answers: int) -> 
 def _keeping_current(
     versions: Versions, stated: StatedRollout, after: StatedRollout
 ) -> tuple[StatedRollout, list[str]]:
-    """The same, with a pin if another version would answer without; and what to say of it."""
+    """The same, with a pin if another version would answer without it; and the sentences about it."""
     current = versions.current(versions.rollout(stated))
     newer = versions.current(versions.rollout(after))
     if current in (0, newer):
         return after, []
-    unlike = f"version {current} is pinned, so that it goes on answering; pin {newer} to have that answer"
+    unlike = f"version {current} is pinned, so that it goes on answering; to let version {newer} answer, pin it"
     return replace(after, pinned=current), [unlike]

@@ -1,4 +1,4 @@
-"""`models prune`: old versions are removed, each at once and whole."""
+"""`models prune`: removes old versions, each as a whole in one step."""
 
 import os
 import shutil
@@ -14,16 +14,16 @@ _REMOVED = ".removed-"
 
 
 def prune(versions: Versions, keep: int, say: Callable[[str], None], *, dry_run: bool) -> None:
-    """Removes every version below the newest `keep` good ones, and says which; or only says it.
+    """Removes every version below the newest `keep` good ones, and prints which; a dry run only prints them.
 
-    The ones that are pinned, current, canary and shadow stay, and so do those that are newer than what is kept.
+    The pinned, current, canary and shadow versions stay. So do versions that are newer than the oldest kept one.
     Raises OperatorError or OSError.
     """
     if dry_run:
         say("dry run, nothing is changed:")
         _say(say, removable(versions, keep))
         return
-    removable(versions, keep)  # verifies what it must, while others can still change the repository
+    removable(versions, keep)  # verifies the versions it needs before the lock is held
     with versions.pins.locked():
         removed = removable(versions, keep)
         if removed:
@@ -32,7 +32,7 @@ def prune(versions: Versions, keep: int, say: Callable[[str], None], *, dry_run:
 
 
 def removable(versions: Versions, keep: int) -> list[int]:
-    """What `prune` removes, ascending. Raises OperatorError when no version is good."""
+    """The versions that `prune` removes, ascending. Raises OperatorError if no version is good."""
     rollout = versions.rollout(versions.pins.read())
     spared = {*rollout.versions, versions.current(rollout)}
     there = versions.every()
@@ -49,10 +49,10 @@ def removable(versions: Versions, keep: int) -> list[int]:
 def _remove(folder: Path, removed: list[int]) -> None:
     hidden = Path(tempfile.mkdtemp(prefix=_REMOVED, dir=folder))
     for version in removed:
-        (folder / str(version)).rename(hidden / str(version))  # at once: nobody sees half a version
+        (folder / str(version)).rename(hidden / str(version))  # in one step: no reader sees half a version
     with opened_folder(folder) as opened:
         os.fsync(opened)
-    for leftover in folder.glob(f"{_REMOVED}*"):  # those of commands that were killed, too
+    for leftover in folder.glob(f"{_REMOVED}*"):  # also those of commands that were killed
         shutil.rmtree(leftover)
 
 

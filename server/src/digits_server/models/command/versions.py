@@ -9,11 +9,11 @@ from digits_server.models.verification import prove
 from digits_server.settings import MODEL_NAME, Settings
 
 LARGEST_BATCH = 1
-"""Images a version is tried with here; a server tries all sizes."""
+"""Batch size with which a version is tried here, in images; a server tries all sizes."""
 
 
 class Versions:
-    """Each version is verified when it is first asked for."""
+    """Each version is verified at its first use."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises OperatorError when there is no such repository."""
@@ -26,7 +26,7 @@ class Versions:
         self.there()
 
     def there(self, also: set[int] | None = None) -> list[int]:
-        """The newest versions there are, and those of `also` that are there, ascending."""
+        """The newest versions in the repository, and those of `also` that exist, ascending."""
         return self._source.versions(also or set())
 
     def every(self) -> list[int]:
@@ -34,7 +34,7 @@ class Versions:
         return self._source.every_version()
 
     def rollout(self, stated: StatedRollout) -> Rollout:
-        """What holds if pin.json says this: where it says nothing, the flags do."""
+        """The rollout with this content of pin.json. The flags fill in what it leaves unset."""
         return effective(stated, *self._flags)
 
     def reason(self, version: int) -> str:
@@ -50,7 +50,7 @@ class Versions:
         return self._reasons[version]
 
     def manifest(self, version: int) -> Manifest | None:
-        """Its manifest, of a rejected version too if that can be read."""
+        """The manifest of a version; also of a rejected version, if it can be read."""
         if version not in self._manifests:
             try:
                 self._manifests[version] = self._source.manifest(version)
@@ -59,7 +59,7 @@ class Versions:
         return self._manifests[version]
 
     def current(self, rollout: Rollout) -> int:
-        """The version that a server started now has answer requests that name none; 0: no version is good."""
+        """The version that would answer requests without a version if a server started now; 0: no version is good."""
         candidates = rollout.candidates(self.there(rollout.versions), at_start=True)
         return next((version for version in candidates if not self.reason(version)), 0)
 
