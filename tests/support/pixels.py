@@ -1,0 +1,12 @@
+"""Images of a plain colour, for tests that do not ask what is on them. Scripted servers read their answer from it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def image(value: int) -> NDArray[np.uint8]:
+    """The image whose every pixel is `value`, uint8[28, 28]."""
+    return np.full((28, 28), value, np.uint8)
+
+
+IMAGE = image(7)
