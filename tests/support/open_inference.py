@@ -25,6 +25,11 @@ Numbers = NDArray[Any]
 Tensors = dict[str, Numbers]
 
 
+def images_tensor(**fields: Any) -> dict[str, Any]:
+    """The input of one image, as a dictionary, with other fields than usual."""
+    return {"name": "images", "datatype": "UINT8", "shape": [1, 784], **fields}
+
+
 def grpc_message(**fields: Any) -> ModelInferRequest:
     """A ModelInferRequest, its tensors as dictionaries: protobuf takes them, its types do not say so."""
     return ModelInferRequest(**fields)
