@@ -18,7 +18,7 @@ from time import monotonic
 import pytest
 from support.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT, server_process
 from support.hostile_models import with_work
-from support.open_connection import CANCELLED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
+from support.ledger import CANCELLED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
 from support.open_loop import Offer, Outcomes, begin, collect, offered
 from support.overload import (
     PROMISED,

@@ -21,6 +21,10 @@ DTYPES: dict[str, type[np.generic]] = {"UINT8": np.uint8, "FP32": np.float32, "I
 SECONDS = 30.0
 """Deadline of one HTTP request."""
 
+INFER = "/v2/models/digits/infer"
+PIXELS = np.zeros((1, 784), np.uint8)
+"""One black image."""
+
 Numbers = NDArray[Any]
 Tensors = dict[str, Numbers]
 
