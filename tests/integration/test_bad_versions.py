@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from support import tflite
+from support import hostile_models
 from support.repositories import copy_version, edit_manifest, replace_file
 from support.rpc import DEADLINE
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
@@ -133,9 +133,9 @@ FAULTS: dict[Callable[[Path], None], tuple[str, str]] = {
     vouch_for_garbage: ("load", "not a LiteRT model"),
     link_to_another_version: ("path", "symbolic link"),
     vouch_for(cut_off): ("load", "not a LiteRT model"),
-    vouch_for(tflite.with_custom_operator): ("operator", "the operator 32, which is not allowed"),
-    vouch_for(tflite.with_huge_padding): ("memory", "asks for more than 536870912 bytes of tensors"),
-    vouch_for(tflite.with_doubling): ("memory", "asks for more than 536870912 bytes of tensors"),
+    vouch_for(hostile_models.with_custom_operator): ("operator", "the operator 32, which is not allowed"),
+    vouch_for(hostile_models.with_huge_padding): ("memory", "asks for more than 536870912 bytes of tensors"),
+    vouch_for(hostile_models.with_doubling): ("memory", "asks for more than 536870912 bytes of tensors"),
     vouch_for_changed_weights: ("golden", "golden images give other scores"),
     have_other_golden_scores: ("golden", "2 of 20 golden images give other scores"),
     have_no_golden_images: ("manifest", "no golden images"),

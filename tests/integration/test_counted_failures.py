@@ -1,108 +1,29 @@
 """Every kind of failure through every door: each moves exactly one series of each family that sees it, and which."""
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
-from PIL import Image, ImageDraw
-from support.http2 import GRPC, PREDICT, Http2, framed
-from support.raw_http import ask, connect, request
+from support.doors import BEARER, KNOWN, TOKEN, Doors, Failure, Moved, moves_exactly, picture, rpc, web
+from support.http2 import framed
+from support.raw_http import request
 from support.rpc import refusal
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
 pytestmark = OVER_BOTH_TRANSPORTS
-
-FAMILIES = {
-    "grpc_server_handled_total": ("grpc_method", "grpc_code"),
-    "digits_rejected_total": ("reason",),
-    "digits_http_requests_total": ("route", "status"),
-    "digits_grpc_refused_total": ("reason",),
-}
-TOKEN = "a-token-of-a-caller-4dAq1"  # noqa: S105 - known to tests only
-Metadata = tuple[tuple[str, str], ...]
-KNOWN = ("authorization", f"Bearer {TOKEN}")
-BEARER = f"authorization: Bearer {TOKEN}"
 MAX_MESSAGE_BYTES = 100_000
 INFER, INFER_ROUTE = "/v2/models/digits/infer", "/v2/models/{name}/infer"
 VERSION_9, VERSION_ROUTE = "/v2/models/digits/versions/9/infer", "/v2/models/{name}/versions/{version}/infer"
-SENT = "waiting"
-"""The file that the server makes when an image file waits to be decoded."""
-
-
-def picture() -> bytes:
-    page, file = Image.new("L", (50, 50), 255), BytesIO()
-    ImageDraw.Draw(page).line((25, 10, 25, 40), fill=0, width=5)
-    page.save(file, "PNG")
-    return file.getvalue()
-
-
 ONE = PredictRequest(images=bytes(784))
 FILE = PredictRequest(image_files=[picture()])
 TOO_LARGE = bytes(MAX_MESSAGE_BYTES + 1)
 TENSOR = {"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}
 JSON = json.dumps({"inputs": [TENSOR]}).encode()
-
-
-@dataclass(frozen=True)
-class Doors:
-    """A server that fails as files in `folder` say."""
-
-    server: ServerProcess
-    folder: Path
-
-    def grpc(
-        self, message: bytes, *, path: str = PREDICT, seconds: float = 30.0, metadata: Metadata = (KNOWN,)
-    ) -> None:
-        """One call with this message, which fails."""
-        with self.server.channel() as channel:
-            raw: Callable[..., bytes] = channel.unary_unary(path)
-            refusal(lambda: raw(message, timeout=seconds, metadata=metadata))
-
-    def stream(self, *messages: PredictRequest, seconds: float = 30.0) -> None:
-        with self.server.channel() as channel:
-            stub = PredictionServiceStub(channel)
-            refusal(lambda: list(stub.PredictStream(iter(messages), timeout=seconds, metadata=(KNOWN,))))
-
-    def leave_call(self, data: bytes, *, end: bool) -> None:
-        """A caller sends this over gRPC and takes the call back once the server has it."""
-        with Http2(self.server.target) as caller:
-            stream = caller.begin(PREDICT, GRPC | dict([KNOWN]))
-            caller.send(stream, data, end=end)
-            caller.ping()
-            if end:
-                until((self.folder / SENT).exists, "the server works on the call")
-            caller.reset(stream)
-            caller.ping()
-
-    def http(self, method: str, path: str, body: bytes = b"", *headers: str) -> None:
-        ask(self.server, request(method, path, BEARER, *headers, body=body), method)
-
-    def raw(self, sent: bytes, *, answered: bool = True) -> None:
-        """A caller sends these bytes over HTTP, and stays for the answer or leaves."""
-        if answered:
-            ask(self.server, sent)
-            return
-        with connect(self.server) as caller:
-            caller.sendall(sent)
-            if (self.folder / "slow").exists():
-                until((self.folder / SENT).exists, "the server works on the request")
-
-    def failures(self) -> dict[tuple[str, ...], float]:
-        """How many failures each series has counted."""
-        found: dict[tuple[str, ...], float] = {}
-        for (family, labels), value in self.server.samples().items():
-            known = tuple(dict(labels)[name] for name in FAMILIES.get(family, ()))
-            if known and known[-1] not in ("OK", "200"):
-                found[family, *known] = value
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -115,18 +36,6 @@ def doors(repository: Path, transport: str, tmp_path_factory: pytest.TempPathFac
     environment = {"PYTHONPATH": str(Path(__file__).parents[1] / "support/faulty"), "FAULTY": str(folder)}
     with ServerProcess("--repository", repository, *flags, *limits, environment=environment) as running:
         yield Doors(running.wait_ready(), folder)
-
-
-Failure = Callable[[Doors], None]
-Moved = set[tuple[str, ...]]
-
-
-def rpc(code: str, reason: str, method: str = "Predict") -> Moved:
-    return {("grpc_server_handled_total", method, code), ("digits_rejected_total", reason)}
-
-
-def web(route: str, status: int, reason: str) -> Moved:
-    return {("digits_http_requests_total", route, str(status)), ("digits_rejected_total", reason)}
 
 
 UNREAD: Moved = {("digits_grpc_refused_total", "unread")}
@@ -163,7 +72,6 @@ def infer_file() -> bytes:
 
 PAGE_FILE = request("POST", "/predict", BEARER, "content-type: image/png", body=picture())
 LONG = (KNOWN, ("x-long", "y" * 20_000))
-
 OVER_GRPC: dict[str, tuple[Failure, str, Moved, Moved | None]] = {
     # what is sent, the file that breaks the server, what moves over grpcio, and over native if that differs
     "not protobuf": (lambda d: d.grpc(b"\xff\xff"), "", rpc("INVALID_ARGUMENT", "invalid"), None),
@@ -224,7 +132,6 @@ OVER_GRPC: dict[str, tuple[Failure, str, Moved, Moved | None]] = {
         None,
     ),
 }
-
 OVER_HTTP: dict[str, tuple[Failure, str, Moved]] = {
     "not JSON": (infer(body=b"{"), "", web(INFER_ROUTE, 400, "invalid")),
     "no token": (lambda d: d.raw(request("POST", INFER)), "", web(INFER_ROUTE, 401, "unauthenticated")),
@@ -270,27 +177,6 @@ OVER_HTTP: dict[str, tuple[Failure, str, Moved]] = {
     "page: the model fails": (page(), "fail", web("/predict", 500, "inference_failed")),
     "page: the server fails": (page(), "crash", web("/predict", 500, "internal")),
 }
-
-
-def moves_exactly(doors: Doors, failure: Failure, broken_by: str, expected: Moved) -> None:
-    """Fails unless the failure adds one to each of the expected series, and nothing to any other."""
-    before = doors.failures()
-    marker = doors.folder / (broken_by or "nothing")
-    marker.touch()
-    try:
-        failure(doors)
-    finally:
-        marker.unlink()
-        (doors.folder / SENT).unlink(missing_ok=True)
-
-    def moved() -> dict[tuple[str, ...], float]:
-        now = doors.failures()
-        return {series: now[series] - before.get(series, 0) for series in now if now[series] != before.get(series, 0)}
-
-    try:
-        until(lambda: len(moved()) >= len(expected), "the failure is counted", seconds=10)
-    finally:
-        assert moved() == dict.fromkeys(expected, 1)
 
 
 @pytest.mark.parametrize("name", OVER_GRPC)

@@ -8,12 +8,11 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-from support.open_inference import post
+from support.open_inference import INFER, post
 from support.processes import children
 from support.servers import ServerProcess
 from support.waiting import until
 
-INFER = "/v2/models/digits/infer"
 SECONDS = 60.0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import tflite
+from support import hostile_models
 from support.repositories import copy_version, replace_file
 from support.rpc import DEADLINE
 from support.servers import SCRIPTS, ServerProcess
@@ -33,7 +33,9 @@ def corrupting(repository: Path, tmp_path: Path) -> Path:
     """A repository with version 1, and below `new` a version 2 that aborts the process which runs it."""
     copy_version(repository, tmp_path, 1)
     version = copy_version(repository, tmp_path / "new", 2)
-    replace_file(version, "model.tflite", tflite.with_bytes_compared(version.joinpath("model.tflite").read_bytes()))
+    replace_file(
+        version, "model.tflite", hostile_models.with_bytes_compared(version.joinpath("model.tflite").read_bytes())
+    )
     return tmp_path
 
 
@@ -101,7 +103,9 @@ def test_a_model_that_needs_more_memory_than_allowed_is_rejected(
     model: ModelContent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PROOF_LIMITS, "litert", ProofLimits(memory=600 * 1024**2, seconds=60))
-    large = tflite.with_work(model.data, channels=64)  # 51 MB for each image of each convolution in a batch of 256
+    large = hostile_models.with_work(
+        model.data, channels=64
+    )  # 51 MB for each image of each convolution in a batch of 256
     with pytest.raises(ModelRejected) as caught:
         Child("litert").prove(ModelContent(runtime="litert", name="model.tflite", data=large), NO_IMAGES, 256)
     assert caught.value.cause in {"crash", "load", "memory"}

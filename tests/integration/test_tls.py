@@ -1,26 +1,22 @@
 """TLS on the gRPC port: who is believed, and how certificates change under a server that goes on serving."""
 
-import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-import grpc
 import pytest
-from support.certificates import NAME, Authority, Folder, Pair
-from support.http2 import DEADLINE as SOCKET_SECONDS
-from support.rpc import DEADLINE, refusal
+from support.certificates import Authority, Folder, Pair
+from support.rpc import refusal
 from support.servers import OVER_GRPCIO, ServerProcess, run_server
+from support.tls import answered, calling, handshake, leaf, put_back, replace, shown_by
 from support.waiting import until
 
-from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
+from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
 pytestmark = OVER_GRPCIO
-
 RELOADED = "the TLS certificate reloaded"
 NOT_RELOADED = "the TLS certificate not reloaded"
 PAST = datetime(2020, 1, 1)
@@ -59,31 +55,6 @@ def strict_server(repository: Path, transport: str, strict_folder: Folder) -> It
     """Asks callers for a certificate of the authority."""
     with ServerProcess("--repository", repository, *strict_folder.mutual_flags) as running:
         yield running.wait_ready()
-
-
-@contextmanager
-def calling(
-    server: ServerProcess, trusted: Authority, identity: Pair | None = None
-) -> Iterator[Callable[[], PredictResponse]]:
-    """A caller with a connection of its own, who trusts one authority."""
-    own = (identity.key, identity.certificate) if identity else (None, None)
-    credentials = grpc.ssl_channel_credentials(trusted.certificate, *own)
-    options = [("grpc.ssl_target_name_override", NAME), ("grpc.use_local_subchannel_pool", 1)]
-    with grpc.secure_channel(server.target, credentials, options) as channel:
-        stub = PredictionServiceStub(channel)
-        yield lambda: stub.Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE)
-
-
-def shown_by(server: ServerProcess) -> str:
-    """The server's own certificate, as PEM."""
-    host, _, port = server.target.rpartition(":")
-    return ssl.get_server_certificate((host, int(port)), timeout=SOCKET_SECONDS)
-
-
-def leaf(pair: Pair) -> str:
-    """The same of a pair of files."""
-    end = "-----END CERTIFICATE-----\n"
-    return pair.certificate.decode().partition(end)[0] + end
 
 
 def test_a_caller_who_trusts_the_authority_is_answered(server: ServerProcess, authority: Authority) -> None:
@@ -260,41 +231,3 @@ def test_files_that_cannot_be_used_are_one_clear_sentence_and_exit_1(
     key, certificate = folder.path / "tls.key", folder.path / "tls.crt"
     assert ended.returncode == 1
     assert ended.stderr == f"Error: --tls-key: {key} is not the key of {certificate}\n"
-
-
-@contextmanager
-def handshake(server: ServerProcess, version: ssl.TLSVersion) -> Iterator[ssl.SSLSocket]:
-    """A connection in this version of TLS and no other, by a caller who takes any certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_ciphers("ALL:@SECLEVEL=0")  # else this side itself would refuse the old ones
-    context.minimum_version = context.maximum_version = version
-    context.set_alpn_protocols(["http/1.1", "h2"])
-    host, _, port = server.target.rpartition(":")
-    with (
-        socket.create_connection((host, int(port)), timeout=SOCKET_SECONDS) as plain,
-        context.wrap_socket(plain) as connection,
-    ):
-        yield connection
-
-
-def answered(server: ServerProcess, trusted: Authority, identity: Pair | None = None) -> bool:
-    """Whether a new caller who trusts this authority is answered."""
-    with calling(server, trusted, identity) as call:
-        try:
-            return len(call().digits) == 1
-        except grpc.RpcError:
-            return False
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Writes a file in one move."""
-    unfinished = path.with_suffix(".new")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
-
-
-def put_back(server: ServerProcess, authority: Authority, folder: Folder) -> None:
-    pair = authority.sign()
-    folder.put(pair)
-    until(lambda: shown_by(server) == leaf(pair), "the usual certificate is back")

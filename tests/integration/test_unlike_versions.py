@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import tflite
+from support import hostile_models
 from support.repositories import copy_version, edit_manifest, replace_file
 from support.rpc import DEADLINE
 from support.servers import ServerProcess
@@ -40,7 +40,7 @@ def vouch_for_half_a_file(version: Path) -> None:
 
 
 def vouch_for_a_custom_operator(version: Path) -> None:
-    replace_file(version, FILE, tflite.with_custom_operator(version.joinpath(FILE).read_bytes()))
+    replace_file(version, FILE, hostile_models.with_custom_operator(version.joinpath(FILE).read_bytes()))
 
 
 def vouch_for_changed_weights(version: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import tflite
+from support import hostile_models
 from support.mutations import VARINTS
 from support.open_inference import grpc_request, rest_request
 from support.records import Record
@@ -87,7 +87,7 @@ def corpus(reader: str, repository: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "corpus"
     folder.mkdir()
     model = repository.joinpath("digits/1/model.tflite").read_bytes()
-    seeds = [model, tflite.with_work(model)] if reader == "model" else SEEDS[reader]()
+    seeds = [model, hostile_models.with_work(model)] if reader == "model" else SEEDS[reader]()
     for number, seed in enumerate(seeds):
         folder.joinpath(str(number)).write_bytes(seed)
     return folder

@@ -17,7 +17,8 @@ from time import monotonic
 
 import pytest
 from support.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT, server_process
-from support.open_connection import CANCELLED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
+from support.hostile_models import with_work
+from support.ledger import CANCELLED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
 from support.open_loop import Offer, Outcomes, begin, collect, offered
 from support.overload import (
     PROMISED,
@@ -34,7 +35,6 @@ from support.records import Record
 from support.repositories import copy_version, replace_file
 from support.rpc import DEADLINE
 from support.servers import ServerProcess
-from support.tflite import with_work
 from support.usage import Usages
 from support.waiting import until
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.frames import END_HEADERS, HEADERS, PREFACE, call_headers, frame
-from support.open_connection import OK
+from support.ledger import OK
 from support.open_inference import grpc_request
 from support.open_loop import Offer, begin, collect
 from support.records import Record

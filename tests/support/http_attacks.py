@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from support.attacks import Attacker
+    from support.attacker import Attacker
 
 HEAD = "POST /v2/models/digits/infer HTTP/1.1\r\nhost: localhost\r\n"
 LARGEST = 4 * 1024 * 1024

@@ -14,6 +14,11 @@ DEADLINE = 60.0
 
 Resource = dict[str, Any]
 
+ROOT = Path(__file__).parents[2]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+PLACES = ("base", "overlays/laptop", "overlays/production", "overlays/behind-envoy", "overlays/tls")
+WORKLOADS = (("CronJob", "digits-training"), ("Deployment", "digits-server"), ("Deployment", "digits-models"))
+
 
 @cache
 def render(folder: Path) -> list[Resource]:

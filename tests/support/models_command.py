@@ -1,7 +1,9 @@
 """`digits-server models`, run as anyone would."""
 
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from support.servers import SCRIPTS
 
@@ -21,3 +23,16 @@ def models(root: Path, *arguments: str) -> tuple[int, str]:
 
 def spoil(version: Path) -> None:
     version.joinpath("model.tflite").write_bytes(b"spoilt")
+
+
+def stated(root: Path) -> dict[str, Any]:
+    """What pin.json says, but for the time."""
+    pin = json.loads(root.joinpath("digits/pin.json").read_text())
+    return {name: value for name, value in pin.items() if name != "pinnedAt"}
+
+
+def listed(root: Path, *flags: str) -> dict[str, Any]:
+    """What `list --json` says."""
+    code, said = models(root, "list", "--json", *flags)
+    assert code == 0
+    return dict(json.loads(said))

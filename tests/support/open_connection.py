@@ -1,4 +1,4 @@
-"""One connection of a load that does not wait, and the ledger in which its calls are entered.
+"""One connection of a load that does not wait.
 
 The frames of HTTP/2 are written and read here by hand, as cheaply as Python can: no gRPC library for it offers a server
 several times what it can do. Like any gRPC client a call is given up, and reset, when its deadline passes, and as many
@@ -15,9 +15,7 @@ from errno import ENOTCONN
 from math import nan
 from random import Random
 
-import numpy as np
 from hpack import Decoder
-from numpy.typing import NDArray
 from support.frames import (
     DATA,
     END_HEADERS,
@@ -34,44 +32,25 @@ from support.frames import (
     frame,
 )
 from support.http2 import framed
+from support.ledger import CANCELLED, DEADLINE_EXCEEDED, INTERNAL, RESOURCE_EXHAUSTED, UNAVAILABLE, Ledger
 
 from digits.v1.prediction_pb2 import PredictRequest
 
-OK, CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE = 0, 1, 4, 8, 13, 14
 REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 7, 8, 11
 OF_RESET = {REFUSED_STREAM: UNAVAILABLE, CANCEL: CANCELLED, ENHANCE_YOUR_CALM: RESOURCE_EXHAUSTED}
 """What gRPC makes of a stream that is reset; INTERNAL of the rest."""
-
 ACK = 1
 HEADER_TABLE_SIZE, MAX_STREAMS = 1, 3
 WINDOW, MOST_WINDOW = 65_535, 2**31 - 1
 STREAMS = 100
 """Calls under way at once until the server has said how many there may be."""
-
 READ_BYTES, FRAME_BYTES = 262_144, 16_384
 FRAME_HEAD = struct.Struct(">BHBBL")
 """Length, in two parts, kind, flags and stream."""
-
 FIRST_PAUSE_SECONDS, PAUSE_GROWTH, PAUSE_JITTER, MOST_PAUSE_SECONDS = 1.0, 1.6, 0.2, 120.0
 """Between the attempts to connect: grpc/doc/connection-backoff.md."""
-
 NEVER = "99999999u"
 """A deadline as gRPC writes it, in microseconds; what is left to a call takes its place."""
-
-
-class Ledger:
-    """What becomes of each call; `due` has when they are meant to leave. Times are seconds since the beginning."""
-
-    def __init__(self, due: list[float]) -> None:
-        self.due = due
-        self.left, self.ended, self.pushback = ([nan] * len(due) for _ in range(3))
-        self.status = [INTERNAL] * len(due)
-
-    def rows(self) -> NDArray[np.float64]:
-        """float64[calls, 5]: due, late, latency, status, push-back in ms."""
-        due = np.array(self.due)
-        columns = [due, np.array(self.left) - due, np.array(self.ended) - due, self.status, self.pushback]
-        return np.array(columns, np.float64).T
 
 
 def message(images: int) -> bytes:

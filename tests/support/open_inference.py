@@ -21,8 +21,17 @@ DTYPES: dict[str, type[np.generic]] = {"UINT8": np.uint8, "FP32": np.float32, "I
 SECONDS = 30.0
 """Deadline of one HTTP request."""
 
+INFER = "/v2/models/digits/infer"
+PIXELS = np.zeros((1, 784), np.uint8)
+"""One black image."""
+
 Numbers = NDArray[Any]
 Tensors = dict[str, Numbers]
+
+
+def images_tensor(**fields: Any) -> dict[str, Any]:
+    """The input of one image, as a dictionary, with other fields than usual."""
+    return {"name": "images", "datatype": "UINT8", "shape": [1, 784], **fields}
 
 
 def grpc_message(**fields: Any) -> ModelInferRequest:

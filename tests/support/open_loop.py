@@ -26,7 +26,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from support.open_connection import Connection, Ledger, message
+from support.ledger import Ledger
+from support.open_connection import Connection, message
 
 RUN_SECONDS = 120.0
 """Deadline of one run."""

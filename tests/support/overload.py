@@ -11,7 +11,7 @@ from statistics import median
 from time import monotonic
 
 import numpy as np
-from support.open_connection import CANCELLED, DEADLINE_EXCEEDED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
+from support.ledger import CANCELLED, DEADLINE_EXCEEDED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
 from support.open_loop import Offer, Outcomes, offered
 from support.records import Record
 from support.servers import ServerProcess

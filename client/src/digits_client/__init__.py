@@ -13,7 +13,7 @@ from importlib.metadata import version as _version
 from digits_client._answers.models import ModelInfo, ModelVersion, VersionState
 from digits_client._answers.results import Prediction, Predictions
 from digits_client._async import AsyncClient
-from digits_client._coalescing.core import Coalescing
+from digits_client._coalescing.rules import Coalescing
 from digits_client._coalescing.stats import Stats
 from digits_client._connection.channel import ChannelOptions
 from digits_client._connection.metadata import Metadata

@@ -10,26 +10,18 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest
-from digits_client import _limits, _settings, _shared
+from digits_client import _limits, _shared
 from digits_client._answers.models import ModelInfo, model_info
 from digits_client._answers.results import Prediction, Predictions, concatenated
 from digits_client._calls.calling_tasks import TaskCaller
 from digits_client._calls.stream_tasks import TaskStream
-from digits_client._coalescing.core import DEFAULT as DEFAULT_COALESCING
-from digits_client._coalescing.core import Coalescing
 from digits_client._coalescing.stats import Stats
 from digits_client._connection import health
-from digits_client._connection.channel import ChannelOptions, Endpoint
-from digits_client._connection.connections import tracer
-from digits_client._connection.environment import target_and_token
 from digits_client._connection.metadata import Metadata, pairs
-from digits_client._connection.pem import Pem
-from digits_client._connection.tokens import Token
 from digits_client._errors import DeadlineExceeded, DigitsError
 from digits_client._inputs.chunks import Chunker, async_chunks, encoded
 from digits_client._inputs.images import Image, blocks, encode
 from digits_client._inputs.reader import Reader
-from digits_client._settings import Retries, Sizes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,47 +35,6 @@ class AsyncClient(TaskCaller):
     Calls of `predict` that happen at the same time share RPCs, unless they have metadata or a request id of their own;
     see `Client`.
     """
-
-    def __init__(
-        self,
-        target: str | None = None,
-        *,
-        timeout: float | None = _limits.TIMEOUT_SECONDS,
-        coalescing: Coalescing | None = DEFAULT_COALESCING,
-        retries: Retries | None = _settings.DEFAULT_RETRIES,
-        sizes: Sizes = _settings.DEFAULT_SIZES,
-        metadata: Metadata | None = None,
-        request_id: str | None = None,
-        tls: bool = False,
-        root_certificates: Pem | None = None,
-        certificate_chain: Pem | None = None,
-        private_key: Pem | None = None,
-        server_name: str | None = None,
-        token: Token | None = None,
-        token_in_plaintext: bool = False,
-        tracing: bool = False,
-        channel_options: ChannelOptions | None = None,
-    ) -> None:
-        """Connects at the first call, and belongs to the event loop that makes it; parameters as of `Client`.
-
-        token  may also be an `async` function, which runs on that event loop
-        """
-        target, token = target_and_token(target, token)
-        endpoint = Endpoint(
-            target=target,
-            tls=tls,
-            root_certificates=root_certificates,
-            certificate_chain=certificate_chain,
-            private_key=private_key,
-            server_name=server_name,
-            token=token,
-            token_in_plaintext=token_in_plaintext,
-            metadata=pairs(metadata, request_id),
-            retries=retries,
-            sizes=sizes,
-            options=channel_options,
-        )
-        super().__init__(endpoint, timeout, coalescing, tracer() if tracing else None)
 
     async def predict(
         self,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from digits.v1.prediction_pb2 import DESCRIPTOR, PredictRequest, PredictResponse
 from digits_client import _limits
 from digits_client._answers.results import Prediction, Predictions, concatenated
-from digits_client._coalescing.core import Kind
+from digits_client._coalescing.calls import Kind
 from digits_client._connection.log import log
 from digits_client._errors import (
     DeadlineExceeded,

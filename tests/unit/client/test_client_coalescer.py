@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from digits_client import Coalescing, QueueFull
-from digits_client._coalescing.core import Call, Coalescer, Group, Kind
+from digits_client._coalescing.calls import Call, Group, Kind
+from digits_client._coalescing.core import Coalescer
 
 KINDS = [Kind(0, probabilities=False), Kind(0, probabilities=True), Kind(7, probabilities=False)]
 

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from digits_client import InvalidInput
-from digits_client._coalescing.core import Kind
+from digits_client._coalescing.calls import Kind
 from digits_client._inputs.arrays import FAINT, ONE, SEVERAL
 from digits_client._inputs.chunks import chunks, encoded
 from digits_client._inputs.images import encode

@@ -5,7 +5,7 @@ from typing import Any
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_client import Coalescing
-from digits_client._coalescing.core import Kind
+from digits_client._coalescing.calls import Kind
 from digits_client._coalescing.tasks import TaskCoalescer
 
 KIND = Kind(0, probabilities=False)

@@ -12,7 +12,7 @@ import ai_edge_litert.schema_py_generated as litert_schema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import tflite
+from support import hostile_models, tflite
 
 from digits_server.errors import ModelRejected
 from digits_server.runtimes import flatbuffer
@@ -44,7 +44,7 @@ def test_numbers_are_those_of_the_format() -> None:
         assert getattr(litert_schema.BuiltinOptions, name) == number
 
 
-@pytest.mark.parametrize("change", [bytes, tflite.with_convolution])
+@pytest.mark.parametrize("change", [bytes, hostile_models.with_convolution])
 def test_good_models_pass(model: bytes, change: Callable[[bytes], bytes]) -> None:
     check(change(model), BATCH)
 
@@ -57,16 +57,16 @@ def test_operators_that_are_not_allowed_are_refused_by_number(model: bytes) -> N
 
 
 def test_custom_operators_are_refused(model: bytes) -> None:
-    assert refusal(tflite.with_custom_operator(model))[0] == "operator"
+    assert refusal(hostile_models.with_custom_operator(model))[0] == "operator"
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        tflite.with_huge_padding,
-        tflite.with_doubling,
-        tflite.with_outer_product,
-        tflite.with_hidden_outer_product,
+        hostile_models.with_huge_padding,
+        hostile_models.with_doubling,
+        hostile_models.with_outer_product,
+        hostile_models.with_hidden_outer_product,
     ],
 )
 def test_absurd_memory_is_refused_whatever_the_tensors_claim(model: bytes, change: Callable[[bytes], bytes]) -> None:
@@ -79,21 +79,21 @@ def test_absurd_memory_is_refused_whatever_the_tensors_claim(model: bytes, chang
     ("field", "value"), [("strideW", 0), ("dilationHFactor", 0), ("strideH", -1), ("dilationWFactor", 2**31 - 1)]
 )
 def test_strides_and_dilations_are_bounded(model: bytes, field: str, value: int) -> None:
-    assert refusal(tflite.with_convolution(model, lambda options: setattr(options, field, value)))[0] == "load"
+    assert refusal(hostile_models.with_convolution(model, lambda options: setattr(options, field, value)))[0] == "load"
 
 
 def test_a_tensor_that_claims_another_shape_than_it_has_is_refused(model: bytes) -> None:
-    cause, message = refusal(tflite.with_huge_claim(model))
+    cause, message = refusal(hostile_models.with_huge_claim(model))
     assert cause == "load"
     assert "computed shape is not the declared one" in message
 
 
-@pytest.mark.parametrize("change", [tflite.with_second_graph, tflite.with_text])
+@pytest.mark.parametrize("change", [hostile_models.with_second_graph, hostile_models.with_text])
 def test_what_a_classifier_does_not_need_is_refused(model: bytes, change: Callable[[bytes], bytes]) -> None:
     assert refusal(change(model))[0] == "load"
 
 
-@pytest.mark.parametrize("change", tflite.CORRUPTING, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", hostile_models.CORRUPTING, ids=lambda change: change.__name__)
 def test_what_corrupts_the_interpreter_is_refused(model: bytes, change: Callable[[bytes], bytes]) -> None:
     cause, message = refusal(change(model))
     assert cause == "load"
@@ -146,7 +146,7 @@ print(ran)
 """
 
 
-@pytest.mark.parametrize("change", [bytes, tflite.with_convolution])
+@pytest.mark.parametrize("change", [bytes, hostile_models.with_convolution])
 def test_no_mutant_that_its_manifest_vouches_for_brings_the_process_down(
     model: bytes, tmp_path: Path, change: Callable[[bytes], bytes]
 ) -> None:

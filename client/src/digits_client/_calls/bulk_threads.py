@@ -10,7 +10,7 @@ import grpc
 
 from digits_client import _shared
 from digits_client._answers.results import Predictions
-from digits_client._coalescing.core import Kind
+from digits_client._coalescing.calls import Kind
 from digits_client._connection.metadata import Pairs
 from digits_client._errors import DigitsError
 from digits_client._inputs.chunks import Chunk, located

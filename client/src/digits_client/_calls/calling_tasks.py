@@ -3,41 +3,30 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
 from digits.v1.prediction_pb2 import GetModelRequest
 from digits_client import _shared
-from digits_client._answers.labels import Labels
 from digits_client._answers.results import Predictions
 from digits_client._calls.bulk_tasks import TaskBulk
-from digits_client._coalescing.core import Coalescing, Kind
+from digits_client._calls.caller import Caller
+from digits_client._coalescing.calls import Kind
 from digits_client._connection import health
-from digits_client._connection.channel import Endpoint
 from digits_client._connection.connections import TaskConnection
 from digits_client._connection.metadata import Pairs
-from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable
-
-if TYPE_CHECKING:
-    from digits_client._connection.tracing import Tracing
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, Unavailable
 
 Reply = TypeVar("Reply")
 
 
-class TaskCaller:
+class TaskCaller(Caller):
     """Calls a server from one event loop. `own` is the metadata of one call of the public methods."""
 
-    def __init__(
-        self, endpoint: Endpoint, timeout: float | None, coalescing: Coalescing | None, tracing: "Tracing | None"
-    ) -> None:
-        self._endpoint = endpoint
-        self._timeout = _shared.seconds(timeout)
-        self._coalescing = coalescing
-        self._tracing = tracing
-        self._labels = Labels()
-        self._on_retry: Callable[[], object] = _shared.nothing
-        self._closed = False
+    _awaits_tokens = True
+
+    def _prepare(self) -> None:
         self._connected: TaskConnection | None = None
         self._replaced: list[TaskConnection] = []
 
@@ -108,13 +97,3 @@ class TaskCaller:
             if self._closed and not _shared.task_is_cancelled():
                 raise ClientClosed from error
             raise
-
-    def _error(self, error: BaseException) -> DigitsError:
-        if isinstance(error, DigitsError):
-            return error
-        if self._closed:
-            return ClientClosed()
-        return self._endpoint.failure(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
-
-    def _seconds(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else _shared.seconds(timeout)

@@ -3,41 +3,30 @@
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
 from digits.v1.prediction_pb2 import GetModelRequest
 from digits_client import _shared
-from digits_client._answers.labels import Labels
 from digits_client._answers.results import Predictions
 from digits_client._calls.bulk_threads import ThreadBulk
-from digits_client._coalescing.core import Coalescing, Kind
+from digits_client._calls.caller import Caller
+from digits_client._coalescing.calls import Kind
 from digits_client._connection import health
-from digits_client._connection.channel import Endpoint
 from digits_client._connection.connections import ThreadConnection
 from digits_client._connection.metadata import Pairs
-from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, ServerError, Unavailable
-
-if TYPE_CHECKING:
-    from digits_client._connection.tracing import Tracing
+from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, Unavailable
 
 Reply = TypeVar("Reply")
 
 
-class ThreadCaller:
+class ThreadCaller(Caller):
     """Calls a server from threads. `own` is the metadata of one call of the public methods."""
 
-    def __init__(
-        self, endpoint: Endpoint, timeout: float | None, coalescing: Coalescing | None, tracing: "Tracing | None"
-    ) -> None:
-        self._endpoint = endpoint
-        self._timeout = _shared.seconds(timeout)
-        self._coalescing = coalescing
-        self._tracing = tracing
-        self._labels = Labels()
-        self._on_retry: Callable[[], object] = _shared.nothing
-        self._closed = False
+    _awaits_tokens = False
+
+    def _prepare(self) -> None:
         self._connections: dict[int, ThreadConnection] = {}  # by process: a forked child makes its own
         self._replaced: dict[int, list[ThreadConnection]] = {}
 
@@ -109,13 +98,3 @@ class ThreadCaller:
             raise
         except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed meanwhile
             raise self._error(error) from error
-
-    def _error(self, error: Exception) -> DigitsError:
-        if isinstance(error, DigitsError):
-            return error
-        if self._closed:
-            return ClientClosed()
-        return self._endpoint.failure(error) if isinstance(error, grpc.RpcError) else ServerError(f"INTERNAL: {error}")
-
-    def _seconds(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else _shared.seconds(timeout)

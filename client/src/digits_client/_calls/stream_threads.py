@@ -17,7 +17,7 @@ from digits.v1.prediction_pb2 import PredictRequest
 from digits_client import _limits, _shared
 from digits_client._answers.results import Predictions
 from digits_client._calls.streams import Answers, Sent, read_replies
-from digits_client._coalescing.core import Kind
+from digits_client._coalescing.calls import Kind
 from digits_client._errors import DigitsError
 from digits_client._inputs.chunks import Chunk
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from digits_client import _shared
 from digits_client._answers.results import Predictions
-from digits_client._coalescing.core import Kind
+from digits_client._coalescing.calls import Kind
 from digits_client._errors import DeadlineExceeded, DigitsError, ServerError, caused
 from digits_client._inputs.chunks import Chunk, located
 

@@ -8,83 +8,12 @@ as a whole: the model version, and whether probabilities and scores of unlike ar
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 from digits_client import _limits
+from digits_client._coalescing.calls import Call, Group, Kind
+from digits_client._coalescing.rules import Coalescing
 from digits_client._coalescing.stats import Stats
 from digits_client._errors import QueueFull
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Coalescing:
-    """How `predict` calls that happen at the same time share RPCs.
-
-    images_per_rpc  images that leave together, at most
-    rpcs_in_flight  shared RPCs on the way at once, at most
-    max_waiting     images that wait for an RPC to return; one more is refused with QueueFull. None: no bound, a call
-                    waits for as long as its timeout lets it
-    """
-
-    images_per_rpc: int = _limits.COALESCED_IMAGES
-    rpcs_in_flight: int = _limits.COALESCED_RPCS
-    max_waiting: int | None = _limits.WAITING_IMAGES
-
-    def __post_init__(self) -> None:
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}: expected at least 1, got {value}")
-
-
-DEFAULT = Coalescing()
-
-
-class Kind(NamedTuple):
-    """What calls must have in common to share an RPC."""
-
-    model_version: int
-    probabilities: bool
-    unlike: bool = False
-
-
-class Call:
-    """One caller's image, and how that caller is told. The shells wait on `waker`; nothing here touches it."""
-
-    __slots__ = ("abandoned", "answer", "deadline", "error", "group", "kind", "pixels", "waker")
-
-    def __init__(self, pixels: bytes, kind: Kind, deadline: float, waker: Any) -> None:
-        self.pixels = pixels
-        self.kind = kind
-        self.deadline = deadline
-        self.waker = waker
-        self.group: Group | None = None
-        self.answer: Any = None
-        self.error: Exception | None = None
-        self.abandoned = False
-
-
-@dataclass(slots=True, eq=False)
-class Group:
-    """The calls of one RPC.
-
-    wanted  callers that still wait for it
-    left    when it left, in seconds of the shell's clock
-    rpc     what cancels it
-    sent    whether a shell has taken it to gRPC
-    """
-
-    kind: Kind
-    calls: list[Call]
-    wanted: int
-    left: float
-    rpc: Any = field(default=None)
-    sent: bool = False
-
-    @property
-    def deadline(self) -> float:
-        """The latest of its callers' deadlines: each of the others gives up by itself."""
-        return max(call.deadline for call in self.calls)
 
 
 class Coalescer:

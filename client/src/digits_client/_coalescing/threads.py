@@ -11,7 +11,9 @@ import grpc
 
 from digits_client import _shared
 from digits_client._answers.results import Prediction
-from digits_client._coalescing.core import Call, Coalescer, Coalescing, Group, Kind
+from digits_client._coalescing.calls import Call, Group, Kind
+from digits_client._coalescing.core import Coalescer
+from digits_client._coalescing.rules import Coalescing
 from digits_client._coalescing.stats import Stats
 from digits_client._errors import ClientClosed, DigitsError, ServerError, caused, from_rpc
 

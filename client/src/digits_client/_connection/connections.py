@@ -9,7 +9,7 @@ import grpc
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
-from digits_client._coalescing.core import Coalescing
+from digits_client._coalescing.rules import Coalescing
 from digits_client._coalescing.stats import Stats
 from digits_client._coalescing.tasks import TaskCoalescer
 from digits_client._coalescing.threads import ThreadCoalescer

@@ -22,7 +22,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from digits_client._coalescing.core import Call, Group
+from digits_client._coalescing.calls import Call, Group
 from digits_client._coalescing.tasks import TaskCoalescer
 from digits_client._coalescing.threads import ThreadCoalescer
 from digits_client._connection.wrapped import WrappedChannel

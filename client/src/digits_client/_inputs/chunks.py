@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.v1.prediction_pb2 import PredictRequest
-from digits_client._coalescing.core import Kind
+from digits_client._coalescing.calls import Kind
 from digits_client._errors import DigitsError, InvalidInput
 from digits_client._inputs.arrays import check_form, pixels
 from digits_client._inputs.images import Encoded, Image, blocks, content, encode, reading, reads_as_coroutine

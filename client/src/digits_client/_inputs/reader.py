@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from digits_client._coalescing.core import Kind
+from digits_client._coalescing.calls import Kind
 from digits_client._inputs.chunks import Chunk, Chunker, async_chunks
 from digits_client._settings import Sizes
 

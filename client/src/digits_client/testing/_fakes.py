@@ -1,10 +1,11 @@
 """Clients with fixed answers: they check what they are given as the real ones do, and call nobody."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits_client._async import AsyncClient
+from digits_client._calls.caller import Caller
 from digits_client._errors import ClientClosed
 from digits_client._sync import Client
 from digits_client.testing._fixed_answers import Answer, FixedAnswers, TaskStub, ThreadStub
@@ -15,12 +16,10 @@ NOBODY = "nobody.invalid:1"
 DIGITS = tuple("0123456789")
 
 
-class FakeClient(Client):
-    """A `Client` with fixed answers, which needs neither a server nor a network.
+class Fake(Caller):
+    """What both fakes have in common: they are made of answers, and these stand in for their connection."""
 
-    Only the connection is missing: wrong images are refused, files are read, batches are cut, and a closed client is
-    ClientClosed. The content of pictures is not looked at, and nothing is retried.
-    """
+    _stand_in: ClassVar[type[ThreadStub] | type[TaskStub]]
 
     def __init__(
         self, answers: Answer | Sequence[Answer] = 7, *, model_version: int = 1, labels: Sequence[str] = DIGITS
@@ -34,7 +33,7 @@ class FakeClient(Client):
         """
         super().__init__(NOBODY, coalescing=None, retries=None)
         self._fixed = FixedAnswers(answers, model_version, labels)
-        self._stub = ThreadStub(self._fixed)
+        self._stub = self._stand_in(self._fixed)
 
     @property
     def requests(self) -> Sequence[PredictRequest]:
@@ -47,23 +46,17 @@ class FakeClient(Client):
         return self._stub
 
 
-class FakeAsyncClient(AsyncClient):
+class FakeClient(Fake, Client):
+    """A `Client` with fixed answers, which needs neither a server nor a network.
+
+    Only the connection is missing: wrong images are refused, files are read, batches are cut, and a closed client is
+    ClientClosed. The content of pictures is not looked at, and nothing is retried.
+    """
+
+    _stand_in = ThreadStub
+
+
+class FakeAsyncClient(Fake, AsyncClient):
     """An `AsyncClient` with fixed answers; see `FakeClient`."""
 
-    def __init__(
-        self, answers: Answer | Sequence[Answer] = 7, *, model_version: int = 1, labels: Sequence[str] = DIGITS
-    ) -> None:
-        """Takes the answers; parameters as of `FakeClient`."""
-        super().__init__(NOBODY, coalescing=None, retries=None)
-        self._fixed = FixedAnswers(answers, model_version, labels)
-        self._stub = TaskStub(self._fixed)
-
-    @property
-    def requests(self) -> Sequence[PredictRequest]:
-        """What a server would have been asked so far: the requests for predictions."""
-        return tuple(self._fixed.requests)
-
-    def _connection(self) -> Any:
-        if self._closed:
-            raise ClientClosed
-        return self._stub
+    _stand_in = TaskStub

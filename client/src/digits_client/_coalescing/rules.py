@@ -1,0 +1,29 @@
+"""How calls share RPCs, as the user of a client sets it."""
+
+from dataclasses import dataclass
+
+from digits_client import _limits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coalescing:
+    """How `predict` calls that happen at the same time share RPCs.
+
+    images_per_rpc  images that leave together, at most
+    rpcs_in_flight  shared RPCs on the way at once, at most
+    max_waiting     images that wait for an RPC to return; one more is refused with QueueFull. None: no bound, a call
+                    waits for as long as its timeout lets it
+    """
+
+    images_per_rpc: int = _limits.COALESCED_IMAGES
+    rpcs_in_flight: int = _limits.COALESCED_RPCS
+    max_waiting: int | None = _limits.WAITING_IMAGES
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}: expected at least 1, got {value}")
+
+
+DEFAULT = Coalescing()

@@ -1,0 +1,35 @@
+"""What the tests of coalescing share: a gate that holds RPCs back, and calls in threads."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from support.coalescing import Calls
+from support.pixels import image
+from support.scripted import Gate, ScriptedServer
+
+from digits_client import Client, Prediction
+
+
+@pytest.fixture
+def gate(script: ScriptedServer) -> Gate:
+    """Holds every RPC back until it is opened."""
+    script.answer = gate = Gate()
+    return gate
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(128) as threads:
+        yield threads
+
+
+@pytest.fixture
+def call(threads: ThreadPoolExecutor) -> Calls:
+    """Begins a predict of the image whose every pixel is `value`."""
+
+    def begin(client: Client, value: int, **settings: Any) -> "Future[Prediction]":
+        return threads.submit(client.predict, image(value), **settings)
+
+    return begin

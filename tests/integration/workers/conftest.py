@@ -1,0 +1,15 @@
+"""A server of several worker processes, for each test its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.servers import ServerProcess
+from support.workers import starting
+
+
+@pytest.fixture
+def server(repository: Path) -> Iterator[ServerProcess]:
+    """A server of each test's own."""
+    with starting(repository) as running:
+        yield running.wait_ready()
