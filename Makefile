@@ -148,6 +148,7 @@ check: install buf $(VENV)/stubs/installed  ## format, lint, security, types, st
 	$(BIN)/yamllint --strict docker-compose.yml deploy tests/compose .github .pre-commit-config.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --quiet --offline .github
 	$(BIN)/python requirements/audit.py
 
 docs: install $(DOCS)/installed $(VENV)/stubs/installed  ## the documentation as a site, into site/: built without network, no link may break

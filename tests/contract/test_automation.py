@@ -1,6 +1,7 @@
 """CI as code: the forge's workflow and the hooks of a commit run what the Makefile runs, and nothing that it lacks."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from requirements import version
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
-WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+WORKFLOW_FILE = ROOT / ".github/workflows/ci.yml"
+WORKFLOW: dict[str, Any] = yaml.safe_load(WORKFLOW_FILE.read_text())
 HOOKS: dict[str, Any] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
 DEPENDABOT: dict[str, Any] = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())
 
@@ -28,9 +30,17 @@ def tool(command: str) -> str:
     return " ".join(words[:2] if words[0] in {"ruff", "python", "buf"} else words[:1])
 
 
+def commands() -> list[str]:
+    """What the workflow's steps run."""
+    return [step["run"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "run" in step]
+
+
+def caches(job: dict[str, Any]) -> list[dict[str, Any]]:
+    return [step for step in job["steps"] if "/cache@" in step.get("uses", "")]
+
+
 def test_the_workflow_runs_targets_of_the_makefile_and_all_that_ci_runs() -> None:
-    commands = [step["run"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "run" in step]
-    targets = {word for command in commands for word in command.partition("make ")[2].split() if "=" not in word}
+    targets = {word for command in commands() for word in command.partition("make ")[2].split() if "=" not in word}
     assert targets <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     ci = set(re.findall(r"^make (\S+)", (ROOT / ".ci/run").read_text(), re.MULTILINE))
     assert ci | {"test-compose", "test-packages", "demo"} <= targets
@@ -41,8 +51,46 @@ def test_the_workflow_tests_every_python_of_the_server_and_of_the_client() -> No
     jobs = WORKFLOW["jobs"]
     assert supported == ">=3.11,<3.14"
     assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert jobs["test"]["container"]["image"] == "python:${{ matrix.python }}-bookworm"
     (setup,) = (step for step in jobs["packages"]["steps"] if "setup-python" in step.get("uses", ""))
     assert set(setup["with"]["python-version"].split()) == {"3.10", "3.11", "3.12", "3.13", "3.14"}
+
+
+def test_the_commands_of_the_workflow_are_ones_that_make_can_carry_out() -> None:
+    """Make builds nothing here: it finds each target's recipe and each file that a recipe needs."""
+    for command in commands():
+        program, *arguments = command.split()
+        assert program == "make", command
+        planned = subprocess.run(
+            [program, "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert planned.returncode == 0, planned.stderr
+
+
+def test_a_cache_is_kept_apart_by_the_locks_and_no_job_waits_for_one_that_is_not_there() -> None:
+    jobs = WORKFLOW["jobs"]
+    for job in jobs.values():
+        assert set(job.get("needs", [])) <= set(jobs)
+        for step in caches(job):
+            patterns = re.findall(r"hashFiles\('([^']*)'\)", step["with"]["key"])
+            assert patterns == ["requirements/*.txt"]
+            assert all([*ROOT.glob(pattern)] for pattern in patterns)
+            assert "${{ github.job }}" in step["with"]["key"]
+            assert ("matrix.python" in step["with"]["key"]) == ("strategy" in job)
+
+
+def test_actions_are_named_by_their_commit_and_the_workflow_may_only_read() -> None:
+    used = [line for line in WORKFLOW_FILE.read_text().splitlines() if "uses:" in line]
+    assert used
+    for line in used:
+        assert re.fullmatch(r"      - uses: actions/[a-z-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", line), line
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert not any("permissions" in job for job in WORKFLOW["jobs"].values())
+    checkouts = [
+        step for job in WORKFLOW["jobs"].values() for step in job["steps"] if "checkout@" in step.get("uses", "")
+    ]
+    assert len(checkouts) == len(WORKFLOW["jobs"])
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
 def test_every_job_ends_by_itself() -> None:
