@@ -8,21 +8,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.client import page
-from benchmarks.client.paths import BUILD, RESULTS
 from benchmarks.client.rounds import Plan, run_round
-from benchmarks.report import last_run
-from benchmarks.serving import machine
-from benchmarks.serving.cores import move_to
-from benchmarks.serving.paths import ROOT
-from benchmarks.serving.payloads import Payloads
+from benchmarks.common import machine
+from benchmarks.common.cores import move_to
+from benchmarks.common.paths import CLIENT, ROOT
+from benchmarks.common.report import last_run
+from benchmarks.loads.payloads import Payloads
 
 
 def main() -> int:
     options = _options()
     if options.report:
-        page.rewrite(json.loads(last_run(RESULTS)))
+        page.rewrite(json.loads(last_run(CLIENT.results)))
         return 0
-    payloads = Payloads(options.repository.resolve(), BUILD)
+    payloads = Payloads(options.repository.resolve(), CLIENT.build)
     move_to(options.load_cores)
     plan = Plan(options.server_cores, options.load_cores, options.seconds)
     begin = time.monotonic()
@@ -39,7 +38,7 @@ def main() -> int:
     if options.quick:
         print(page.figures(results))
         return 0
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    CLIENT.results.write_text(json.dumps(results, indent=1) + "\n")
     page.rewrite(results)
     return 0
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.client.paths import PAGE
-from benchmarks.report import replace_figures
-from benchmarks.serving.figures import median_of, ratio
+from benchmarks.common.figures import median_of, ratio
+from benchmarks.common.paths import CLIENT
+from benchmarks.common.report import replace_figures
 
 BEGIN = "<!-- figures: begin (python -m benchmarks.client) -->"
 TITLES = {
@@ -23,7 +23,7 @@ Round = dict[str, Any]
 
 def rewrite(results: Results) -> None:
     """Puts the figures of a run into the page."""
-    replace_figures(PAGE, figures(results), BEGIN)
+    replace_figures(CLIENT.page, figures(results), BEGIN)
 
 
 def figures(results: Results) -> str:

@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.client.paths import BUILD
-from benchmarks.serving import closed_loop
-from benchmarks.serving.cores import on_cores
-from benchmarks.serving.paths import PEERS, ROOT
-from benchmarks.serving.payloads import Payloads
-from benchmarks.serving.protocols import framed
-from benchmarks.serving.running import ENVIRONMENT, Running
+from benchmarks.common.cores import on_cores
+from benchmarks.common.paths import CLIENT, PEERS, ROOT
+from benchmarks.loads import closed_loop
+from benchmarks.loads.payloads import Payloads
+from benchmarks.loads.protocols import framed
+from benchmarks.servers.catalogue import all_servers, tool_missing
+from benchmarks.servers.running import ENVIRONMENT, Running
 from benchmarks.serving.scenarios import LOADS
-from benchmarks.serving.servers import all_servers, tool_missing
 
 IN_FLIGHT = (1, 64, 256)
 IMAGES = 1000
@@ -58,19 +57,19 @@ class Plan:
 
 def run_round(number: int, payloads: Payloads, plan: Plan) -> Figures:
     """Figures by load and contender; what could not be measured stands under `skipped`."""
-    work = BUILD / "work.npz"
+    work = CLIENT.build / "work.npz"
     np.savez(work, images=payloads.images[:IMAGES], digits=np.array(payloads.digits(IMAGES), np.uint8))
     servers = {server.name: server for server in all_servers(payloads, 1)}
     ours, triton = servers["digits-grpcio"], servers["triton"]
     figures: Figures = {"skipped": {}}
     with ExitStack() as stack:
-        digits = stack.enter_context(Running(ours, plan.server_cores, BUILD / "digits.log"))
+        digits = stack.enter_context(Running(ours, plan.server_cores, CLIENT.build / "digits.log"))
         digits.first_answer(payloads.images[:1])
         addresses = dict.fromkeys(CONTENDERS[:-1], digits.address)
         if triton.missing:
             figures["skipped"]["triton"] = triton.missing
         else:
-            running = stack.enter_context(Running(triton, plan.server_cores, BUILD / "triton.log"))
+            running = stack.enter_context(Running(triton, plan.server_cores, CLIENT.build / "triton.log"))
             running.first_answer(payloads.images[:1])
             addresses["triton"] = running.address
         names = list(addresses)
@@ -128,6 +127,6 @@ def _best_of_server(payloads: Payloads, running: Running, plan: Plan, figures: F
     frame = payloads.payload(protocol, load.images).frame
     reply = len(framed(running.call(payloads.images[: load.images])))
     lasting = closed_loop.lasting(plan.seconds)
-    report = closed_loop.run(url, frame, load, plan.load_cores, *lasting, log=BUILD / "h2load.log")
+    report = closed_loop.run(url, frame, load, plan.load_cores, *lasting, log=CLIENT.build / "h2load.log")
     report.verify(reply, in_flight=load.in_flight)
     return report.rate * load.images

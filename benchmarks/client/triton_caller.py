@@ -9,7 +9,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 
 from benchmarks.client.loop import measure, work
-from benchmarks.serving.open_inference import INPUT, MODEL, OUTPUT
+from benchmarks.loads.open_inference import INPUT, MODEL, OUTPUT
 
 
 async def call(target: str, *asked: str) -> None:

@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.paths import ROOT
+from benchmarks.common.report import replace_figures
+from benchmarks.common.repository import newest
 from benchmarks.images import gallery
 from benchmarks.images.ink import as_pixels, pen, retraced
 from benchmarks.images.kinds import CHUNK, Kind, all_kinds
-from benchmarks.report import replace_figures
-from benchmarks.repository import newest
 from digits_server.errors import ServingError
 from digits_server.pictures.images import from_file
 from digits_server.runtimes.litert import LiteRTRuntime
 from digits_training.data import read
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE, PICTURE = ROOT / "docs" / "images.md", ROOT / "docs" / "images.png"
 BEGIN = "<!-- figures: begin (python -m benchmarks.images) -->"
 

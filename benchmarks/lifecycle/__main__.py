@@ -8,9 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.serving.cores import move_to
-from benchmarks.serving.paths import BUILD, ROOT
-from benchmarks.serving.payloads import Payloads
+from benchmarks.common.cores import move_to
+from benchmarks.common.paths import ROOT, SERVING
+from benchmarks.loads.payloads import Payloads
 
 sys.path.append(str(ROOT / "tests"))  # the versions that can be told apart by their answers are those of the tests
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--no-page", action="store_true", help="print the figures and leave the page as it is")
     chosen = parser.parse_args()
     move_to(chosen.load_core)
-    payloads = Payloads(chosen.repository.resolve(), BUILD / "lifecycle")
+    payloads = Payloads(chosen.repository.resolve(), SERVING.build / "lifecycle")
     swapped, shadowed = [], []
     for transport in TRANSPORTS:
         with tempfile.TemporaryDirectory(prefix="digits-lifecycle-") as folder:

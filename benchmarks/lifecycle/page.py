@@ -6,12 +6,12 @@ from statistics import median
 
 import grpc
 
+from benchmarks.common.machine import describe
+from benchmarks.common.paths import ROOT
+from benchmarks.common.report import replace_figures
 from benchmarks.lifecycle.shadowing import Shadowing
 from benchmarks.lifecycle.swaps import ROUNDS, SHARE, Swapping
-from benchmarks.report import replace_figures
-from benchmarks.serving.machine import describe
-from benchmarks.serving.open_loop import Queueing
-from benchmarks.serving.paths import ROOT
+from benchmarks.loads.open_loop import Queueing
 
 PAGE = ROOT / "docs" / "models.md"
 BEGIN = "<!-- figures: begin (python -m benchmarks.lifecycle) -->"

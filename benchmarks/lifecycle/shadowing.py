@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from support.variants import publish
 
 from benchmarks.lifecycle.swaps import Place
-from benchmarks.serving import closed_loop
-from benchmarks.serving.closed_loop import Load
-from benchmarks.serving.payloads import Payloads
-from benchmarks.serving.protocols import DIGITS
-from benchmarks.serving.running import Running
+from benchmarks.loads import closed_loop
+from benchmarks.loads.closed_loop import Load
+from benchmarks.loads.payloads import Payloads
+from benchmarks.loads.protocols import DIGITS
+from benchmarks.servers.running import Running
 
 SECONDS = 2.0
 LOADS = (Load(connections=8, streams=8, images=1), Load(connections=2, streams=4, images=32))

@@ -10,15 +10,15 @@ from pathlib import Path
 import grpc
 from support.variants import publish
 
-from benchmarks.serving import closed_loop, open_loop
-from benchmarks.serving.closed_loop import Load
-from benchmarks.serving.open_loop import Queueing
-from benchmarks.serving.paths import SCRIPTS
-from benchmarks.serving.payloads import Payloads
-from benchmarks.serving.process_tree import memory
-from benchmarks.serving.protocols import DIGITS
-from benchmarks.serving.running import Running
-from benchmarks.serving.servers import Command, Server
+from benchmarks.common.paths import SCRIPTS
+from benchmarks.loads import closed_loop, open_loop
+from benchmarks.loads.closed_loop import Load
+from benchmarks.loads.open_loop import Queueing
+from benchmarks.loads.payloads import Payloads
+from benchmarks.loads.protocols import DIGITS
+from benchmarks.servers.catalogue import Command, Server
+from benchmarks.servers.process_tree import memory
+from benchmarks.servers.running import Running
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 

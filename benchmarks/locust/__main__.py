@@ -12,15 +12,15 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.common.cores import move_to
+from benchmarks.common.paths import ROOT, SERVING
+from benchmarks.common.report import replace_figures
+from benchmarks.common.tables import table
+from benchmarks.loads.payloads import Payloads
 from benchmarks.locust.tools import LOCUST, TOOLS, Load, Told
-from benchmarks.report import replace_figures
-from benchmarks.serving.cores import move_to
-from benchmarks.serving.paths import BUILD, PAGE, ROOT
-from benchmarks.serving.payloads import Payloads
-from benchmarks.serving.process_tree import cpu_seconds
-from benchmarks.serving.running import Running
-from benchmarks.serving.servers import all_servers
-from benchmarks.serving.tables import table
+from benchmarks.servers.catalogue import all_servers
+from benchmarks.servers.process_tree import cpu_seconds
+from benchmarks.servers.running import Running
 
 BEGIN, END = "<!-- locust: begin (python -m benchmarks.locust) -->", "<!-- locust: end -->"
 SERVER_CORE, LOAD_CORE = "0", "1"
@@ -33,13 +33,13 @@ def main() -> int:
     if not LOCUST.exists():
         print("nothing measured: Locust is not installed; `make bench-locust` installs it")
         return 1
-    payloads = Payloads(options.repository.resolve(), BUILD)
+    payloads = Payloads(options.repository.resolve(), SERVING.build)
     move_to(LOAD_CORE)
     loads = [Load(200, 1, options.seconds), Load(200, 32, options.seconds)]
     text = figures(measured(payloads, loads), options.seconds)
     print(text)
     if not options.quick:
-        replace_figures(PAGE, text, BEGIN, END)
+        replace_figures(SERVING.page, text, BEGIN, END)
     return 0
 
 
@@ -48,7 +48,7 @@ def measured(payloads: Payloads, loads: list[Load]) -> list[Row]:
     (server,) = (each for each in all_servers(payloads, 1) if each.name == "digits-native")
     rows = []
     with ExitStack() as stack:
-        running = stack.enter_context(Running(server, SERVER_CORE, BUILD / "locust-server.log"))
+        running = stack.enter_context(Running(server, SERVER_CORE, SERVING.build / "locust-server.log"))
         running.first_answer(payloads.images[:1])
         for load in loads:
             for tool, run in TOOLS.items():

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving.cores import on_cores
-from benchmarks.serving.paths import ROOT, SCRIPTS
+from benchmarks.common.cores import on_cores
+from benchmarks.common.figures import percentile_of_counts
+from benchmarks.common.paths import ROOT, SCRIPTS
 
 FOLDER = ROOT / "docs/examples/locust"
 LOCUST = FOLDER / ".venv/bin/locust"
@@ -60,19 +61,9 @@ def told_by_locust(output: str) -> Told:
         requests - int(stats["num_failures"]),
         int(stats["num_failures"]),
         requests / seconds,
-        _percentile(times, requests, 0.5),
-        _percentile(times, requests, 0.99),
+        percentile_of_counts(times, 0.5),
+        percentile_of_counts(times, 0.99),
     )
-
-
-def _percentile(times: list[tuple[float, int]], requests: int, share: float) -> float:
-    """Of a histogram in ascending order."""
-    seen = 0
-    for milliseconds, count in times:
-        seen += count
-        if seen >= share * requests:
-            return milliseconds
-    return times[-1][0]
 
 
 def digits_bench(target: str, load: Load, core: str) -> Told:

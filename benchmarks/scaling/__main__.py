@@ -7,21 +7,20 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.report import last_run
+from benchmarks.common import machine
+from benchmarks.common.paths import ROOT, SCALING
+from benchmarks.common.report import last_run
+from benchmarks.loads.payloads import Payloads
 from benchmarks.scaling import page
-from benchmarks.scaling.paths import BUILD, RESULTS
 from benchmarks.scaling.rounds import run_round
-from benchmarks.serving import machine
-from benchmarks.serving.paths import ROOT
-from benchmarks.serving.payloads import Payloads
 
 
 def main() -> int:
     options = _options()
     if options.report:
-        page.rewrite(json.loads(last_run(RESULTS)))
+        page.rewrite(json.loads(last_run(SCALING.results)))
         return 0
-    payloads = Payloads(options.repository.resolve(), BUILD)
+    payloads = Payloads(options.repository.resolve(), SCALING.build)
     begin = time.monotonic()
     rounds = [run_round(number, payloads, options.seconds) for number in range(options.rounds)]
     results = {
@@ -34,7 +33,7 @@ def main() -> int:
     if options.quick:
         print(page.figures(results))
         return 0
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    SCALING.results.write_text(json.dumps(results, indent=1) + "\n")
     page.rewrite(results)
     return 0
 

@@ -6,7 +6,7 @@ replicas on two cores are compared with one replica on one, and both pay for the
 
 from dataclasses import dataclass
 
-from benchmarks.serving.closed_loop import Load
+from benchmarks.loads.closed_loop import Load
 
 
 @dataclass(frozen=True)

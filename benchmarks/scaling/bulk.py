@@ -15,14 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.report import replace_figures
-from benchmarks.scaling.paths import BUILD, PAGE
-from benchmarks.serving.cores import on_cores
-from benchmarks.serving.paths import ROOT
-from benchmarks.serving.payloads import Payloads
-from benchmarks.serving.running import Running
-from benchmarks.serving.servers import all_servers
-from benchmarks.serving.tables import table
+from benchmarks.common.cores import on_cores
+from benchmarks.common.paths import ROOT, SCALING
+from benchmarks.common.report import replace_figures
+from benchmarks.common.tables import table
+from benchmarks.loads.payloads import Payloads
+from benchmarks.servers.catalogue import all_servers
+from benchmarks.servers.running import Running
 from digits_client import Client
 
 BEGIN, END = "<!-- bulk: begin (python -m benchmarks.scaling.bulk) -->", "<!-- bulk: end -->"
@@ -46,7 +45,7 @@ def main() -> int:
     if not RAY_PYTHON.exists():
         print("nothing measured: Ray is not installed; `make test-bulk` installs it")
         return 1
-    payloads = Payloads(options.repository.resolve(), BUILD)
+    payloads = Payloads(options.repository.resolve(), SCALING.build)
     count = options.copies * len(payloads.images)
     ways = {
         "Ray Data, without a server": over_ray(payloads, options.copies),
@@ -57,7 +56,7 @@ def main() -> int:
     text = f"{how}\n\n{table(['way', 'images', 'seconds', 'images/s'], rows)}"
     print(text)
     if not options.quick:
-        replace_figures(PAGE, text, BEGIN, END)
+        replace_figures(SCALING.page, text, BEGIN, END)
     return 0
 
 
@@ -80,7 +79,7 @@ def over_native(payloads: Payloads, copies: int) -> float:
     """Seconds that `predict_batch` takes for the same images, which must be answered like those of the test set."""
     (server,) = (each for each in all_servers(payloads, 1) if each.name == "digits-native")
     images = np.tile(payloads.images, (copies, 1, 1))
-    with Running(server, CORES, BUILD / "bulk-server.log") as running, Client(running.address) as client:
+    with Running(server, CORES, SCALING.build / "bulk-server.log") as running, Client(running.address) as client:
         running.first_answer(payloads.images[:1])
         begin = time.perf_counter()
         predictions = client.predict_batch(images, timeout=TIME_LIMIT)

@@ -6,9 +6,9 @@ A day has a peak: the servers are sized for it, not for the average.
 from dataclasses import dataclass
 from math import ceil
 
+from benchmarks.common.tables import table
 from benchmarks.scaling.arrangements import LOADS
 from benchmarks.scaling.capacity import UTILISATION
-from benchmarks.serving.tables import table
 
 DAYS = (10**9, 10**11)
 """Predictions a day that the page is about."""

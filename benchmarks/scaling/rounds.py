@@ -6,17 +6,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.paths import SCALING, SCRIPTS
+from benchmarks.loads import closed_loop
+from benchmarks.loads.closed_loop import Load, Report
+from benchmarks.loads.payloads import Payloads
+from benchmarks.loads.protocols import DIGITS, framed
 from benchmarks.scaling.arrangements import LOADS, Arrangement, arrangements
-from benchmarks.scaling.paths import BUILD
 from benchmarks.scaling.proxy import proxy
-from benchmarks.serving import closed_loop
-from benchmarks.serving.closed_loop import Load, Report
-from benchmarks.serving.paths import SCRIPTS
-from benchmarks.serving.payloads import Payloads
-from benchmarks.serving.process_tree import cpu_seconds
-from benchmarks.serving.protocols import DIGITS, framed
-from benchmarks.serving.running import Running
-from benchmarks.serving.servers import all_servers
+from benchmarks.servers.catalogue import all_servers
+from benchmarks.servers.process_tree import cpu_seconds
+from benchmarks.servers.running import Running
 
 WARM_UP_SECONDS = 0.3
 
@@ -49,11 +48,11 @@ def measure(arrangement: Arrangement, payloads: Payloads, seconds: float) -> Fig
     with ExitStack() as stack:
         running = []
         for index, cores in enumerate(arrangement.replicas):
-            running.append(stack.enter_context(Running(server, cores, BUILD / f"server-{index}.log")))
+            running.append(stack.enter_context(Running(server, cores, SCALING.build / f"server-{index}.log")))
             running[-1].first_answer(payloads.images[:1])
         proxy_pid, ports = None, [each.port for each in running]
         if arrangement.proxied:
-            # A server's HTTP port is its third: see the command of benchmarks.serving.servers.
+            # A server's HTTP port is its third: see the command in benchmarks.servers.catalogue.
             proxy_pid, port = stack.enter_context(proxy([(each.port, each.port + 2) for each in running]))
             ports = [port]
         pids = [each.pid for each in running]
@@ -85,7 +84,7 @@ def _call(ports: list[int], frame: Path, load: Load, callers: tuple[str, ...], s
     def one(index: int) -> Report:
         url = f"http://127.0.0.1:{ports[index % len(ports)]}{DIGITS.method}"
         extent = closed_loop.lasting(seconds)
-        return closed_loop.run(url, frame, load, callers[index], *extent, log=BUILD / f"h2load-{index}.log")
+        return closed_loop.run(url, frame, load, callers[index], *extent, log=SCALING.build / f"h2load-{index}.log")
 
     with ThreadPoolExecutor(len(callers)) as threads:
         return list(threads.map(one, range(len(callers))))

@@ -4,5 +4,5 @@
     make bench-peers    installs what the comparison needs and the project does not: Debian's h2load and libgrpc++,
                         Triton from PyPI
 
-`servers.py` lists what is measured, `scenarios.py` how, `targets.py` against what.
+`../servers/catalogue.py` lists what is measured, `scenarios.py` how, `targets.py` against what.
 """

@@ -7,33 +7,34 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.report import last_run
-from benchmarks.serving import machine, page
-from benchmarks.serving.cores import move_to
-from benchmarks.serving.native import NotBuilt, binary
-from benchmarks.serving.paths import BUILD, RESULTS, ROOT
-from benchmarks.serving.payloads import Payloads
+from benchmarks.common import machine
+from benchmarks.common.cores import move_to
+from benchmarks.common.native import NotBuilt, binary
+from benchmarks.common.paths import ROOT, SERVING
+from benchmarks.common.report import last_run
+from benchmarks.loads.payloads import Payloads
+from benchmarks.servers.catalogue import Server, all_servers, tool_missing
+from benchmarks.serving import page
 from benchmarks.serving.results import Results
 from benchmarks.serving.rounds import Plan, run_round
-from benchmarks.serving.servers import Server, all_servers, tool_missing
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds the stack, which ends every server
     options = _options()
     if options.report:
-        page.rewrite(Results.loads(last_run(RESULTS)))
+        page.rewrite(Results.loads(last_run(SERVING.results)))
         return 0
     absent = tool_missing("h2load", "nghttp2-client")
     if absent:
         print(f"nothing measured: {absent}")
         return 1
-    results = measure(options, Payloads(options.repository, BUILD))
+    results = measure(options, Payloads(options.repository, SERVING.build))
     if options.quick or options.only:
-        (BUILD / "partial.json").write_text(results.dumps())
+        (SERVING.build / "partial.json").write_text(results.dumps())
         print("\n\n".join([*page.disturbed(results), page.sections(results)]))
     else:
-        RESULTS.write_text(results.dumps())
+        SERVING.results.write_text(results.dumps())
         page.rewrite(results)
     return 0
 

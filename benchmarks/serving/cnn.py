@@ -12,16 +12,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.report import replace_figures
-from benchmarks.serving import machine
-from benchmarks.serving.cores import move_to
-from benchmarks.serving.paths import BUILD, PAGE, ROOT
-from benchmarks.serving.payloads import Payloads
+from benchmarks.common import machine
+from benchmarks.common.cores import move_to
+from benchmarks.common.paths import ROOT, SERVING
+from benchmarks.common.report import replace_figures
+from benchmarks.common.tables import number, table
+from benchmarks.loads.payloads import Payloads
+from benchmarks.servers.catalogue import Server, all_servers, tool_missing
+from benchmarks.servers.running import Running
 from benchmarks.serving.rounds import Plan, bare_network
-from benchmarks.serving.running import Running
 from benchmarks.serving.scenarios import LOADS, Bench, Figures
-from benchmarks.serving.servers import Server, all_servers, tool_missing
-from benchmarks.serving.tables import number, table
 from digits_server.runtimes.litert import LiteRTRuntime
 
 BEGIN = "<!-- figures: begin (python -m benchmarks.serving.cnn) -->"
@@ -53,12 +53,12 @@ def main() -> int:
     if absent:
         print(f"nothing measured: {absent}")
         return 1
-    payloads = CnnPayloads(options.repository.resolve(), BUILD)
+    payloads = CnnPayloads(options.repository.resolve(), SERVING.build)
     plan = Plan("0", "1", options.seconds, open_loop=False)
     move_to(plan.load_cores)
     servers = [server for server in all_servers(payloads, 1) if server.name in SERVERS and not server.missing]
     rounds = [measured(servers, payloads, plan, seed) for seed in range(options.rounds)]
-    replace_figures(PAGE, figures(servers, rounds, machine.describe()), BEGIN)
+    replace_figures(SERVING.page, figures(servers, rounds, machine.describe()), BEGIN)
     return 0
 
 
@@ -67,7 +67,7 @@ def measured(servers: list[Server], payloads: Payloads, plan: Plan, seed: int) -
     found: dict[str, Any] = {"network": bare_network(payloads, plan)}
     for server in servers:
         print(f"round {seed + 1}: {server.name}", flush=True)
-        with Running(server, plan.server_cores, BUILD / f"{server.name}-cnn.log") as running:
+        with Running(server, plan.server_cores, SERVING.build / f"{server.name}-cnn.log") as running:
             bench = Bench(running, payloads, plan.load_cores, plan.seconds, seed)
             bench.start()
             found[server.name] = {load: bench.under(LOADS[load]) for load in COLUMNS}

@@ -12,16 +12,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.report import replace_figures
-from benchmarks.serving import closed_loop
-from benchmarks.serving.closed_loop import Load, lasting
-from benchmarks.serving.paths import BUILD, PAGE, ROOT
-from benchmarks.serving.payloads import Payloads
-from benchmarks.serving.process_tree import cpu_seconds
-from benchmarks.serving.running import Running
+from benchmarks.common.paths import ROOT, SERVING
+from benchmarks.common.report import replace_figures
+from benchmarks.common.tables import table
+from benchmarks.loads import closed_loop
+from benchmarks.loads.closed_loop import Load, lasting
+from benchmarks.loads.payloads import Payloads
+from benchmarks.servers.catalogue import Server, all_servers
+from benchmarks.servers.process_tree import cpu_seconds
+from benchmarks.servers.running import Running
 from benchmarks.serving.scenarios import LOADS
-from benchmarks.serving.servers import Server, all_servers
-from benchmarks.serving.tables import table
 
 SAMPLES_PER_SECOND = 1999
 PROFILED = {"native": ("single_1", "single_64", "batch_32", "batch_1024"), "grpcio": ("single_64", "batch_1024")}
@@ -78,8 +78,8 @@ def shares(report: str) -> dict[str, float]:
 
 def profile(server: Server, payloads: Payloads, transport: str, load: Load, seconds: float) -> Profile:
     """Samples a server under load for so many seconds."""
-    recording, log = BUILD / f"layers-{transport}.data", BUILD / "layers.log"
-    with Running(server, SERVER_CORE, BUILD / f"{server.name}.log") as running:
+    recording, log = SERVING.build / f"layers-{transport}.data", SERVING.build / "layers.log"
+    with Running(server, SERVER_CORE, SERVING.build / f"{server.name}.log") as running:
         running.first_answer(payloads.images[:1])
         url = f"http://{running.address}{server.protocol.method}"
         frame = payloads.payload(server.protocol, load.images).frame
@@ -118,7 +118,7 @@ def main() -> int:
     options = parser.parse_args()
     if not shutil.which("perf"):
         parser.error("perf is not installed; Debian has it in the package linux-perf")
-    payloads = Payloads(options.repository.resolve(), BUILD)
+    payloads = Payloads(options.repository.resolve(), SERVING.build)
     servers = {server.name: server for server in all_servers(payloads, 1)}
     profiles = [
         profile(servers[f"digits-{transport}"], payloads, transport, LOADS[load], options.seconds)
@@ -128,7 +128,7 @@ def main() -> int:
     text = rows(profiles)
     print(text)
     if not options.print:
-        replace_figures(PAGE, text, BEGIN, END)
+        replace_figures(SERVING.page, text, BEGIN, END)
     return 0
 
 

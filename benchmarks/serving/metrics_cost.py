@@ -11,17 +11,17 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.report import replace_figures
-from benchmarks.serving import closed_loop
-from benchmarks.serving.closed_loop import lasting
-from benchmarks.serving.cores import move_to
-from benchmarks.serving.paths import BUILD, PAGE, ROOT
-from benchmarks.serving.payloads import Payloads
-from benchmarks.serving.process_tree import cpu_seconds
-from benchmarks.serving.running import Running
+from benchmarks.common.cores import move_to
+from benchmarks.common.paths import ROOT, SERVING
+from benchmarks.common.report import replace_figures
+from benchmarks.common.tables import table
+from benchmarks.loads import closed_loop
+from benchmarks.loads.closed_loop import lasting
+from benchmarks.loads.payloads import Payloads
+from benchmarks.servers.catalogue import all_servers
+from benchmarks.servers.process_tree import cpu_seconds
+from benchmarks.servers.running import Running
 from benchmarks.serving.scenarios import LOADS
-from benchmarks.serving.servers import all_servers
-from benchmarks.serving.tables import table
 
 BEGIN, END = "<!-- metrics: begin (python -m benchmarks.serving.metrics_cost) -->", "<!-- metrics: end -->"
 LOAD = LOADS["single_64"]
@@ -37,13 +37,13 @@ def costs(payloads: Payloads, transport: str, pairs: int) -> list[tuple[float, f
     with ExitStack() as stack:
         both = []
         for each in servers:  # the second finds its port once the first listens on its own
-            both.append(stack.enter_context(Running(each, SERVER_CORE, BUILD / f"{each.name}.log")))
+            both.append(stack.enter_context(Running(each, SERVER_CORE, SERVING.build / f"{each.name}.log")))
             both[-1].first_answer(payloads.images[:1])
 
         def measured(running: Running) -> float:
             url = f"http://{running.address}{running.server.protocol.method}"
             before = cpu_seconds(running.pid)
-            report = closed_loop.run(url, frame, LOAD, LOAD_CORE, *lasting(SECONDS), log=BUILD / "h2load.log")
+            report = closed_loop.run(url, frame, LOAD, LOAD_CORE, *lasting(SECONDS), log=SERVING.build / "h2load.log")
             return (cpu_seconds(running.pid) - before) / report.answered
 
         found = []
@@ -69,11 +69,11 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=30)
     options = parser.parse_args()
     move_to(LOAD_CORE)
-    payloads = Payloads(options.repository.resolve(), BUILD)
+    payloads = Payloads(options.repository.resolve(), SERVING.build)
     rows = [row(each, costs(payloads, each, options.pairs)) for each in ("native", "grpcio")]
     heads = ["transport", "CPU µs/req", "not counting", "counting's share: median", "middle half of the pairs"]
     text = f"{datetime.now(UTC):%Y-%m-%d}, {options.pairs} pairs, 64 single images in flight:\n\n{table(heads, rows)}"
-    replace_figures(PAGE, text, BEGIN, END)
+    replace_figures(SERVING.page, text, BEGIN, END)
     print(text)
     return 0
 

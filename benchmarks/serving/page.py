@@ -1,8 +1,8 @@
 """docs/performance.md: the figures between its two markers are a run's, the rest is written by hand."""
 
-from benchmarks.report import replace_figures
+from benchmarks.common.paths import SERVING
+from benchmarks.common.report import replace_figures
 from benchmarks.serving import tables
-from benchmarks.serving.paths import PAGE, PLOT
 from benchmarks.serving.plot import draw
 from benchmarks.serving.results import Results
 
@@ -14,14 +14,14 @@ QUIET_SHARE = 0.7
 
 def rewrite(results: Results) -> None:
     """Draws the plot and puts the figures of a run into the page."""
-    draw(results, PLOT)
-    replace_figures(PAGE, figures(results), BEGIN)
+    draw(results, SERVING.plot)
+    replace_figures(SERVING.page, figures(results), BEGIN)
 
 
 def figures(results: Results) -> str:
     """Everything between the markers."""
     return "\n\n".join(
-        [_ran_on(results), *disturbed(results), f"![The figures as a plot]({PLOT.name})", sections(results)]
+        [_ran_on(results), *disturbed(results), f"![The figures as a plot]({SERVING.plot.name})", sections(results)]
     )
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.serving.paths import PEERS, SCRIPTS
+from benchmarks.common.paths import PEERS, SCRIPTS
 
 DEBIAN = [
     "nghttp2-client",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.serving.figures import median_of
+from benchmarks.common.figures import median_of
 
 Round = dict[str, dict[str, Any]]
 """Server → scenario → figures, as rounds.py made them."""

@@ -14,13 +14,13 @@ from typing import Any
 
 import grpc
 
-from benchmarks.serving.closed_loop import WrongAnswers
-from benchmarks.serving.cores import on_cores
-from benchmarks.serving.paths import BUILD, ROOT, SCRIPTS
-from benchmarks.serving.payloads import Payloads
-from benchmarks.serving.running import ENVIRONMENT, DidNotStart, Running
+from benchmarks.common.cores import on_cores
+from benchmarks.common.paths import ROOT, SCRIPTS, SERVING
+from benchmarks.loads.closed_loop import WrongAnswers
+from benchmarks.loads.payloads import Payloads
+from benchmarks.servers.catalogue import Command, Server
+from benchmarks.servers.running import ENVIRONMENT, DidNotStart, Running
 from benchmarks.serving.scenarios import LOADS, VARIANT_LOADS, Bench, Figures
-from benchmarks.serving.servers import Command, Server
 
 FAILURES = (WrongAnswers, DidNotStart, grpc.RpcError, subprocess.SubprocessError)
 """What ends the measurement of one server and not the run."""
@@ -49,7 +49,7 @@ def run_round(number: int, servers: list[Server], payloads: Payloads, plan: Plan
     with ExitStack() as stack:
         benches = []
         for server in rotated:
-            running = stack.enter_context(Running(server, plan.server_cores, BUILD / f"{server.name}.log"))
+            running = stack.enter_context(Running(server, plan.server_cores, SERVING.build / f"{server.name}.log"))
             benches.append(Bench(running, payloads, plan.load_cores, plan.seconds, seed=number))
             _measure("startup_s", benches[-1:], Bench.start, figures)
         whole = [bench for bench in benches if not bench.running.server.variant_of]
@@ -88,7 +88,7 @@ def _capacity(figures: dict[str, Figures], bench: Bench) -> float:
 def bare_network(payloads: Payloads, plan: Plan) -> Figures:
     """µs per call of the network alone, by images per call."""
     model = payloads.version / "model.tflite"
-    line: Command = [SCRIPTS / "python", "-m", "benchmarks.serving.bare_network", model, str(plan.seconds)]
+    line: Command = [SCRIPTS / "python", "-m", "benchmarks.servers.bare_network", model, str(plan.seconds)]
     done = subprocess.run(
         on_cores(plan.server_cores, line),
         cwd=ROOT,

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from benchmarks.serving import closed_loop, open_loop
-from benchmarks.serving.closed_loop import Load, Report, WrongAnswers, lasting
-from benchmarks.serving.network import MAX_BATCH_SIZE
-from benchmarks.serving.paths import BUILD
-from benchmarks.serving.payloads import Payload, Payloads
-from benchmarks.serving.process_tree import cpu_seconds, memory
-from benchmarks.serving.protocols import framed
-from benchmarks.serving.running import Running
+from benchmarks.common.paths import SERVING
+from benchmarks.loads import closed_loop, open_loop
+from benchmarks.loads.closed_loop import Load, Report, WrongAnswers, lasting
+from benchmarks.loads.network import MAX_BATCH_SIZE
+from benchmarks.loads.payloads import Payload, Payloads
+from benchmarks.loads.protocols import framed
+from benchmarks.servers.process_tree import cpu_seconds, memory
+from benchmarks.servers.running import Running
 
 LOADS = {
     "single_1": Load(1, 1, 1),
@@ -34,7 +34,7 @@ BACKGROUND = Load(1, 1, MAX_BATCH_SIZE)
 CALIBRATION = 60  # requests that tell how many fill the time of a run
 WARM_UP_SHARE = 0.2
 SETTLE = 0.3  # seconds until the large requests flow, and that they go on after the small ones
-LOG = BUILD / "h2load.log"
+LOG = SERVING.build / "h2load.log"
 
 Figures = dict[str, Any]
 

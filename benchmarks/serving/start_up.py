@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from benchmarks.report import replace_figures
-from benchmarks.serving.cores import on_cores
-from benchmarks.serving.paths import PAGE, ROOT
-from benchmarks.serving.tables import table
+from benchmarks.common.cores import on_cores
+from benchmarks.common.paths import ROOT, SERVING
+from benchmarks.common.report import replace_figures
+from benchmarks.common.tables import table
 
 CORE = "0"
 ROUNDS = 7
@@ -79,7 +79,7 @@ def main() -> int:
     print(text)
     if not options.print:
         begin, end = "<!-- start: begin (python -m benchmarks.serving.start_up) -->", "<!-- start: end -->"
-        replace_figures(PAGE, text, begin, end)
+        replace_figures(SERVING.page, text, begin, end)
     return 0
 
 

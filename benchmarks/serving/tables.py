@@ -1,13 +1,12 @@
 """The figures as Markdown."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
-from benchmarks.serving.figures import ratio
+from benchmarks.common.figures import ratio
+from benchmarks.common.tables import ABSENT, number, table
 from benchmarks.serving.results import Results, Round, figure
 from benchmarks.serving.scenarios import VARIANT_LOADS
 from benchmarks.serving.targets import of_server
-
-ABSENT = "–"
 
 THROUGHPUT = {
     "1 in flight: p50 ms": ("single_1", "p50_ms"),
@@ -36,21 +35,6 @@ BESIDE = {
     "p99 ms ": ("beside_large", "beside_p99_ms"),
     "the large requests: images/s": ("beside_large", "large_images_per_second"),
 }
-
-
-def number(value: float | None) -> str:
-    """Three digits, and no more zeros than they need."""
-    if value is None:
-        return ABSENT
-    if value >= 100:
-        return f"{float(f'{value:.3g}'):,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    columns = list(head)
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(cell.strip() for cell in line) + " |" for line in lines)
 
 
 def per_server(results: Results, columns: Mapping[str, tuple[str, ...]]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.serving.figures import ratio
+from benchmarks.common.figures import ratio
 from benchmarks.serving.results import Results, Round, figure
 
 

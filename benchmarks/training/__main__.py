@@ -10,13 +10,16 @@ proof, report. Run it on a machine that does nothing else. Results of networks n
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
+from benchmarks.common.machine import date_and_load
 from benchmarks.training import page
 from benchmarks.training.accuracy import train
-from benchmarks.training.machine import described
-from benchmarks.training.paths import RESULTS
 from digits_training.settings.networks import NETWORKS
+
+RESULTS = Path(__file__).with_name("results.json")
+"""In git, unlike the results of other suites: a run of one network keeps the figures of the others."""
 
 
 def main() -> int:
@@ -32,7 +35,7 @@ def main() -> int:
         for seed in range(chosen.seeds):
             runs.append(train(network, seed))
             print(f"{network} seed {seed}: {json.dumps(runs[-1])}", flush=True)
-            results[network] = {"machine": described(), "runs": runs}
+            results[network] = {"machine": date_and_load(), "runs": runs}
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     page.rewrite(results)
     return 0

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.training.paths import DIGITS_TRAIN
+from benchmarks.common.paths import DIGITS_TRAIN
 from digits_training.repository import manifest
 
 

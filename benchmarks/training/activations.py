@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.report import replace_figures
-from benchmarks.training.paths import DIGITS_TRAIN, ROOT
+from benchmarks.common.paths import DIGITS_TRAIN, ROOT
+from benchmarks.common.report import replace_figures
 from digits_training.repository import manifest
 
 PAGE, PICTURE = ROOT / "docs" / "tutorial.md", ROOT / "docs" / "activations.png"

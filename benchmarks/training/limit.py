@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.report import replace_figures
-from benchmarks.training.machine import described
-from benchmarks.training.paths import PAGE
+from benchmarks.common.machine import date_and_load
+from benchmarks.common.paths import TRAINING
+from benchmarks.common.report import replace_figures
 from digits_training import data
 from digits_training.fitting.optimizer import build_optimizer
 from digits_training.fitting.steps import step_runner
@@ -44,7 +44,7 @@ def main() -> int:
     of_steps = per_image * IMAGES / cpu_seconds(lambda: run_steps(indices)) / 1e9
     of_products = 2 * SIDE**3 / cpu_seconds(_product()) / 1e9
     of_run = per_image * len(training) * settings.epochs
-    machine = described()
+    machine = date_and_load()
     rows = [
         "| | billion operations a second of CPU time |",
         "|---|---|",
@@ -58,7 +58,7 @@ def main() -> int:
         f"{machine['date']}, {machine['CPU']}; load average {machine['load']}."
     )
     text = "\n".join([*rows, "", summary])
-    replace_figures(PAGE, text, BEGIN)
+    replace_figures(TRAINING.page, text, BEGIN)
     return 0
 
 

@@ -3,8 +3,8 @@
 from statistics import median
 from typing import Any
 
-from benchmarks.report import replace_figures
-from benchmarks.training.paths import PAGE
+from benchmarks.common.paths import TRAINING
+from benchmarks.common.report import replace_figures
 
 BEGIN = "<!-- figures: begin (python -m benchmarks.training) -->"
 COLUMNS = [
@@ -16,7 +16,7 @@ Results = dict[str, Any]
 
 def rewrite(results: Results) -> None:
     """Puts the results into the page."""
-    replace_figures(PAGE, figures(results), BEGIN)
+    replace_figures(TRAINING.page, figures(results), BEGIN)
 
 
 def figures(results: Results) -> str:

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.report import replace_figures
-from benchmarks.repository import newest
+from benchmarks.common.paths import ROOT
+from benchmarks.common.report import replace_figures
+from benchmarks.common.repository import newest
 from benchmarks.unlike import examples, kinds, page
 from benchmarks.unlike.figures import threshold_that_refuses
 from benchmarks.unlike.network import QUARTERS, SERVED, Network
 from digits_server.pictures.images import from_file
 from digits_training.data import read
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE, PICTURE = ROOT / "docs" / "images.md", ROOT / "docs" / "unlike.png"
 SHEET = ROOT / "docs" / "images.png"
 BEGIN = "<!-- unlike: begin (python -m benchmarks.unlike) -->"

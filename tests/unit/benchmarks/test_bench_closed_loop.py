@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.serving.closed_loop import Load, WrongAnswers, lasting, parse
+from benchmarks.loads.closed_loop import Load, WrongAnswers, lasting, parse
 
 REPLY_BYTES = 16
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.report import last_run
-from benchmarks.serving.figures import median_of, percentile, ratio
+from benchmarks.common.figures import median_of, percentile, percentile_of_counts, ratio
+from benchmarks.common.report import last_run
 from benchmarks.serving.results import Results, Round, figure
 from benchmarks.serving.targets import Target, echo_and_network, of_server
 
@@ -44,6 +44,13 @@ def test_a_percentile_is_a_value_that_its_share_does_not_exceed(values: list[flo
     found = percentile(ordered, share)
     assert found in values
     assert sum(value <= found for value in values) >= share * len(values)
+
+
+@given(st.dictionaries(st.floats(0, 1e6), st.integers(1, 5), min_size=1), st.floats(0, 1))
+def test_a_percentile_of_a_histogram_is_that_of_its_values(counts: dict[float, int], share: float) -> None:
+    histogram = sorted(counts.items())
+    values = [value for value, count in histogram for _ in range(count)]
+    assert percentile_of_counts(histogram, share) == percentile(values, share)
 
 
 def test_what_is_missing_stays_missing() -> None:

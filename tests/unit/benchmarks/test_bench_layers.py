@@ -1,6 +1,6 @@
 """Samples of a server's libraries become microseconds of a request."""
 
-from benchmarks.serving.closed_loop import Load
+from benchmarks.loads.closed_loop import Load
 from benchmarks.serving.layers import OTHER, Profile, layer, rows, shares
 
 REPORT = """

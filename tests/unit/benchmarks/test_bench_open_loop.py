@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.serving.open_loop import account, parse
+from benchmarks.loads.open_loop import account, parse
 
 LINES = """\
 719\t42\t1522\t0\t11

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import END, NoMarkers, spliced
+from benchmarks.common.paths import SERVING
+from benchmarks.common.report import END, NoMarkers, spliced
 from benchmarks.serving import page, tables
-from benchmarks.serving.paths import PAGE
 from benchmarks.serving.plot import draw
 from benchmarks.serving.results import Results
 
@@ -47,7 +47,7 @@ def test_a_page_without_both_markers_is_left_alone(written: str) -> None:
 
 
 def test_the_documentation_has_both_markers() -> None:
-    assert "new" in spliced(PAGE.read_text(), "new", page.BEGIN)
+    assert "new" in spliced(SERVING.page.read_text(), "new", page.BEGIN)
 
 
 def test_targets_stand_beside_what_was_measured() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.serving.cores import numbers, on_cores
-from benchmarks.serving.network import Network
-from benchmarks.serving.open_inference import infer_probabilities, infer_request
-from benchmarks.serving.process_tree import cpu_seconds, family, memory, parse_stat
-from benchmarks.serving.protocols import DIGITS, framed
+from benchmarks.common.cores import numbers, on_cores
+from benchmarks.loads.network import Network
+from benchmarks.loads.open_inference import infer_probabilities, infer_request
+from benchmarks.loads.protocols import DIGITS, framed
+from benchmarks.servers.process_tree import cpu_seconds, family, memory, parse_stat
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 
 IMAGES = np.arange(2 * 784, dtype=np.int64).astype(np.uint8).reshape(2, 28, 28)

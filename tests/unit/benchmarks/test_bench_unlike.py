@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from benchmarks.report import spliced
+from benchmarks.common.report import spliced
 from benchmarks.unlike import figures, kinds, page, scores
 from benchmarks.unlike.__main__ import BEGIN, END, PAGE
 

@@ -11,8 +11,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.report import replace_figures
-from benchmarks.serving.paths import ROOT
+from benchmarks.common.paths import ROOT
+from benchmarks.common.report import replace_figures
 
 PAGE = ROOT / "docs" / "deploying.md"
 BEGIN = "<!-- figures: begin (python -m benchmarks.containers) -->"

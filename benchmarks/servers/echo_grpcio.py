@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from benchmarks.serving.echo_reply import answer
+from benchmarks.servers.echo_reply import answer
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 
 SERVICE = "digits.v1.PredictionService"

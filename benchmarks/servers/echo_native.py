@@ -6,7 +6,7 @@ import threading
 
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
-from benchmarks.serving.echo_reply import answer
+from benchmarks.servers.echo_reply import answer
 from digits.v1.prediction_pb2 import PredictRequest
 
 METHOD = "/digits.v1.PredictionService/Predict"

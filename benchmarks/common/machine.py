@@ -4,10 +4,11 @@ import os
 import platform
 import re
 import subprocess
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.serving.paths import PEERS, SCRIPTS
+from benchmarks.common.paths import PEERS, SCRIPTS
 
 OURS = ("grpcio", "protobuf", "numpy", "ai-edge-litert")
 
@@ -26,9 +27,19 @@ def describe() -> dict[str, str]:
     }
 
 
+def date_and_load() -> dict[str, str]:
+    """Date, processor and number of cores, and how busy the machine was, by name."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "CPU": f"{_cpu_model()}, {os.cpu_count()} cores",
+        "load": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
 def _cpu_model() -> str:
-    found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return found[1].strip() if found else "unknown"
+    cpuinfo = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or "unknown"
 
 
 def _first_match(command: list[str], pattern: str) -> str:

@@ -12,11 +12,11 @@ from typing import Any, Self
 
 import grpc
 
-from benchmarks.serving.cores import on_cores
-from benchmarks.serving.paths import PYTHONPATH, ROOT
-from benchmarks.serving.process_tree import family
-from benchmarks.serving.protocols import Images
-from benchmarks.serving.servers import Server
+from benchmarks.common.cores import on_cores
+from benchmarks.common.paths import PYTHONPATH, ROOT
+from benchmarks.loads.protocols import Images
+from benchmarks.servers.catalogue import Server
+from benchmarks.servers.process_tree import family
 
 START_LIMIT = 60.0  # seconds to the first answer
 STOP_LIMIT = 10.0  # seconds from SIGTERM to SIGKILL

@@ -14,8 +14,8 @@ from pytriton.decorators import batch  # type: ignore[import-not-found]  # insta
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor  # type: ignore[import-not-found]
 from pytriton.triton import Triton, TritonConfig  # type: ignore[import-not-found]
 
-from benchmarks.serving.network import MAX_BATCH_SIZE, Network
-from benchmarks.serving.open_inference import INPUT, MODEL, OUTPUT
+from benchmarks.loads.network import MAX_BATCH_SIZE, Network
+from benchmarks.loads.open_inference import INPUT, MODEL, OUTPUT
 
 
 def serve(weights: Path, port: int) -> None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks.serving.network import Network, from_keras
-from benchmarks.serving.protocols import Images, Protocol, framed
+from benchmarks.loads.network import Network, from_keras
+from benchmarks.loads.protocols import Images, Protocol, framed
 from digits_training.data import read
 
 MODEL_NAME = "digits"

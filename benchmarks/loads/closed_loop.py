@@ -8,8 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.serving.cores import on_cores
-from benchmarks.serving.figures import percentile
+from benchmarks.common.cores import on_cores
+from benchmarks.common.figures import percentile
 
 GRPC_HEADERS = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
 TIME_LIMIT = 60.0  # seconds for one run of h2load

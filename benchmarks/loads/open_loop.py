@@ -9,9 +9,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.serving.cores import on_cores
-from benchmarks.serving.figures import percentile
-from benchmarks.serving.native import binary
+from benchmarks.common.cores import on_cores
+from benchmarks.common.figures import percentile
+from benchmarks.common.native import binary
 
 TIME_LIMIT = 60.0  # seconds for one run
 OK = 0  # gRPC's status code

@@ -4,10 +4,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from benchmarks.serving.paths import BUILD, ROOT, SOURCES
+from benchmarks.common.paths import BENCHMARKS, ROOT, SERVING
 
 PROTO = ROOT / "proto"
-STUBS = BUILD / "stubs"
+STUBS = SERVING.build / "stubs"
 TOOLS = {
     "g++": "g++",
     "pkg-config": "pkg-config",
@@ -23,7 +23,7 @@ class NotBuilt(Exception):
 
 def binary(name: str) -> Path:
     """The program made of `name`.cc, built when its source is newer. Raises NotBuilt."""
-    source, program = SOURCES / f"{name}.cc", BUILD / name
+    (source,), program = BENCHMARKS.glob(f"*/{name}.cc"), SERVING.build / name
     protos = sorted(PROTO.glob("digits/v1/*.proto"))
     if program.exists() and program.stat().st_mtime > max(path.stat().st_mtime for path in (source, *protos)):
         return program

@@ -8,12 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving.native import NotBuilt, binary
-from benchmarks.serving.paths import PEERS, PYTHONPATH, SCRIPTS, SOURCES
-from benchmarks.serving.payloads import Payloads
-from benchmarks.serving.protocols import DIGITS, OPEN_INFERENCE, Protocol
+from benchmarks.common.native import NotBuilt, binary
+from benchmarks.common.paths import PEERS, PYTHONPATH, SCRIPTS
+from benchmarks.loads.payloads import Payloads
+from benchmarks.loads.protocols import DIGITS, OPEN_INFERENCE, Protocol
 
 Command = list[str | Path]
+WITHOUT = Path(__file__).parent / "without"
+"""Folders that take one part out of our server, each by a sitecustomize.py."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _behind_envoy(native: Server, payloads: Payloads) -> Server:
         name="digits-native-envoy",
         title="Digits, native transport, Envoy in front",
         command=lambda port: [
-            *(SCRIPTS / "python", "-m", "benchmarks.serving.behind_envoy", str(port), str(port + 2)),
+            *(SCRIPTS / "python", "-m", "benchmarks.servers.behind_envoy", str(port), str(port + 2)),
             *(program, *where),
         ],
         missing=native.missing or _envoy_missing(),
@@ -106,7 +108,7 @@ def _variants(server: Server) -> list[Server]:
 
     def patched(part: str) -> dict[str, str]:
         """The environment in which Python takes the part out of what it runs."""
-        return {"PYTHONPATH": ":".join([str(SOURCES / "without" / part), PYTHONPATH])}
+        return {"PYTHONPATH": ":".join([str(WITHOUT / part), PYTHONPATH])}
 
     return [
         without("uncounted", "metrics off", environment=patched("metrics")),
@@ -128,7 +130,7 @@ def _native_echo() -> Server:
     return Server(
         "echo-native",
         "floor: bare pygrpc-native echo, no model",
-        lambda port: [SCRIPTS / "python", "-m", "benchmarks.serving.echo_native", str(port)],
+        lambda port: [SCRIPTS / "python", "-m", "benchmarks.servers.echo_native", str(port)],
         missing=None if find_spec("pygrpc_native") else "pygrpc-native has no wheel for this platform",
     )
 
@@ -137,7 +139,7 @@ def _grpcio_echo() -> Server:
     return Server(
         "echo-grpcio",
         "floor: bare grpc.aio echo, no model",
-        lambda port: [SCRIPTS / "python", "-m", "benchmarks.serving.echo_grpcio", str(port)],
+        lambda port: [SCRIPTS / "python", "-m", "benchmarks.servers.echo_grpcio", str(port)],
     )
 
 
@@ -154,7 +156,7 @@ def _triton(payloads: Payloads) -> Server:
     return Server(
         "triton",
         "Triton, dynamic batching, the network in NumPy",
-        lambda port: [folder / "python", "-m", "benchmarks.serving.triton_server", payloads.weights, str(port)],
+        lambda port: [folder / "python", "-m", "benchmarks.servers.triton_server", payloads.weights, str(port)],
         protocol=OPEN_INFERENCE,
         has_model=True,
         missing=None if (folder / "pytriton").exists() else "nvidia-pytriton is not installed: run `make bench-peers`",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.serving.open_inference import infer_probabilities, infer_request
+from benchmarks.loads.open_inference import infer_probabilities, infer_request
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 
 Images = NDArray[np.uint8]

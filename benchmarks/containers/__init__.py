@@ -1,0 +1,1 @@
+"""The container images: how long they take to build, and how large they are."""
