@@ -26,7 +26,7 @@ MOST_STEPS = 1_000
 PUBLISHER = """
 import os, shutil, signal, sys
 from pathlib import Path
-from digits_training import publish
+from digits_training.repository import publish
 
 good, model, killed_at = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 taken = 0

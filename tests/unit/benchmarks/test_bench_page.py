@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.common.paths import SERVING
 from benchmarks.common.report import END, NoMarkers, spliced
+from benchmarks.common.tables import number
 from benchmarks.serving import page, tables
 from benchmarks.serving.plot import draw
 from benchmarks.serving.results import Results
@@ -77,7 +78,7 @@ def test_a_busy_machine_is_told() -> None:
     ("value", "text"), [(None, "–"), (0.1234, "0.12"), (12.34, "12.3"), (123.4, "123"), (889_432.0, "889,000")]
 )
 def test_numbers_have_three_digits(value: float | None, text: str) -> None:
-    assert tables.number(value) == text
+    assert number(value) == text
 
 
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from digits_training.data import DataSet
 from digits_training.evaluation.figures import Evaluation, evaluate
 from digits_training.jobs import gate
 from digits_training.repository import manifest
+from digits_training.repository.served import served_version
 from digits_training.settings import Settings
 
 
@@ -77,11 +78,11 @@ def test_a_worse_model_is_refused_with_the_numbers(served: Path, scores: np.ndar
 
 def test_the_served_model_is_the_newest_sound_version(served: Path) -> None:
     shutil.copytree(served / "1", served / "7")
-    assert gate.served_version(served) == 7
+    assert served_version(served) == 7
     (served / "7/model.tflite").write_bytes(b"damaged")
-    assert gate.served_version(served) == 1
+    assert served_version(served) == 1
     (served / "1/manifest.json").write_text("{")
-    assert gate.served_version(served) is None
+    assert served_version(served) is None
 
 
 @pytest.mark.parametrize(
@@ -103,12 +104,12 @@ def test_the_served_model_is_the_one_that_pin_json_says(served: Path, stated: st
         shutil.copytree(served / "1", served / str(version))
     (served / "2/model.tflite").write_bytes(b"damaged")
     (served / "pin.json").write_text(stated)
-    assert gate.served_version(served) == serves
+    assert served_version(served) == serves
 
 
 def test_a_canary_serves_where_there_is_no_other_version(served: Path) -> None:
     (served / "pin.json").write_text('{"canaryVersion": 1, "canaryShare": 0.1}')
-    assert gate.served_version(served) == 1
+    assert served_version(served) == 1
 
 
 def test_a_model_is_compared_with_the_pinned_version_and_not_with_the_newest(

@@ -88,7 +88,7 @@ def test_twenty_runs_at_once_publish_twenty_versions(tmp_path: Path) -> None:
 DIE_WHILE_STAGING = """
 import os, signal, sys
 from pathlib import Path
-from digits_training import publish
+from digits_training.repository import publish
 with publish.staging(Path(sys.argv[1])) as folder:
     (folder / "model.keras").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
