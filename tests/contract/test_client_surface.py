@@ -43,7 +43,8 @@ def test_both_clients_have_one_vocabulary() -> None:
     def vocabulary(client: type) -> dict[str, list[str]]:
         return {
             name: list(inspect.signature(method).parameters)
-            for name, method in vars(client).items()
+            for layer in layers(client)
+            for name, method in vars(layer).items()
             if callable(method) and (not name.startswith("_") or name == "__init__")
         }
 
@@ -83,9 +84,14 @@ def test_importing_warns_of_nothing(option: str) -> None:
     assert subprocess.run(command, capture_output=True, timeout=60, check=True).stderr == b""
 
 
-def annotations_of(client: type) -> set[str]:
-    """Every name in the annotations of a client's public methods, as they are written."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(client)))
+def layers(client: type) -> tuple[type, ...]:
+    """The class of a client, and those of which it has methods."""
+    return client.__mro__[:-1]
+
+
+def annotations_of(layer: type) -> set[str]:
+    """Every name in the annotations of the public methods of one class, as they are written."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(layer)))
     methods = [
         node
         for node in ast.walk(tree)
@@ -105,20 +111,22 @@ def annotations_of(client: type) -> set[str]:
 def test_every_type_in_a_signature_can_be_imported_from_the_package(client: type) -> None:
     imported = {
         alias.name
-        for node in ast.walk(ast.parse(Path(inspect.getfile(client)).read_text()))
+        for layer in layers(client)
+        for node in ast.walk(ast.parse(Path(inspect.getfile(layer)).read_text()))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("digits_client._")
         for alias in node.names
     }
-    ours = annotations_of(client) & imported
+    ours = set().union(*map(annotations_of, layers(client))) & imported
     assert {"Image", "Metadata", "ModelInfo", "Retries", "Sizes", "Stats", "Token", "Pem"} <= ours
     assert ours <= set(digits_client.__all__)
 
 
 @pytest.mark.parametrize("client", [Client, AsyncClient])
 def test_the_types_of_every_signature_can_be_looked_up_at_run_time(client: type) -> None:
-    for name, method in vars(client).items():
-        if callable(method) and (not name.startswith("_") or name == "__init__"):
-            typing.get_type_hints(method)
+    for layer in layers(client):
+        for name, method in vars(layer).items():
+            if callable(method) and (not name.startswith("_") or name == "__init__"):
+                typing.get_type_hints(method)
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

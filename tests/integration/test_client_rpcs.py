@@ -75,12 +75,15 @@ def test_every_call_of_a_listener_that_never_answers_ends_by_its_timeout(connect
 
 
 def test_a_call_held_back_by_the_server_ends_at_its_own_timeout(connect: Connect, script: ScriptedServer) -> None:
-    script.answer = Gate()
     client = connect(script.target, timeout=30)
+    client.predict(IMAGE)
+    script.deadlines.clear()
+    script.answer = Gate()
     with pytest.raises(DeadlineExceeded):
         client.predict(IMAGE, timeout=0.2)
     with pytest.raises(DeadlineExceeded):
         client.predict_batch([IMAGE], timeout=0.2)
+    assert script.deadlines
     assert all(left is not None and left < 1 for left in script.deadlines)
 
 
@@ -94,9 +97,9 @@ def test_the_default_timeout_is_the_clients(connect: Connect, script: ScriptedSe
     assert 0 < default < 11
 
 
-def test_nobody_there_is_unavailable_within_the_timeout(connect: Connect) -> None:
-    with pytest.raises((Unavailable, DeadlineExceeded)):
-        connect(f"127.0.0.1:{unused_port()}").predict(IMAGE, timeout=1)
+def test_nobody_there_is_unavailable(connect: Connect) -> None:
+    with pytest.raises(Unavailable):
+        connect(f"127.0.0.1:{unused_port()}").predict(IMAGE, timeout=60)
 
 
 def test_calls_take_turns_over_all_addresses_of_the_target(connect: Connect) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from support.clients import Connect
 from support.scripted import ScriptedServer, refusing
 
-from digits_client import Client, InvalidInput, Misused, Overloaded, Retries, Sizes, Unavailable
+from digits_client import Client, InvalidInput, Misused, Overloaded, ResourceExhausted, Retries, Sizes, Unavailable
 
 IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 TOKEN = "a-token-of-the-environment"  # noqa: S105 - known to tests only
@@ -73,7 +73,7 @@ def test_the_batch_size_of_an_iterator_is_bounded_by_the_sizes(connect: Connect,
 
 def test_a_reply_larger_than_was_set_is_refused(connect: Connect, script: ScriptedServer) -> None:
     client = connect(script.target, sizes=Sizes(reply_bytes=1024))
-    with pytest.raises(Exception, match="larger than max"):
+    with pytest.raises(ResourceExhausted, match="larger than max"):
         client.predict_batch(np.tile(IMAGE, (1000, 1, 1)), probabilities=True)
 
 

@@ -101,6 +101,8 @@ class ScriptedServer:
     model: GetModelResponse = field(default_factory=lambda: GetModelResponse(runtime="scripted"))
     models_asked: list[grpc.ServicerContext] = field(default_factory=list)
     """The calls of GetModel."""
+    health_asked: list[grpc.ServicerContext] = field(default_factory=list)
+    """The calls of Check."""
     streams: list[grpc.ServicerContext] = field(default_factory=list)
     """The calls of PredictStream; their requests are among `requests`."""
 
@@ -133,9 +135,7 @@ class ScriptedServer:
         stream: Any = grpc.stream_stream_rpc_method_handler(
             self._stream, PredictRequest.FromString, PredictResponse.SerializeToString
         )
-        check: Any = grpc.unary_unary_rpc_method_handler(
-            lambda _request, _context: bytes([8, SERVING if self.serving else NOT_SERVING])
-        )
+        check: Any = grpc.unary_unary_rpc_method_handler(self._check)
         return [
             grpc.method_handlers_generic_handler(
                 "digits.v1.PredictionService", {"Predict": predict, "PredictStream": stream, "GetModel": model}
@@ -155,6 +155,10 @@ class ScriptedServer:
     def _model(self, _request: bytes, context: grpc.ServicerContext) -> bytes:
         self.models_asked.append(context)
         return self.model.SerializeToString()
+
+    def _check(self, _request: bytes, context: grpc.ServicerContext) -> bytes:
+        self.health_asked.append(context)
+        return bytes([8, SERVING if self.serving else NOT_SERVING])
 
     def _stream(self, requests: Iterator[PredictRequest], context: grpc.ServicerContext) -> Iterator[PredictResponse]:
         self.streams.append(context)

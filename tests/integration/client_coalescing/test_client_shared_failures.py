@@ -81,7 +81,8 @@ def test_an_answer_of_the_wrong_length_is_an_error_for_all_who_asked(
     calls = gather(client, call, range(5))
     first.open()
     held.result(30)
-    assert all(isinstance(one.exception(30), ServerError) for one in calls)
+    errors = [one.exception(30) for one in calls]
+    assert all(type(error) is ServerError and "expected answers for 5 images, got 1" in str(error) for error in errors)
 
 
 def test_closing_ends_every_call_that_waits_or_is_on_the_way(

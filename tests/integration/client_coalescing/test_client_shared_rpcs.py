@@ -1,6 +1,5 @@
 """Many calls of predict, few RPCs: which calls share one, for threads and for tasks, over real sockets."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +9,6 @@ from support.pixels import image
 from support.scripted import Gate, ScriptedServer, first_pixels
 from support.waiting import until
 
-from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_client import Coalescing
 
 
@@ -84,28 +82,16 @@ def test_what_fills_an_rpc_leaves_without_waiting_for_a_return(
     digits([held, *calls])
 
 
-def test_no_more_rpcs_are_in_flight_than_allowed(connect: Connect, script: ScriptedServer) -> None:
-    lock = threading.Lock()
-    now, most = [0], [0]
-
-    def counted(request: PredictRequest) -> PredictResponse:
-        with lock:
-            now[0] += 1
-            most[0] = max(most[0], now[0])
-        try:
-            return first_pixels(request)
-        finally:
-            with lock:
-                now[0] -= 1
-
-    script.answer = counted
+def test_no_more_rpcs_are_in_flight_than_allowed(
+    connect: Connect, script: ScriptedServer, gate: Gate, call: Calls
+) -> None:
+    """Though more of them are full."""
     client = connect(script.target, coalescing=Coalescing(images_per_rpc=4, rpcs_in_flight=3))
-    with ThreadPoolExecutor(64) as threads:
-        values = [*range(250)] * 4
-        assert [result.digit for result in threads.map(lambda value: client.predict(image(value)), values)] == [
-            value % 10 for value in values
-        ]
-    assert most[0] <= 3
+    calls = gather(client, call, range(100))
+    until(lambda: len(script.requests) == client.stats().rpcs_sent, "what has left is at the server")
+    assert len(script.requests) == 3
+    gate.open()
+    assert digits(calls) == [value % 10 for value in range(100)]
 
 
 def test_callers_that_want_different_things_never_share_an_rpc(

@@ -28,7 +28,7 @@ class Gate:
         self.opened = threading.Event()
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.opened.wait(20)
+        assert self.opened.wait(20)
         return np.zeros((len(images), 10), np.float32)
 
 

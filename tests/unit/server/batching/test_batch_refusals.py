@@ -13,6 +13,7 @@ from digits_server.errors import (
     Overloaded,
     RequestTooLarge,
     ServingError,
+    Status,
     Unavailable,
 )
 
@@ -58,6 +59,7 @@ def test_every_error_of_the_batcher_has_a_status_and_a_reason() -> None:
     for kind in (DeadlineExceeded, InferenceFailed, RequestTooLarge, Unavailable, Overloaded):
         assert issubclass(kind, ServingError)
         assert kind.reason
+        assert kind.status is not Status.OK
 
 
 async def test_what_cannot_be_through_before_its_deadline_is_refused_at_once_and_told_when_to_come_back(
