@@ -62,7 +62,7 @@ def test_prometheus_finds_every_replica_and_sees_each_of_them_answer(stack: Stac
             "every replica has answered, by Prometheus",
             SCRAPE_SECONDS,
         )
-    assert load.outcomes().keys() == {"OK"}
+    assert load.outcomes.keys() == {"OK"}
 
 
 def test_prometheus_reads_envoys_metrics(stack: Stack) -> None:
@@ -93,7 +93,7 @@ def test_a_second_version_reaches_every_replica_and_no_caller_notices(stack: Sta
             SCRAPE_SECONDS,
         )
         load.wait_for_more(300)
-    assert load.outcomes().keys() == {"OK"}
+    assert load.outcomes.keys() == {"OK"}
     assert client.model().manifest.model_version == 2
 
 
@@ -116,7 +116,7 @@ def test_a_rollback_and_a_canary_reach_every_replica_by_one_command_and_no_calle
             SCRAPE_SECONDS,
         )
         load.wait_for_more(300)
-    assert load.outcomes().keys() == {"OK"}
+    assert load.outcomes.keys() == {"OK"}
     said = stack.models("list", "--json")
     listed, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])  # compose says what it does around it
     assert (listed["current"], listed["pinned"], listed["canary"]) == (1, 1, {"version": 2, "share": 0.5})
@@ -135,7 +135,7 @@ def test_a_replica_that_is_killed_under_load_is_not_missed(stack: Stack) -> None
         load.wait_for_more(300)
         docker("kill", "--signal", "KILL", killed)
         load.wait_for_more(1000)
-    assert load.outcomes().keys() == {"OK"}
+    assert load.outcomes.keys() == {"OK"}
     docker("start", killed)
     stack.wait_healthy("server", REPLICAS)
 
@@ -146,7 +146,7 @@ def test_a_replica_that_is_stopped_under_load_is_not_missed_and_exits_0(stack: S
         load.wait_for_more(300)
         docker("stop", "--time", "30", stopped)
         load.wait_for_more(1000)
-    assert load.outcomes().keys() == {"OK"}
+    assert load.outcomes.keys() == {"OK"}
     assert inspect(stopped)["State"]["ExitCode"] == 0
     docker("start", stopped)
     stack.wait_healthy("server", REPLICAS)

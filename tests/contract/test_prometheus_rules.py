@@ -1,26 +1,17 @@
 """The Prometheus files we ship are valid, and the alerts fire when they should: promtool says so."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
-from support.needs import need
+from support.needs import said_by
 
 PROMETHEUS = Path(__file__).parents[2] / "deploy" / "prometheus"
 
 
-def promtool(*arguments: str | Path) -> str:
-    need("promtool")
-    command: list[str | Path] = ["promtool", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
-
-
 @pytest.mark.parametrize("file", sorted((PROMETHEUS / "tests").glob("*.yml")), ids=lambda file: file.stem)
 def test_the_rules_pass_their_unit_tests(file: Path) -> None:
-    assert "SUCCESS" in promtool("test", "rules", file)
+    assert "SUCCESS" in said_by("promtool", "test", "rules", file)
 
 
 def test_every_alert_has_a_unit_test() -> None:
@@ -33,7 +24,7 @@ def test_every_alert_has_a_unit_test() -> None:
 
 
 def test_the_scrape_configuration_finds_the_rules() -> None:
-    said = promtool("check", "config", PROMETHEUS / "prometheus.yml")
+    said = said_by("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
     files = list((PROMETHEUS / "rules").glob("*.yml"))
     assert f"{len(files)} rule files found" in said
     for file in files:

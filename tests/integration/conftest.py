@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.clients import Connect, connecting
+from support.collector import Collector
 from support.scripted import ScriptedServer
 
 
@@ -19,3 +20,10 @@ def script() -> Iterator[ScriptedServer]:
     """A server that answers as a test tells it to, and keeps what it was sent."""
     with ScriptedServer() as script:
         yield script
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    """What takes the spans of a server that is told its address."""
+    with Collector() as running:
+        yield running

@@ -1,7 +1,6 @@
 """An alert reaches somebody: a real server, Prometheus and Alertmanager with what we ship, and the example receiver."""
 
 import json
-import subprocess
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
@@ -10,20 +9,12 @@ from pathlib import Path
 import pytest
 from support.alertmanager import DEPLOY, alert_log, alertmanager
 from support.certificates import Authority, Folder
-from support.needs import need
+from support.needs import said_by
 from support.prometheus import PrometheusProcess
 from support.servers import ServerProcess
 from support.waiting import until
 
 CONFIGURATION = DEPLOY / "alertmanager.yml"
-
-
-def amtool(*arguments: str | Path) -> str:
-    need("amtool")
-    command: list[str | Path] = ["amtool", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
 
 
 def test_a_certificate_near_its_end_is_told_to_the_receiver(repository: Path, tmp_path: Path) -> None:
@@ -60,7 +51,7 @@ def post(address: str, body: bytes) -> int:
 
 
 def test_the_configuration_is_valid_and_every_severity_has_a_receiver() -> None:
-    assert "SUCCESS" in amtool("check-config", CONFIGURATION)
+    assert "SUCCESS" in said_by("amtool", "check-config", CONFIGURATION)
     for severity in ("critical", "warning"):
-        routed = amtool("config", "routes", "test", f"--config.file={CONFIGURATION}", f"severity={severity}")
+        routed = said_by("amtool", "config", "routes", "test", f"--config.file={CONFIGURATION}", f"severity={severity}")
         assert routed.strip() == "webhook"

@@ -6,10 +6,9 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support.clients import Connect
+from support.pixels import IMAGE
 from support.scripted import ScriptedServer
 
 from digits_client import (
@@ -22,8 +21,6 @@ from digits_client import (
 )
 from digits_client._errors import unreadable
 from digits_client._limits import SHOWN_CHARACTERS
-
-IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 
 CALLS: dict[str, Callable[[Client, str], object]] = {
     "predict": lambda client, path: client.predict(path),

@@ -8,10 +8,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support.clients import Connect
+from support.pixels import IMAGE
 from support.scripted import Gate, ScriptedServer, first_pixels
 from support.waiting import until
 
@@ -19,7 +18,6 @@ import digits_client
 from digits_client import Client
 
 PACKAGE = str(Path(digits_client.__file__).parent / "_coalescing")
-IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 STEPS = 400
 """More lines than one call runs in the coalescer."""
 

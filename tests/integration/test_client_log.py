@@ -3,16 +3,14 @@
 import logging
 
 import grpc
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support.clients import Connect
+from support.pixels import IMAGE
 from support.scripted import ScriptedServer, refusing
 from support.waiting import until
 
 from digits_client import DigitsError
 
-IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 SECRET = "a-token-that-no-log-may-have"  # noqa: S105 - known to tests only
 
 

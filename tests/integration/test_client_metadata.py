@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support.clients import Connect
+from support.pixels import IMAGE
 from support.scripted import Gate, ScriptedServer
 from support.servers import ServerProcess
 from support.waiting import until
 
 from digits_client import Client, InvalidInput
 
-IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 FILE = b"a file"
 
 CALLS: dict[str, Callable[..., object]] = {

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from numpy.typing import NDArray
 from support.clients import Connect
+from support.pixels import IMAGE
 from support.scripted import ScriptedServer
 from support.servers import ServerProcess
 
@@ -18,7 +18,6 @@ from digits.v1.manifest_pb2 import Manifest
 from digits.v1.prediction_pb2 import GetModelResponse, ModelVersionStatus
 from digits_client import Client, ModelVersion, NotFound, Unavailable, VersionState
 
-IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 CALLS: dict[str, Callable[..., "list[str | None]"]] = {

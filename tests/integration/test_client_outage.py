@@ -4,17 +4,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support.clients import Connect
+from support.pixels import IMAGE
 from support.scripted import ScriptedServer, first_pixels, refusing
 from support.waiting import until
 
 from digits_client import Client, Coalescing, DigitsError, Unavailable
 
 CALLS = 1000
-IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 
 
 @pytest.fixture

@@ -6,17 +6,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support.clients import Connect
 from support.names import NameServer
+from support.pixels import IMAGE
 from support.scripted import ScriptedServer
 from support.waiting import until
 
 from digits_client import Client, ClientClosed, DigitsError
-
-IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 
 
 class Listener:

@@ -6,15 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support.clients import Connect
+from support.pixels import IMAGE
 from support.scripted import Gate, ScriptedServer, refusing
 from support.waiting import until
 
 import digits_client
 from digits_client import Coalescing, DeadlineExceeded, DigitsError, ServerError, Unavailable
 
-IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 OTHERS = [status for status in grpc.StatusCode if status not in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)]
 
 

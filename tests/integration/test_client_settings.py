@@ -7,13 +7,12 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support.clients import Connect
+from support.pixels import IMAGE
 from support.scripted import ScriptedServer, refusing
 
 from digits_client import Client, InvalidInput, Misused, Overloaded, ResourceExhausted, Retries, Sizes, Unavailable
 
-IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 TOKEN = "a-token-of-the-environment"  # noqa: S105 - known to tests only
 
 

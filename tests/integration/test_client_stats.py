@@ -3,16 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support.clients import Connect
+from support.pixels import IMAGE
 from support.scripted import Gate, ScriptedServer, refusing
 from support.waiting import until
 
 from digits_client import Coalescing, QueueFull, ServerError, Stats
-
-IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 
 
 def test_before_the_first_call_and_without_coalescing_everything_is_zero(

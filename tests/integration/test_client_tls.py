@@ -4,19 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support.certificates import NAME, Authority, Folder, Pair
 from support.clients import Connect
+from support.pixels import IMAGE
 from support.ports import free_port
 from support.scripted import ScriptedServer
 from support.servers import ServerProcess
 
 from digits_client import Unavailable
 from digits_client.cli import run
-
-IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support.clients import Connect
+from support.pixels import IMAGE
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits_client import Client, Coalescing, DigitsError, InvalidInput, Misused, Unauthenticated
@@ -15,7 +15,6 @@ from digits_client.cli import run
 pytestmark = OVER_BOTH_TRANSPORTS
 
 TOKEN = "a-token-of-a-caller-4dAq1"  # noqa: S105 - known to tests only
-IMAGE: NDArray[np.uint8] = np.full((28, 28), 7, np.uint8)
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def test_a_server_killed_under_load_is_not_missed(proxy: FrontProxy, servers: li
         load.wait_for_more(200)
         servers[0].kill()
         load.wait_for_more(500)
-    assert load.outcomes().keys() == {"OK"}
+    assert load.outcomes.keys() == {"OK"}
 
 
 def test_a_server_stopped_under_load_is_not_missed(proxy: FrontProxy, servers: list[ServerProcess]) -> None:
@@ -51,7 +51,7 @@ def test_a_server_stopped_under_load_is_not_missed(proxy: FrontProxy, servers: l
         servers[0].terminate()
         assert servers[0].wait() == 0
         load.wait_for_more(200)
-    assert load.outcomes().keys() == {"OK"}
+    assert load.outcomes.keys() == {"OK"}
 
 
 def test_a_proxy_that_drains_is_not_missed_where_there_is_another(
@@ -64,7 +64,7 @@ def test_a_proxy_that_drains_is_not_missed_where_there_is_another(
             proxy.process.terminate()
             proxy.process.wait(STOP_SECONDS)
             load.wait_for_more(200)
-        outcomes = load.outcomes()
+        outcomes = load.outcomes
         # A stock client connects again to a port that drains, and has a call under way there when it closes.
         assert outcomes.pop("OK") > 400
         assert sum(outcomes.values()) <= CALLERS
@@ -79,7 +79,7 @@ def test_connections_that_are_old_end_and_no_call_is_lost(servers: list[ServerPr
     ):
         old = "http.grpc.downstream_cx_max_duration_reached"
         until(lambda: proxy.counter(old) >= 2 * CALLERS, "every caller has had to connect again")
-    assert load.outcomes().keys() == {"OK"}
+    assert load.outcomes.keys() == {"OK"}
 
 
 def test_kubernetes_has_a_proxy_drain_before_it_stops_it(proxy: FrontProxy) -> None:
@@ -106,7 +106,7 @@ def test_with_all_servers_gone_callers_are_told_unavailable(proxy: FrontProxy, s
     until(lambda: proxy.counter("cluster.digits.membership_healthy") == 0, "Envoy finds nobody healthy")
     with SteadyLoad(proxy.target, 1) as load:
         load.wait_for_more(3)
-    assert {outcome.partition(":")[0] for outcome in load.outcomes()} == {"UNAVAILABLE"}
+    assert {outcome.partition(":")[0] for outcome in load.outcomes} == {"UNAVAILABLE"}
 
 
 def test_both_servers_answer_over_grpc_and_http_but_nobodys_metrics_are_shown(
@@ -114,7 +114,7 @@ def test_both_servers_answer_over_grpc_and_http_but_nobodys_metrics_are_shown(
 ) -> None:
     with SteadyLoad(proxy.target, CALLERS) as load:
         load.wait_for_more(200)
-    assert load.outcomes().keys() == {"OK"}
+    assert load.outcomes.keys() == {"OK"}
     assert all(each.metric("digits_predictions_total") > 0 for each in servers)
     with urllib.request.urlopen(f"{proxy.web}/readyz", timeout=10) as page:
         assert page.status == 200

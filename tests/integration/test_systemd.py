@@ -176,7 +176,7 @@ def test_an_upgrade_unit_by_unit_loses_no_call(pair: tuple[list[Unit], str]) -> 
         for unit in units:
             unit.restart()
         load.wait_for_more(100)
-    assert load.outcomes().keys() == {"OK"}
+    assert load.outcomes.keys() == {"OK"}
 
 
 def test_both_servers_have_ports_of_their_own_and_envoy_knows_them() -> None:

@@ -28,12 +28,6 @@ ONE = PredictRequest(images=bytes(784))
 
 
 @pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def server(repository: Path, transport: str, collector: Collector) -> Iterator[ServerProcess]:  # noqa: ARG001 - it is told by environment
     with ServerProcess(
         "--repository", repository, "--tracing-endpoint", collector.endpoint, environment=SOON

@@ -1,9 +1,12 @@
 """What the tests of robustness share: how long they run, and where their figures go."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.records import README, Record
+from support.servers import ServerProcess
+from support.witness import GrpcWitness
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +19,13 @@ def full(pytestconfig: pytest.Config) -> bool:
 def record(request: pytest.FixtureRequest, transport: str, full: bool) -> Record:
     """Takes down what a test measures of its promise; kept of full runs only."""
     return Record(Path(request.path).name, transport, README if full else None)
+
+
+@pytest.fixture
+def a_good_caller_is_served(server: ServerProcess) -> Iterator[None]:
+    """Fails unless a caller who behaves is answered before, during and after the test."""
+    with GrpcWitness(server.target) as witness:
+        witness.wait_for_more(10)
+        yield
+        witness.wait_for_more(10)
+    assert witness.failures == []

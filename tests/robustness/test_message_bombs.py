@@ -2,7 +2,6 @@
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -23,7 +22,7 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 WINDOW_BITS = {"gzip": 31, "deflate": 15}
 """By encoding, what zlib calls its format."""
 
-pytestmark = OVER_EACH_ARRANGEMENT
+pytestmark = [OVER_EACH_ARRANGEMENT, pytest.mark.usefixtures("a_good_caller_is_served")]
 
 PREDICT = "/digits.v1.PredictionService/Predict"
 MIB = 1024 * 1024
@@ -50,15 +49,6 @@ def usage(server: ServerProcess) -> Usages:
     found = Usages(server.pids)
     found.remember()
     return found
-
-
-@pytest.fixture(autouse=True)
-def a_good_caller_is_served(server: ServerProcess) -> Iterator[None]:
-    with GrpcWitness(server.target) as witness:
-        witness.wait_for_more(10)
-        yield
-        witness.wait_for_more(10)
-    assert witness.failures == []
 
 
 def test_one_byte_more_than_the_limit_is_refused(server: ServerProcess) -> None:

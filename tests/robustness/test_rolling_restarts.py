@@ -74,7 +74,7 @@ def test_a_stop_cuts_off_no_call_over_grpcio_and_at_most_one_of_each_caller_over
                 load.wait_for_more(50)
                 server.terminate()
                 assert server.wait() == 0
-                outcomes = load.outcomes()
+                outcomes = load.outcomes
         answered += outcomes.get("OK", 0)
         lost += sum(count for outcome, count in outcomes.items() if any(words in outcome for words in CUT_OFF))
     record(

@@ -1,16 +1,13 @@
 """The worst message of every field of every RPC: none holds the event loop, none fails the server, all get a status."""
 
-from collections.abc import Iterator
-
 import grpc
 import pytest
 from support.records import Record
 from support.rpc import raw_call, refusal, status_of
 from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.witness import GrpcWitness
 from support.worst_messages import Worst, worst_messages
 
-pytestmark = OVER_BOTH_TRANSPORTS
+pytestmark = [OVER_BOTH_TRANSPORTS, pytest.mark.usefixtures("a_good_caller_is_served")]
 
 MESSAGE_BYTES = 4 * 1024 * 1024 - 100
 EVERY = 7
@@ -47,15 +44,6 @@ def later_than(server: ServerProcess, seconds: float) -> float:
     samples = server.samples()
     within = samples[f"{LAG}_bucket", frozenset({("le", str(seconds))})]
     return samples[f"{LAG}_count", frozenset()] - within
-
-
-@pytest.fixture(autouse=True)
-def a_good_caller_is_served(server: ServerProcess) -> Iterator[None]:
-    with GrpcWitness(server.target) as witness:
-        witness.wait_for_more(10)
-        yield
-        witness.wait_for_more(10)
-    assert witness.failures == []
 
 
 def test_the_worst_message_of_every_field_does_not_hold_the_event_loop(

@@ -1,20 +1,16 @@
 """Callers of one Digits client that never stop calling, check every answer and take down every failure."""
 
-import threading
-from collections import Counter
 from time import monotonic
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from support.waiting import until
+from support.callers import Callers
 
 from digits_client import Client, DigitsError
 
 
-class ClientLoad:
-    """`callers` threads, each with one call in flight at a time, until the end of the context.
+class ClientLoad(Callers):
+    """Threads with one client. Outcomes are "OK", "wrong", or the name of an error.
 
     images   uint8[N, 28, 28], sent one by one
     timeout  seconds of each call, retries included
@@ -23,28 +19,9 @@ class ClientLoad:
     def __init__(self, client: Client, images: NDArray[np.uint8], callers: int, timeout: float) -> None:
         self._client, self._images, self._timeout = client, images, timeout
         self._digits = client.predict_batch(images).digits
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._call, args=(n,)) for n in range(callers)]
-        self._noting = threading.Lock()
-        self.outcomes: Counter[str] = Counter()
-        """Calls by "OK", "wrong", or the name of their error."""
+        super().__init__(callers)
         self.slowest = 0.0
         """Seconds of the slowest call."""
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-
-    def wait_for_more(self, calls: int) -> None:
-        """Returns when this many more calls have come to an end."""
-        enough = self.outcomes.total() + calls
-        until(lambda: self.outcomes.total() >= enough, f"{calls} more calls under load", 120)
 
     def _call(self, place: int) -> None:
         while not self._stopping.is_set():
@@ -57,5 +34,5 @@ class ClientLoad:
                 outcome = type(error).__name__
             seconds = monotonic() - begun
             with self._noting:
-                self.outcomes[outcome] += 1
+                self._outcomes[outcome] += 1
                 self.slowest = max(self.slowest, seconds)

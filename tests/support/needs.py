@@ -5,6 +5,8 @@ A test whose need is not met is not run, and the end of the run says so in red; 
 
 import os
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,14 @@ def need_root() -> None:
     """Ends the test unless root runs it."""
     if os.geteuid() != 0:
         _not_run("needs root's rights")
+
+
+def said_by(program: str, *arguments: str | Path) -> str:
+    """What such a program prints. Fails unless its exit code is 0."""
+    need(program)
+    ended = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
 
 
 def _not_run(reason: str) -> None:

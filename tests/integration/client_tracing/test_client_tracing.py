@@ -22,12 +22,6 @@ PREDICT = "digits.v1.PredictionService/Predict"
 
 
 @pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def server(repository: Path, transport: str, collector: Collector) -> Iterator[ServerProcess]:  # noqa: ARG001 - it is told by environment
     flags = ("--repository", repository, "--tracing-endpoint", collector.endpoint)
     with ServerProcess(*flags, environment={"OTEL_BSP_SCHEDULE_DELAY": "50"}) as running:

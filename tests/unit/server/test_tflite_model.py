@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import hostile_models, tflite
+from support.graphs import mutant
 
 from digits_server.errors import ModelRejected
 from digits_server.runtimes import flatbuffer
@@ -152,22 +153,10 @@ def test_no_mutant_that_its_manifest_vouches_for_brings_the_process_down(
 ) -> None:
     good = change(model)
     chance = random.Random(17)  # the same mutants each time: a crash can be looked into
-    structure = [place for place in range(len(good) - 8) if place < 500 or place > len(good) - 8000]
     paths = []
     for number in range(MUTANTS):
-        mutant = bytearray(good)
-        for _ in range(chance.choice((1, 1, 2, 4))):
-            place = chance.choice(structure) & ~3
-            match chance.randrange(3):
-                case 0:
-                    mutant[place + chance.randrange(4)] ^= 1 << chance.randrange(8)
-                case 1:
-                    mutant[place + chance.randrange(4)] = chance.randrange(256)
-                case 2:
-                    value = chance.choice((0, 1, 2, 40, 2**31 - 1, 2**31, 2**32 - 1, chance.randrange(2**32)))
-                    mutant[place : place + 4] = struct.pack("<I", value)
         paths.append(tmp_path / str(number))
-        paths[-1].write_bytes(mutant)
+        paths[-1].write_bytes(mutant(good, chance))
     ended = subprocess.run(
         [sys.executable, "-c", PROVE_MUTANTS, *paths], capture_output=True, text=True, timeout=120, check=False
     )

@@ -1,6 +1,6 @@
 """Runtimes: they compute predictions. A runtime knows pixels and probabilities, but no requests."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +33,13 @@ def padded_size(count: int, largest: int) -> int:
     A compiled model holds one batch shape; powers of two bound how many shapes are ever compiled, and the padding.
     """
     return min(1 << (count - 1).bit_length(), largest)
+
+
+def in_pieces(run: Callable[[Images], Probabilities], images: Images, largest: int) -> Probabilities:
+    """The probabilities of any number of images by `run`, which takes up to `largest` at once."""
+    if len(images) <= largest:
+        return run(images)
+    return np.concatenate([run(images[start : start + largest]) for start in range(0, len(images), largest)])
 
 
 def batch_sizes(runtime: Runtime, largest: int) -> Iterator[int]:

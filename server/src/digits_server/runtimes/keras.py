@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from digits_server.errors import ModelRejected, OperatorError
-from digits_server.runtimes import Images, Probabilities, padded_size
+from digits_server.runtimes import Images, Probabilities, in_pieces, padded_size
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's notes at its start
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -53,10 +53,7 @@ class KerasRuntime:
         self.scales_itself = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
 
     def predict(self, images: Images) -> Probabilities:
-        if len(images) <= LARGEST_SHAPE:
-            return self._run(images)
-        pieces = range(0, len(images), LARGEST_SHAPE)
-        return np.concatenate([self._run(images[start : start + LARGEST_SHAPE]) for start in pieces])
+        return in_pieces(self._run, images, LARGEST_SHAPE)
 
     def _run(self, images: Images) -> Probabilities:
         count = len(images)

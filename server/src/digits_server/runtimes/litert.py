@@ -6,7 +6,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from digits_server.errors import ModelRejected
-from digits_server.runtimes import Images, Probabilities, padded_size, tflite_model
+from digits_server.runtimes import Images, Probabilities, in_pieces, padded_size, tflite_model
 
 LARGEST_SHAPE = 256
 """Images of the largest shape that is compiled; larger batches run in pieces of this size. Beyond it an image costs as
@@ -37,10 +37,7 @@ class LiteRTRuntime:
         self._idle[1] = [interpreter]
 
     def predict(self, images: Images) -> Probabilities:
-        if len(images) <= LARGEST_SHAPE:
-            return self._run(images)
-        pieces = range(0, len(images), LARGEST_SHAPE)
-        return np.concatenate([self._run(images[start : start + LARGEST_SHAPE]) for start in pieces])
+        return in_pieces(self._run, images, LARGEST_SHAPE)
 
     def _run(self, images: Images) -> Probabilities:
         count = len(images)
