@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
-from support.dns import DnsServer
+from support.names import NameServer
 from support.ports import free_port
 from support.rpc import DEADLINE
 from support.servers import ServerProcess
@@ -69,16 +69,16 @@ def test_a_server_that_is_added_gets_calls_from_a_caller_that_never_pauses_and_n
     age = ("--max-connection-age", "1")
     with (
         server(repository, FIRST, port, *age) as first,
-        DnsServer([FIRST]) as dns,
-        busy_caller(f"dns://127.0.0.1:{dns.port}/servers.digits.test:{port}") as failed,
+        NameServer(FIRST) as names,
+        busy_caller(names.target(port)) as failed,
     ):
         until(lambda: calls(first) > 10, "the caller is busy")
         with server(repository, ADDED, port, *age) as added:
-            dns.addresses = [FIRST, ADDED]
+            names.addresses = [FIRST, ADDED]
             until(lambda: calls(added) > 10, "the server that was added gets calls")
             answered = calls(first)
             until(lambda: calls(first) > answered + 10, "the first goes on")
-            dns.addresses = [FIRST]
+            names.addresses = [FIRST]
             added.terminate()
             assert added.wait() == 0
     assert failed == []

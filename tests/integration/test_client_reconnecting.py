@@ -88,7 +88,7 @@ def test_waiting_ends_soon_after_the_servers_name_has_come(connect: Connect) -> 
         client = connect(names.target(script.port))
         with waiting(client) as until_ready:
             until(lambda: names.questions >= 30, "the client has asked for the name thirty times", 45)
-            names.address = "127.0.0.1"
+            names.addresses = ["127.0.0.1"]
             until_ready()
         assert client.predict(IMAGE).digit == 7
         assert client.health()
@@ -112,7 +112,7 @@ def test_a_server_that_has_moved_to_another_address_is_found_by_its_name(connect
             client = connect(names.target(port))
             assert client.predict(IMAGE).digit == 7
         with ScriptedServer(address=f"127.0.0.2:{port}"):
-            names.address = "127.0.0.2"
+            names.addresses = ["127.0.0.2"]
             until(lambda: answers(client), "the server is called at its new address", 20)
 
 

@@ -1,4 +1,4 @@
-"""A name server of this machine: one IPv4 address for whatever is asked, or none yet."""
+"""A name server of this machine: whatever is asked, it answers with the IPv4 addresses that it is told."""
 
 import socket
 import struct
@@ -13,10 +13,10 @@ NO_ERROR, NO_SUCH_NAME = 0x8180, 0x8183
 
 
 class NameServer:
-    """Listens on entry, ends on exit. `address` may be replaced at any time; None: there is no such name."""
+    """Listens on entry, ends on exit. `addresses` may change at any time; without any there is no such name."""
 
-    def __init__(self, address: str | None = None) -> None:
-        self.address = address
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = list(addresses)
         self.questions = 0
 
     def __enter__(self) -> Self:
@@ -47,9 +47,8 @@ class NameServer:
         end = query.index(b"\0", QUESTION) + 5
         question = query[QUESTION:end]
         kind = int.from_bytes(question[-4:-2])
-        answer = b""
-        if self.address and kind == ADDRESS:
-            name = 0xC000 | QUESTION  # a reference to the question's
-            answer = struct.pack(">HHHIH", name, ADDRESS, INTERNET, 0, 4) + socket.inet_aton(self.address)
-        code = NO_ERROR if self.address else NO_SUCH_NAME
-        return query[:2] + struct.pack(">HHHHH", code, 1, int(bool(answer)), 0, 0) + question + answer
+        name = 0xC000 | QUESTION  # a reference to the question's
+        record = struct.pack(">HHHIH", name, ADDRESS, INTERNET, 0, 4)  # lifetime 0: to be asked for again each time
+        records = [record + socket.inet_aton(each) for each in self.addresses if kind == ADDRESS]
+        code = NO_ERROR if self.addresses else NO_SUCH_NAME
+        return query[:2] + struct.pack(">HHHHH", code, 1, len(records), 0, 0) + question + b"".join(records)
