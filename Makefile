@@ -103,7 +103,7 @@ FUZZ_SECONDS ?= 3600
 FUZZ_VERSION ?= 1
 fuzz: install  ## random model files through the doors of server and import, FUZZ_SECONDS each
 	for door in graphs:tflite keras:keras h5:keras saved_models:keras; do \
-		PYTHONPATH=tests $(BIN)/python -m support.fuzz $${door%:*} \
+		PYTHONPATH=tests $(BIN)/python -m support.attacks.fuzz $${door%:*} \
 			$(REPOSITORY)/digits/$(FUZZ_VERSION)/model.$${door#*:} --seconds $(FUZZ_SECONDS) || exit 1; \
 	done
 

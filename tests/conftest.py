@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
-from support.arrangements import server_process, transport_of
-from support.servers import SCRIPTS, ServerProcess
+from support.servers.arrangements import server_process, transport_of
+from support.servers.process import SCRIPTS, ServerProcess
 from support.shared import made_once
 
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

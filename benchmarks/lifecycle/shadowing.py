@@ -4,7 +4,7 @@ import statistics
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from support.variants import publish
+from support.models.variants import publish
 
 from benchmarks.lifecycle.swaps import Place
 from benchmarks.loads import closed_loop

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from support.variants import publish
+from support.models.variants import publish
 
 from benchmarks.common.paths import SCRIPTS
 from benchmarks.loads import closed_loop, open_loop

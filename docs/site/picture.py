@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Browser, FloatRect, Page, Request, Response, expect
-from support.browser import PATIENCE_MS, chromium
-from support.handwriting import DIGITS
+from support.pictures.browser import PATIENCE_MS, chromium
+from support.pictures.handwriting import DIGITS
 
 from digits_client.testing import CannotStart, LocalServer
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from support.compose import BUILD_SECONDS, UP_SECONDS, Stack
-from support.engine import attempt, docker, inspect, require_engine
+from support.programs.compose import BUILD_SECONDS, UP_SECONDS, Stack
+from support.programs.engine import attempt, docker, inspect, require_engine
 from support.waiting import until
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS + UP_SECONDS)

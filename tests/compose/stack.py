@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.compose import BUILD_SECONDS, UP_SECONDS, Stack
-from support.engine import docker, inspect, require_engine
-from support.steady_load import SteadyLoad
+from support.calls.steady_load import SteadyLoad
+from support.programs.compose import BUILD_SECONDS, UP_SECONDS, Stack
+from support.programs.engine import docker, inspect, require_engine
 from support.waiting import until
 
 from digits_client import Client

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.servers import SCRIPTS, ServerProcess
+from support.servers.process import SCRIPTS, ServerProcess
 
 from digits_client import _errors
 

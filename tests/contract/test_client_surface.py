@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from support.servers import ServerProcess
+from support.servers.process import ServerProcess
 
 import digits_client
 from digits_client import AsyncClient, Client, DigitsError

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.certificates import NAME, Authority, Folder
-from support.servers import SCRIPTS, ServerProcess, run_server
+from support.network.certificates import NAME, Authority, Folder
+from support.servers.process import SCRIPTS, ServerProcess, run_server
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")

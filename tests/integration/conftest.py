@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from support.clients import Connect, connecting
-from support.collector import Collector
-from support.scripted import ScriptedServer
+from support.client.both import Connect, connecting
+from support.client.scripted import ScriptedServer
+from support.programs.collector import Collector
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from support.rpc import DEADLINE, refusal
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.rpc import DEADLINE, refusal
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
-from support.names import NameServer
-from support.ports import free_port
-from support.rpc import DEADLINE
-from support.servers import ServerProcess
+from support.calls.rpc import DEADLINE
+from support.network.names import NameServer
+from support.network.ports import free_port
+from support.servers.process import ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.alertmanager import DEPLOY, alert_log, alertmanager
-from support.certificates import Authority, Folder
 from support.needs import said_by
-from support.prometheus import PrometheusProcess
-from support.servers import ServerProcess
+from support.network.certificates import Authority, Folder
+from support.programs.alertmanager import DEPLOY, alert_log, alertmanager
+from support.programs.prometheus import PrometheusProcess
+from support.servers.process import ServerProcess
 from support.waiting import until
 
 CONFIGURATION = DEPLOY / "alertmanager.yml"

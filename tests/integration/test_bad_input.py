@@ -7,8 +7,8 @@ import grpc
 import numpy as np
 import pytest
 from PIL import Image
-from support.rpc import DEADLINE, raw_call, refusal
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.rpc import DEADLINE, raw_call, refusal
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from support.examples import ROOT, SECONDS, built_as_documented, node_program
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.programs.examples import ROOT, SECONDS, built_as_documented, node_program
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
@@ -28,7 +28,7 @@ MOST_CALLS = 2048
 ROUNDS = 3
 """Each call is followed by so many others: a refusal comes when a new call takes the place of one just answered."""
 CALL_SECONDS = 60.0
-BURSTS = Path(__file__).parents[1] / "support" / "bursts"
+BURSTS = Path(__file__).parents[1] / "support/programs/bursts"
 A_CONNECTION_OF_ITS_OWN = [("grpc.use_local_subchannel_pool", 1)]
 
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from support.following import Follower, following
-from support.models_command import models
-from support.rpc import DEADLINE, refusal
-from support.servers import OVER_BOTH_TRANSPORTS, run_server
-from support.variants import publish
+from support.calls.rpc import DEADLINE, refusal
+from support.models.variants import publish
+from support.servers.following import Follower, following
+from support.servers.models_command import models
+from support.servers.process import OVER_BOTH_TRANSPORTS, run_server
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest

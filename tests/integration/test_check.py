@@ -5,9 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.certificates import Authority, Folder
-from support.ports import free_port
-from support.servers import SCRIPTS, START_SECONDS
+from support.network.certificates import Authority, Folder
+from support.network.ports import free_port
+from support.servers.process import SCRIPTS, START_SECONDS
 
 
 def check(*flags: str | Path) -> tuple[int, dict[str, tuple[str, str]]]:

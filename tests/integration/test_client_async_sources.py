@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.bulk import CHUNK
-from support.scripted import HOLD_SECONDS, Gate, ScriptedServer
+from support.client.bulk import CHUNK
+from support.client.scripted import HOLD_SECONDS, Gate, ScriptedServer
 from support.waiting import until
 
 from digits_client import AsyncClient

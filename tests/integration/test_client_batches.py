@@ -9,9 +9,9 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from support.bulk import CHUNK, failing, numbered
-from support.clients import Connect
-from support.scripted import Gate, ScriptedServer, first_pixels
+from support.client.both import Connect
+from support.client.bulk import CHUNK, failing, numbered
+from support.client.scripted import Gate, ScriptedServer, first_pixels
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse

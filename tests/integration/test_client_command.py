@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.digits_command import digits
-from support.pixels import png
-from support.scripted import Gate, ScriptedServer, first_pixels
-from support.servers import OVER_BOTH_TRANSPORTS, SCRIPTS, ServerProcess
+from support.client.command import digits
+from support.client.scripted import Gate, ScriptedServer, first_pixels
+from support.pictures.pixels import png
+from support.servers.process import OVER_BOTH_TRANSPORTS, SCRIPTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_client._limits import FILES_PER_RPC

@@ -8,9 +8,9 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.digits_command import digits
-from support.scripted import ScriptedServer, refusing
-from support.servers import SCRIPTS, ServerProcess
+from support.client.command import digits
+from support.client.scripted import ScriptedServer, refusing
+from support.servers.process import SCRIPTS, ServerProcess
 from support.waiting import until
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.pixels import image
-from support.scripted import Gate, ScriptedServer
+from support.client.scripted import Gate, ScriptedServer
+from support.pictures.pixels import image
 from support.waiting import until
 
 from digits_client import AsyncClient, Client, Coalescing, Misused

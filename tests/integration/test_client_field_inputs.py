@@ -10,8 +10,8 @@ import grpc
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from support.clients import Connect
-from support.scripted import ScriptedServer, refusing
+from support.client.both import Connect
+from support.client.scripted import ScriptedServer, refusing
 
 import digits_client
 from digits_client import Client, InvalidInput, ResourceExhausted

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.clients import Connect
-from support.pixels import IMAGE
-from support.scripted import ScriptedServer
+from support.client.both import Connect
+from support.client.scripted import ScriptedServer
+from support.pictures.pixels import IMAGE
 
 from digits_client import (
     Client,

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from support.scripted import ScriptedServer
+from support.client.scripted import ScriptedServer
 
 SECONDS = 30
 """Deadline of a process that forks: one that hangs is a failure."""

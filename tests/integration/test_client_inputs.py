@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
-from support.clients import Connect
-from support.scripted import ScriptedServer
+from support.client.both import Connect
+from support.client.scripted import ScriptedServer
 
 from digits_client import Client, InvalidInput
 from digits_client._limits import BYTES_PER_RPC, FILES_PER_RPC, IMAGES_PER_RPC

@@ -9,9 +9,9 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from support.clients import Connect
-from support.pixels import IMAGE
-from support.scripted import Gate, ScriptedServer, first_pixels
+from support.client.both import Connect
+from support.client.scripted import Gate, ScriptedServer, first_pixels
+from support.pictures.pixels import IMAGE
 from support.waiting import until
 
 import digits_client

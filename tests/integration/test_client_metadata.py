@@ -8,10 +8,10 @@ from typing import Any
 
 import grpc
 import pytest
-from support.clients import Connect
-from support.pixels import IMAGE
-from support.scripted import Gate, ScriptedServer
-from support.servers import ServerProcess
+from support.client.both import Connect
+from support.client.scripted import Gate, ScriptedServer
+from support.pictures.pixels import IMAGE
+from support.servers.process import ServerProcess
 from support.waiting import until
 
 from digits_client import Client, InvalidInput

@@ -8,8 +8,8 @@ import grpc
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
-from support.clients import Blocking, Connect
-from support.scripted import Gate, ScriptedServer, refusing
+from support.client.both import Blocking, Connect
+from support.client.scripted import Gate, ScriptedServer, refusing
 from support.waiting import until
 
 from digits_client import AsyncClient, Client, InvalidInput, Misused, Unavailable

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from support.clients import Connect
-from support.pixels import IMAGE
-from support.scripted import ScriptedServer
-from support.servers import ServerProcess
+from support.client.both import Connect
+from support.client.scripted import ScriptedServer
+from support.pictures.pixels import IMAGE
+from support.servers.process import ServerProcess
 
 from digits.v1.manifest_pb2 import Manifest
 from digits.v1.prediction_pb2 import GetModelResponse, ModelVersionStatus

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from support.clients import Connect
-from support.pixels import IMAGE
-from support.scripted import ScriptedServer, first_pixels, refusing
+from support.client.both import Connect
+from support.client.scripted import ScriptedServer, first_pixels, refusing
+from support.pictures.pixels import IMAGE
 from support.waiting import until
 
 from digits_client import Client, Coalescing, DigitsError, Unavailable

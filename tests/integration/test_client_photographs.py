@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from support.clients import Connect
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.client.both import Connect
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits_client import Client, DigitsError
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.clients import Connect
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.client.both import Connect
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits_client import Client, InvalidInput, NotFound, ResourceExhausted
 from digits_training.data import read

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from support.clients import Connect
-from support.scripted import ScriptedServer
+from support.client.both import Connect
+from support.client.scripted import ScriptedServer
 
 from digits_client import DigitsError
 

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from support.clients import Connect
+from support.client.both import Connect
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_client import Coalescing, DeadlineExceeded, DigitsError, Overloaded, ResourceExhausted, Unavailable

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from support.clients import Connect
-from support.names import NameServer
-from support.pixels import IMAGE
-from support.scripted import ScriptedServer
+from support.client.both import Connect
+from support.client.scripted import ScriptedServer
+from support.network.names import NameServer
+from support.pictures.pixels import IMAGE
 from support.waiting import until
 
 from digits_client import Client, ClientClosed, DigitsError

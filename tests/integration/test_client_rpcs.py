@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import numpy as np
 import pytest
-from support.clients import Connect
-from support.pixels import IMAGE
-from support.scripted import Gate, ScriptedServer, refusing
+from support.client.both import Connect
+from support.client.scripted import Gate, ScriptedServer, refusing
+from support.pictures.pixels import IMAGE
 from support.waiting import until
 
 import digits_client

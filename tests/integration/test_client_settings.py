@@ -7,9 +7,9 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from support.clients import Connect
-from support.pixels import IMAGE
-from support.scripted import ScriptedServer, refusing
+from support.client.both import Connect
+from support.client.scripted import ScriptedServer, refusing
+from support.pictures.pixels import IMAGE
 
 from digits_client import Client, InvalidInput, Misused, Overloaded, ResourceExhausted, Retries, Sizes, Unavailable
 

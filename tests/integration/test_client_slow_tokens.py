@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.client_calls import CALLS, tokens
-from support.clients import Connect, connecting
-from support.pixels import IMAGE
-from support.scripted import ScriptedServer
+from support.client.both import Connect, connecting
+from support.client.every_call import CALLS, tokens
+from support.client.scripted import ScriptedServer
+from support.pictures.pixels import IMAGE
 
 from digits_client import AsyncClient, Client, ClientClosed, Coalescing, DeadlineExceeded
 

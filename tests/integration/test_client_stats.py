@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from support.clients import Connect
-from support.pixels import IMAGE
-from support.scripted import Gate, ScriptedServer, refusing
+from support.client.both import Connect
+from support.client.scripted import Gate, ScriptedServer, refusing
+from support.pictures.pixels import IMAGE
 from support.waiting import until
 
 from digits_client import Coalescing, QueueFull, ServerError, Stats

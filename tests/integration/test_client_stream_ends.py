@@ -10,10 +10,10 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect
-from support.pixels import image
-from support.scripted import Gate, Refused, ScriptedServer, first_pixels
-from support.sources import Source
+from support.client.both import Connect
+from support.client.scripted import Gate, Refused, ScriptedServer, first_pixels
+from support.client.sources import Source
+from support.pictures.pixels import image
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse

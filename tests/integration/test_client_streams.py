@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clients import Connect
-from support.pixels import image
-from support.scripted import Gate, ScriptedServer
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.sources import Source
+from support.client.both import Connect
+from support.client.scripted import Gate, ScriptedServer
+from support.client.sources import Source
+from support.pictures.pixels import image
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
 from digits_client import AsyncClient, Client, Image, InvalidInput

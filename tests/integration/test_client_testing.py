@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.model_wheel import installed_model
-from support.wheels import ROOT, SECONDS
+from support.models.model_wheel import installed_model
+from support.programs.wheels import ROOT, SECONDS
 
 from digits_client.testing import CannotStart, LocalServer
 

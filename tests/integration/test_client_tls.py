@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.certificates import NAME, Authority, Folder, Pair
-from support.clients import Connect
-from support.pixels import IMAGE
-from support.ports import free_port
-from support.scripted import ScriptedServer
-from support.servers import ServerProcess
+from support.client.both import Connect
+from support.client.scripted import ScriptedServer
+from support.network.certificates import NAME, Authority, Folder, Pair
+from support.network.ports import free_port
+from support.pictures.pixels import IMAGE
+from support.servers.process import ServerProcess
 
 from digits_client import Unavailable
 from digits_client.cli import run

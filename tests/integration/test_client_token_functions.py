@@ -8,10 +8,10 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
-from support.client_calls import CALLS, tokens
-from support.clients import Connect, connecting
-from support.pixels import IMAGE
-from support.scripted import Gate, ScriptedServer
+from support.client.both import Connect, connecting
+from support.client.every_call import CALLS, tokens
+from support.client.scripted import Gate, ScriptedServer
+from support.pictures.pixels import IMAGE
 from support.waiting import until
 
 from digits_client import Client, Coalescing, InvalidInput, Unauthenticated

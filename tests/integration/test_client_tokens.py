@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.clients import Connect
-from support.pixels import IMAGE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.client.both import Connect
+from support.pictures.pixels import IMAGE
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits_client import Client, Coalescing, DigitsError, InvalidInput, Misused, Unauthenticated
 from digits_client.cli import run

@@ -10,10 +10,10 @@ from pathlib import Path
 import grpc
 import hpack
 import pytest
-from support.http2 import GRPC, Http2, framed, is_served
-from support.rpc import DEADLINE
-from support.servers import OVER_GRPCIO, ServerProcess
+from support.calls.rpc import DEADLINE
+from support.servers.process import OVER_GRPCIO, ServerProcess
 from support.waiting import until
+from support.wire.http2 import GRPC, Http2, framed, is_served
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

@@ -6,9 +6,9 @@ from urllib.parse import unquote
 
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
-from support.http2 import GRPC, Http2, framed
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
+from support.wire.http2 import GRPC, Http2, framed
 
 pytestmark = OVER_BOTH_TRANSPORTS
 

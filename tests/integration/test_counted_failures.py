@@ -6,11 +6,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from support.doors import BEARER, KNOWN, TOKEN, Doors, Failure, Moved, moves_exactly, picture, rpc, web
-from support.http2 import framed
-from support.raw_http import request
-from support.rpc import refusal
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.doors import BEARER, KNOWN, TOKEN, Doors, Failure, Moved, moves_exactly, picture, rpc, web
+from support.calls.rpc import refusal
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.wire.http2 import framed
+from support.wire.raw_http import request
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
@@ -33,7 +33,7 @@ def doors(repository: Path, transport: str, tmp_path_factory: pytest.TempPathFac
     tokens.write_text(TOKEN)
     flags: list[str | Path] = ["--tokens", tokens, "--http-open", "/metrics,/healthz", "--http-timeout", "0.5"]
     limits = ["--max-message-bytes", str(MAX_MESSAGE_BYTES)]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[1] / "support/faulty"), "FAULTY": str(folder)}
+    environment = {"PYTHONPATH": str(Path(__file__).parents[1] / "support/faults/faulty"), "FAULTY": str(folder)}
     with ServerProcess("--repository", repository, *flags, *limits, environment=environment) as running:
         yield Doors(running.wait_ready(), folder)
 

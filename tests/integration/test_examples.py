@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from google.protobuf import json_format
-from support.certificates import Authority, Folder
-from support.examples import EXAMPLES, ROOT, SECONDS, bash, built_as_documented, node_program
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.network.certificates import Authority, Folder
+from support.programs.examples import EXAMPLES, ROOT, SECONDS, bash, built_as_documented, node_program
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

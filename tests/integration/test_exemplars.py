@@ -9,11 +9,11 @@ from typing import Any
 
 import grpc
 import pytest
-from support.collector import Collector
-from support.processes import children
-from support.prometheus import PrometheusProcess
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.rpc import DEADLINE
+from support.machine.processes import children
+from support.programs.collector import Collector
+from support.programs.prometheus import PrometheusProcess
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest

@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.following import following
-from support.repositories import copy_version, edit_manifest
-from support.rpc import refusal
-from support.servers import OVER_BOTH_TRANSPORTS
-from support.variants import biased, publish
+from support.calls.rpc import refusal
+from support.models.repositories import copy_version, edit_manifest
+from support.models.variants import biased, publish
+from support.servers.following import following
+from support.servers.process import OVER_BOTH_TRANSPORTS
 from support.waiting import until
 
 pytestmark = OVER_BOTH_TRANSPORTS

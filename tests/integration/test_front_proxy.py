@@ -12,12 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support.front_proxy import STOP_SECONDS, FrontProxy, front_proxy, ports_of
-from support.http2 import DEADLINE
-from support.kustomize import containers, only, render
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.steady_load import STOCK, SteadyLoad
+from support.calls.steady_load import STOCK, SteadyLoad
+from support.programs.kustomize import containers, only, render
+from support.servers.front_proxy import STOP_SECONDS, FrontProxy, front_proxy, ports_of
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
+from support.wire.http2 import DEADLINE
 
 pytestmark = OVER_BOTH_TRANSPORTS
 

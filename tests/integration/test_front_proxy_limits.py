@@ -9,13 +9,13 @@ from pathlib import Path
 
 import grpc
 import pytest
-from support.front_proxy import STOP_SECONDS, FrontProxy, front_proxy, ports_of
-from support.http2 import GRPC, Http2, framed
-from support.ports import free_port
-from support.rpc import DEADLINE, refusal
-from support.scripted import ScriptedServer
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.rpc import DEADLINE, refusal
+from support.client.scripted import ScriptedServer
+from support.network.ports import free_port
+from support.servers.front_proxy import STOP_SECONDS, FrontProxy, front_proxy, ports_of
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
+from support.wire.http2 import GRPC, Http2, framed
 
 from deploy.envoy import on_this_machine
 from digits.v1.prediction_pb2 import PredictRequest

@@ -11,10 +11,10 @@ from pathlib import Path
 import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support.certificates import NAME, Authority, Folder, Pair
-from support.front_proxy import FrontProxy, front_proxy, ports_of
-from support.rpc import DEADLINE, refusal
-from support.servers import ServerProcess
+from support.calls.rpc import DEADLINE, refusal
+from support.network.certificates import NAME, Authority, Folder, Pair
+from support.servers.front_proxy import FrontProxy, front_proxy, ports_of
+from support.servers.process import ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse

@@ -7,9 +7,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from support.ports import free_port
-from support.rpc import DEADLINE
-from support.servers import SCRIPTS, STOP_SECONDS
+from support.calls.rpc import DEADLINE
+from support.network.ports import free_port
+from support.servers.process import SCRIPTS, STOP_SECONDS
 from support.waiting import until
 
 START_SECONDS = 120.0

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.prometheus import PrometheusProcess
-from support.rpc import DEADLINE, refusal
-from support.servers import ServerProcess
+from support.calls.rpc import DEADLINE, refusal
+from support.programs.prometheus import PrometheusProcess
+from support.servers.process import ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest

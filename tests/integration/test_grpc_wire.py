@@ -5,9 +5,9 @@ from functools import partial
 from urllib.parse import unquote
 
 import pytest
-from support.http2 import GRPC, Http2, framed
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
+from support.wire.http2 import GRPC, Http2, framed
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 

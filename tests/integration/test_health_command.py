@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from support.certificates import Authority, Folder
-from support.ports import free_port
-from support.servers import OVER_BOTH_TRANSPORTS, OVER_GRPCIO, SCRIPTS, START_SECONDS, ServerProcess
+from support.network.certificates import Authority, Folder
+from support.network.ports import free_port
+from support.servers.process import OVER_BOTH_TRANSPORTS, OVER_GRPCIO, SCRIPTS, START_SECONDS, ServerProcess
 
 from digits_server.commands.health import arguments_of
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import grpc
 import pytest
-from support.ports import free_port
-from support.repositories import copy_version
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, SCRIPTS, STOP_SECONDS, ServerProcess
+from support.calls.rpc import DEADLINE
+from support.models.repositories import copy_version
+from support.network.ports import free_port
+from support.servers.process import OVER_BOTH_TRANSPORTS, SCRIPTS, STOP_SECONDS, ServerProcess
 from support.waiting import until
 
 import digits_server
@@ -21,7 +21,7 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
 pytestmark = OVER_BOTH_TRANSPORTS
 
-JUMPING_CLOCK = Path(__file__).parents[1] / "support" / "jumping_clock"
+JUMPING_CLOCK = Path(__file__).parents[1] / "support/faults/jumping_clock"
 
 LINKS = {
     "DIGITS_GRPC_PORT": "tcp://10.96.0.1:50051",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.raw_http import ask, connect, get, read_answer, request
-from support.servers import ServerProcess
+from support.servers.process import ServerProcess
+from support.wire.raw_http import ask, connect, get, read_answer, request
 
 INFER = "/v2/models/digits/infer"
 LONG_NUMBER = "9" * 5_000

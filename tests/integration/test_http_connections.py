@@ -8,11 +8,11 @@ from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from support.certificates import Authority, Folder
-from support.raw_http import ask, connect, get, read_answer, request
-from support.rpc import DEADLINE
-from support.servers import ServerProcess
+from support.calls.rpc import DEADLINE
+from support.network.certificates import Authority, Folder
+from support.servers.process import ServerProcess
 from support.waiting import until
+from support.wire.raw_http import ask, connect, get, read_answer, request
 
 RESERVED = 16
 INFER = "/v2/models/digits/infer"

@@ -5,8 +5,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from support.raw_http import RawAnswer, ask, get, request
-from support.servers import ServerProcess
+from support.servers.process import ServerProcess
+from support.wire.raw_http import RawAnswer, ask, get, request
 
 TOKEN = "a-token-of-a-caller-4dAq1"  # noqa: S105 - known to tests only
 SCRAPER = "a-token-of-a-scraper-77bX"

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from support.collector import Collector, attributes
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.rpc import DEADLINE
+from support.programs.collector import Collector, attributes
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
 pytestmark = OVER_BOTH_TRANSPORTS

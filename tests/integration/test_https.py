@@ -7,9 +7,9 @@ from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
-from support.certificates import NAME, Authority, Folder
-from support.rpc import DEADLINE
-from support.servers import ServerProcess, run_server
+from support.calls.rpc import DEADLINE
+from support.network.certificates import NAME, Authority, Folder
+from support.servers.process import ServerProcess, run_server
 from support.waiting import until
 
 

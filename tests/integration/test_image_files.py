@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.rpc import DEADLINE
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

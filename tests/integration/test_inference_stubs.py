@@ -5,7 +5,7 @@ import sys
 import sysconfig
 
 import pytest
-from support.open_inference import CLIENTS
+from support.calls.open_inference import CLIENTS
 
 SECONDS = 100.0
 """Deadline of one process."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.certificates import Authority, Folder
-from support.servers import OVER_GRPCIO, ServerProcess, run_server
+from support.network.certificates import Authority, Folder
+from support.servers.process import OVER_GRPCIO, ServerProcess, run_server
 from support.waiting import until
 
 pytestmark = OVER_GRPCIO

@@ -8,8 +8,8 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.calls.rpc import DEADLINE
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
 
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest, PredictResponse
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

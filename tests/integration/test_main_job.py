@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.servers import ServerProcess
+from support.servers.process import ServerProcess
 
 from digits_training.data import read
 from digits_training.repository import manifest

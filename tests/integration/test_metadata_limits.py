@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-from support.rpc import DEADLINE, refusal, status_of
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.rpc import DEADLINE, refusal, status_of
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.http_client import ask
-from support.repositories import copy_version, edit_manifest, replace_file
-from support.servers import ServerProcess
+from support.calls.http_client import ask
+from support.models.repositories import copy_version, edit_manifest, replace_file
+from support.servers.process import ServerProcess
 
 
 def test_every_file_of_the_report_is_sent_as_published(server: ServerProcess, repository: Path) -> None:

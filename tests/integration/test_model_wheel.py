@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.model_wheel import build_model, installed_model
-from support.repositories import copy_version, edit_manifest
-from support.servers import SCRIPTS, START_SECONDS, ServerProcess
-from support.wheels import ROOT, SECONDS
+from support.models.model_wheel import build_model, installed_model
+from support.models.repositories import copy_version, edit_manifest
+from support.programs.wheels import ROOT, SECONDS
+from support.servers.process import SCRIPTS, START_SECONDS, ServerProcess
 
 from digits_client import Client
 

@@ -8,9 +8,9 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-from support.open_inference import INFER, post
-from support.processes import children
-from support.servers import ServerProcess
+from support.calls.open_inference import INFER, post
+from support.machine.processes import children
+from support.servers.process import ServerProcess
 from support.waiting import until
 
 SECONDS = 60.0

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.open_inference import CLIENTS
-from support.servers import ServerProcess
+from support.calls.open_inference import CLIENTS
+from support.servers.process import ServerProcess
 
 from digits_server.open_inference.tensors import OUTPUTS
 from digits_server.web.errors import STATUSES

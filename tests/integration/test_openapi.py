@@ -11,8 +11,8 @@ from unittest.mock import Mock
 
 import jsonschema
 import pytest
-from support.open_inference import CLIENTS
-from support.servers import ServerProcess
+from support.calls.open_inference import CLIENTS
+from support.servers.process import ServerProcess
 
 from digits_server.pages import openapi, playground, report
 from digits_server.pages import openapi_schemas as schemas

@@ -4,8 +4,8 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-from support.rpc import DEADLINE, status_of
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.rpc import DEADLINE, status_of
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest

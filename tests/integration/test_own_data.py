@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.ports import free_port
-from support.servers import SCRIPTS, START_SECONDS
+from support.network.ports import free_port
+from support.servers.process import SCRIPTS, START_SECONDS
 from support.waiting import until
 
 ROOT = Path(__file__).parents[2]

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.open_inference import CLIENTS
-from support.servers import ServerProcess
-from support.wheels import PACKAGES, ROOT, SECONDS, build, environment, install, interpreters
+from support.calls.open_inference import CLIENTS
+from support.programs.wheels import PACKAGES, ROOT, SECONDS, build, environment, install, interpreters
+from support.servers.process import ServerProcess
 
 CALL = ROOT / "tests/packages/call.py"
 TOGETHER = ROOT / "tests/packages/together.py"

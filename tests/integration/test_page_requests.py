@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.http_client import ask
-from support.pixels import png
-from support.rpc import DEADLINE
-from support.servers import ServerProcess
+from support.calls.http_client import ask
+from support.calls.rpc import DEADLINE
+from support.pictures.pixels import png
+from support.servers.process import ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

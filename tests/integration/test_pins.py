@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.following import following
-from support.models_command import models, spoil
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
-from support.variants import publish
+from support.models.variants import publish
+from support.servers.following import following
+from support.servers.models_command import models, spoil
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
 from support.waiting import until
 
 pytestmark = OVER_BOTH_TRANSPORTS

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.rpc import DEADLINE, refusal
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.rpc import DEADLINE, refusal
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

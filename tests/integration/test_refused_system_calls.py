@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from support.calls.rpc import DEADLINE
 from support.needs import need
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
-from support.following import following
-from support.mounted import Mounted
-from support.repositories import copy_version
-from support.servers import OVER_BOTH_TRANSPORTS
+from support.machine.mounted import Mounted
+from support.models.repositories import copy_version
+from support.servers.following import following
+from support.servers.process import OVER_BOTH_TRANSPORTS
 
 pytestmark = OVER_BOTH_TRANSPORTS
 

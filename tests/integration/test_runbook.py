@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.certificates import Authority, Folder, Pair
-from support.front_proxy import front_proxy, ports_of
+from support.models.repositories import copy_version
 from support.needs import need
-from support.repositories import copy_version
-from support.servers import SCRIPTS, ServerProcess
+from support.network.certificates import Authority, Folder, Pair
+from support.servers.front_proxy import front_proxy, ports_of
+from support.servers.process import SCRIPTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import hostile_models
-from support.repositories import copy_version, replace_file
-from support.rpc import DEADLINE
-from support.servers import SCRIPTS, ServerProcess
+from support.calls.rpc import DEADLINE
+from support.models import hostile_models
+from support.models.repositories import copy_version, replace_file
+from support.servers.process import SCRIPTS, ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import GetModelRequest, ModelVersionStatus, PredictRequest
@@ -23,7 +23,7 @@ from digits_server.sandbox.golden_images import GoldenImages
 from digits_server.sandbox.parent import Child
 from digits_server.settings import PROOF_LIMITS, ProofLimits
 
-WITHOUT_FIRST_WALL = {"PYTHONPATH": str(Path(__file__).parents[1] / "support/without_first_wall")}
+WITHOUT_FIRST_WALL = {"PYTHONPATH": str(Path(__file__).parents[1] / "support/faults/without_first_wall")}
 NO_IMAGES = GoldenImages.read(b"", b"", 0.0)
 ABORTED = f"model.tflite ended with signal {signal.SIGABRT:d} while it was tried"
 

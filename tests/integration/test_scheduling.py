@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 pytestmark = OVER_BOTH_TRANSPORTS
 

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.rpc import DEADLINE
-from support.servers import SCRIPTS, ServerProcess
+from support.calls.rpc import DEADLINE
+from support.servers.process import SCRIPTS, ServerProcess
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/security.md").read_text()

@@ -8,10 +8,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from support.following import following
-from support.repositories import edit_manifest
-from support.servers import OVER_BOTH_TRANSPORTS, SCRIPTS, run_server
-from support.variants import publish
+from support.models.repositories import edit_manifest
+from support.models.variants import publish
+from support.servers.following import following
+from support.servers.process import OVER_BOTH_TRANSPORTS, SCRIPTS, run_server
 from support.waiting import until
 
 pytestmark = OVER_BOTH_TRANSPORTS

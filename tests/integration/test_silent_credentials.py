@@ -5,10 +5,10 @@ from pathlib import Path
 
 import grpc
 import pytest
-from support.certificates import NAME, Authority, Folder
-from support.mounted import Mounted
-from support.rpc import DEADLINE
-from support.servers import ServerProcess
+from support.calls.rpc import DEADLINE
+from support.machine.mounted import Mounted
+from support.network.certificates import NAME, Authority, Folder
+from support.servers.process import ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest

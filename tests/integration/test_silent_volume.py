@@ -6,11 +6,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from support.following import following
-from support.mounted import Mounted
-from support.repositories import copy_version
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.rpc import DEADLINE
+from support.machine.mounted import Mounted
+from support.models.repositories import copy_version
+from support.servers.following import following
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.open_inference import post, rest_request
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.open_inference import post, rest_request
+from support.calls.rpc import DEADLINE
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
-from support.frames import PREFACE
-from support.raw_http import connect, read_answer, request
-from support.rpc import DEADLINE, refusal, status_of
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.calls.rpc import DEADLINE, refusal, status_of
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
 from support.waiting import until
+from support.wire.frames import PREFACE
+from support.wire.raw_http import connect, read_answer, request
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

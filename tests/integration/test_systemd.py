@@ -12,12 +12,12 @@ from pathlib import Path
 
 import grpc
 import pytest
+from support.calls.rpc import DEADLINE
+from support.calls.steady_load import SteadyLoad
 from support.needs import need
-from support.ports import free_port
-from support.rpc import DEADLINE
-from support.servers import SCRIPTS, ServerProcess
-from support.steady_load import SteadyLoad
-from support.units import UNITS, Unit, environment, settings
+from support.network.ports import free_port
+from support.servers.process import SCRIPTS, ServerProcess
+from support.servers.units import UNITS, Unit, environment, settings
 from support.waiting import until
 
 from deploy.envoy.on_this_machine import SHIPPED

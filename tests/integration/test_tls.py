@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.certificates import Authority, Folder, Pair
-from support.rpc import refusal
-from support.servers import OVER_GRPCIO, ServerProcess, run_server
-from support.tls import answered, calling, handshake, leaf, put_back, replace, shown_by
+from support.calls.rpc import refusal
+from support.network.certificates import Authority, Folder, Pair
+from support.network.tls import answered, calling, handshake, leaf, put_back, replace, shown_by
+from support.servers.process import OVER_GRPCIO, ServerProcess, run_server
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest

@@ -7,8 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
-from support.rpc import DEADLINE, raw_call, refusal
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.calls.rpc import DEADLINE, raw_call, refusal
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest, PredictResponse

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from support.collector import Collector, attributes
-from support.rpc import DEADLINE, refusal
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.calls.rpc import DEADLINE, refusal
+from support.programs.collector import Collector, attributes
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.servers import SCRIPTS
+from support.servers.process import SCRIPTS
 from support.waiting import until
 
 from digits_training import data

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.arrangements import server_process
-from support.open_inference import grpc_request, grpc_tensors, post, rest_request, rest_tensors
-from support.repositories import copy_version
-from support.rpc import DEADLINE, raw_call, refusal
-from support.servers import OVER_BOTH_TRANSPORTS, SCRIPTS, ServerProcess
+from support.calls.open_inference import grpc_request, grpc_tensors, post, rest_request, rest_tensors
+from support.calls.rpc import DEADLINE, raw_call, refusal
+from support.models.repositories import copy_version
+from support.servers.arrangements import server_process
+from support.servers.process import OVER_BOTH_TRANSPORTS, SCRIPTS, ServerProcess
 from support.waiting import until
 
 from digits.inference.inference_pb2_grpc import GRPCInferenceServiceStub

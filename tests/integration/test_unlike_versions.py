@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import hostile_models
-from support.repositories import copy_version, edit_manifest, replace_file
-from support.rpc import DEADLINE
-from support.servers import ServerProcess
+from support.calls.rpc import DEADLINE
+from support.models import hostile_models
+from support.models.repositories import copy_version, edit_manifest, replace_file
+from support.servers.process import ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import GetModelRequest, ModelVersionStatus

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.raw_http import ask, request
-from support.rpc import DEADLINE, refusal
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.variants import LEAST_CONFIDENCE, publish
+from support.calls.rpc import DEADLINE, refusal
+from support.models.variants import LEAST_CONFIDENCE, publish
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
+from support.wire.raw_http import ask, request
 
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
@@ -66,7 +66,7 @@ def trial(repository: Path, transport: str, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("trial")
     for version in SERVED:
         publish(repository, folder, version)
-    environment = {"PYTHONPATH": str(Path(__file__).parents[1] / "support/faulty"), "FAULTY": str(folder)}
+    environment = {"PYTHONPATH": str(Path(__file__).parents[1] / "support/faults/faulty"), "FAULTY": str(folder)}
     with (
         ServerProcess("--repository", folder, "--poll-interval", "0.05", environment=environment) as server,
         server.channel() as channel,

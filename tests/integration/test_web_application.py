@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.needs import need
-from support.ports import free_port
-from support.servers import SCRIPTS
+from support.network.ports import free_port
+from support.servers.process import SCRIPTS
 from support.waiting import until
 
 ROOT = Path(__file__).parents[2]

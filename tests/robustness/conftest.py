@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.calls.witness import GrpcWitness
 from support.records import README, Record
-from support.servers import ServerProcess
-from support.witness import GrpcWitness
+from support.servers.process import ServerProcess
 
 
 @pytest.fixture(scope="session")

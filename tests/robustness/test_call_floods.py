@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT, server_process
-from support.attack import Attack
-from support.http2 import is_served
+from support.attacks.attack import Attack
+from support.machine.usage import Usages, as_text
 from support.records import Record
-from support.usage import Usages, as_text
+from support.servers.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT, server_process
 from support.waiting import until
+from support.wire.http2 import is_served
 
 pytestmark = OVER_EACH_ARRANGEMENT
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.ports import free_port
+from support.network.ports import free_port
 from support.records import Record
-from support.servers import ServerProcess
+from support.servers.process import ServerProcess
 
 from digits_client import Client, DigitsError
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.fuzz import fuzz
+from support.attacks.fuzz import fuzz
 from support.records import Record
 
 INPUTS = {"graphs": (400, 20_000), "keras": (12, 1_000), "h5": (12, 1_000), "saved_models": (12, 1_000)}

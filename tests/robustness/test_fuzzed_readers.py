@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import hostile_models
-from support.mutations import VARINTS
-from support.open_inference import grpc_request, rest_request
+from support.calls.open_inference import grpc_request, rest_request
+from support.models import hostile_models
 from support.records import Record
+from support.wire.mutations import VARINTS
 
 from digits.v1.prediction_pb2 import PredictRequest
 
@@ -104,7 +104,7 @@ def test_a_fuzzer_finds_nothing_wrong_with(
     runs = (RUNS_OF_MODELS if reader == "model" else RUNS) * (TIMES_IN_FULL if full else 1)
     bounds = [f"-timeout={SECONDS_EACH}", f"-rss_limit_mb={MEBIBYTES}", f"-artifact_prefix={tmp_path}/"]
     fuzzer = subprocess.run(
-        [sys.executable, "-m", "support.fuzzing", reader, f"-runs={runs}", "-seed=1", *bounds, corpus],
+        [sys.executable, "-m", "support.attacks.fuzzing", reader, f"-runs={runs}", "-seed=1", *bounds, corpus],
         cwd=TESTS,
         env=os.environ | {"PYTHONPATH": str(TESTS)},
         capture_output=True,

@@ -6,14 +6,14 @@ import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from support.attack import Attack
-from support.attacks import WATCHING
+from support.attacks.attack import Attack
+from support.attacks.grpc_attacks import WATCHING
+from support.calls.rpc import DEADLINE
+from support.calls.witness import GrpcWitness
+from support.machine.usage import Usage
 from support.records import Record
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.usage import Usage
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
-from support.witness import GrpcWitness
 
 pytestmark = OVER_BOTH_TRANSPORTS
 

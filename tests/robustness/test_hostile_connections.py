@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from statistics import median
 
 import pytest
-from support.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT
-from support.attack import Attack
+from support.attacks.attack import Attack
+from support.calls.witness import GrpcWitness, HttpWitness, PostWitness, Witness
+from support.machine.usage import Usages, as_text
 from support.records import Record
-from support.servers import ServerProcess
-from support.usage import Usages, as_text
+from support.servers.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT
+from support.servers.process import ServerProcess
 from support.waiting import until
-from support.witness import GrpcWitness, HttpWitness, PostWitness, Witness
 
 pytestmark = OVER_EACH_ARRANGEMENT
 

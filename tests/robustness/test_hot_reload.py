@@ -10,11 +10,11 @@ from typing import Self
 
 import grpc
 import pytest
+from support.calls.rpc import DEADLINE, status_of
+from support.machine.usage import Usage
+from support.models.variants import publish
 from support.records import Record
-from support.rpc import DEADLINE, status_of
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.usage import Usage
-from support.variants import publish
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest, PredictResponse

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from support.open_inference import post
-from support.probe import Probe
+from support.calls.open_inference import post
+from support.calls.probe import Probe
+from support.machine.usage import Usage
 from support.records import Record
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.usage import Usage
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits_server.open_inference.rest import InputJson, OutputJson, RequestJson
 

@@ -4,13 +4,13 @@ import ssl
 from pathlib import Path
 
 import grpc
-from support.attack import Attack
-from support.certificates import NAME, Authority, Folder
+from support.attacks.attack import Attack
+from support.calls.witness import HttpWitness, Witness
+from support.machine.usage import Usage
+from support.network.certificates import NAME, Authority, Folder
 from support.records import Record
-from support.servers import OVER_GRPCIO, ServerProcess
-from support.usage import Usage
+from support.servers.process import OVER_GRPCIO, ServerProcess
 from support.waiting import until
-from support.witness import HttpWitness, Witness
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

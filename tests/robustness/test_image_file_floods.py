@@ -11,11 +11,11 @@ import grpc
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from support.probe import Probe
+from support.calls.probe import Probe
+from support.calls.rpc import DEADLINE, status_of
+from support.machine.usage import Usage
 from support.records import Record
-from support.rpc import DEADLINE, status_of
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.usage import Usage
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from support.client_load import ClientLoad
-from support.pair import pair_and_client
+from support.client.load import ClientLoad
 from support.records import Record
-from support.servers import OVER_BOTH_TRANSPORTS
+from support.servers.pair import pair_and_client
+from support.servers.process import OVER_BOTH_TRANSPORTS
 
 pytestmark = OVER_BOTH_TRANSPORTS
 

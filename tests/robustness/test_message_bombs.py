@@ -8,13 +8,13 @@ from functools import partial
 
 import pytest
 from h2.exceptions import StreamClosedError
-from support.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT
-from support.http2 import GRPC, Http2, framed
+from support.calls.rpc import refusal
+from support.calls.witness import GrpcWitness
+from support.machine.usage import Usages, as_text
 from support.records import Record
-from support.rpc import refusal
-from support.servers import ServerProcess
-from support.usage import Usages, as_text
-from support.witness import GrpcWitness
+from support.servers.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT
+from support.servers.process import ServerProcess
+from support.wire.http2 import GRPC, Http2, framed
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

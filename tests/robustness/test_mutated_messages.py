@@ -12,14 +12,14 @@ import grpc
 import numpy as np
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
-from support.arrangements import OVER_EACH_ARRANGEMENT, transport_of
-from support.http2 import GRPC, Http2, framed
-from support.mutations import mutated
-from support.open_inference import grpc_request
-from support.oracle import CHECK, GET_MODEL, MODEL_INFER, MODEL_METADATA, PREDICT, statuses
+from support.calls.open_inference import grpc_request
+from support.calls.oracle import CHECK, GET_MODEL, MODEL_INFER, MODEL_METADATA, PREDICT, statuses
+from support.calls.rpc import DEADLINE
 from support.records import Record
-from support.rpc import DEADLINE
-from support.servers import ServerProcess
+from support.servers.arrangements import OVER_EACH_ARRANGEMENT, transport_of
+from support.servers.process import ServerProcess
+from support.wire.http2 import GRPC, Http2, framed
+from support.wire.mutations import mutated
 
 from digits.inference.inference_pb2 import ModelMetadataRequest
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest

@@ -8,7 +8,7 @@ import pytest
 from support.needs import need
 
 ROOT = Path(__file__).parents[2]
-ALONE = ["unshare", "--map-root-user", "--net", sys.executable, str(ROOT / "tests/support/offline.py")]
+ALONE = ["unshare", "--map-root-user", "--net", sys.executable, str(ROOT / "tests/support/network/offline.py")]
 
 
 def alone(*command: str | Path) -> subprocess.CompletedProcess[str]:

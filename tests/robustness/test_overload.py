@@ -16,11 +16,10 @@ from statistics import median
 from time import monotonic
 
 import pytest
-from support.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT, server_process
-from support.hostile_models import with_work
-from support.ledger import CANCELLED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
-from support.open_loop import Offer, Outcomes, begin, collect, offered
-from support.overload import (
+from support.calls.rpc import DEADLINE
+from support.load.ledger import CANCELLED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
+from support.load.open_loop import Offer, Outcomes, begin, collect, offered
+from support.load.overload import (
     PROMISED,
     QUEUE,
     Calls,
@@ -31,11 +30,12 @@ from support.overload import (
     overload,
     record_overload,
 )
+from support.machine.usage import Usages
+from support.models.hostile_models import with_work
+from support.models.repositories import copy_version, replace_file
 from support.records import Record
-from support.repositories import copy_version, replace_file
-from support.rpc import DEADLINE
-from support.servers import ServerProcess
-from support.usage import Usages
+from support.servers.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT, server_process
+from support.servers.process import ServerProcess
 from support.waiting import until
 
 pytestmark = OVER_EACH_ARRANGEMENT

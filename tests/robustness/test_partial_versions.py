@@ -8,12 +8,12 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
-from support.following import following
+from support.calls.witness import GrpcWitness
+from support.models.repositories import copy_version
 from support.records import Record
-from support.repositories import copy_version
-from support.servers import OVER_BOTH_TRANSPORTS
+from support.servers.following import following
+from support.servers.process import OVER_BOTH_TRANSPORTS
 from support.waiting import until
-from support.witness import GrpcWitness
 
 pytestmark = OVER_BOTH_TRANSPORTS
 

@@ -10,9 +10,9 @@ import grpc
 import numpy as np
 from grpc import aio
 from numpy.typing import NDArray
+from support.calls.rpc import DEADLINE
 from support.records import Record
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse

@@ -8,12 +8,12 @@ from time import monotonic
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.client_load import ClientLoad
-from support.pair import pair_and_client
-from support.ports import free_port
+from support.calls.steady_load import STOCK, SteadyLoad
+from support.client.load import ClientLoad
+from support.network.ports import free_port
 from support.records import Record
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.steady_load import STOCK, SteadyLoad
+from support.servers.pair import pair_and_client
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
 pytestmark = OVER_BOTH_TRANSPORTS

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.frames import END_HEADERS, HEADERS, PREFACE, call_headers, frame
-from support.ledger import OK
-from support.open_inference import grpc_request
-from support.open_loop import Offer, begin, collect
+from support.calls.open_inference import grpc_request
+from support.calls.rpc import DEADLINE, refusal
+from support.load.ledger import OK
+from support.load.open_loop import Offer, begin, collect
+from support.machine.usage import Usage
+from support.models.variants import publish
 from support.records import Record
-from support.rpc import DEADLINE, refusal
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.usage import Usage
-from support.variants import publish
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
+from support.wire.frames import END_HEADERS, HEADERS, PREFACE, call_headers, frame
 
 from digits.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 from digits.v1.prediction_pb2 import PredictRequest
@@ -29,7 +29,7 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
 pytestmark = OVER_BOTH_TRANSPORTS
 
-LEAKING = Path(__file__).parents[1] / "support/leaking"
+LEAKING = Path(__file__).parents[1] / "support/faults/leaking"
 GOOD, BAD, CANCELLED, KILLED = 20, 10, 10, 5
 """Calls of each round beside the load: checked ones, bad input, cancelled ones, connections killed within a call."""
 

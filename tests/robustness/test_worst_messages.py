@@ -2,10 +2,10 @@
 
 import grpc
 import pytest
+from support.calls.rpc import raw_call, refusal, status_of
 from support.records import Record
-from support.rpc import raw_call, refusal, status_of
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.worst_messages import Worst, worst_messages
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.wire.worst_messages import Worst, worst_messages
 
 pytestmark = [OVER_BOTH_TRANSPORTS, pytest.mark.usefixtures("a_good_caller_is_served")]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from support.arrangements import ARRANGEMENTS
+from support.servers.arrangements import ARRANGEMENTS
 
 README = Path(__file__).parents[1] / "robustness" / "README.md"
 SECURITY = Path(__file__).parents[2] / "SECURITY.md"

@@ -5,9 +5,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from support.coalescing import Calls
-from support.pixels import image
-from support.scripted import Gate, ScriptedServer
+from support.client.coalescing import Calls
+from support.client.scripted import Gate, ScriptedServer
+from support.pictures.pixels import image
 
 from digits_client import Client, Prediction
 

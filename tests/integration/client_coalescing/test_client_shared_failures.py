@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from support.clients import Connect
-from support.coalescing import Calls, digits, gather, hold, one_then
-from support.pixels import image
-from support.scripted import Gate, Refused, ScriptedServer, first_pixels, refusing
+from support.client.both import Connect
+from support.client.coalescing import Calls, digits, gather, hold, one_then
+from support.client.scripted import Gate, Refused, ScriptedServer, first_pixels, refusing
+from support.pictures.pixels import image
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse

@@ -3,10 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from support.clients import Connect
-from support.coalescing import Calls, digits, gather, hold, one_then
-from support.pixels import image
-from support.scripted import Gate, ScriptedServer, first_pixels
+from support.client.both import Connect
+from support.client.coalescing import Calls, digits, gather, hold, one_then
+from support.client.scripted import Gate, ScriptedServer, first_pixels
+from support.pictures.pixels import image
 from support.waiting import until
 
 from digits_client import Coalescing

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from support.clients import Connect
-from support.coalescing import Calls, digits, gather, hold, one_then, waiting
-from support.pixels import image
-from support.scripted import Gate, ScriptedServer
+from support.client.both import Connect
+from support.client.coalescing import Calls, digits, gather, hold, one_then, waiting
+from support.client.scripted import Gate, ScriptedServer
+from support.pictures.pixels import image
 from support.waiting import until
 
 from digits_client import Coalescing, DeadlineExceeded, InvalidInput, QueueFull, ResourceExhausted

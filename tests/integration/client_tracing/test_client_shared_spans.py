@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode, format_span_id
-from support.clients import Connect
-from support.pixels import IMAGE
-from support.scripted import Gate, ScriptedServer
-from support.spans import SECONDS, asking, call, rpcs
+from support.client.both import Connect
+from support.client.scripted import Gate, ScriptedServer
+from support.client.spans import SECONDS, asking, call, rpcs
+from support.pictures.pixels import IMAGE
 from support.waiting import until
 
 from digits_client import AsyncClient, Client, Coalescing, DeadlineExceeded, Unavailable

@@ -8,11 +8,11 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
-from support.clients import Connect
-from support.collector import Collector
-from support.pixels import IMAGE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
-from support.spans import asking, rpcs
+from support.client.both import Connect
+from support.client.spans import asking, rpcs
+from support.pictures.pixels import IMAGE
+from support.programs.collector import Collector
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
 from digits_client import Coalescing, NotFound

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.variants import publish
+from support.models.variants import publish
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from support.models_command import models, spoil, stated
-from support.variants import publish
+from support.models.variants import publish
+from support.servers.models_command import models, spoil, stated
 
 
 def test_a_bad_version_is_not_pinned_and_a_rollback_passes_over_it(root: Path) -> None:

@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.models_command import listed, models, spoil, stated
-from support.repositories import copy_version
-from support.servers import SCRIPTS
+from support.models.repositories import copy_version
+from support.servers.models_command import listed, models, spoil, stated
+from support.servers.process import SCRIPTS
 
 
 def test_list_and_verify_say_of_each_version_what_a_server_would(root: Path) -> None:

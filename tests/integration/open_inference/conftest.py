@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from support.servers import ServerProcess
+from support.servers.process import ServerProcess
 
 from digits.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.open_inference import (
+from support.calls.open_inference import (
     INFER,
     PIXELS,
     Tensors,
@@ -19,8 +19,8 @@ from support.open_inference import (
     rest_request,
     rest_tensors,
 )
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.rpc import DEADLINE
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.inference import inference_pb2 as messages
 from digits.inference.inference_pb2_grpc import GRPCInferenceServiceStub

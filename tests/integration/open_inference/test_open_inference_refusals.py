@@ -5,9 +5,9 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from support.open_inference import INFER, PIXELS, grpc_request, post, rest_request
-from support.rpc import DEADLINE, refusal
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.open_inference import INFER, PIXELS, grpc_request, post, rest_request
+from support.calls.rpc import DEADLINE, refusal
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
 from digits.inference import inference_pb2 as messages
 from digits.inference.inference_pb2_grpc import GRPCInferenceServiceStub

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import PATIENCE_MS, Complaints, chromium
-from support.page import LOOKS
-from support.servers import ServerProcess
+from support.pictures.browser import PATIENCE_MS, Complaints, chromium
+from support.pictures.page import LOOKS
+from support.servers.process import ServerProcess
 
 expect.set_options(timeout=PATIENCE_MS)
 

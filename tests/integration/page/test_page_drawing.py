@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
-from support.handwriting import DIGITS
-from support.page import draw, in_every_look, on, sheet, shows
+from support.pictures.handwriting import DIGITS
+from support.pictures.page import draw, in_every_look, on, sheet, shows
 
 
 def test_each_of_the_ten_digits_drawn_with_the_mouse_is_recognised(page: Page) -> None:

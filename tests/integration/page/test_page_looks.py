@@ -7,8 +7,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
-from support.page import DELIVER, draw, in_every_look, shows
-from support.pixels import png
+from support.pictures.page import DELIVER, draw, in_every_look, shows
+from support.pictures.pixels import png
 
 
 def test_the_model_is_shown_with_its_card_and_its_plots(page: Page) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
-from support.browser import PATIENCE_MS
-from support.page import DELIVER, LOOKS, draw, shows
-from support.pixels import png
-from support.servers import ServerProcess
+from support.pictures.browser import PATIENCE_MS
+from support.pictures.page import DELIVER, LOOKS, draw, shows
+from support.pictures.pixels import png
+from support.servers.process import ServerProcess
 
 
 def test_pictures_that_are_chosen_are_recognised_and_listed(

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.servers import ServerProcess
-from support.workers import starting
+from support.servers.process import ServerProcess
+from support.servers.workers import starting
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import signal
 from contextlib import ExitStack
 from pathlib import Path
 
-from support.processes import lives
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.calls.rpc import DEADLINE
+from support.machine.processes import lives
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.servers.workers import CONNECTIONS, IMAGE, PREDICT, WORKERS, all_answer, connect, starting, workers
 from support.waiting import until
-from support.workers import CONNECTIONS, IMAGE, PREDICT, WORKERS, all_answer, connect, starting, workers
 
 pytestmark = OVER_BOTH_TRANSPORTS
 

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from support.processes import lives
-from support.rpc import DEADLINE, status_of
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.calls.rpc import DEADLINE, status_of
+from support.machine.processes import lives
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers.workers import IMAGE, begin_slow_calls, connect, starting, workers
 from support.waiting import until
-from support.workers import IMAGE, begin_slow_calls, connect, starting, workers
 
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 

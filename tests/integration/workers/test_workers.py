@@ -14,11 +14,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from support.processes import connections
-from support.rpc import DEADLINE
-from support.servers import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.calls.rpc import DEADLINE
+from support.machine.processes import connections
+from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.servers.workers import CONNECTIONS, IMAGE, PREDICT, WORKERS, all_answer, connect, starting, workers
 from support.waiting import until
-from support.workers import CONNECTIONS, IMAGE, PREDICT, WORKERS, all_answer, connect, starting, workers
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub

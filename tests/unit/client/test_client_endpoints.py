@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.certificates import Authority
+from support.network.certificates import Authority
 
 from digits_client import AsyncClient, Client, Misused
 from digits_client._connection.channel import Endpoint

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.kustomize import Resource, only, render
-from support.open_inference import CLIENTS
+from support.calls.open_inference import CLIENTS
+from support.programs.kustomize import Resource, only, render
 
 from digits_server.settings import Settings
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.kustomize import Resource, containers, only, pod_spec, render
+from support.programs.kustomize import Resource, containers, only, pod_spec, render
 
 from digits_server.settings import Settings
 

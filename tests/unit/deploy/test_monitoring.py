@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.kustomize import Resource, only, render
+from support.programs.kustomize import Resource, only, render
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 OVERLAYS = DEPLOY / "kubernetes" / "overlays"

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from support.repositories import copy_version
+from support.models.repositories import copy_version
 
 from digits_server.models import repository as repository_module
 from digits_server.models.change_detection import (

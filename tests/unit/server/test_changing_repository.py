@@ -7,7 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from support.repositories import copy_version, edit_manifest, replace_file
+from support.models.repositories import copy_version, edit_manifest, replace_file
 
 from digits_server.errors import ModelRejected, RepositoryError
 from digits_server.models import repository as repository_module

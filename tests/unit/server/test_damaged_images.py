@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from support.image_files import KINDS, MAX_PIXELS, answer_or_refusal, encoded, refusal, seven
+from support.pictures.image_files import KINDS, MAX_PIXELS, answer_or_refusal, encoded, refusal, seven
 
 from digits_server.pictures.images import from_file
 

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from support.image_files import MAX_PIXELS, START_OF_SCAN, answer_or_refusal, encoded, refusal, seven
+from support.pictures.image_files import MAX_PIXELS, START_OF_SCAN, answer_or_refusal, encoded, refusal, seven
 
 from digits_server.pictures.images import from_file
 from digits_server.pictures.structure import MOST_PARTS, MOST_SCANS

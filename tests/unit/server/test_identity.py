@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.certificates import Authority, Folder
+from support.network.certificates import Authority, Folder
 
 from digits_server.errors import OperatorError
 from digits_server.security.tls import Identity, http_context, identity

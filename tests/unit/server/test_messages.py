@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.mutations import mutated
+from support.wire.mutations import mutated
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_server.errors import InvalidRequest

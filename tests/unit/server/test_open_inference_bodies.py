@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.open_inference import images_tensor, rest_request
+from support.calls.open_inference import images_tensor, rest_request
 
 from digits_server.errors import InvalidRequest
 from digits_server.open_inference import rest

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from support.open_inference import grpc_message, grpc_request, grpc_tensors, rest_request, rest_tensors
+from support.calls.open_inference import grpc_message, grpc_request, grpc_tensors, rest_request, rest_tensors
 
 from digits.inference.inference_pb2 import ModelInferRequest
 from digits_server.errors import InvalidRequest

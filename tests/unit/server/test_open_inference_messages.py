@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
-from support.open_inference import grpc_message, grpc_request, images_tensor
+from support.calls.open_inference import grpc_message, grpc_request, images_tensor
 
 from digits.inference.inference_pb2 import ModelInferRequest
 from digits_server.errors import InvalidRequest

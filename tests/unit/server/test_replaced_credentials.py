@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.certificates import Authority, Folder, Pair
+from support.network.certificates import Authority, Folder, Pair
 
 from digits_server.security.reloading import Reloading
 from digits_server.security.tls import Identity, http_context, identity

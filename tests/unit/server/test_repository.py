@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.repositories import copy_version, edit_manifest
+from support.models.repositories import copy_version, edit_manifest
 
 from digits_server.errors import ModelRejected, RepositoryError
 from digits_server.models.repository import ModelRepository

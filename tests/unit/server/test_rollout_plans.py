@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.models_command import spoil
-from support.variants import publish
+from support.models.variants import publish
+from support.servers.models_command import spoil
 
 from digits_server.errors import OperatorError
 from digits_server.models.command import plans

@@ -12,8 +12,8 @@ import ai_edge_litert.schema_py_generated as litert_schema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import hostile_models, tflite
-from support.graphs import mutant
+from support.models import hostile_models, tflite
+from support.models.graphs import mutant
 
 from digits_server.errors import ModelRejected
 from digits_server.runtimes import flatbuffer

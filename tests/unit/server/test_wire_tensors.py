@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.mutations import VARINTS, mutated
+from support.wire.mutations import VARINTS, mutated
 
 from digits.inference.inference_pb2 import InferTensorContents, ModelInferRequest
 from digits_server.errors import InvalidRequest

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from support.keras_files import OBJECTS, changed_config
+from support.models.keras_files import OBJECTS, changed_config
 
 from digits_training.errors import ModelFileError
 from digits_training.settings import ACTIVATIONS

@@ -7,7 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.old_keras import Weights, write_h5
+from support.models.old_keras import Weights, write_h5
 
 from digits_training import cli
 from digits_training.errors import ModelFileError

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from support.kustomize import KUBERNETES, PLACES, WORKLOADS, Resource, only, pod_spec, render
+from support.programs.kustomize import KUBERNETES, PLACES, WORKLOADS, Resource, only, pod_spec, render
 
 PODS = (
     *((place, *workload) for place in PLACES for workload in WORKLOADS),

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import kubernetes_validate
 import pytest
-from support.kustomize import KUBERNETES, PLACES, Resource, containers, only, pod_spec, render
+from support.programs.kustomize import KUBERNETES, PLACES, Resource, containers, only, pod_spec, render
 
 from benchmarks.scaling.capacity import UTILISATION
 from digits_server.settings import Settings

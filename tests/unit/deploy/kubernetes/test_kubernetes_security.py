@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from support.kustomize import KUBERNETES, ROOT, WORKLOADS, Resource, containers, only, pod_spec, render
+from support.programs.kustomize import KUBERNETES, ROOT, WORKLOADS, Resource, containers, only, pod_spec, render
 
 
 def test_in_production_the_job_signs_and_the_servers_ask_for_the_signature() -> None:

@@ -6,7 +6,18 @@ from dataclasses import fields
 from pathlib import Path
 
 import yaml
-from support.kustomize import KUBECTL, KUBERNETES, PLACES, ROOT, WORKLOADS, Resource, containers, only, pod_spec, render
+from support.programs.kustomize import (
+    KUBECTL,
+    KUBERNETES,
+    PLACES,
+    ROOT,
+    WORKLOADS,
+    Resource,
+    containers,
+    only,
+    pod_spec,
+    render,
+)
 
 from digits_training.cli.commands import commands
 from digits_training.settings import Settings as TrainingSettings

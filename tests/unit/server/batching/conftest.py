@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from support.batches import Gate, Images, Observer, Probabilities, costs, echo
+from support.models.batches import Gate, Images, Observer, Probabilities, costs, echo
 
 from digits_server.batching.batcher import Batcher
 

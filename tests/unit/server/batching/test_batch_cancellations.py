@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.batches import Gate, Observer, costs, echo, entered, marked, marks, waiting_tasks
+from support.models.batches import Gate, Observer, costs, echo, entered, marked, marks, waiting_tasks
 
 from digits_server.batching.batcher import Batcher
 

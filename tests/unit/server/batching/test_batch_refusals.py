@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from support.batches import Gate, entered, marked, marks, waiting_tasks
+from support.models.batches import Gate, entered, marked, marks, waiting_tasks
 
 from digits_server.batching.batcher import Batcher
 from digits_server.errors import (

@@ -6,7 +6,18 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.batches import Gate, Images, Observer, Probabilities, costs, echo, entered, marked, marks, waiting_tasks
+from support.models.batches import (
+    Gate,
+    Images,
+    Observer,
+    Probabilities,
+    costs,
+    echo,
+    entered,
+    marked,
+    marks,
+    waiting_tasks,
+)
 
 from digits_server.batching.batcher import SMALL_IMAGES, Batcher
 from digits_server.errors import InferenceFailed, Unavailable

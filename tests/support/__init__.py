@@ -1,0 +1,7 @@
+"""What tests share. Each kind of help has its room.
+
+servers   real servers          client    both clients, scripted servers    models    repositories and model files
+calls     calls and answers     wire      HTTP byte by byte                  pictures  images, and the page
+load      load without a pause  attacks   attacks and fuzzers                programs  other programs beside a server
+network   names, ports, TLS     machine   processes and volumes              faults    modules that break a server
+"""

@@ -1,0 +1,1 @@
+"""Load that does not wait for answers, and what became of it."""

@@ -1,0 +1,1 @@
+"""What the kernel says of processes, and volumes that stop answering."""

@@ -1,0 +1,1 @@
+"""Names, ports and TLS of this machine."""

@@ -1,0 +1,1 @@
+"""Other programs beside a server: monitoring, containers, clients in other languages, wheels."""

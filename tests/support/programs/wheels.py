@@ -1,0 +1,70 @@
+"""The four wheels, and environments with nothing but some of them."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+PACKAGES = ("proto", "training", "server", "client")
+MINORS = range(10, 15)
+"""The minor versions of Python 3 that the client and the stubs are for."""
+
+SECONDS = 280.0
+"""Deadline of one build or installation, which may download packages."""
+
+
+def build(folder: Path) -> dict[str, Path]:
+    """Builds every wheel into `folder`: package → wheel."""
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        folder,
+    ]
+    pip += [ROOT / package for package in PACKAGES]
+    subprocess.run(pip, check=True, timeout=SECONDS)
+    return {package: next(folder.glob(f"digits_{package}-*.whl")) for package in PACKAGES}
+
+
+def install(python: Path, *arguments: str | Path) -> str:
+    """Installs into the environment of `python`; what uv told."""
+    command: list[str | Path] = [ROOT / "requirements/install.sh", python, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def environment(folder: Path, interpreter: Path) -> Path:
+    """Makes an empty environment; its Python."""
+    uv = Path(sys.executable).parent / "uv"
+    command: list[str | Path] = [uv, "venv", "--quiet", "--no-python-downloads", "--python", interpreter, folder]
+    subprocess.run(command, check=True, timeout=SECONDS)
+    return folder / "bin/python"
+
+
+@functools.cache
+def interpreters() -> Sequence[tuple[int, Path]]:
+    """The Pythons of this machine that the client is for, the oldest first: minor version and path."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = []
+    for minor in MINORS:
+        known = [*pyenv.glob(f"versions/3.{minor}.*/bin/python")]
+        known += [Path(path)] if (path := shutil.which(f"python3.{minor}")) else []
+        known += [Path(sys.executable)] if sys.version_info[1] == minor else []
+        found += [(minor, path) for path in known if _runs(path, minor)][:1]
+    return found
+
+
+def _runs(python: Path, minor: int) -> bool:
+    asked: list[str | Path] = [python, "-c", "import sys, venv; print(sys.version_info[1])"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=SECONDS, check=False)
+    return done.stdout.strip() == str(minor)

@@ -1,0 +1,1 @@
+"""Real servers for tests, one or several, and what stands in front of them."""

@@ -1,0 +1,38 @@
+"""`digits-server models`, run as anyone would."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from support.servers.process import SCRIPTS
+
+
+def models(root: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code of one command, and what it said: its output, or else the last line of its errors."""
+    ended = subprocess.run(
+        [SCRIPTS / "digits-server", "models", *arguments, "--repository", root],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in ended.stderr
+    return ended.returncode, ended.stdout or ended.stderr.splitlines(keepends=True)[-1]
+
+
+def spoil(version: Path) -> None:
+    version.joinpath("model.tflite").write_bytes(b"spoilt")
+
+
+def stated(root: Path) -> dict[str, Any]:
+    """What pin.json says, but for the time."""
+    pin = json.loads(root.joinpath("digits/pin.json").read_text())
+    return {name: value for name, value in pin.items() if name != "pinnedAt"}
+
+
+def listed(root: Path, *flags: str) -> dict[str, Any]:
+    """What `list --json` says."""
+    code, said = models(root, "list", "--json", *flags)
+    assert code == 0
+    return dict(json.loads(said))
