@@ -32,7 +32,7 @@ from digits_server.system.loop_lag import LoopLag
 from digits_server.system.memory import give_back_when_idle, return_large_blocks
 from digits_server.transports import Transport
 from digits_server.transports.choice import choose
-from digits_server.transports.grpcio import GrpcioTransport
+from digits_server.transports.grpcio.transport import GrpcioTransport
 from digits_server.transports.limits import limits
 from digits_server.web.bodies import Bodies
 from digits_server.web.doors import Doors
@@ -226,7 +226,7 @@ class App:
         self._choice = choose(settings)
         if self._choice.name == "grpcio":
             return GrpcioTransport(rpcs, *where, refused=refused, shared=shared, identity=self._identity)
-        from digits_server.transports.native import NativeTransport  # not every platform has it
+        from digits_server.transports.native.transport import NativeTransport  # not every platform has it
 
         direct = None
         if not self._observation.watchers:  # observers must see every call, on the event loop

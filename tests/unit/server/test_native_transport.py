@@ -26,7 +26,7 @@ from digits_server.service.direct_predictions import DirectPredictions
 from digits_server.service.messages import Request
 from digits_server.service.offload import Offload
 from digits_server.transports.limits import Limits
-from digits_server.transports.native import NativeTransport
+from digits_server.transports.native.transport import NativeTransport
 
 SECONDS = 30.0
 TOKEN = "Bearer 0123456789abcdef"  # noqa: S105 - of this test alone

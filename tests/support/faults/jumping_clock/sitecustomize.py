@@ -15,7 +15,8 @@ _jumps = itertools.cycle((0, _YEARS, -_YEARS))
 
 
 def _jump() -> int:
-    return 0 if sys._getframe(2).f_globals.get("__name__") == _EXEMPT else next(_jumps)
+    caller = str(sys._getframe(2).f_globals.get("__name__"))
+    return 0 if caller.startswith(_EXEMPT) else next(_jumps)
 
 
 def _jumping_time() -> float:

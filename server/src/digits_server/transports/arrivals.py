@@ -1,0 +1,42 @@
+"""The arrival of calls, which a stop watches: it waits until no more come."""
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+from time import monotonic
+
+from digits_server.transports.limits import QUIET_SECONDS
+
+LOOK_SECONDS = 0.005
+"""Time between two checks, at a stop, whether calls have arrived."""
+
+HELD_SHARE = 0.25
+"""Share of the time that a held call has left in which clients must be told to use another connection."""
+
+
+class Arrivals:
+    """Counts arrivals, and knows until when held calls can wait for their answers."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._answer_by = inf
+        """When the first held call must be answered, in seconds of `time.monotonic`."""
+
+    def hold(self, left: float | None) -> None:
+        """A call that has `left` seconds until its deadline is held."""
+        if left is not None:
+            self._answer_by = min(self._answer_by, monotonic() + left * HELD_SHARE)
+
+    async def quiet(self, seconds: float, busy: Callable[[], bool] = lambda: False) -> None:
+        """Returns when nothing has arrived for QUIET_SECONDS in which the server was not `busy`.
+
+        It returns earlier after `seconds`, or when a held call must be answered.
+        """
+        end = monotonic() + seconds
+        count, looks = self.count, 0
+        while looks * LOOK_SECONDS < QUIET_SECONDS:  # looks, not time: on a busy machine calls may arrive late
+            if monotonic() >= min(end, self._answer_by):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+            looks = looks + 1 if count == self.count and not busy() else 0
+            count = self.count
