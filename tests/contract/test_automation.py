@@ -58,6 +58,7 @@ def test_the_workflow_tests_every_python_of_the_server_and_of_the_client() -> No
 
 def test_the_commands_of_the_workflow_are_ones_that_make_can_carry_out() -> None:
     """Make builds nothing here: it finds each target's recipe and each file that a recipe needs."""
+    assert commands()
     for command in commands():
         program, *arguments = command.split()
         assert program == "make", command
@@ -69,6 +70,7 @@ def test_the_commands_of_the_workflow_are_ones_that_make_can_carry_out() -> None
 
 def test_a_cache_is_kept_apart_by_the_locks_and_no_job_waits_for_one_that_is_not_there() -> None:
     jobs = WORKFLOW["jobs"]
+    assert any(map(caches, jobs.values()))
     for job in jobs.values():
         assert set(job.get("needs", [])) <= set(jobs)
         for step in caches(job):

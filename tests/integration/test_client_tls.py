@@ -29,9 +29,7 @@ def identity(authority: Authority) -> Pair:
 
 @pytest.fixture(scope="module")
 def folder(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    folder = Folder(tmp_path_factory.mktemp("tls") / "files")
-    folder.put(authority.sign(), authority)
-    return folder
+    return Folder.signed_by(authority, tmp_path_factory.mktemp("tls") / "files")
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,7 @@ def authority() -> Authority:
 
 @pytest.fixture(scope="module")
 def folder(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    folder = Folder(tmp_path_factory.mktemp("https") / "files")
-    folder.put(authority.sign(), authority)
-    return folder
+    return Folder.signed_by(authority, tmp_path_factory.mktemp("https") / "files")
 
 
 @pytest.fixture(scope="module")

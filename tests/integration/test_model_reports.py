@@ -14,7 +14,9 @@ from support.servers.process import ServerProcess
 
 def test_every_file_of_the_report_is_sent_as_published(server: ServerProcess, repository: Path) -> None:
     kinds = {".png": "image/png", ".md": "text/plain; charset=utf-8", ".json": "application/json"}
-    for file in (repository / "digits/1/report").iterdir():
+    files = sorted((repository / "digits/1/report").iterdir())
+    assert {file.suffix for file in files} == kinds.keys()
+    for file in files:
         reply = ask(server, "GET", f"/model/1/report/{file.name}")
         assert hashlib.sha256(reply.body).digest() == hashlib.sha256(file.read_bytes()).digest()
         assert reply.headers["content-type"] == kinds[file.suffix]

@@ -31,9 +31,7 @@ def authority() -> Authority:
 @pytest.fixture(scope="module")
 def folder(authority: Authority, transport: str, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """The files of `server`. Tests that change them put a good pair of `authority` back."""
-    folder = Folder(tmp_path_factory.mktemp(f"tls-{transport}") / "live")
-    folder.put(authority.sign(), authority)
-    return folder
+    return Folder.signed_by(authority, tmp_path_factory.mktemp(f"tls-{transport}") / "live")
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +43,7 @@ def server(repository: Path, transport: str, folder: Folder) -> Iterator[ServerP
 @pytest.fixture(scope="module")
 def strict_folder(authority: Authority, transport: str, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """The files of `strict_server`."""
-    folder = Folder(tmp_path_factory.mktemp(f"mutual-tls-{transport}") / "live")
-    folder.put(authority.sign(), authority)
-    return folder
+    return Folder.signed_by(authority, tmp_path_factory.mktemp(f"mutual-tls-{transport}") / "live")
 
 
 @pytest.fixture(scope="module")

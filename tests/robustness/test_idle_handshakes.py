@@ -30,8 +30,7 @@ def test_idle_handshakes_leave_probes_and_calls_alone(
     repository: Path, tmp_path: Path, record: Record, *, full: bool
 ) -> None:
     authority = Authority()
-    folder = Folder(tmp_path / "tls")
-    folder.put(authority.sign(), authority)
+    folder = Folder.signed_by(authority, tmp_path / "tls")
     trusted = ssl.create_default_context(cadata=authority.certificate.decode())
     trusted.check_hostname = False
     calls = CALLS_IN_FULL if full else CALLS

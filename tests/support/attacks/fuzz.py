@@ -98,15 +98,8 @@ def _imported(path: Path) -> str:
 
 def keras(model: bytes) -> Callable[[int], str]:
     """The door of `digits-train import` for `.keras` files."""
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    _watch()
-
-    def one(seed: int) -> str:
-        path = folder / "model.keras"
-        path.write_bytes(random_keras_file(model, seed))
-        return _imported(path)
-
-    return one
+    path = Path(tempfile.mkdtemp(prefix="fuzz-")) / "model.keras"
+    return _files(path, lambda seed: random_keras_file(model, seed))
 
 
 def h5(model: bytes) -> Callable[[int], str]:
@@ -117,11 +110,15 @@ def h5(model: bytes) -> Callable[[int], str]:
     (folder / "model.keras").write_bytes(model)
     keras.models.load_model(folder / "model.keras", compile=False).save(folder / "good.h5")
     good = (folder / "good.h5").read_bytes()
+    return _files(folder / "model.h5", lambda seed: random_h5_file(good, seed))
+
+
+def _files(path: Path, make: Callable[[int], bytes]) -> Callable[[int], str]:
+    """Imports the file that belongs to a seed, from `path`."""
     _watch()
 
     def one(seed: int) -> str:
-        path = folder / "model.h5"
-        path.write_bytes(random_h5_file(good, seed))
+        path.write_bytes(make(seed))
         return _imported(path)
 
     return one

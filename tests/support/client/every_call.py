@@ -19,5 +19,4 @@ CALLS: dict[str, Callable[[Client], object]] = {
 
 def tokens(script: ScriptedServer) -> set[object]:
     """What the calls that reached the server had as their authorization."""
-    contexts = [*script.contexts, *script.streams, *script.models_asked, *script.health_asked]
-    return {dict(context.invocation_metadata()).get("authorization") for context in contexts}
+    return {dict(context.invocation_metadata()).get("authorization") for context in script.calls}

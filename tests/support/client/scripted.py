@@ -123,6 +123,11 @@ class ScriptedServer:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def calls(self) -> list[grpc.ServicerContext]:
+        """Of every RPC."""
+        return [*self.contexts, *self.streams, *self.models_asked, *self.health_asked]
+
+    @property
     def sizes(self) -> list[int]:
         """Images in each Predict that arrived."""
         return [len(request.image_files) or len(request.images) // 784 for request in list(self.requests)]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 import trustme
 
@@ -36,6 +37,13 @@ class Folder:
     """Where a server finds its certificate, its key and the authority of its callers."""
 
     path: Path
+
+    @classmethod
+    def signed_by(cls, authority: Authority, path: Path) -> Self:
+        """With a new pair, and the authority that signed it."""
+        folder = cls(path)
+        folder.put(authority.sign(), authority)
+        return folder
 
     @property
     def flags(self) -> list[str | Path]:

@@ -60,7 +60,7 @@ def gif_claiming(width: int, height: int) -> bytes:
     ids=["png", "png of 2^62", "jpeg", "webp", "webp of 2^24", "gif"],
 )
 def test_a_file_that_claims_more_pixels_than_allowed_is_refused_by_its_header(bomb: bytes) -> None:
-    assert "at most 1000000 in all (max_image_pixels)" in refusal(bomb) or "not a valid PNG" in refusal(bomb)
+    assert "at most 1000000 in all (max_image_pixels)" in refusal(bomb)
 
 
 def test_a_jpeg_of_very_many_scans_is_not_scanned() -> None:

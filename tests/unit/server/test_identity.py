@@ -20,9 +20,7 @@ def authority() -> Authority:
 
 @pytest.fixture
 def folder(tmp_path: Path, authority: Authority) -> Folder:
-    folder = Folder(tmp_path / "tls")
-    folder.put(authority.sign(), authority)
-    return folder
+    return Folder.signed_by(authority, tmp_path / "tls")
 
 
 def settings(folder: Folder) -> Settings:
