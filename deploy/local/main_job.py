@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
-from trainer import CannotInstall, trainer
+from trainer import CannotInstall, discard, trainer
 
 from digits_client import Client, DigitsError
 from digits_training.data import read
@@ -76,12 +76,12 @@ def train(repository: Path, network: str | None) -> None:
     served = served_network(repository / MODEL_NAME)
     if served is not None and network in {None, served}:
         print(f"{repository} has a model already; not training again")
+        discard()
         return
     flags = ["--unless-published"] if network is None else ["--network", network]
     try:
         with trainer() as digits_train:
-            command: list[str | Path] = [digits_train, "train", "--repository", repository, *flags]
-            ended = subprocess.run(command, check=False)
+            ended = subprocess.run([*digits_train, "train", "--repository", repository, *flags], check=False)
     except CannotInstall as error:
         raise JobFailed(str(error)) from error
     if ended.returncode:

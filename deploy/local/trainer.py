@@ -1,9 +1,12 @@
-"""The command `digits-train` with TensorFlow: of this environment, or of one that is removed after the training.
+"""The command `digits-train` with TensorFlow: of this environment, or of a layer on it that is removed after the training.
+
+    python deploy/local/trainer.py     makes the layer: `make run` does so while it installs everything else
 
 TensorFlow takes more room than everything else together, and only training needs it.
 """
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -13,10 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
-ROOT = Path(__file__).parents[2]
-REQUIREMENTS = ROOT / "requirements"
-LOCKED = ("training.txt", "build.txt")
-"""What is installed for the training, and to install our own packages."""
+REQUIREMENTS = Path(__file__).parents[2] / "requirements"
+LOCKED = "tensorflow.txt"
+"""What training needs beyond what running needs."""
 
 
 class CannotInstall(Exception):
@@ -24,32 +26,68 @@ class CannotInstall(Exception):
 
 
 @contextmanager
-def trainer() -> Iterator[Path]:
-    """Where `digits-train` is. Raises CannotInstall."""
+def trainer() -> Iterator[list[str | Path]]:
+    """The first words of a command of `digits-train`. Raises CannotInstall."""
     if importlib.util.find_spec("tensorflow"):
-        yield Path(sysconfig.get_path("scripts")) / "digits-train"
+        yield [Path(sysconfig.get_path("scripts")) / "digits-train"]
         return
-    print("Installing TensorFlow for the training; it is removed again after it. `make install` keeps it.", flush=True)
+    with _folder() as folder:
+        layer = folder / "layer"
+        try:
+            prepared().rename(layer)
+        except FileNotFoundError:
+            _install(layer, cache=folder / "cache")
+        yield [layer / "bin/python", "-m", "digits_training"]
+
+
+def prepare() -> None:
+    """Makes the layer that the next `trainer` takes, unless TensorFlow is installed here. Raises CannotInstall."""
+    if importlib.util.find_spec("tensorflow"):
+        return
+    discard()
+    with _folder() as folder:
+        _install(folder / "layer", cache=folder / "cache")
+        (folder / "layer").rename(prepared())
+
+
+def discard() -> None:
+    """Removes the layer that was prepared, if there is one."""
+    shutil.rmtree(prepared(), ignore_errors=True)
+
+
+def prepared() -> Path:
+    return Path(sys.prefix) / "training"
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A new folder in this environment, removed beside what follows: it has thousands of files."""
     folder = tempfile.TemporaryDirectory(prefix="training-", dir=sys.prefix, ignore_cleanup_errors=True)
     try:
-        environment = Path(folder.name) / "environment"
-        _install(environment, cache=Path(folder.name) / "cache")
-        yield environment / "bin/digits-train"
+        yield Path(folder.name)
     finally:
-        Thread(target=folder.cleanup).start()  # thousands of files: the server need not wait for that
+        Thread(target=folder.cleanup).start()
 
 
-def _install(environment: Path, *, cache: Path) -> None:
-    """Makes an environment of what training needs, and of our packages as they are here."""
-    python = environment / "bin/python"
+def _install(layer: Path, *, cache: Path) -> None:
+    """Makes an environment that has what training needs, and finds everything else in this one."""
+    print("Installing TensorFlow for the training; it is removed again after it. `make install` keeps it.", flush=True)
+    python = layer / "bin/python"
     install: list[str | Path] = [REQUIREMENTS / "install.sh", python, "--quiet", "--cache-dir", cache]
-    locked = [f"--requirement={REQUIREMENTS / name}" for name in LOCKED]
-    ours = [f"--editable={ROOT / package}" for package in ("proto", "training")]
     commands: list[list[str | Path]] = [
-        [sys.executable, "-m", "venv", "--without-pip", environment],
-        [*install, "--require-hashes", *locked],
-        [*install, "--no-deps", "--no-build-isolation", *ours],
+        [sys.executable, "-m", "venv", "--without-pip", layer],
+        [*install, "--require-hashes", "--no-deps", f"--requirement={REQUIREMENTS / LOCKED}"],
     ]
     for command in commands:
         if subprocess.run(command, check=False).returncode:
             raise CannotInstall("TensorFlow could not be installed; the lines above say why")
+    (packages,) = layer.glob("lib/python3*/site-packages")
+    rest = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+    (packages / "running.pth").write_text(rest, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    try:
+        prepare()
+    except CannotInstall as error:
+        sys.exit(f"main job: {error}")
