@@ -25,7 +25,7 @@ class Allowance:
         self._freed = Waiters()
 
     def held(self, what: str) -> int:
-        """How much of the bound `name` is held now."""
+        """How much of the bound `what` is held now."""
         return self._held[what]
 
     @asynccontextmanager
