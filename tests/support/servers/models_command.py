@@ -1,4 +1,4 @@
-"""`digits-server models`, run as anyone would."""
+"""Runs `digits-server models`."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from support.servers.process import SCRIPTS
 
 
 def models(root: Path, *arguments: str) -> tuple[int, str]:
-    """Exit code of one command, and what it said: its output, or else the last line of its errors."""
+    """The exit code of one command, and its output, or else the last line of its errors."""
     ended = subprocess.run(
         [SCRIPTS / "digits-server", "models", *arguments, "--repository", root],
         capture_output=True,
