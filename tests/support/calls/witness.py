@@ -63,7 +63,7 @@ class Witness:
         return len(self.seconds) + len(self.failures)
 
     def wait_for_more(self, calls: int) -> None:
-        """Returns when this many more calls have come to an end."""
+        """Returns when this many more calls have ended."""
         enough = self.calls + calls
         until(lambda: self.calls >= enough, f"{calls} more calls", 120)
 

@@ -26,7 +26,7 @@ def spoil(version: Path) -> None:
 
 
 def stated(root: Path) -> dict[str, Any]:
-    """What pin.json says, but for the time."""
+    """The content of pin.json without the time."""
     pin = json.loads(root.joinpath("digits/pin.json").read_text())
     return {name: value for name, value in pin.items() if name != "pinnedAt"}
 

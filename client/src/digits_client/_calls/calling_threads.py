@@ -48,7 +48,7 @@ class ThreadCaller(Caller):
         connection = self._connections.setdefault(os.getpid(), made)
         if connection is not made:
             made.close()
-        if self._closed:  # closed meanwhile, by a thread that found nothing to close
+        if self._closed:  # closed closed meanwhile, by a thread that found nothing to close
             self.close()
             raise ClientClosed
         return connection

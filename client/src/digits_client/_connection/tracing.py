@@ -79,7 +79,7 @@ class Tracing:
         return WrappedChannel(channel, _ThreadMethod, _StreamMethod)
 
     def over_tasks(self, channel: grpc.aio.Channel) -> Any:
-        """The same of a channel for tasks."""
+        """The same for a channel of tasks."""
         return WrappedChannel(channel, _TaskMethod, _StreamMethod)
 
 
