@@ -50,7 +50,7 @@ def half_open(attacker: Attacker, count: int) -> None:
 
 
 def one_byte_a_second(attacker: Attacker, count: int) -> None:
-    """Calls sent a byte a second: half of them from their headers on, half their message, each byte in its frame."""
+    """Calls sent one byte a second, each in its own frame: half of them with their headers, half only the message."""
     headers = frame(HEADERS, END_HEADERS, 1, call_headers(PREDICT))
     for number in range(count):
         attacker.connect(PREFACE + (headers if number % 2 else b""))

@@ -48,7 +48,7 @@ class ThreadCaller(Caller):
         connection = self._connections.setdefault(os.getpid(), made)
         if connection is not made:
             made.close()
-        if self._closed:  # closed closed meanwhile, by a thread that found nothing to close
+        if self._closed:  # closed meanwhile, by a thread that found nothing to close
             self.close()
             raise ClientClosed
         return connection
@@ -71,7 +71,7 @@ class ThreadCaller(Caller):
             self._labels.learn(self._call(get, GetModelRequest(), _shared.left(deadline), own), version, now)
 
     def _renew(self, deadline: float) -> None:
-        """Takes a new connection once it is ready: gRPC asks for a missing name ever more seldom, up to 2 minutes."""
+        """Uses a new connection once it is ready. gRPC alone would look up a missing name only every 2 minutes."""
         process, fresh = os.getpid(), ThreadConnection(self._endpoint, self._coalescing, self._tracing)
         try:
             if not self._not_ready(fresh, deadline):

@@ -1,4 +1,4 @@
-"""Bounds on what all connections hold together, and what one of them holds: waiting image files, bytes of requests."""
+"""Bounds for all connections together, and for one of them: waiting image files, bytes of requests."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable, Mapping
