@@ -1,4 +1,4 @@
-"""What many tests share: one model trained for real, one server of it, the test set."""
+"""Fixtures that many tests share: a really trained model, a server of it, the test set."""
 
 import os
 import signal
@@ -30,9 +30,9 @@ PROXIES = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "no_proxy")
 
 
 def pytest_configure() -> None:
-    """Takes back what the programs under test would inherit from wherever the tests were started."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background commands ignore it
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as nohup does with this
+    """Resets the settings that the programs under test would inherit from the shell that started the tests."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background commands ignore it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores this one
     os.umask(0o022)
     os.environ["LC_ALL"] = "C.UTF-8"
     for name in list(os.environ):
@@ -41,7 +41,7 @@ def pytest_configure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says in red, as the last thing, what was not run and why."""
+    """Prints in red, at the very end, which tests were not run and why."""
     reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
     for reason, tests in reasons.items():
         terminalreporter.write_line(f"NOT RUN: {tests} tests: {reason.removeprefix('Skipped: ')}", red=True, bold=True)
@@ -49,7 +49,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where training jobs of the tests leave the records of their runs."""
+    """The folder in which training jobs of the tests leave the records of their runs."""
     folder = tmp_path_factory.mktemp("runs")
     os.environ["DIGITS_RUNS"] = str(folder)
     return folder
@@ -57,7 +57,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository with version 1, the reference network trained as anyone would. Read only: copy to change."""
+    """A model repository with version 1, the reference network, trained with the defaults.
+
+    Read only: copy it to change it.
+    """
 
     def train(root: Path) -> None:
         command: list[str | Path] = [SCRIPTS / "digits-train", "train", "--repository", root]
@@ -68,7 +71,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def scored_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository with version 1, a small cnn with unlike.tflite. Read only: copy to change."""
+    """A model repository with version 1, a small cnn with unlike.tflite. Read only: copy it to change it."""
 
     def train(root: Path) -> None:
         mnist = read(None)
@@ -96,7 +99,7 @@ def test_labels() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module", autouse=True)
 def transport(request: pytest.FixtureRequest) -> Iterator[str]:
-    """How the calls of the servers under test arrive: grpcio, or what a module is marked with, also through Envoy."""
+    """The transport of the servers under test: grpcio, or those that a module is marked with, also through Envoy."""
     name = str(getattr(request, "param", "auto"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIGITS_TRANSPORT", transport_of(name))
@@ -112,6 +115,6 @@ def server(repository: Path, transport: str) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def stub(server: ServerProcess) -> Iterator[PredictionServiceStub]:
-    """A plain gRPC stub, as any caller's generated code has it."""
+    """A plain gRPC stub, as in any caller's generated code."""
     with server.channel() as channel:
         yield PredictionServiceStub(channel)

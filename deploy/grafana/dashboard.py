@@ -35,7 +35,7 @@ def rows() -> Rows:
             stat("Calls", f"sum(rate(grpc_server_handled_total{{{WORK}}}{OVER}))", unit="reqps"),
             stat("Images", f"sum(rate(digits_predictions_total{{{ON}}}{OVER}))", unit="img/s"),
             stat(
-                "Calls failed, not by their callers",
+                "Share of calls that failed because of the server",
                 'max(job:grpc_server_errors:ratio_rate5m{job="$job"})',
                 unit="percentunit",
                 limit=0.01,
@@ -67,7 +67,7 @@ def rows() -> Rows:
                 unit="reqps",
             ),
             timeseries(
-                "Calls that gRPC refused by itself, by reason",
+                "Calls that gRPC itself refused, by reason",
                 {"{{reason}}": f"sum by (reason) (rate(digits_grpc_refused_total{{{ON}}}{OVER}))"},
                 unit="reqps",
             ),
@@ -125,7 +125,7 @@ def rows() -> Rows:
             ),
             timeseries("Resident memory", {"{{instance}}": f"process_resident_memory_bytes{{{ON}}}"}, unit="bytes"),
             timeseries(
-                "Descriptors in use",
+                "File descriptors in use",
                 {"{{instance}}": f"process_open_fds{{{ON}}} / process_max_fds{{{ON}}}"},
                 unit="percentunit",
             ),
@@ -144,7 +144,7 @@ def rows() -> Rows:
                 {"{{reason}}": f"sum by (reason) (digits_model_load_failures_total{{{ON}}})"},
             ),
             timeseries(
-                "Loading the version that serves", {"{{instance}}": f"digits_model_load_seconds{{{ON}}}"}, unit="s"
+                "Time to load the version that serves", {"{{instance}}": f"digits_model_load_seconds{{{ON}}}"}, unit="s"
             ),
         ],
         "By version": [
@@ -156,7 +156,7 @@ def rows() -> Rows:
             *(
                 timeseries(title, {VERSION: f'job_model_version:digits_version_{rule}15m{{job="$job"}}'}, unit=unit)
                 for title, rule, unit in (
-                    ("Requests that failed, not by their callers", "failures:ratio", "percentunit"),
+                    ("Requests that failed because of the server", "failures:ratio", "percentunit"),
                     ("Mean time of a request", "request_seconds:mean", "s"),
                     ("Mean confidence of an image", "confidence:mean", "percentunit"),
                 )

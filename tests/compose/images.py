@@ -1,4 +1,4 @@
-"""What the two images promise, each held against containers of it that are locked up as the compose file locks them.
+"""The promises of the two images, tested in containers with the same restrictions as in the compose file.
 
 Not part of `make test`: it needs a container engine. `make test-compose` runs it.
 """
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(BUILD_SECONDS + UP_SECONDS)
 BASE = "python:3.11-slim-bookworm"
 IMAGES = ("digits-server", "digits-training")
 MOST_SERVER_BYTES = 250_000_000
-"""What the server's image may add to its base."""
+"""Largest size that the server's image may add to its base."""
 LOCKED_UP = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges:true", "--network=none")
 NO_SHELL = tuple(f"--volume=/dev/null:/usr/bin/{shell}:ro" for shell in ("dash", "bash"))
 
@@ -30,7 +30,7 @@ def _images() -> None:
 
 @pytest.fixture(scope="module")
 def volume() -> Iterator[str]:
-    """A volume with one version in it, trained by the image with no network and nowhere else to write."""
+    """A volume with one version, trained by the image without network and without other writable folders."""
     name = docker("volume", "create")
     try:
         docker("run", "--rm", *LOCKED_UP, f"--volume={name}:/models", "digits-training", seconds=UP_SECONDS)
@@ -41,7 +41,7 @@ def volume() -> Iterator[str]:
 
 @pytest.fixture
 def container() -> Iterator[str]:
-    """A name for a container; whatever bears it is gone at the end."""
+    """A name for a container, which is removed at the end."""
     name = f"digits-test-{uuid4().hex[:8]}"
     yield name
     attempt("rm", "--force", "--volumes", name)

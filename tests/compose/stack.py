@@ -1,4 +1,6 @@
-"""The whole stack from its images, as `docker compose up --scale server=3` brings it up. In order: one stack, one life.
+"""The whole stack from its images, as started by `docker compose up --scale server=3`.
+
+The tests run in order, on one stack.
 
 Not part of `make test`: it needs a container engine. `make test-compose` runs it.
 """
@@ -25,7 +27,7 @@ CALLERS = 24
 SCRAPE_SECONDS = 60.0
 """Deadline for a change to show in Prometheus, which looks every 5 s."""
 ALERT_SECONDS = 240.0
-"""Deadline for an alert to arrive: the servers have to be gone for a minute."""
+"""Deadline for an alert to arrive: the servers must be stopped for a minute."""
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,7 @@ def test_a_rollback_and_a_canary_reach_every_replica_by_one_command_and_no_calle
         load.wait_for_more(300)
     assert load.outcomes.keys() == {"OK"}
     said = stack.models("list", "--json")
-    listed, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])  # compose says what it does around it
+    listed, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])  # compose prints its own lines, too
     assert (listed["current"], listed["pinned"], listed["canary"]) == (1, 1, {"version": 2, "share": 0.5})
     stack.models("pin", "2")
     until(lambda: client.model().manifest.model_version == 2, "version 2 answers again", SCRAPE_SECONDS)

@@ -1,4 +1,4 @@
-"""CI as code: the forge's workflow and the hooks of a commit run what the Makefile runs, and nothing that it lacks."""
+"""CI as code: the forge's workflow and the hooks of a commit run only commands that the Makefile runs, too."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ def recipe(target: str) -> str:
 
 
 def tool(command: str) -> str:
-    """What a command runs: a program with its subcommand, or a script with its Python."""
+    """The program that a command runs: with its subcommand, or a script with its Python."""
     words = [word for word in command.split() if not word.startswith("-")]
     return " ".join(words[:2] if words[0] in {"ruff", "python", "buf"} else words[:1])
 

@@ -1,4 +1,4 @@
-"""The walls of the house: who may import whom, and what the client may not drag in."""
+"""The boundaries of packages: which may import which, and which dependencies the client must not have."""
 
 import ast
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"digits_training": "training", "digits_server": "server", "digits_client": "client"}
 DOORS = {ROOT / "training/src/digits_training/data/formats/pictures.py"}
-"""Files that may import another package: training on pictures and serving them must see the same pixels."""
+"""Files that may import another package, because training and serving must see the same pixels."""
 
 
 def imports(folder: Path) -> set[str]:

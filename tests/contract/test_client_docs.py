@@ -1,4 +1,4 @@
-"""docs/client.md is true: its examples run as they stand, its tree of errors is the tree."""
+"""docs/client.md is true: its examples run unchanged, and its tree of errors is that of the code."""
 
 import os
 import re
@@ -21,7 +21,7 @@ def blocks(language: str) -> list[str]:
 
 
 def folder_of_the_reader(tmp_path: Path) -> Path:
-    """What the examples name: docs/digit.png, in a folder they may write to."""
+    """The files that the examples name: docs/digit.png, in a folder to which they may write."""
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/digit.png").write_bytes((ROOT / "docs/digit.png").read_bytes())
     return tmp_path

@@ -1,4 +1,4 @@
-"""What callers of the client may rely on: its names, its types, what it prints, what it costs to import."""
+"""The public surface of the client: its names, its types, its output, the cost of its import."""
 
 import ast
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""The documentation: every page is reachable, every link leads somewhere, every page says who it is for."""
+"""The documentation: every page is reachable, every link has a target, every page says who it is for."""
 
 import re
 from itertools import chain
@@ -18,7 +18,7 @@ def markdown() -> list[Path]:
     """Every Markdown file of the project; environments and caches, whose names begin with a dot, are left out."""
     found = chain(ROOT.glob("*.md"), *((ROOT / folder).rglob("*.md") for folder in FOLDERS))
     skipped = ("node_modules", "build")
-    of_the_site = ROOT / "docs/site/pages"  # their links hold on the built site alone, where `make docs` checks them
+    of_the_site = ROOT / "docs/site/pages"  # their links work on the built site only, where `make docs` checks them
     return sorted(
         path
         for path in found
@@ -90,7 +90,7 @@ def test_a_page_says_first_who_it_is_for(page: Path) -> None:
 
 @pytest.mark.parametrize("page", markdown(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_pip_is_never_told_to_fetch_a_package_of_ours_by_its_name(page: Path) -> None:
-    """No public index has them from us: what it has under these names is a stranger's."""
+    """We publish on no public index: a package there with such a name is a stranger's."""
     for command in re.findall(r"pip install ([^`\n]*)", page.read_text(encoding="utf-8")):
         named = [word.strip("'\"") for word in command.split()]
         assert not [word for word in named if word.startswith("digits")], command

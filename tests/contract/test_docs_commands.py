@@ -1,4 +1,4 @@
-"""What the pages show can be run: Python and JSON are well formed, targets of make and flags of our commands exist."""
+"""The examples on the pages can be run: Python and JSON are valid, targets of make and flags of our commands exist."""
 
 import ast
 import json
@@ -42,7 +42,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> Iterator[str]:
-    """The lines that a reader may type: indented ones, those of blocks, and what is in backticks."""
+    """The lines that a reader may type: indented lines, lines of blocks, and code in backticks."""
     text = re.sub(r"\\\n\s*", " ", page.read_text())
     yield from (line.strip().removeprefix("$ ") for line in text.splitlines() if line.startswith("    "))
     for _, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):

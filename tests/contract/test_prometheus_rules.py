@@ -1,4 +1,4 @@
-"""The Prometheus files we ship are valid, and the alerts fire when they should: promtool says so."""
+"""promtool finds the shipped Prometheus files valid, and the alerts fire when they should."""
 
 import re
 from pathlib import Path

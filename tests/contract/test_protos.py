@@ -1,4 +1,4 @@
-"""The wire contract: names and numbers that callers and tools out there rely on."""
+"""The wire contract: names and numbers that callers and tools rely on."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""docs/runbook.md has a screen for every alert, with what it means, how to look and what to do."""
+"""docs/runbook.md has a section for every alert: its meaning, where to look and what to do."""
 
 import re
 from pathlib import Path

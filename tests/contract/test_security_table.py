@@ -1,4 +1,4 @@
-"""SECURITY.md says of each role and each promise which tests hold it."""
+"""SECURITY.md names the tests that check each role and each promise."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes messages as people see them: each is produced here, or read from the source."""
+"""docs/troubleshooting.md quotes real messages: each is produced here, or read from the source."""
 
 import os
 import re
@@ -31,7 +31,7 @@ VARIABLE = re.compile(r"…(?=:|$| \()")
 
 
 def run(*command: str | Path, **environment: str) -> str:
-    """What a command that fails writes to standard error."""
+    """The standard error of a command that fails."""
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=SECONDS, check=False, env={**os.environ, **environment}
     )
@@ -63,7 +63,7 @@ def seen(
     repository: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, str]:
-    """What people see, by heading of the page."""
+    """The messages that users see, by heading of the page."""
     tls, files = tls_server
     empty = tmp_path_factory.mktemp("empty")
     (empty / "digits").mkdir()

@@ -1,4 +1,4 @@
-"""Holds Kubernetes resources against the types that KServe and the Prometheus operator publish for Python.
+"""Checks Kubernetes resources against the types that KServe and the Prometheus operator publish for Python.
 
     python custom_resources.py < resources.json
 
@@ -43,7 +43,7 @@ def faults(resource: dict[str, Any]) -> Iterator[str]:
 
 
 def of_pydantic(resource: dict[str, Any], model: Any) -> Iterator[str]:
-    """What the model refuses, and what it drops because it does not know it."""
+    """The fields that the model refuses, and those that it drops because they are unknown."""
     try:
         known = model.model_validate(resource).model_dump(mode="json", by_alias=True, exclude_unset=True)
     except ValidationError as error:

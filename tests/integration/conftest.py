@@ -17,7 +17,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
 
 @pytest.fixture
 def script() -> Iterator[ScriptedServer]:
-    """A server that answers as a test tells it to, and keeps what it was sent."""
+    """A server that answers as a test says, and keeps the requests that it got."""
     with ScriptedServer() as script:
         yield script
 

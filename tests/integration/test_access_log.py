@@ -1,4 +1,4 @@
-"""What the log says of calls: nothing, or a line for each with the id under which its caller knows it."""
+"""The access log: off, or one line for each call with the caller's request id."""
 
 import re
 import urllib.error

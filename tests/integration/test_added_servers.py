@@ -1,7 +1,7 @@
-"""A server that is added gets calls from callers that were busy before, as `--max-connection-age` promises.
+"""An added server gets calls from callers that were already busy, as `--max-connection-age` promises.
 
-Kubernetes' headless Service is a name with an address for each ready server. A caller that never pauses has no reason
-to ask for it again, until a server ends its connection.
+Kubernetes' headless Service is a name with an address for each ready server. A caller that never pauses does not
+resolve it again until a server ends its connection.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""Callers, probes and scrapers reach the server by IPv4 and by IPv6, as the operator says with --host."""
+"""Callers, probes and scrapers reach the server by IPv4 and by IPv6, according to --host."""
 
 import urllib.request
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An alert reaches somebody: a real server, Prometheus and Alertmanager with what we ship, and the example receiver."""
+"""An alert arrives: a real server, the shipped Prometheus and Alertmanager configuration, and the example receiver."""
 
 import json
 import urllib.error

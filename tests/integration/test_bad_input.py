@@ -1,4 +1,4 @@
-"""Bad input at the door of the RPCs: one clear sentence, the right status, and nobody else suffers."""
+"""Bad input to the RPCs: one clear sentence, the right status, and no effect on other callers."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -92,7 +92,7 @@ def test_a_compressed_message_is_refused(server: ServerProcess, transport: str) 
     request, gzip = PredictRequest(images=IMAGE * 100), grpc.Compression.Gzip
     with server.channel() as channel:
         stub = PredictionServiceStub(channel)
-        if transport == "native":  # its library inflates without asking; the limit holds for what comes out
+        if transport == "native":  # its library always decompresses; the limit applies to the result
             assert len(stub.Predict(request, timeout=DEADLINE, compression=gzip).digits) == 100
             return
         assert refusal(lambda: stub.Predict(request, timeout=DEADLINE, compression=gzip))[0] == "UNIMPLEMENTED"

@@ -144,7 +144,7 @@ FAULTS: dict[Callable[[Path], None], tuple[str, str]] = {
 
 @pytest.fixture(scope="module")
 def running(repository: Path, tmp_path_factory: pytest.TempPathFactory, transport: str) -> Iterator[Running]:
-    """A server that looks for new versions all the time, and the repository it serves version 1 of."""
+    """A server that polls for new versions constantly, and its repository with version 1."""
     root = tmp_path_factory.mktemp(transport)
     copy_version(repository, root, 1)
     with ServerProcess("--repository", root, "--poll-interval", "0.02") as server, server.channel() as channel:

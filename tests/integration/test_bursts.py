@@ -1,6 +1,6 @@
 """Stock clients with many calls in flight on one channel, as `asyncio.gather` over a list of images makes them.
 
-Up to --max-calls of them none may fail; the stream limit of a connection has the others wait on the client's side.
+Up to --max-calls calls, no call may fail; the stream limit of a connection makes the others wait in the client.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ REQUEST = PredictRequest(images=bytes(784))
 MOST_CALLS = 2048
 """What --max-calls is by default."""
 ROUNDS = 3
-"""Each call is followed by so many others: a refusal comes when a new call takes the place of one just answered."""
+"""Further calls after each call: a refusal happens when a new call takes the place of one that was just answered."""
 CALL_SECONDS = 60.0
 BURSTS = Path(__file__).parents[1] / "support/programs/bursts"
 A_CONNECTION_OF_ITS_OWN = [("grpc.use_local_subchannel_pool", 1)]

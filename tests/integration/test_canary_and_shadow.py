@@ -1,4 +1,4 @@
-"""A version proves itself on real traffic: on a share of it, or on copies of all of it."""
+"""A version is tested on real traffic: on a share of it, or on copies of all of it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`digits-server --check`: says of each part whether a server would start, and starts nothing that stays."""
+"""`digits-server --check`: says for each part whether a server would start, and leaves no process behind."""
 
 import socket
 import subprocess
@@ -11,7 +11,7 @@ from support.servers.process import SCRIPTS, START_SECONDS
 
 
 def check(*flags: str | Path) -> tuple[int, dict[str, tuple[str, str]]]:
-    """The exit code; and for each part ok or failed, and what was said."""
+    """The exit code; and for each part ok or failed, and its message."""
     ended = subprocess.run(
         [SCRIPTS / "digits-server", "--check", *flags],
         capture_output=True,
@@ -42,7 +42,7 @@ def test_a_server_that_would_start_is_said_to_part_by_part(repository: Path, tmp
     assert "callers need one" in said["certificate"][1]
     assert said["tokens"][1] == "1 in --tokens"
     for port in (ports[1], ports[3]):
-        socket.create_server(("127.0.0.1", int(port))).close()  # nobody listens there
+        socket.create_server(("127.0.0.1", int(port))).close()  # no server listens there
 
 
 def test_every_fault_is_said_and_hides_no_other(tmp_path: Path) -> None:

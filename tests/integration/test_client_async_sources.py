@@ -27,7 +27,7 @@ async def test_the_async_client_takes_async_iterables(script: ScriptedServer) ->
 async def test_what_an_async_source_has_given_is_sent_and_answered_while_the_source_pauses(
     script: ScriptedServer,
 ) -> None:
-    """The source goes on only when all that it has given is answered: waiting for more images would be for ever."""
+    """The source continues only when all its images are answered: to wait for more images would be to wait for ever."""
     answered: asyncio.Queue[int] = asyncio.Queue()
 
     async def source() -> AsyncIterator[NDArray[np.uint8]]:

@@ -1,4 +1,7 @@
-"""Many images in one call: cut, pipelined, in order; what fails is named. Against a server that follows a script."""
+"""Many images in one call: split, pipelined, in order; failed images are named.
+
+Against a server that follows a script.
+"""
 
 import asyncio
 import threading
@@ -43,7 +46,7 @@ def test_the_first_chunk_may_fail_too(connect: Connect, script: ScriptedServer) 
 
 
 def test_what_was_answered_can_be_kept_and_the_rest_asked_again(connect: Connect, script: ScriptedServer) -> None:
-    """The use of both: resume where it stopped."""
+    """Their use: resume at the failed image."""
     script.answer = failing(3, grpc.StatusCode.INTERNAL)
     images = numbered(5 * CHUNK + 7)
     client = connect(script.target)
@@ -74,7 +77,7 @@ def test_an_image_in_the_middle_that_is_none_is_named_with_what_came_before(
 
 
 def test_the_timeout_of_a_batch_is_that_of_all_its_parts_together(connect: Connect, script: ScriptedServer) -> None:
-    """Each part would be in time by itself, for it is answered a fifth of the timeout after it has come."""
+    """Each part alone would be in time: it is answered a fifth of the timeout after it has arrived."""
     timeout = 3.0
     never = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Pillow images of every mode and orientation, timeouts of every kind, and what the command line makes of them."""
+"""Pillow images of every mode and orientation, timeouts of every kind, and the command line with them."""
 
 import contextlib
 import math

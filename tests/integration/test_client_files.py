@@ -1,4 +1,4 @@
-"""Files that cannot be read: the client's own error, and the operating system's, in one."""
+"""Files that cannot be read: one error is both the client's own and the operating system's."""
 
 import errno
 import os
@@ -67,7 +67,7 @@ def test_a_file_that_cannot_be_read_is_named_by_an_error_of_both_kinds(
 
 
 def test_a_file_without_permission_is_a_permission_error() -> None:
-    """Made here: tests may run as root, who may read everything."""
+    """The error is made here: tests may run as root, and root may read everything."""
     cause = PermissionError(errno.EACCES, os.strerror(errno.EACCES), "secret.png")
     error = unreadable(cause, Path("secret.png"))
     assert isinstance(error, FileForbidden)

@@ -1,4 +1,7 @@
-"""What may be asked about, how it travels, and the sentence for what may not. Against a server that remembers."""
+"""Which inputs are accepted, how they are sent, and the messages for others.
+
+Against a server that keeps all requests.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +56,7 @@ def shared_script() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def script(shared_script: ScriptedServer) -> ScriptedServer:
-    """One that has forgotten every call."""
+    """A server whose record of calls is empty."""
     shared_script.requests.clear()
     return shared_script
 

@@ -1,4 +1,4 @@
-"""Interruptions and frozen servers: a client goes on, whatever its calling thread was doing at that moment."""
+"""Interruptions and frozen servers: a client goes on working, at any point of the interrupted call."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ from digits_client import Client
 
 PACKAGE = str(Path(digits_client.__file__).parent / "_coalescing")
 STEPS = 400
-"""More lines than one call runs in the coalescer."""
+"""More than the number of lines that one call runs in the coalescer."""
 
 
 def at_step(number: int, happens: Callable[[], None], call: Callable[[], Any]) -> bool:
@@ -95,7 +95,7 @@ def test_calls_leave_without_the_one_ahead_when_its_server_is_silent(connect: Co
 
 
 def test_wait_ready_notices_a_server_that_starts_late(connect: Connect) -> None:
-    """A client that has failed for a while; gRPC by itself would wait ever longer, up to two minutes."""
+    """A client that has failed for a while; gRPC alone would wait longer and longer, up to two minutes."""
     with ScriptedServer() as first:
         address = first.target
         client = connect(address)

@@ -42,7 +42,7 @@ def test_an_iterator_holds_a_few_chunks_of_an_endless_line(connect: Connect, scr
 
 
 def test_an_iterator_begins_to_answer_before_its_images_end(connect: Connect, script: ScriptedServer) -> None:
-    """A memory-mapped file of any size is read as it goes, too."""
+    """A memory-mapped file of any size is also read step by step."""
     allowed = threading.Semaphore(6 * CHUNK)
 
     def slow() -> Iterator[NDArray[np.uint8]]:
@@ -93,7 +93,7 @@ def close(answers: Any) -> None:
 def test_an_iterator_with_a_batch_size_answers_while_its_source_goes_on(
     connect: Connect, script: ScriptedServer
 ) -> None:
-    """The source ends when answers come, so it would never end if they came at its end only."""
+    """The source ends when answers arrive, so it would never end if they arrived only at its end."""
     answered = threading.Event()
 
     def source() -> Iterator[NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""The logger `digits_client`: it tells of retries and reconnections, and never of tokens or images."""
+"""The logger `digits_client`: it logs retries and reconnections, but never tokens or images."""
 
 import logging
 
@@ -62,7 +62,7 @@ def test_no_token_no_metadata_and_no_image_reaches_the_log(connect: Connect, cap
 
 
 def test_nothing_is_logged_above_the_level_info(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
-    """A library's warnings would reach the standard error of programs that set no logging up."""
+    """A library's warnings would go to the standard error of programs that do not configure logging."""
     with ScriptedServer(answer=refusing(grpc.StatusCode.UNAVAILABLE)) as script, pytest.raises(DigitsError):
         connect(script.target).predict(IMAGE)
     assert not [record for record in caplog.records if record.name == "digits_client"]

@@ -1,4 +1,4 @@
-"""`digits_client.metrics`: what calls leave in a registry of Prometheus, in both clients."""
+"""`digits_client.metrics`: the metrics of calls in a Prometheus registry, in both clients."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a server serves, and how it names its digits, as plain objects."""
+"""The model of a server and the names of its digits, as plain objects."""
 
 import copy
 import pickle

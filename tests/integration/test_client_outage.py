@@ -1,4 +1,4 @@
-"""An outage is not made worse by its callers: the retry budget, counted at the server."""
+"""Callers do not make an outage worse: the retry budget, counted at the server."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ def fails(client: Client) -> bool:
 
 
 def test_a_thousand_calls_one_by_one_cost_the_server_at_most_1_1_each(outage: ScriptedServer) -> None:
-    """One kind of client is enough: both leave retries to gRPC, which backs off for seconds here."""
+    """One kind of client is enough: in both, gRPC makes the retries, with pauses of seconds here."""
     with Client(outage.target) as client:
         assert all(fails(client) for _ in range(CALLS))
     assert CALLS <= len(outage.requests) <= 1.1 * CALLS

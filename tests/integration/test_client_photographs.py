@@ -1,4 +1,4 @@
-"""Photographs in bulk beside another client of the same process: both are answered, with defaults, by real servers."""
+"""A batch of photographs, and another client in the same process: real servers answer both, with default settings."""
 
 import threading
 from collections import Counter

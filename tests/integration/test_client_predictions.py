@@ -1,4 +1,4 @@
-"""Both clients against a real server: whatever a caller has in hand, in any number, gets its own answer."""
+"""Both clients against a real server: every kind and number of images get their own answers."""
 
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -28,7 +28,7 @@ def client(connect: Connect, server: ServerProcess) -> Client:
 
 @pytest.fixture(scope="module")
 def expected(server: ServerProcess, test_images: Images) -> NDArray[np.float32]:
-    """The probabilities of the first 300 test images, each asked for by itself."""
+    """The probabilities of the first 300 test images, each requested separately."""
     with Client(server.target, timeout=60) as client:
         rows = [client.predict(image, probabilities=True).probabilities for image in test_images[:300]]
     return np.array(rows)

@@ -1,4 +1,4 @@
-"""What a server says about trying again (gRFC A6): the client does as told, or tells its caller."""
+"""A server's delay before a retry (gRFC A6): the client keeps it, or passes it on to its caller."""
 
 import sys
 from collections.abc import Callable, Iterator

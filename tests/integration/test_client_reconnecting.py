@@ -1,4 +1,4 @@
-"""How soon a client finds a server that comes, or comes back: counted, by what arrives where it looks."""
+"""How soon a client finds a new or returning server: counted by the connections and questions that arrive."""
 
 import socket
 import threading
@@ -17,7 +17,7 @@ from digits_client import Client, ClientClosed, DigitsError
 
 
 class Listener:
-    """Takes connections and counts them, but answers nothing on them. `closes`: it closes each at once."""
+    """Accepts connections and counts them, but never answers. `closes`: it closes each at once."""
 
     def __init__(self, *, closes: bool) -> None:
         self.taken: list[socket.socket] = []
@@ -58,14 +58,14 @@ def listening(*, closes: bool) -> Iterator[Listener]:
 
 @contextmanager
 def waiting(client: Client) -> Iterator[Callable[[], None]]:
-    """Waits in a thread until the client is ready; what is given returns then."""
+    """Waits in a thread until the client is ready; then the returned future is done."""
     with ThreadPoolExecutor(1) as thread:
         ready = thread.submit(client.wait_ready, 50)
         yield lambda: ready.result(55)
 
 
 def test_a_server_that_is_down_is_tried_at_the_same_pace_for_as_long_as_it_is_down(connect: Connect) -> None:
-    """Pauses of gRPC's own grow to two minutes: the tenth attempt would come after more than one."""
+    """GRPC's own pauses grow to two minutes: the tenth attempt would come after more than one minute."""
     with listening(closes=True) as listener, waiting(connect(f"127.0.0.1:{listener.port}")) as until_ready:
         until(lambda: len(listener.taken) >= 20, "the client has tried to connect twenty times", 45)
         listener.close()
@@ -83,7 +83,7 @@ def test_a_server_that_takes_a_connection_and_stays_silent_is_soon_tried_anew(co
 
 
 def test_waiting_ends_soon_after_the_servers_name_has_come(connect: Connect) -> None:
-    """Left alone, gRPC asks ever more seldom: its thirtieth question for a name would come after minutes."""
+    """GRPC alone asks less and less often: its thirtieth question for a name would come after minutes."""
     with NameServer() as names, ScriptedServer() as script:
         client = connect(names.target(script.port))
         with waiting(client) as until_ready:

@@ -63,7 +63,7 @@ def test_every_error_is_a_digits_error_and_stands_for_one_status() -> None:
 
 @pytest.mark.parametrize("method", ["predict", "predict_batch", "model", "health"])
 def test_every_call_of_a_listener_that_never_answers_ends_by_its_timeout(connect: Connect, method: str) -> None:
-    """Not by gRPC's own, after which it takes the server for unavailable."""
+    """Not by gRPC's own timeout, after which it considers the server unavailable."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = connect(f"127.0.0.1:{listener.getsockname()[1]}", timeout=0.2)
         arguments = {"predict": (IMAGE,), "predict_batch": ([IMAGE, IMAGE],)}.get(method, ())
@@ -145,7 +145,7 @@ def test_ready_means_that_health_says_serving(connect: Connect, script: Scripted
 
 
 def test_a_timeout_that_the_client_finds_says_why_in_its_cause(connect: Connect, script: ScriptedServer) -> None:
-    """Where the call stood; why a server was not ready."""
+    """The cause says where the call was waiting, or why a server was not ready."""
     script.answer = gate = Gate()
     client = connect(script.target, timeout=60, coalescing=Coalescing(images_per_rpc=2, rpcs_in_flight=2))
     with ThreadPoolExecutor(2) as threads:

@@ -1,4 +1,4 @@
-"""Retries, sizes, channel options and environment variables: what is set is what happens."""
+"""Retries, sizes, channel options and environment variables: the settings take effect."""
 
 from dataclasses import FrozenInstanceError
 from pathlib import Path

@@ -16,12 +16,12 @@ from digits_client import AsyncClient, Client, ClientClosed, Coalescing, Deadlin
 
 TOKEN = "a-token-of-a-function"  # noqa: S105 - known to tests only
 PATIENCE_SECONDS = 30.0
-"""What a function that blocks waits at most, so that a failing test ends."""
+"""Longest wait of a function that blocks, so that a failing test ends."""
 
 
 @pytest.fixture
 def released() -> Iterator[threading.Event]:
-    """What blocking functions wait for."""
+    """The event for which blocking functions wait."""
     released = threading.Event()
     yield released
     released.set()

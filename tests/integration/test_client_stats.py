@@ -1,4 +1,4 @@
-"""How the sharing of RPCs is doing: what `stats` says is what the server saw."""
+"""Counts of shared RPCs: `stats` agrees with the server."""
 
 from concurrent.futures import ThreadPoolExecutor
 

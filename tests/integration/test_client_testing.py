@@ -1,4 +1,4 @@
-"""docs/testing-your-code.md is true: its tests run as they stand, and say what to install if something is missing."""
+"""docs/testing-your-code.md is true: its tests run unchanged, and say what to install if something is missing."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""TLS: whom the clients trust, and how they show who they are. Over grpcio, as native has no TLS."""
+"""TLS: which servers the clients trust, and how they authenticate. Over grpcio, because native has no TLS."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +40,7 @@ def server(repository: Path, folder: Folder) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def strict_server(repository: Path, folder: Folder) -> Iterator[ServerProcess]:
-    """Asks callers for a certificate of the authority."""
+    """A server that requires a certificate of the authority from its callers."""
     with ServerProcess("--repository", repository, *folder.mutual_flags) as running:
         yield running.wait_ready()
 
@@ -92,7 +92,7 @@ def test_a_tls_client_does_not_reach_a_plain_server(
 def test_a_host_of_two_addresses_with_a_server_on_one_does_not_hide_what_is_wrong(
     connect: Connect, server: ServerProcess, authority: Authority, settings: dict[str, Any], sentence: str
 ) -> None:
-    """`localhost` is ::1, too, where nobody listens: gRPC repeats whichever address failed last."""
+    """`localhost` is also ::1, where no server listens: gRPC repeats the failure of the last address."""
     given = dict(settings)
     if given.pop("roots", False):
         given["root_certificates"] = authority.certificate

@@ -1,4 +1,4 @@
-"""Tokens: every RPC of a client carries one, and none leaves the machine in plaintext unasked."""
+"""Tokens: every RPC of a client carries one, and a token leaves the machine in plaintext only if allowed."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How many connections there may be, for how long, and how often they may ask whether anybody is there."""
+"""The limits of connections: number, age, idle time and pings."""
 
 import socket
 import struct
@@ -24,14 +24,14 @@ PREDICT = "/digits.v1.PredictionService/Predict"
 STREAM = "/digits.v1.PredictionService/PredictStream"
 REQUEST = PredictRequest(images=bytes(784))
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">BHBBL", 0, 0, 4, 0, 0)
-"""How a connection begins: with these words and SETTINGS that change nothing."""
+"""The beginning of a connection: the preface, and SETTINGS that change nothing."""
 PING = b"\x00\x00\x08\x06\x00\x00\x00\x00\x00" + b"anybody?"
 HEADERS, GOAWAY = 1, 7
 
 
 @pytest.fixture(scope="module")
 def server(repository: Path, transport: str) -> Iterator[ServerProcess]:  # noqa: ARG001
-    """Takes few connections, for a short time."""
+    """A server that accepts few connections, for a short time."""
     limits = ["--max-grpc-connections", "4", "--max-connection-idle", "0.5", "--max-connection-age", "1"]
     with ServerProcess("--repository", repository, *limits) as running:
         yield running.wait_ready()
@@ -127,7 +127,7 @@ def test_a_flood_of_pings_harms_nobody_else(server: ServerProcess, transport: st
         for _ in range(200):
             try:
                 flooding.sendall(PING * 100)
-            except OSError:  # the server has had enough
+            except OSError:  # the server closes the connection
                 break
             assert len(stub.Predict(REQUEST, timeout=DEADLINE).digits) == 1
         assert len(stub.Predict(REQUEST, timeout=DEADLINE).digits) == 1

@@ -71,7 +71,7 @@ def test_a_balancer_is_let_in_though_every_watch_is_taken_and_stays(
 
 
 def test_a_stream_of_predictions_does_not_give_way(repository: Path) -> None:
-    """Its caller may have a token, and has work in it. What is full refuses the next one."""
+    """Its caller may have a token, and has work in it. If all places are taken, the next stream is refused."""
     path = "/digits.v1.PredictionService/PredictStream"
     with (
         ServerProcess("--repository", repository, "--max-streams", "2") as server,

@@ -1,4 +1,4 @@
-"""Every kind of failure through every door: each moves exactly one series of each family that sees it, and which."""
+"""Every kind of failure over each protocol: each increases exactly one series of each family that counts it."""
 
 import json
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def doors(repository: Path, transport: str, tmp_path_factory: pytest.TempPathFac
 UNREAD: Moved = {("digits_grpc_refused_total", "unread")}
 UNKNOWN_METHOD: Moved = {("digits_grpc_refused_total", "unknown_method")}
 UNSEEN: Moved = set()
-"""The library of the native transport refuses such calls and tells nobody; docs/operating.md says so."""
+"""The library of the native transport refuses such calls without reporting them; docs/operating.md says so."""
 
 
 def upload(path: str, kind: str, sent: bytes = b"{", *, chunked: bool = False) -> bytes:
@@ -196,7 +196,7 @@ def test_a_compressed_message_is_refused_or_read(doors: Doors, transport: str) -
     def call(each: Doors) -> None:
         with each.server.channel() as channel:
             stub = PredictionServiceStub(channel)
-            if transport == "native":  # its library reads gzip; the proxy in front bounds what that can become
+            if transport == "native":  # its library decompresses gzip; the proxy in front bounds the result
                 stub.Predict(ONE, metadata=(KNOWN,), timeout=30, compression=grpc.Compression.Gzip)
             else:
                 refusal(lambda: stub.Predict(ONE, metadata=(KNOWN,), timeout=30, compression=grpc.Compression.Gzip))

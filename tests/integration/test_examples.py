@@ -1,4 +1,4 @@
-"""The examples in docs/examples do what they say against a real server, as far as their tools can be had."""
+"""The examples in docs/examples work against a real server, as far as their tools are available."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class Secured:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the examples read, all of it."""
+        """All variables that the examples read."""
         names = {"ROOT_CERTIFICATES": "ca.crt", "CERTIFICATE_CHAIN": "own.crt", "PRIVATE_KEY": "own.key"}
         files = names | {"TOKEN_FILE": "token"}
         return {f"DIGITS_{name}": str(self.folder / file) for name, file in files.items()}
@@ -183,7 +183,7 @@ def test_the_built_caller_tells_what_the_server_refuses(
 def test_grpcurl_is_handed_a_request_that_the_server_answers(
     server: ServerProcess, stub: PredictionServiceStub, tmp_path: Path
 ) -> None:
-    """The tool itself is in no registry: a stand-in keeps what it is told, and the request is sent from here."""
+    """No registry has the tool itself: a replacement records its arguments, and the request is sent from here."""
     stand_in = tmp_path / "grpcurl"
     stand_in.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\ncat > {tmp_path}/request.json\n')
     stand_in.chmod(stand_in.stat().st_mode | stat.S_IXUSR)

@@ -1,4 +1,4 @@
-"""Latencies name traces, through the one page of several workers, to a real Prometheus that is asked for them."""
+"""Latencies name traces: through the one page of several workers, to a query of a real Prometheus."""
 
 import secrets
 import urllib.request
@@ -22,7 +22,7 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 pytestmark = OVER_BOTH_TRANSPORTS
 
 CONNECTIONS = 24
-"""So many that all of them at one worker are no chance to reckon with: 1 in 2²³."""
+"""So many that it is very unlikely (1 in 2²³) that one worker gets all of them."""
 
 RPCS = 'grpc_server_handling_seconds_bucket{grpc_method="Predict"}'
 REQUESTS = 'digits_http_request_seconds_bucket{route="/v2"}'
@@ -61,7 +61,7 @@ def call(server: ServerProcess) -> list[str]:
 
 
 def examples(prometheus: PrometheusProcess, selector: str) -> list[dict[str, Any]]:
-    """What Prometheus keeps of a series' exemplars."""
+    """The exemplars of a series in Prometheus."""
     found = prometheus.get("query_exemplars", query=selector, start="0", end="9999999999")
     return [exemplar for series in found for exemplar in series["exemplars"]]
 

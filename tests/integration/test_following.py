@@ -1,4 +1,4 @@
-"""A running server follows its repository: what appears, changes or goes there."""
+"""A running server follows its repository: versions that appear, change or disappear."""
 
 import shutil
 from pathlib import Path

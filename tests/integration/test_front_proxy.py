@@ -1,6 +1,6 @@
-"""Envoy as it is shipped, in front of two real servers: no caller notices that one of them goes.
+"""The shipped Envoy in front of two real servers: no caller notices that one of them stops.
 
-The callers here never try again: the proxy does.
+The callers here never retry: the proxy does.
 """
 
 import socket
@@ -65,7 +65,7 @@ def test_a_proxy_that_drains_is_not_missed_where_there_is_another(
             proxy.process.wait(STOP_SECONDS)
             load.wait_for_more(200)
         outcomes = load.outcomes
-        # A stock client connects again to a port that drains, and has a call under way there when it closes.
+        # A stock client connects again to a draining port, and may have a call in flight there when it closes.
         assert outcomes.pop("OK") > 400
         assert sum(outcomes.values()) <= CALLERS
         assert all(outcome.startswith("UNAVAILABLE") for outcome in outcomes), outcomes

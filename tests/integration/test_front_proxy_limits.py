@@ -1,4 +1,4 @@
-"""What Envoy, as it is shipped, takes from callers, and that its refusals read like the server's own."""
+"""The limits of the shipped Envoy for callers; its refusals are like the server's own."""
 
 import subprocess
 import sys
@@ -50,7 +50,7 @@ def test_a_message_of_the_limit_reaches_the_server_and_one_byte_more_does_not(
 ) -> None:
     overhead = PredictRequest(images=bytes(LIMIT)).ByteSize() - LIMIT
     within = refusal(lambda: stub.Predict(PredictRequest(images=bytes(LIMIT - overhead)), timeout=DEADLINE))
-    assert within[0] == "INVALID_ARGUMENT"  # no whole number of images, but read
+    assert within[0] == "INVALID_ARGUMENT"  # not a whole number of images, but the server reads it
     refused = server.metric("digits_rejected_total", reason="invalid")
     over = refusal(lambda: stub.Predict(PredictRequest(images=bytes(LIMIT - overhead + 1)), timeout=DEADLINE))
     assert over == ("RESOURCE_EXHAUSTED", f"the message is larger than {LIMIT} bytes (max_message_bytes)")
@@ -105,7 +105,7 @@ def test_metadata_within_the_limit_is_passed_on(stub: PredictionServiceStub) -> 
 def test_too_much_metadata_is_refused_here_and_the_connections_go_on(
     proxy: FrontProxy, stub: PredictionServiceStub, size: int
 ) -> None:
-    """A connection to a server carries the calls of many callers: no caller may have it ended."""
+    """A connection to a server carries the calls of many callers: no caller may cause its end."""
     assert len(stub.Predict(REQUEST, timeout=DEADLINE).digits) == 1
 
     def passed_on() -> int:

@@ -1,4 +1,4 @@
-"""TLS at Envoy, as it is shipped: who is believed, and how certificates change while it runs."""
+"""TLS at the shipped Envoy: which callers are accepted, and how certificates change while it runs."""
 
 import socket
 import ssl
@@ -28,7 +28,7 @@ def authority() -> Authority:
 
 @pytest.fixture(scope="module")
 def folder(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """What the proxy is given: a link, as Kubernetes mounts a secret."""
+    """The proxy's folder of certificates: a link, as Kubernetes mounts a secret."""
     where = tmp_path_factory.mktemp("tls")
     put(where, "first", authority.sign(), authority)
     return Folder(where)
@@ -53,7 +53,7 @@ def put(where: Path, name: str, pair: Pair, callers: Authority) -> None:
 
 @contextmanager
 def calling(target: str, trusted: Authority, identity: Pair | None = None) -> Iterator[Callable[[], PredictResponse]]:
-    """A caller with a connection of its own, who trusts one authority."""
+    """A caller with its own connection that trusts one authority."""
     own = (identity.key, identity.certificate) if identity else (None, None)
     credentials = grpc.ssl_channel_credentials(trusted.certificate, *own)
     options = [("grpc.ssl_target_name_override", NAME), ("grpc.use_local_subchannel_pool", 1)]
@@ -63,7 +63,7 @@ def calling(target: str, trusted: Authority, identity: Pair | None = None) -> It
 
 
 def shown_by(target: str) -> str:
-    """The certificate that is shown there, as PEM."""
+    """The certificate that the proxy uses there, as PEM."""
     host, _, port = target.rpartition(":")
     return ssl.get_server_certificate((host, int(port)), timeout=DEADLINE)
 

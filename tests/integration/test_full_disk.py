@@ -1,4 +1,4 @@
-"""A disk without room: a server goes on serving though its log cannot be written, an import ends in one line."""
+"""A full disk: a server goes on serving although its log cannot be written, and an import ends with one line."""
 
 import json
 import resource
@@ -33,7 +33,7 @@ def test_a_server_whose_log_is_on_a_full_disk_serves_and_stops(repository: Path)
     port = free_port()
     flags: list[str | Path] = ["--repository", repository, "--grpc-port", "0", "--http-port", str(port), "--access-log"]
     http = f"http://127.0.0.1:{port}"
-    with Path("/dev/full").open("w") as full:  # every write to it fails as on a disk without room
+    with Path("/dev/full").open("w") as full:  # every write to it fails as on a full disk
         server = subprocess.Popen([SCRIPTS / "digits-server", *flags], stdout=full, stderr=full)
     try:
         until(lambda: status(f"{http}/readyz") == 200, "the server is ready", START_SECONDS)

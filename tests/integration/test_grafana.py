@@ -1,4 +1,4 @@
-"""The Grafana dashboard we ship shows a live server: every panel has data, and the page is one Grafana can lay out."""
+"""The shipped Grafana dashboard shows a live server: every panel has data, and Grafana can lay out the page."""
 
 import json
 import re

@@ -87,7 +87,7 @@ def test_a_call_whose_time_is_over_ends_as_deadline_exceeded(wire: Http2) -> Non
 def test_a_message_over_the_limit_is_refused_by_its_prefix(wire: Http2, transport: str, declared: int) -> None:
     stream = wire.begin(PREDICT, GRPC)
     wire.send(stream, b"\0" + declared.to_bytes(4, "big"))  # the rest never comes
-    if transport == "native":  # it waits for the whole message, and harms no other call
+    if transport == "native":  # it waits for the whole message, and does not affect other calls
         assert wire.call(PREDICT, [request()]).status == OK
         return
     reply = wire.reply(stream)

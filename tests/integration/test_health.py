@@ -79,7 +79,7 @@ def reflect(channel: grpc.Channel, version: str, *requests: ServerReflectionRequ
 
 @pytest.mark.parametrize("version", ["v1alpha", "v1"])
 def test_both_versions_of_reflection_describe_every_service_and_themselves(server: ServerProcess, version: str) -> None:
-    """A tool builds its messages from what it is told here alone, as grpcurl does."""
+    """A tool such as grpcurl builds its messages only from these descriptions."""
     own = f"grpc.reflection.{version}.ServerReflection"
     with server.channel() as channel:
         (listed,) = reflect(channel, version, ServerReflectionRequest(list_services=""))

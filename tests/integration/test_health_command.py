@@ -1,4 +1,4 @@
-"""`digits-server health`: a health check that knows what its server was told, wherever it was told."""
+"""`digits-server health`: a health check that knows the settings of its server, from all their sources."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from digits_server.commands.health import arguments_of
 
 
 def health(*arguments: str | Path, before: tuple[str, ...] = (), **environment: str) -> tuple[int, str]:
-    """The exit code of the command, and the one line it says."""
+    """The exit code of the command, and the one line it prints."""
     ended = subprocess.run(
         [SCRIPTS / "digits-server", *before, "health", *arguments],
         capture_output=True,
@@ -101,7 +101,7 @@ def test_any_answer_but_ready_is_unhealthy_and_says_why(status: int, words: str)
 
 @OVER_BOTH_TRANSPORTS
 class TestOverGrpc:
-    """Where the HTTP port is one that only the server knows."""
+    """For an HTTP port that only the server knows."""
 
     def test_health_is_asked_over_grpc(self, repository: Path) -> None:
         with ServerProcess("--repository", repository) as server:

@@ -1,4 +1,4 @@
-"""What containers, clusters and full machines do to a server: it serves, or says in one sentence why it cannot."""
+"""Restrictions of containers, clusters and full machines: the server serves, or says in one sentence why it cannot."""
 
 import os
 import re
@@ -29,7 +29,7 @@ LINKS = {
     "DIGITS_SERVER_PORT": "tcp://10.96.0.3:50051",
     "DIGITS_SERVER_SERVICE_HOST": "10.96.0.3",
 }
-"""What Kubernetes sets beside Services called digits-grpc, digits-http and digits-server."""
+"""The variables that Kubernetes sets for Services named digits-grpc, digits-http and digits-server."""
 
 
 def serves(server: ServerProcess) -> None:
@@ -67,7 +67,7 @@ def test_a_server_for_this_machine_or_with_tokens_is_not_said_to_be_open(reposit
 
 
 def read_only(*writable_no_more: str) -> list[str]:
-    """A command that runs a program where the root cannot be written to, and these folders neither."""
+    """A command that runs a program with a read-only root, and with these folders read-only, too."""
     mounts = "".join(f"mount -t tmpfs -o ro none {folder} && " for folder in writable_no_more)
     return ["unshare", "--mount", "--", "sh", "-c", f'{mounts}mount -o remount,ro,bind / && exec "$@"', "sh"]
 
@@ -144,7 +144,7 @@ def test_a_long_tmpdir_is_no_hindrance(repository: Path, tmp_path: Path) -> None
 
 
 def test_a_clock_that_jumps_by_years_costs_no_call_and_no_new_version(repository: Path, tmp_path: Path) -> None:
-    """Deadlines, turns, looks at the repository and the drain go by a clock that cannot be set."""
+    """Deadlines, turns, polls of the repository and the drain use a monotonic clock."""
     copy_version(repository, tmp_path, 1)
     flags: list[str | Path] = ["--repository", tmp_path, "--poll-interval", "0.02", "--access-log"]
     with ServerProcess(*flags, environment={"PYTHONPATH": str(JUMPING_CLOCK)}) as server, server.channel() as channel:
@@ -164,7 +164,7 @@ def test_a_clock_that_jumps_by_years_costs_no_call_and_no_new_version(repository
 
 
 def test_nothing_that_waits_goes_by_the_wall_clock() -> None:
-    """Beside log lines and traces, which say when something was."""
+    """Except for log lines and traces, which need the time of day."""
     package = Path(digits_server.__file__).parent
     wall = re.compile(r"\btime\.time\b|\btime_ns\b|import time, |from time import (.*, )?time\b|\bdatetime\b|utcnow")
     found = {str(path.relative_to(package)) for path in package.rglob("*.py") if wall.search(path.read_text())}

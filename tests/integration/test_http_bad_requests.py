@@ -1,4 +1,4 @@
-"""HTTP requests that no client library sends: each gets a status, and none a traceback in the log."""
+"""HTTP requests that no client library sends: each gets a status, and none causes a traceback in the log."""
 
 import json
 import socket
@@ -136,7 +136,7 @@ def test_a_caller_that_closes_its_side_gets_its_answer(server: ServerProcess) ->
 def test_a_caller_that_closes_its_side_gets_the_answers_to_all_its_whole_requests(
     server: ServerProcess, rest: bytes
 ) -> None:
-    """The second and the third wait for their turns when the end of input arrives."""
+    """The second and the third request wait for their turns when the end of input arrives."""
     asked = b"GET /v2/health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
     with connect(server) as caller:
         caller.sendall(asked * 3 + rest)

@@ -1,4 +1,4 @@
-"""How many HTTP connections there may be, which one makes room, and how long a caller may take for anything."""
+"""The limits of HTTP connections: their number, which one is closed for others, and the time of each step."""
 
 import json
 import socket
@@ -39,7 +39,7 @@ def test_one_connection_may_be_all_there_is(repository: Path) -> None:
 
 
 def test_as_many_requests_as_connections_are_answered_at_once_and_one_more_is_429(repository: Path) -> None:
-    """All have come whole and wait for the model, so that none of them can make room."""
+    """All requests are complete and wait for the model, so none of the connections can be closed for others."""
     limit = 3
     flags = ["--max-connections", str(limit), "--http-timeout", "60"]
     with (
@@ -102,7 +102,7 @@ def test_idle_connections_take_no_more_descriptors_than_there_are_places(
 
 
 def test_a_caller_that_does_not_read_its_answers_is_cut_off_for_others(repository: Path) -> None:
-    """It asks again and again for a picture, in the middle of sending which it makes room."""
+    """It requests a picture again and again; while the server sends it, the connection is closed for others."""
     with ServerProcess("--repository", repository, "--max-connections", "4") as server, ExitStack() as held:
         server.wait_ready()
         asked = b"GET /model/1/report/history.png HTTP/1.1\r\nhost: localhost\r\n\r\n" * 500
@@ -110,7 +110,7 @@ def test_a_caller_that_does_not_read_its_answers_is_cut_off_for_others(repositor
             caller = held.enter_context(connect(server))
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             caller.settimeout(0.2)
-            with suppress(OSError):  # it is not read any more
+            with suppress(OSError):  # it is no longer read
                 caller.sendall(asked)
         for _ in range(20):
             until(lambda: ask(server, request("POST", INFER, body=IMAGE)).status == 200, "a good caller is answered")
@@ -137,7 +137,10 @@ def test_unfinished_bodies_hold_no_more_than_all_may_and_the_first_is_told(repos
 
 
 def test_a_caller_has_a_time_for_its_whole_request_whatever_it_trickles(repository: Path) -> None:
-    """A byte now and then earns no delay. The route does not read the body, so that only the connection can end it."""
+    """A byte now and then does not extend the time.
+
+    The route does not read the body, so only the connection can end it.
+    """
     with ServerProcess("--repository", repository, "--http-timeout", "0.5") as server:
         server.wait_ready()
         with connect(server, seconds=2 * DEADLINE) as caller:

@@ -32,7 +32,7 @@ FILE = Path(__file__).parents[2].joinpath("docs/digit.png").read_bytes()
 
 
 def spellings(path: str) -> list[str]:
-    """Other ways to write a path, which one program or another takes for the same."""
+    """Other ways to write a path that some program considers the same."""
     first = path[1:2] or "x"
     return [
         path,
@@ -80,7 +80,7 @@ def plain(repository: Path) -> Iterator[ServerProcess]:
 
 @pytest.mark.parametrize("path", [*CLOSED, *OPEN])
 def test_no_spelling_of_a_path_opens_what_its_plain_form_does_not(guarded: ServerProcess, path: str) -> None:
-    """Without a token everything is 401, but the answer of a probe, or that there is no such probe."""
+    """Without a token every answer is 401, except those of probes and of missing paths among them."""
     for spelling in spellings(path):
         for method in METHODS if spelling in (path, path + "%0A") else ("GET",):
             answer = ask(guarded, request(method, spelling), method)
@@ -91,7 +91,7 @@ def test_no_spelling_of_a_path_opens_what_its_plain_form_does_not(guarded: Serve
 
 
 def is_open(target: str) -> bool:
-    """Whether a path, once decoded, is one of a probe, or one below what --http-open opens by default."""
+    """Whether a decoded path is that of a probe, or below a path that --http-open opens by default."""
     decoded = unquote(target.partition("?")[0])
     return decoded in OPEN or decoded.startswith("/v2/health/")
 

@@ -1,4 +1,4 @@
-"""What a collector sees of requests over HTTP: the same spans as of calls, in the caller's trace."""
+"""Spans of HTTP requests at a collector: the same as for calls, in the caller's trace."""
 
 import http.client
 import json
@@ -46,7 +46,7 @@ def server(repository: Path, transport: str, collector: Collector) -> Iterator[S
 def ask(
     server: ServerProcess, path: str, body: bytes | None = None, *, method: str | None = None, **headers: str
 ) -> tuple[int, str | None]:
-    """Status, and the id under which the answer came."""
+    """The status and the request id of the answer."""
     request = urllib.request.Request(server.http + path, body, {"content-type": "image/png", **headers}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=DEADLINE) as reply:

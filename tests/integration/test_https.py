@@ -1,4 +1,4 @@
-"""TLS on the HTTP port: probes, scrapers and whoever else speaks HTTP."""
+"""TLS on the HTTP port: probes, scrapers and other HTTP callers."""
 
 import socket
 import ssl
@@ -30,7 +30,7 @@ def server(repository: Path, folder: Folder) -> Iterator[ServerProcess]:
 
 
 def status(server: ServerProcess, trusted: Authority, path: str) -> int:
-    """The status of a GET by someone without a certificate who trusts one authority."""
+    """The status of a GET by a caller without a certificate that trusts one authority."""
     context = ssl.create_default_context(cadata=trusted.certificate.decode())
     connection = HTTPSConnection(NAME, context=context, timeout=DEADLINE)
     host, _, port = server.http.removeprefix("http://").rpartition(":")

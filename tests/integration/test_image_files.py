@@ -25,7 +25,7 @@ def encoded(picture: Image.Image, kind: str) -> bytes:
 
 
 def on_paper(image: Images) -> Image.Image:
-    """The digit as a photograph might have it: dark blue on yellowish paper, larger, off the middle."""
+    """The digit as on a photograph: dark blue on yellowish paper, larger, not centred."""
     large = Image.fromarray(image).resize((150, 150), Image.Resampling.BICUBIC)
     page = Image.new("RGB", (400, 300), (250, 245, 220))
     page.paste((20, 30, 90), (180, 40), large)

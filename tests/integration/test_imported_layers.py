@@ -1,4 +1,4 @@
-"""What `digits-train import` takes and converts, the server takes too."""
+"""The server accepts every model that `digits-train import` accepts and converts."""
 
 from pathlib import Path
 from typing import Any

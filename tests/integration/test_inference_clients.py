@@ -1,4 +1,4 @@
-"""Clients of the Open Inference Protocol that others made call our server unchanged: tritonclient and kserve."""
+"""Other projects' clients of the Open Inference Protocol call our server unchanged: tritonclient and kserve."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ BEYOND_THE_PROTOCOL = {
     "statistics": ("UNIMPLEMENTED", "404"),
     "repository": ("UNIMPLEMENTED", "404"),
 }
-"""What Triton has and this server has not: the status over gRPC and over HTTP."""
+"""What Triton has and this server does not have: the status over gRPC and over HTTP."""
 
 Found = dict[tuple[str, str], dict[str, Any]]
 
@@ -51,7 +51,7 @@ def expected(stub: PredictionServiceStub, test_images: NDArray[np.uint8]) -> Ten
 
 
 def run(script: str, *arguments: str | Path) -> Found:
-    """What a script in the clients' environment tells, by client and subject."""
+    """The output of a script in the clients' environment, by client and subject."""
     python = CLIENTS / "bin/python"
     assert python.exists(), "no environment of the clients: `make inference-clients` makes it"
     ended = subprocess.run(

@@ -1,4 +1,4 @@
-"""The names of the Open Inference Protocol are in the stubs of other packages too: ours leave theirs alone."""
+"""The stubs of other packages have the names of the Open Inference Protocol too: ours do not conflict with them."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The log in JSON: every line is an object, whoever wrote it, and a failed handshake is among them."""
+"""The log in JSON: every line is an object, also those of libraries, and failed handshakes are logged."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""The Keras runtime: the same answers as LiteRT from model.keras, and bare Keras files as they are."""
+"""The Keras runtime: the same answers as LiteRT from model.keras, and bare Keras files unchanged."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def files(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(server: ServerProcess, test_images: NDArray[np.uint8]) -> PredictResponse:
-    """What the LiteRT server answers."""
+    """The answers of the LiteRT server."""
     with server.channel() as channel:
         return predict(channel, test_images)
 

@@ -1,4 +1,4 @@
-"""`make demo`: train if nothing is published, serve, classify the test set, account for it, exit."""
+"""`make demo`: trains if no version is published, serves, classifies the test set, reports the result, exits."""
 
 import os
 import runpy

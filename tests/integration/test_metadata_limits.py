@@ -1,4 +1,4 @@
-"""What a caller may send beside its messages: more is refused with a status, and harms nobody else."""
+"""The limits of metadata: more is refused with a status, and does not affect other callers."""
 
 from collections.abc import Iterator
 
@@ -49,7 +49,7 @@ def test_metadata_within_the_limit_is_taken(stub: PredictionServiceStub, metadat
 def test_metadata_over_the_limit_is_refused_and_no_other_call_of_the_connection_is_harmed(
     stub: PredictionServiceStub, transport: str, metadata: tuple[tuple[str, str], ...]
 ) -> None:
-    status = "UNKNOWN" if transport == "native" else "RESOURCE_EXHAUSTED"  # what gRPC makes of HTTP's 431
+    status = "UNKNOWN" if transport == "native" else "RESOURCE_EXHAUSTED"  # gRPC's status for HTTP's 431
     with_pauses: Iterator[PredictRequest] = iter([REQUEST] * 2)
     replies = stub.PredictStream(with_pauses, timeout=DEADLINE)
     assert len(next(replies).digits) == 1

@@ -1,4 +1,4 @@
-"""What Prometheus sees: the names of the contract, and counts that equal what callers sent."""
+"""The page of metrics: the names of the contract, and counts that equal the calls."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ PREDICT = {"grpc_type": "unary", "grpc_service": "digits.v1.PredictionService", 
 
 @pytest.fixture
 def server(repository: Path) -> Iterator[ServerProcess]:
-    """A server of each test's own: its counters start at 0."""
+    """A separate server for each test: its counters start at 0."""
     with ServerProcess("--repository", repository) as running:
         yield running.wait_ready()
 

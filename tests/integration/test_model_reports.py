@@ -77,7 +77,7 @@ def test_what_a_browser_would_run_is_not_sent_though_it_is_listed(changing: tupl
 
 
 def test_a_report_file_that_is_too_large_to_keep_for_callers_is_not_sent(repository: Path, tmp_path: Path) -> None:
-    """Whoever may publish a version decides the size of its report; each caller that reads slowly would hold a copy."""
+    """The publisher decides the size of a report; each caller that reads slowly would hold a copy."""
     folder = copy_version(repository, tmp_path / "models", 1)
     replace_file(folder, "report/history.png", bytes(1024 * 1024 + 1))
     replace_file(folder, "report/mistakes.png", bytes(1024 * 1024))

@@ -1,4 +1,4 @@
-"""A published model as a package: built whole and signed, and served where nobody names a repository."""
+"""A published model as a package: built completely and signed, and served if no repository is named."""
 
 import os
 import shutil

@@ -19,7 +19,7 @@ SECONDS = 240
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """What each cell gave, by the id of the cell."""
+    """The outputs of each cell, by the id of the cell."""
     need(str(EXECUTE), target="notebook")
     folder = tmp_path_factory.mktemp("notebook")
     run: list[str | Path] = [EXECUTE, NOTEBOOK, "--output", folder / "run.ipynb"]
@@ -49,7 +49,7 @@ def test_the_notebook_plots(outputs: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def test_the_notebook_is_kept_without_outputs() -> None:
-    """They would grow old, and every run would change the file."""
+    """Outputs would become outdated, and every run would change the file."""
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
     assert len(cells) == 7
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)

@@ -101,7 +101,7 @@ def test_a_draining_server_is_not_ready_and_answers_what_it_has_begun(repository
     with ServerProcess("--repository", repository) as server:
         server.wait_ready()
         with begin(server, body[:-1], length=len(body)) as caller:
-            assert server.get("/healthz")[0] == 200  # who came before has been seen
+            assert server.get("/healthz")[0] == 200  # the server has seen the earlier caller
             server.terminate()
             server.wait_for_log("draining")
             assert server.get("/v2/health/ready") == (503, '{"ready":false}')

@@ -1,4 +1,4 @@
-"""docs/open-inference.md is true: its examples run as they stand, its tables are those of the code."""
+"""docs/open-inference.md is true: its examples run unchanged, and its tables agree with the code."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""/openapi.json describes every route that programs use, and the server answers as it says."""
+"""/openapi.json describes every route for programs, and the server answers as described."""
 
 import json
 import subprocess
@@ -55,7 +55,7 @@ def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
 
 
 def holds(document: Document, operation: Document, status: int, kind: str, body: bytes) -> None:
-    """The answer is one that the document describes."""
+    """Checks that the document describes this answer."""
     response = operation["responses"][str(status)]
     if "$ref" in response:
         response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
@@ -100,7 +100,7 @@ def test_without_the_page_its_routes_are_not_described() -> None:
 
 @pytest.mark.parametrize("settings", [Settings(), Settings(page=False, tokens=Path("tokens"))])
 def test_the_document_is_well_formed(settings: Settings) -> None:
-    """Its schemas are schemas, what it refers to is there, parameters of paths are declared, names are used once."""
+    """Its schemas are valid, its references exist, parameters of paths are declared, names are unique."""
     document = openapi.document(settings)
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)

@@ -1,4 +1,4 @@
-"""A server with no room left says so at once, and says when to come back."""
+"""A full server refuses calls at once, and says when to try again."""
 
 from io import BytesIO
 from pathlib import Path

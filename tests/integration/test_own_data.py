@@ -20,7 +20,7 @@ SECONDS = 240
 
 
 class Reader:
-    """Somebody who types what the page says, in an empty folder."""
+    """A reader who types the commands of the page, in an empty folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,7 +35,7 @@ class Reader:
         self.server: subprocess.Popen[bytes] | None = None
 
     def type(self, line: str) -> str:
-        """What a command says; it must do what it should."""
+        """The output of a command, which must succeed."""
         if line == SERVER:
             self.server = subprocess.Popen(line.split(), cwd=self.folder, env=self.environment)
             until(lambda: self._run("digits health --timeout 1").returncode == 0, "the server serves", START_SECONDS)

@@ -1,4 +1,4 @@
-"""The packages as others get them: wheels, installed into empty environments of the oldest and the newest Python here.
+"""The packages as users get them: wheels, installed into empty environments of the oldest and the newest Python here.
 
 With EVERY_PYTHON=1 (`make test-packages`): every Python of the machine, with the oldest and with the newest libraries.
 """
@@ -48,7 +48,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def served(
     server: ServerProcess, test_images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path]:
-    """Where to call, and a file of images to call with."""
+    """The server's address, and a file of images to send."""
     path = tmp_path_factory.mktemp("images") / "images.npy"
     np.save(path, test_images[:COUNT])
     return server.target, path
@@ -61,7 +61,7 @@ def metadata(wheel: Path) -> email.message.Message:
 
 
 def run(python: Path, *arguments: str | Path, **environment: str) -> str:
-    """What a Python prints that sees nothing of this repository."""
+    """The output of a Python that cannot see this repository."""
     clean = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
     done = subprocess.run(
         [python, *arguments],
@@ -111,7 +111,7 @@ def test_the_client_is_installed_into_an_empty_environment_and_predicts(
 def test_the_client_stands_in_one_environment_and_one_process_with(
     other: str, wheels: dict[str, Path], served: tuple[str, Path], tmp_path: Path
 ) -> None:
-    """Both stand in that environment; into one process with each other they do not go."""
+    """Both are in that environment, but they do not work together in one process."""
     python = CLIENTS / "bin/python"
     told = install(python, "--dry-run", wheels["proto"], wheels["client"])
     assert "Would install 2 packages" in told, told

@@ -1,4 +1,4 @@
-"""The picture that opens the README is one of the real page, and a command makes it again."""
+"""The picture at the top of the README shows the real page, and a command makes it again."""
 
 import re
 import subprocess

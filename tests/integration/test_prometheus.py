@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a real server: it knows exactly what was sent, and the rules we ship work on it."""
+"""A real Prometheus scrapes a real server: its counts are exact, and the shipped rules work on them."""
 
 import math
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 ALERTS = Path(__file__).parents[2] / "deploy/prometheus/rules/alerts.yml"
 
 OF_FILES = ("digits_tls_certificate_expiry_seconds", "digits_reload_failures_total")
-"""Series of certificates and tokens, which this server has not."""
+"""Series of certificates and tokens, which this server does not have."""
 
 pytestmark = OVER_BOTH_TRANSPORTS
 
 NOBODY = "127.0.0.1:1"
-"""A second target, where nothing listens."""
+"""A second target, where no server listens."""
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_the_rules_record_from_a_live_server(
     until(all_recorded, "every recording rule has a value")
     drift = prometheus.value("job:digits_predictions:drift1h")
     assert drift is not None
-    assert drift < 0.05  # what was sent is distributed about as the training set is
+    assert drift < 0.05  # the images sent are distributed almost like the training set
     assert {rule["health"] for rule in prometheus.rules()} == {"ok"}
 
 

@@ -1,4 +1,4 @@
-"""Sandboxes refuse system calls: what only makes things better never prevents the start. strace has them fail."""
+"""Sandboxes refuse system calls: optional calls must not prevent the start. strace makes them fail."""
 
 import os
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ REFUSED = {
     "mbind": ("EPERM", "ENOSYS"),
     "rseq": ("ENOSYS",),
 }
-"""System calls of a server that only make things better, and how sandboxes refuse them."""
+"""Optional system calls of a server, and how sandboxes refuse them."""
 
 FILES = ("/proc/self/statm", "/proc/self/oom_score_adj", "/proc/self/stat", "/proc/self/limits", "/proc/cpuinfo")
 
 
 def strace(*injection: str) -> list[str]:
-    """A command that runs a program whose system calls fail; the program has the process that was started."""
+    """A command that runs a program whose system calls fail; the program keeps the process id of the command."""
     need("strace")
     return ["strace", "-D", "-f", "-qq", "-o", os.devnull, *injection]
 

@@ -11,7 +11,7 @@ from support.servers.process import OVER_BOTH_TRANSPORTS
 pytestmark = OVER_BOTH_TRANSPORTS
 
 READS = 4
-"""Of a model file, at most: to load it, to know its content, and again when it first looked changed."""
+"""Most reads of a model file: to load it, to compute its digest, and again when it first looked changed."""
 
 
 def test_an_unchanged_version_is_loaded_once_though_it_looks_changed_all_the_time(

@@ -1,4 +1,4 @@
-"""docs/runbook.md is true: its commands run, as they stand, against a real server behind Envoy."""
+"""docs/runbook.md is true: its commands run unchanged against a real server behind Envoy."""
 
 import os
 import re
@@ -72,7 +72,7 @@ def put_new(folder: Path, pair: Pair) -> None:
 def test_every_command_of_a_section_runs(heading: str, shell: dict[str, str]) -> None:
     commands = [command for section, command in COMMANDS if section == heading]
     assert commands
-    Path(shell["DIGITS_REPOSITORY"], "digits", "pin.json").unlink(missing_ok=True)  # each screen is read by itself
+    Path(shell["DIGITS_REPOSITORY"], "digits", "pin.json").unlink(missing_ok=True)  # each section is read separately
     for command in commands:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],  # noqa: S607 - wherever the system has it

@@ -1,4 +1,4 @@
-"""A model that harms the process which runs it harms a process of its own, and is rejected."""
+"""A model that harms its process harms only the sandbox, and is rejected."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""docs/security.md is true: its commands make files that work, its examples run as they stand."""
+"""docs/security.md is true: its commands make valid files, and its examples run unchanged."""
 
 import re
 import subprocess

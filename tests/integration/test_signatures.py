@@ -1,4 +1,4 @@
-"""With --require-signature only what a trusted key signed is served."""
+"""With --require-signature only versions with a trusted signature are served."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Certificates and tokens on a volume that stops answering: no call waits for it, nor does a stop."""
+"""Certificates and tokens on a volume that stops answering: neither calls nor a stop wait for it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ TOKEN = "a-token-for-one-caller"  # noqa: S105 - of this test
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """What the volume shows."""
+    """The folder that the volume shows."""
     return tmp_path / "folder"
 
 

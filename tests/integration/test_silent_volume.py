@@ -1,4 +1,4 @@
-"""A volume that stops answering, as a network volume does whose server is gone: it holds neither calls nor a stop."""
+"""A volume that stops answering, like a network volume without its server: it blocks neither calls nor a stop."""
 
 import shutil
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ CALLS = 20
 
 @pytest.fixture
 def folder(repository: Path, tmp_path: Path) -> Path:
-    """What the volume shows: a repository with version 1."""
+    """The folder that the volume shows: a repository with version 1."""
     shutil.copytree(repository, tmp_path / "folder")
     return tmp_path / "folder"
 

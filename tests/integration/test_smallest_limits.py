@@ -1,4 +1,4 @@
-"""A limit of one still takes one: whatever the limits, requests that come alone are answered."""
+"""A limit of one still accepts one: requests that come alone are answered, whatever the limits."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ SMALLEST = [
     *("--max-stream-window", "--max-stream-bytes", "--max-connections", "--max-grpc-connections"),
     *("--max-waiting-bytes", "--max-waiting-files", "--max-waiting-file-bytes", "--max-image-files"),
 ]
-"""Every limit of what may wait or be open at once."""
+"""Every limit of waiting work and of open streams."""
 
 
 @pytest.mark.parametrize("flags", [["--max-queue-size"], SMALLEST], ids=["max-queue-size", "every limit"])

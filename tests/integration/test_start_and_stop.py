@@ -1,4 +1,4 @@
-"""Starting with what is there, or saying in one sentence why not; stopping without losing a call."""
+"""The server starts, or says in one sentence why it cannot; it stops without losing a call."""
 
 import signal
 import socket
@@ -46,11 +46,11 @@ def new_caller_gets(server: ServerProcess) -> str:
 
 
 def test_a_server_that_loads_its_model_greets_nobody_over_grpc_and_then_answers_who_waits(repository: Path) -> None:
-    """A client of several servers takes one that greets for ready, and sends it calls."""
+    """A client of several servers considers a server with an open connection ready, and sends it calls."""
     with ServerProcess("--repository", repository, "--runtime", "keras") as server:  # loads for seconds
         host, _, port = server.target.rpartition(":")
         with socket.create_connection((host, int(port)), timeout=0.2) as early, server.channel() as channel:
-            predict = PredictionServiceStub(channel).Predict  # waits: gRPC gives up a connection after 20 s by itself
+            predict = PredictionServiceStub(channel).Predict  # it waits: gRPC itself gives up a connection after 20 s
             call = predict.future(PredictRequest(images=bytes(784)), timeout=DEADLINE, wait_for_ready=True)
             early.sendall(PREFACE)
             with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""A stream reads no faster than it is answered: what it has read itself never makes it overloaded."""
+"""A stream is read no faster than it is answered: its own requests never make it overloaded."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -50,7 +50,7 @@ def test_a_stream_alone_may_send_requests_of_many_files(
 def test_many_streams_of_one_connection_share_what_waits(
     repository: Path, test_images: NDArray[np.uint8], transport: str
 ) -> None:
-    """Together they want eight times the places there are."""
+    """Together they want eight times the available places."""
     del transport
     request = PredictRequest(images=test_images[:1000].tobytes())
     bounds = ("--max-queue-size", "4096", "--max-waiting-files", "16")

@@ -1,4 +1,4 @@
-"""So many streams at once, and no more; other calls are answered all the same."""
+"""The limit of streams at once; other calls are still answered."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def test_one_stream_more_than_there_may_be_is_refused_until_one_ends(repository:
 
 
 def _answers(wire: Http2, *, streams: int) -> bool:
-    """Whether so many streams at once are answered."""
+    """Whether `count` streams at once are answered."""
     begun = [wire.begin(PREDICT_STREAM, GRPC) for _ in range(streams)]
     for stream in begun:
         wire.send(stream, REQUEST, end=True)

@@ -1,6 +1,6 @@
-"""The units of deploy/systemd: systemd finds no fault in them, and what they start works within their walls.
+"""The units of deploy/systemd: systemd finds no fault in them, and their programs work under their restrictions.
 
-Nothing here needs a systemd that runs: its own tools read the units, and tests start their commands as it does.
+No test needs a running systemd: its own tools read the units, and the tests start their commands as systemd does.
 """
 
 import re
@@ -27,7 +27,7 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 ROOT = UNITS.parents[1]
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
 EXPOSED = {"digits-server@.service": 1.5, "digits-training.service": 1.0, "digits-envoy.service": 1.5}
-"""What `systemd-analyze security` gives at most: 0 (shut in) to 10 (open to everything)."""
+"""Highest allowed result of `systemd-analyze security`: 0 (isolated) to 10 (unprotected)."""
 NO_WRITABLE_CODE = (
     "import ctypes, os, sys; "
     "assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0; "  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN (linux/prctl.h)
@@ -40,7 +40,7 @@ FREQUENT = {
     *("read", "write", "close", "openat", "newfstatat", "fstat", "lseek", "readlink", "getdents64", "ioctl", "futex"),
     *("mmap", "munmap", "mprotect", "madvise", "brk", "epoll_wait", "epoll_pwait", "rt_sigaction", "rt_sigprocmask"),
 }
-"""System calls that would make a traced server slow. They are taken as made."""
+"""System calls that would make a traced server slow. They are assumed to be made."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""TLS on the gRPC port: who is believed, and how certificates change under a server that goes on serving."""
+"""TLS on the gRPC port: which callers are accepted, and how certificates change while the server runs."""
 
 import ssl
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def strict_folder(authority: Authority, transport: str, tmp_path_factory: pytest
 
 @pytest.fixture(scope="module")
 def strict_server(repository: Path, transport: str, strict_folder: Folder) -> Iterator[ServerProcess]:  # noqa: ARG001
-    """Asks callers for a certificate of the authority."""
+    """A server that requires a certificate of the authority from its callers."""
     with ServerProcess("--repository", repository, *strict_folder.mutual_flags) as running:
         yield running.wait_ready()
 

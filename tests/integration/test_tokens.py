@@ -1,4 +1,4 @@
-"""Bearer tokens: nobody without one is answered, over gRPC or HTTP; they change under a running server."""
+"""Bearer tokens: callers without one are not answered, over gRPC or HTTP; tokens change while the server runs."""
 
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -69,7 +69,7 @@ def taken(stub: PredictionServiceStub, token: str) -> bool:
 
 
 def get(server: ServerProcess, path: str, **headers: str) -> tuple[int, str | None]:
-    """The status of a GET, and the challenge that came with it."""
+    """The status of a GET, and the challenge in its answer."""
     connection = HTTPConnection(server.http.removeprefix("http://"), timeout=DEADLINE)
     try:
         connection.request("GET", path, headers=headers)

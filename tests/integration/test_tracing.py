@@ -1,4 +1,4 @@
-"""What a collector sees of calls: spans of the call, its wait, its batch and the model's run, in the caller's trace."""
+"""Spans of calls at a collector: the call, its wait, its batch and the model's run, in the caller's trace."""
 
 import secrets
 from collections.abc import Iterator

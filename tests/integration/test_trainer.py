@@ -1,4 +1,4 @@
-"""Where TensorFlow is not installed, the main job makes an environment to train in, and removes it again."""
+"""If TensorFlow is not installed, the main job makes an environment for training, and removes it afterwards."""
 
 import importlib.util
 import sys
@@ -11,7 +11,10 @@ from support.waiting import until
 
 @pytest.fixture(autouse=True)
 def without_tensorflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As where only what running needs is installed. Environments are made in `tmp_path`, without large packages."""
+    """As if only the packages for running were installed.
+
+    Environments are made in `tmp_path`, without large packages.
+    """
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(trainer, "LOCKED", ("build.txt",))

@@ -1,4 +1,4 @@
-"""A training run that is stopped, killed or out of disk: nothing half-published, nothing lost, nothing left lying."""
+"""A training run that is stopped, killed or out of disk space: no half-published version, no lost work, no litter."""
 
 import os
 import random
@@ -20,7 +20,7 @@ SECONDS = 120  # deadline of any one run
 
 
 class Run:
-    """`digits-train train` in a process of its own, on 2,000 images of MNIST."""
+    """`digits-train train` in a separate process, on 2,000 images of MNIST."""
 
     def __init__(self, repository: Path, data_set: Path, *more: str, largest_file: int | None = None) -> None:
         scratch = repository / "../scratch"
@@ -39,7 +39,7 @@ class Run:
         self.scratch = scratch
 
     def lines_until(self, beginning: str) -> list[str]:
-        """What the run says up to a line that begins so; everything if none does."""
+        """The output of the run up to a line with this beginning; all output if there is no such line."""
         assert self.process.stdout
         lines = []
         for line in self.process.stdout:
@@ -73,7 +73,7 @@ EPOCHS = ["--epochs", "30", "--optimizer", "adam"]
 
 @pytest.fixture(scope="module")
 def uninterrupted(data_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The version a run publishes that nobody disturbs."""
+    """The version that an undisturbed run publishes."""
     run = Run(tmp_path_factory.mktemp("uninterrupted") / "models", data_set, *EPOCHS)
     assert run.end() == (0, "")
     return run.model / "1"

@@ -1,4 +1,4 @@
-"""The score of how unlike a digit an image is: only for callers who ask, through every door."""
+"""The score of how unlike a digit an image is: only for callers that request it, over every protocol."""
 
 import asyncio
 import json

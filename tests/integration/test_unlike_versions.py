@@ -90,7 +90,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stub(root: Path, repository: Path) -> Iterator[PredictionServiceStub]:
-    """Of a server that looks for new versions all the time and serves version 1."""
+    """A stub of a server that polls for new versions constantly and serves version 1."""
     copy_version(repository, root, 1)
     with ServerProcess("--repository", root, "--poll-interval", "0.02") as server, server.channel() as channel:
         server.wait_ready()

@@ -1,4 +1,4 @@
-"""Is the canary worse? Requests, seconds, confidences and failures are counted for the version that had them."""
+"""Is the canary worse? Requests, seconds, confidences and failures are counted for each version."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ FAILURES = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A server of the versions 2 and 3. A file `fail` in `folder` has its models fail."""
+    """A server of the versions 2 and 3. A file `fail` in `folder` makes its models fail."""
 
     server: ServerProcess
     stub: PredictionServiceStub

@@ -1,4 +1,4 @@
-"""docs/web-application.md is true: typed in its order, it ends with a web application in two workers, over TLS."""
+"""docs/web-application.md is true: its commands, in their order, start a web application in two workers, over TLS."""
 
 import json
 import os
@@ -28,7 +28,7 @@ SECONDS = 60.0
 class Reader:
     """Types the page's commands in a folder with what a clone has after `make install` and the training.
 
-    digits_port, port   where the Digits server and the application listen, in the place of 50051 and 8000
+    digits_port, port   the ports of the Digits server and the application, instead of 50051 and 8000
     """
 
     def __init__(self, folder: Path, repository: Path) -> None:
@@ -43,14 +43,14 @@ class Reader:
         return text.replace("--port 8000", f"--port {self.port}").replace("localhost:8000", f"localhost:{self.port}")
 
     def type(self, commands: list[str]) -> str:
-        """What they print."""
+        """The output of the commands."""
         done = self._run("bash", "-c", self.script(commands))
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     @contextmanager
     def running(self, commands: list[str], path: str = "", status: int = 200) -> Iterator[Path]:
-        """A terminal in which the last command keeps running, from when `path` is answered; yields what it says."""
+        """A terminal in which the last command keeps running. Yields its output when `path` is answered."""
         command = ["bash", "-c", self.script([*commands[:-1], f"exec {commands[-1]}"])]
         said = self._folder / f"{commands[-1].split()[0].rpartition('/')[2]}.log"
         with said.open("wb") as log:
@@ -75,7 +75,7 @@ class Reader:
                 process.wait(SECONDS)
 
     def asks(self, *arguments: str) -> tuple[int, str]:
-        """Status and body of what curl is answered; 0 where nobody listens."""
+        """Status and body of the answer to curl; 0 if no server listens."""
         url = f"localhost:{self.port}{arguments[-1]}"
         done = self._run("curl", "--silent", "--write-out", "\n%{http_code}", *arguments[:-1], url)
         body, _, status = done.stdout.rpartition("\n")

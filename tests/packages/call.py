@@ -1,8 +1,8 @@
-"""Calls a server in every way the client has, and prints what it got and the versions of what is installed, as JSON.
+"""Calls a server with every method of the client, and prints the results and the installed versions as JSON.
 
     call.py TARGET IMAGES
 
-IMAGES is a .npy of uint8[N, 28, 28]. Runs in an environment with nothing but the wheels of the client and the stubs.
+IMAGES is a .npy of uint8[N, 28, 28]. Runs in an environment with only the wheels of the client and the stubs.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def use_client() -> dict[str, Any]:
 
 
 async def close_in_flight(coalescing: Coalescing | None) -> str:
-    """The name of the error of a call that is on its way when its client is closed."""
+    """The name of the error of a call that is in flight when its client is closed."""
     client = AsyncClient(TARGET, coalescing=coalescing)
     call = asyncio.create_task(client.predict(IMAGES[0]))
     await asyncio.sleep(0)  # it has been sent, and its answer needs the event loop

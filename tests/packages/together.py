@@ -2,7 +2,7 @@
 
     together.py TARGET IMAGES tritonclient|kserve
 
-IMAGES is a .npy of uint8[N, 28, 28]. The first two do not go into one process with each other.
+IMAGES is a .npy of uint8[N, 28, 28]. The first two do not work together in one process.
 """
 
 import asyncio

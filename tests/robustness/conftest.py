@@ -1,4 +1,4 @@
-"""What the tests of robustness share: how long they run, and where their figures go."""
+"""Shared by the tests of robustness: how long they run, and where their figures go."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +11,13 @@ from support.servers.process import ServerProcess
 
 @pytest.fixture(scope="session")
 def full(pytestconfig: pytest.Config) -> bool:
-    """Whether the tests run in their full length (`--full`) or for the few seconds that `make test` has for each."""
+    """Whether the tests run in full length (`--full`), or for a few seconds each, as in `make test`."""
     return bool(pytestconfig.getoption("full"))
 
 
 @pytest.fixture
 def record(request: pytest.FixtureRequest, transport: str, full: bool) -> Record:
-    """Takes down what a test measures of its promise; kept of full runs only."""
+    """Records the figures of a promise; figures are kept of full runs only."""
     return Record(Path(request.path).name, transport, README if full else None)
 
 

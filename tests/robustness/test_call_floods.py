@@ -1,4 +1,4 @@
-"""As many calls as all connections there may be can have at once: more than there is memory for."""
+"""The most calls that all connections together may have at once: more than the memory can hold."""
 
 from collections import deque
 from collections.abc import Callable
@@ -24,7 +24,7 @@ LOOKS = 100
 
 
 def unchanged(figure: Callable[[], float]) -> Callable[[], bool]:
-    """Whether `figure` was the same at so many calls in a row."""
+    """Whether `figure` was the same in several checks in a row."""
     seen: deque[float] = deque(maxlen=LOOKS)
 
     def holds() -> bool:
@@ -54,5 +54,5 @@ def test_a_flood_takes_bounded_memory(
         met=peak <= most,
     )
     assert sent == count
-    if transport != "native":  # which has no such bound, and is not for callers who would do this
+    if transport != "native":  # it has no such bound, and is not meant for hostile callers
         assert peak <= most

@@ -1,4 +1,7 @@
-"""One of three servers is frozen (SIGSTOP): its kernel accepts, nobody answers. The default client goes on."""
+"""One of three servers is frozen (SIGSTOP): its kernel accepts, but the server does not answer.
+
+The default client goes on.
+"""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A short round of `make fuzz`: random model files, and no process that ends of them."""
+"""A short round of `make fuzz`: random model files must not end a process."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from support.attacks.fuzz import fuzz
 from support.records import Record
 
 INPUTS = {"graphs": (400, 20_000), "keras": (12, 1_000), "h5": (12, 1_000), "saved_models": (12, 1_000)}
-"""By door: inputs of a short round, and of one in full length."""
+"""Number of inputs by reader: of a short round, and of a full one."""
 
 FILES = {"graphs": "model.tflite", "keras": "model.keras", "h5": "model.keras", "saved_models": "model.keras"}
 

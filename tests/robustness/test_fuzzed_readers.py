@@ -1,4 +1,4 @@
-"""Bytes that a fuzzer makes: what reads them keeps to its promises, in little memory and time for each."""
+"""Inputs from a fuzzer: the readers keep their promises, with little memory and time for each."""
 
 import os
 import platform
@@ -83,7 +83,7 @@ SEEDS = {
 
 @pytest.fixture
 def corpus(reader: str, repository: Path, tmp_path: Path) -> Path:
-    """A folder of good inputs, from which the fuzzer sets out and to which it adds."""
+    """A folder of valid inputs, with which the fuzzer starts and to which it adds."""
     folder = tmp_path / "corpus"
     folder.mkdir()
     model = repository.joinpath("digits/1/model.tflite").read_bytes()

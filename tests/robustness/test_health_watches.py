@@ -1,4 +1,4 @@
-"""All places for health watches are taken, without a token: whoever balances load is let in, and stays."""
+"""All places for health watches are taken, without a token: a load balancer still gets a watch, and keeps it."""
 
 from contextlib import ExitStack
 
@@ -45,7 +45,7 @@ def test_a_balancer_watches_beside_callers_who_take_every_place(server: ServerPr
             assert next(iter(watch)).status == HealthCheckResponse.SERVING
             with again:
                 again.done()
-                enough = MOST_WATCHES * 3 // 2  # grpcio's core refuses some of a burst by itself
+                enough = MOST_WATCHES * 3 // 2  # grpcio's core itself refuses some calls of a burst
                 until(lambda: server.metric(started, grpc_method="Watch") > enough, "they tried again", DEADLINE)
                 witness.wait_for_more(20)
             assert watch.is_active()
@@ -60,7 +60,7 @@ def test_a_balancer_watches_beside_callers_who_take_every_place(server: ServerPr
 
 
 def test_watches_of_very_long_names_hold_nothing(server: ServerProcess, record: Record) -> None:
-    """A watch stays open for a name that nobody has, and with it what was asked."""
+    """A watch for an unknown name stays open, and with it its request."""
     usage = Usage(server.process.pid)
     before = usage.resident
     usage.forget_peak()

@@ -1,4 +1,4 @@
-"""Connections made to harm, and a caller beside them who notices nothing; what they took is given back."""
+"""Hostile connections, and a good caller that does not notice them; afterwards their resources are freed."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -21,10 +21,10 @@ ROUNDS_IN_FULL = 3
 """Of the same attack; what is timed is their median, for the machine has stalls of its own."""
 
 MOST_MEMORY = 100.0
-"""MiB that the server and what stands in front of it may grow."""
+"""MiB by which the server and the proxy in front may grow."""
 
 MORE_MEMORY = {("continuations", "grpcio"): 200.0}
-"""What a transport cannot keep: docs/security.md says which to take where it matters."""
+"""Promises that a transport cannot keep: docs/security.md says which transport to use if they matter."""
 
 REFUSALS = {("unfinished_calls", "grpcio"): "StatusCode.CANCELLED"}
 """What a transport may tell a good caller all the same: grpcio's core, while a burst of more calls than --max-calls has

@@ -26,7 +26,7 @@ PICTURE = Path("docs/digit.png").read_bytes()
 SWAPS, SWAPS_IN_FULL = 10, 100
 CALLERS = 4
 SETTLED = 50
-"""Calls after which a server has what it takes to answer."""
+"""Calls after which a server has allocated all it needs to answer."""
 SERVED_VERSIONS, DEPARTED_VERSIONS = 2, 8
 """That answer by default, and that are counted still though they have left."""
 GROWTH = 1.1

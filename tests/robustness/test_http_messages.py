@@ -1,6 +1,6 @@
-"""The worst bodies there can be of every part of a request in JSON: none holds the event loop.
+"""The worst bodies for every part of a request in JSON: none blocks the event loop.
 
-The parts come from the server's own structures, so that a new field is covered without a word here.
+The parts come from the server's own structures, so a new field is covered automatically.
 """
 
 import json
@@ -65,7 +65,7 @@ def worst_values() -> Iterator[tuple[str, str]]:
 
 
 def bodies() -> Iterator[tuple[str, bytes]]:
-    """Requests with one of those values for each field there is, and for a field there is not."""
+    """Requests with one of those values for each existing field, and for an unknown field."""
     tensor: dict[str, Any] = {"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}
     for where, kind in (("", RequestJson), ("inputs", InputJson), ("outputs", OutputJson)):
         for name in (*(field.encode_name for field in msgspec.structs.fields(kind)), "unknown"):

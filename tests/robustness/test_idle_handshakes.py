@@ -1,4 +1,4 @@
-"""TCP connections to the HTTPS port whose TLS handshake never comes: they must not take every descriptor."""
+"""TCP connections to the HTTPS port without a TLS handshake: they must not take every descriptor."""
 
 import ssl
 from pathlib import Path
@@ -20,7 +20,7 @@ pytestmark = OVER_GRPCIO
 CONNECTIONS = 1_700
 CALLS, CALLS_IN_FULL = 30, 500
 MOST_DESCRIPTORS = 256 + 16 + 32
-"""Places for HTTP connections, and some that the server opens for others meanwhile."""
+"""Places for HTTP connections, and some connections that the server opens meanwhile."""
 
 GIVEN_BACK_SECONDS = 60.0
 CALL_SECONDS = 20.0

@@ -1,4 +1,4 @@
-"""Image files by the dozen, large and small: others are answered, memory is bounded and goes back afterwards."""
+"""Many image files, large and small: other callers are answered, and memory is bounded and returned afterwards."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ pytestmark = OVER_BOTH_TRANSPORTS
 
 SIDE = 4096
 GREEDY = 4
-"""Callers of large pictures, each on a connection of its own."""
+"""Callers of large pictures, each on its own connection."""
 
 FILES_EACH = 16
 """Of one request: more pixels are refused."""

@@ -1,4 +1,4 @@
-"""One of two servers is killed under load, again and again: its client goes on with the other."""
+"""One of two servers is killed under load, again and again: the client goes on with the other one."""
 
 from pathlib import Path
 

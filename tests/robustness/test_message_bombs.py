@@ -57,7 +57,7 @@ def test_one_byte_more_than_the_limit_is_refused(server: ServerProcess) -> None:
         stub = PredictionServiceStub(channel)
         within = refusal(lambda: stub.Predict(PredictRequest(images=bytes(LIMIT - overhead))))
         over = refusal(lambda: stub.Predict(PredictRequest(images=bytes(LIMIT - overhead + 1))))
-    assert within[0] == "INVALID_ARGUMENT"  # no whole number of images, but read
+    assert within[0] == "INVALID_ARGUMENT"  # not a whole number of images, but the server reads it
     assert over[0] == "RESOURCE_EXHAUSTED"
 
 
@@ -75,7 +75,7 @@ def dribbled(target: str, *, refused: bool) -> int | None:
 
 
 def bombed(target: str, encoding: str, bomb: bytes) -> int:
-    """The status of a call whose one message inflates a thousandfold."""
+    """The status of a call whose message grows a thousandfold when it is decompressed."""
     with Http2(target) as wire:
         stream = wire.begin(PREDICT, GRPC | {"grpc-encoding": encoding})
         body = framed(bomb, compressed=1)
@@ -88,7 +88,7 @@ def bombed(target: str, encoding: str, bomb: bytes) -> int:
 def test_a_gibibyte_declared_and_dribbled_takes_no_memory(
     server: ServerProcess, transport: str, usage: Usages, record: Record
 ) -> None:
-    """Over grpcio it is refused by its prefix; the others count the bytes that come."""
+    """Grpcio refuses it because of its length prefix; the others count the bytes that arrive."""
     refused = transport == "grpcio"
     with ThreadPoolExecutor(AT_ONCE) as pool:
         statuses = Counter(pool.map(partial(dribbled, refused=refused), [server.target] * AT_ONCE))
@@ -103,7 +103,7 @@ def test_a_gibibyte_declared_and_dribbled_takes_no_memory(
 def test_bombs_are_not_inflated(
     server: ServerProcess, transport: str, usage: Usages, record: Record, encoding: str, *, full: bool
 ) -> None:
-    inflates = (transport, encoding) == ("native", "gzip")  # which is why it serves callers of this machine alone
+    inflates = (transport, encoding) == ("native", "gzip")  # so it serves callers of this machine only
     count = 1 if inflates else AT_ONCE
     inflated = (1000 if full and not inflates else 100) * MIB
     packer = zlib.compressobj(9, wbits=WINDOW_BITS[encoding])

@@ -1,4 +1,4 @@
-"""Messages that are nearly right: each gets the status that protobuf's own reading of it calls for."""
+"""Messages that are nearly valid: each gets the status that follows from protobuf's own parser."""
 
 import re
 import threading
@@ -48,7 +48,7 @@ VALID = [
 ]
 
 LEAKS = re.compile(r"Traceback|File \"|\.py\b|/(home|root|tmp|usr|work|proc)/|0x[0-9a-f]{6}|Error\b.*:")
-"""What no caller should read: where the server lies, and what it is made of."""
+"""Text that callers must not see: paths of the server, and names of its code."""
 
 MOST_BYTES = 4 * 1024 * 1024
 
@@ -60,7 +60,7 @@ def messages(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 class Answers:
-    """What came back for each message, and what should not have."""
+    """The answer to each message, and unexpected text in it."""
 
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
@@ -147,12 +147,12 @@ BY_NAME = {"OK": OK, "INVALID_ARGUMENT": INVALID, "NOT_FOUND": NOT_FOUND, "RESOU
 def by_grpcio(body: bytes) -> set[int]:
     """What grpcio may say to `body`. It keeps a call that ends within its message until its deadline."""
     mark, length = body[:1], int.from_bytes(body[1:5], "big")
-    if mark > b"\1":  # no such mark: it takes the message for empty, or waits
+    if mark > b"\1":  # an invalid flag: it considers the message empty, or waits
         return {INVALID, LATE}
     if len(body) < 5:
         return {LATE}
     if mark > b"\0" and length <= MOST_BYTES and len(body) - 5 >= length:
-        return {INTERNAL}  # so the rules of gRPC have it: compressed, and nobody said how
+        return {INTERNAL}  # by the rules of gRPC: compressed without a named encoding
     if length > MOST_BYTES:
         return {EXHAUSTED}
     if len(body) - 5 < length:
@@ -170,7 +170,7 @@ def by_tonic(body: bytes) -> set[int]:
 
 
 RIGHT: dict[str, Callable[[bytes], set[int]]] = {"grpcio": by_grpcio, "native": by_tonic}
-"""By transport, the statuses that are right for the body of a Predict call."""
+"""By transport, the correct statuses for the body of a Predict call."""
 
 
 def test_every_mutated_frame_ends_in_a_status(

@@ -1,4 +1,4 @@
-"""Nothing phones home: the whole job runs where there is no way out, and nobody tries the door."""
+"""No part phones home: the whole job runs without a network, and nothing tries to reach one."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def test_training_serving_and_predicting_need_nobody_else(tmp_path: Path) -> Non
     assert "The metrics count 10,000 predictions." in job.stdout
 
 
-@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])  # reserved for documentation: nobody's
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])  # reserved for documentation
 def test_an_attempt_to_leave_is_noticed(address: str) -> None:
     attempt = f"import socket; socket.create_connection(('{address}', 9), timeout=9)"
     assert alone(sys.executable, "-c", attempt).returncode == 99

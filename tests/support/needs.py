@@ -1,6 +1,6 @@
-"""What some tests need beside Python: programs of Debian's packages, and root's rights.
+"""Requirements of some tests besides Python: programs of Debian's packages, and root's rights.
 
-A test whose need is not met is not run, and the end of the run says so in red; where CI is set, it fails.
+If a requirement is missing, the test does not run, and the end of the run says so in red; if CI is set, the test fails.
 """
 
 import os

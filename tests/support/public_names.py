@@ -1,4 +1,4 @@
-"""The names that others rely on, as the code has them: RPCs, fields, flags, variables, metrics, names of the client.
+"""The public names in the code: RPCs, fields, flags, variables, metrics, names of the client.
 
 python -m support.public_names    rewrites tests/contract/public_names.json (with PYTHONPATH=tests)
 """
@@ -86,7 +86,7 @@ def described_field(field: FieldDescriptor) -> str:
 
 
 def described_method(method: MethodDescriptor) -> str:
-    """What a method takes and returns."""
+    """The types of a method's request and reply."""
     taken = f"{'stream ' if method.client_streaming else ''}{method.input_type.full_name}"
     return f"{taken} -> {'stream ' if method.server_streaming else ''}{method.output_type.full_name}"
 
@@ -121,7 +121,7 @@ def metrics() -> dict[str, list[str]]:
 
 
 def client_metrics() -> dict[str, list[str]]:
-    """Those of the calls of a client, each with its labels."""
+    """The metrics of a client's calls, each with its labels."""
     registry = CollectorRegistry()
     measured(Client("localhost:1"), registry)
     found = {

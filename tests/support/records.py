@@ -1,4 +1,4 @@
-"""The table of tests/robustness/README.md: what was measured of each promise, in each arrangement."""
+"""The table of tests/robustness/README.md: the figures of each promise, in each arrangement."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ from support.servers.arrangements import ARRANGEMENTS
 
 README = Path(__file__).parents[1] / "robustness" / "README.md"
 SECURITY = Path(__file__).parents[2] / "SECURITY.md"
-"""Repeats some rows of the table, each behind the promise that it belongs to."""
+"""A page that repeats some rows of the table, each after its promise."""
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 NONE_YET = "–"
 MISSED = " (**missed**)"
@@ -16,7 +16,7 @@ MISSED = " (**missed**)"
 
 @dataclass
 class Row:
-    """One promise: the test file that holds it, and a figure for each arrangement in which it was measured."""
+    """One promise: the test file that checks it, and a figure for each measured arrangement."""
 
     promise: str
     test: str
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Record:
-    """Takes down the figures of one test file in one arrangement.
+    """Records the figures of one test file in one arrangement.
 
     page  the file with the table; None: figures are not kept, as those of a short run should not be
     """
@@ -45,7 +45,7 @@ class Record:
     page: Path | None
 
     def __call__(self, promise: str, figure: str, *, met: bool = True) -> None:
-        """Puts `figure` in the row of `promise`, marked if it is not what was promised. Other rows stay as they are."""
+        """Puts `figure` in the row of `promise`, marked if it misses the promise. Other rows do not change."""
         if self.page is None:
             return
         before, rest = self.page.read_text(encoding="utf-8").split(BEGIN)

@@ -1,4 +1,4 @@
-"""What the processes of one parallel test run make once and share."""
+"""Folders that the processes of one parallel test run make once and share."""
 
 import fcntl
 import shutil
@@ -16,7 +16,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     with (root / f"shared-{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not complete.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # what a failed attempt left
+            shutil.rmtree(folder, ignore_errors=True)  # the rest of a failed attempt
             folder.mkdir()
             make(folder)
             complete.touch()

@@ -32,8 +32,8 @@ class AsyncClient(TaskCaller):
 
     Every call takes a `timeout` in seconds, retries included (default: that of the client), and raises a DigitsError.
     A call that finds the server UNAVAILABLE is tried again, up to five times in all, within its timeout.
-    Calls of `predict` that happen at the same time share RPCs, unless they have metadata or a request id of their own;
-    see `Client`.
+    Calls of `predict` that happen at the same time share RPCs, unless they have their own metadata or request id; see
+    `Client`.
     """
 
     async def predict(
@@ -54,7 +54,7 @@ class AsyncClient(TaskCaller):
         deadline = time.monotonic() + seconds if labels else 0.0
         asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
         own = pairs(metadata, request_id)
-        # An array, the usual case, is spared a coroutine: at tens of thousands of calls a second it counts.
+        # An array, the usual case, needs no coroutine: at tens of thousands of calls a second this matters.
         sendable = encode(image, convert=convert) if not blocks(image) else await encoded(image, convert=convert)
         connection = self._connection()
         if connection.coalescer and not sendable.is_file and not own:
@@ -111,8 +111,8 @@ class AsyncClient(TaskCaller):
     ) -> AsyncGenerator[Prediction, None]:
         """The same as an asynchronous generator; see `Client.predict_iter`.
 
-        It reads a little ahead. While no RPC is in flight and an asynchronous source has nothing ready, what it has
-        given so far is sent; and answers are given as they come, also while the source pauses.
+        It reads a little ahead. If no RPC is in flight and an asynchronous source has no image ready, the images so far
+        are sent. Answers are yielded as they arrive, also while the source pauses.
         """
         deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
         asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
@@ -139,7 +139,7 @@ class AsyncClient(TaskCaller):
     ) -> AsyncGenerator[Prediction, None]:
         """The digits of a live source over one RPC; see `Client.predict_stream`.
 
-        images  an asynchronous iterable for a source that waits: a plain one blocks the event loop meanwhile
+        images  use an asynchronous iterable for a source that waits: a plain one blocks the event loop meanwhile
         """
         seconds = self._seconds(timeout)
         asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
@@ -162,7 +162,7 @@ class AsyncClient(TaskCaller):
     async def model(
         self, *, timeout: float | None = None, metadata: Metadata | None = None, request_id: str | None = None
     ) -> ModelInfo:
-        """What is served; see `Client.model`."""
+        """The model that is served; see `Client.model`."""
         own = pairs(metadata, request_id)
         get = self._connection().stub.GetModel
         return model_info(await self._call(get, GetModelRequest(), self._seconds(timeout), own))
@@ -176,7 +176,7 @@ class AsyncClient(TaskCaller):
         return health.is_serving(await self._call(self._connection().check, request, self._seconds(timeout), own))
 
     async def wait_ready(self, timeout: float | None = _limits.TIMEOUT_SECONDS) -> None:
-        """Returns once the server answers predictions. DeadlineExceeded when it does not within `timeout` seconds."""
+        """Returns when the server answers predictions. Raises DeadlineExceeded after `timeout` seconds."""
         deadline = time.monotonic() + (limit := _shared.seconds(timeout))
         while reason := await self._not_ready(self._connection(), deadline):
             if time.monotonic() + _limits.POLL_SECONDS >= deadline:
@@ -186,7 +186,7 @@ class AsyncClient(TaskCaller):
             await asyncio.sleep(_limits.POLL_SECONDS)
 
     def stats(self) -> Stats:
-        """How the sharing of RPCs is doing. Asks no server, and is not awaited."""
+        """Counts of how calls share RPCs. Does not ask a server; do not await it."""
         return self._connected.stats() if self._connected else Stats()
 
     async def __aenter__(self) -> "Self":

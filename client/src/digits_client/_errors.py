@@ -1,4 +1,4 @@
-"""What a call can fail with.
+"""The errors that a call can raise.
 
 DigitsError
 ├── InvalidInput            INVALID_ARGUMENT     not an image, or not a valid argument; found here or by the server
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from digits_client._answers.results import Predictions
 
 _BASE64 = re.compile(rf"data:|[\w+/=-]{{{_limits.SHOWN_CHARACTERS}}}", re.ASCII)
-"""How a data URL and base64 begin. Long paths have a dot, a space or another sign among so many characters."""
+"""How a data URL and base64 begin. A long path has a dot, a space or another sign among this many characters."""
 
 PUSHBACK = ("grpc-retry-pushback-ms", "digits-retry-pushback-ms")
 
@@ -41,8 +41,8 @@ class DigitsError(Exception):
     """The root.
 
     status    the gRPC status the error stands for
-    failed    after `predict_batch` and `predict_iter`: the places of the images whose RPC failed; else None
-    answered  after `predict_batch`: what had been answered before it, the first len(answered) images; else None
+    failed    after `predict_batch` and `predict_iter`: the positions of the images whose RPC failed; else None
+    answered  after `predict_batch`: the answers before the error, to the first len(answered) images; else None
     """
 
     status: grpc.StatusCode = grpc.StatusCode.UNKNOWN
@@ -51,7 +51,7 @@ class DigitsError(Exception):
 
 
 class InvalidInput(DigitsError, ValueError):
-    """What was passed is no image, or not in a form that can be sent. Nothing was predicted."""
+    """The input is not an image, or not in a form that can be sent. No prediction was made."""
 
     status = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -91,7 +91,7 @@ class Unauthenticated(DigitsError):
 
 
 class ResourceExhausted(DigitsError):
-    """A limit was reached; the message says which. The same request will fail again, unless it is a subclass of this.
+    """A limit was reached; the message names it. The same request will fail again, unless the error is a subclass.
 
     retry_after_seconds  when the server asks to be called again; None when it does not say
     """
@@ -105,11 +105,11 @@ class Overloaded(ResourceExhausted):
 
 
 class QueueFull(ResourceExhausted):
-    """As many calls as the client lets wait are waiting already; nothing was sent."""
+    """The largest allowed number of calls is already waiting in this client; nothing was sent."""
 
 
 class Unavailable(DigitsError):
-    """No server answered, after retries, or the one that did has no model or is stopping."""
+    """No server answered, after retries, or the server has no model or is stopping."""
 
     status = grpc.StatusCode.UNAVAILABLE
 
@@ -170,14 +170,14 @@ def from_status(
 
 
 def from_rpc(error: Any) -> DigitsError:
-    """The error of what gRPC raised, which is its cause. gRPC's types do not say that it carries a status."""
+    """The error for gRPC's own error, which becomes its cause. gRPC's types do not declare that it has a status."""
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         log.debug("an RPC failed with UNAVAILABLE after its retries")
     return caused(from_status(error.code(), error.details(), error.trailing_metadata()), error)
 
 
 def caused(error: DigitsError, cause: BaseException) -> DigitsError:
-    """The error with its cause, for one that is raised elsewhere than where it is made."""
+    """The error with its cause, for an error that is raised in another place than where it is made."""
     error.__cause__ = cause
     return error
 
@@ -189,7 +189,7 @@ def unreadable(error: OSError, path: str | os.PathLike[str]) -> UnreadableFile:
 
 
 def shown(path: str) -> str:
-    """A path in an error message. A long one is often not a path, but base64: only its beginning is repeated."""
+    """A path in an error message. A long path is often base64 by mistake: only its beginning is shown."""
     most = _limits.SHOWN_CHARACTERS
     if len(path) <= most or (len(path) <= _limits.PATH_CHARACTERS and not _BASE64.match(path)):
         return path
@@ -200,6 +200,6 @@ def shown(path: str) -> str:
 
 
 def _pushback(metadata: Iterable[tuple[str, Any]]) -> float | None:
-    """Seconds the server asks to be left alone for (gRFC A6); None when it does not, or forbids trying again."""
+    """Seconds that the server asks the client to wait (gRFC A6); None if it does not ask, or forbids a retry."""
     value = next((str(value) for name, value in metadata if name in PUSHBACK), "")
     return int(value) / 1000 if value.isdecimal() else None

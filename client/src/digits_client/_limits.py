@@ -1,10 +1,10 @@
 """Every number of the client, with its unit."""
 
 TIMEOUT_SECONDS = 10.0
-"""What a call may take unless it says otherwise, retries included."""
+"""Default timeout of a call, retries included."""
 
 LONGEST_SECONDS = 365 * 24 * 3600.0
-"""What no limit means: gRPC's own arithmetic overflows with larger timeouts."""
+"""The timeout that stands for "no limit": gRPC's own arithmetic overflows with larger timeouts."""
 
 IMAGES_PER_RPC = 1024
 """Images a batch is split into: 0.8 MB of pixels, and the server's own batch size."""
@@ -20,32 +20,32 @@ RPCS_IN_FLIGHT = 4
 """RPCs of one batch or iterator at once: enough to keep the server busy while replies travel."""
 
 FILE_RPCS_IN_FLIGHT = 2
-"""The same for image files: one is decoded while the next one travels."""
+"""The same for image files: one RPC is decoded while the next one travels."""
 
 COALESCED_IMAGES = 128
 """Images of one RPC that calls share: with 256 calls in flight the server works on one while the client fills the
 next."""
 
 COALESCED_RPCS = 4
-"""Such RPCs on the way at once."""
+"""Shared RPCs in flight at once."""
 
 USUAL_RPC_SECONDS = 0.05
-"""How long a shared RPC is taken to last before the first one has been answered."""
+"""The assumed duration of a shared RPC before the first one has been answered."""
 
 USUAL_RPC_WEIGHT = 0.1
-"""Of each answered RPC in the running average of how long they last."""
+"""Weight of each answered RPC in the running average of their durations."""
 
 PATIENCE = 4
-"""Usual durations for which calls wait behind an RPC of their kind before they leave without it."""
+"""Calls wait behind an RPC of their kind for at most this many usual durations; then they are sent without it."""
 
 LEAST_PATIENCE_SECONDS = 0.02
-"""So that a pause of the garbage collector or of the scheduler does not split what belongs together."""
+"""Shortest such wait, so that a pause of the garbage collector or of the scheduler does not split an RPC."""
 
 MOST_PATIENCE_SECONDS = 0.25
-"""However slow the servers are: a call's timeout is often a second."""
+"""Longest such wait, even if servers are slow: a call's timeout is often a second."""
 
 WAITING_IMAGES = 8192
-"""Images that wait in a client for an RPC to return, 784 bytes each: what a server lets wait, too."""
+"""Images that may wait in a client for an RPC to return, 784 bytes each."""
 
 ATTEMPTS = 5
 """Tries of one RPC, the first one included, while the server is UNAVAILABLE."""
@@ -54,78 +54,81 @@ RETRY_BUFFER_BYTES = 64 * 1024 * 1024
 """Bytes of a request kept to be sent again. A larger one is never retried; gRPC's own 256 KiB is less than a chunk."""
 
 FIRST_BACKOFF_SECONDS = 0.01
-"""So that a call of 50 ms which a server cut off as it stopped is tried again in time."""
+"""Pause before the first retry: short, so that a call with a timeout of 50 ms can still be retried when its server
+stops."""
 
 MOST_BACKOFF_SECONDS = 1.0
 
 RETRY_TOKENS = 100
-"""The retry budget of a client: a failed try takes a token, and at half of them and below nothing is retried. So a
-total outage costs at most 50 retries, and one server of two may fail 50 calls at once unseen (gRFC A6, "retry
-throttling")."""
+"""The retry budget of a client, in tokens: a failed try takes a token, and with half of them or fewer the client does
+not retry. So a total outage costs at most 50 retries, and if one of two servers fails, callers do not notice the
+failure of 50 calls at once (gRFC A6, "retry throttling")."""
 
 RETRY_TOKENS_PER_SUCCESS = 0.1
-"""So that lasting trouble is answered with one retry for ten successes at most."""
+"""Tokens that a success gives back, so that in lasting trouble there is at most one retry for ten successes."""
 
 DEFAULT_PORT = 50051
 """The port of a target that names a host only."""
 
 KEEPALIVE_MILLISECONDS = 5_000
-"""Silence of a server with calls in flight, after which it is asked for a sign of life (an HTTP/2 ping)."""
+"""If a server with calls in flight is silent for this long, the client sends it an HTTP/2 ping."""
 
 KEEPALIVE_TIMEOUT_MILLISECONDS = 5_000
 """Time for the answer to that ping. Then the connection is closed, and other servers get its share."""
 
 FIRST_RECONNECT_MILLISECONDS = 100
 MOST_RECONNECT_MILLISECONDS = 500
-"""Between two attempts to connect to a server that is down. gRPC adds up to a fifth; its own most is two minutes."""
+"""Time between two attempts to connect to a server that is down. gRPC adds up to a fifth; its own maximum is two
+minutes."""
 
 CONNECT_MILLISECONDS = 5_000
-"""For one attempt to connect, TLS included. Within an attempt the system tries ever more seldom, so that after gRPC's
-own twenty seconds a machine that has come back would be found late."""
+"""Time for one attempt to connect, TLS included. Within an attempt the system tries less and less often. With gRPC's
+own twenty seconds, the client would find a machine that has come back too late."""
 
 RESOLVE_MILLISECONDS = 1_000
-"""Between two looks at the addresses of a name. gRPC's own thirty seconds are long for a server that has moved."""
+"""Time between two look-ups of a name's addresses. gRPC's own thirty seconds are long for a server that has moved."""
 
 EJECTION_LOOK_SECONDS = 2
 EJECTION_LEAST_CALLS = 2
 EJECTION_FAILURE_PERCENT = 90
 EJECTION_SECONDS = 30
 MOST_EJECTED_PERCENT = 50
-"""Of several servers, one that failed more than this share of at least so many calls since the last look is left out
-for a time (gRFC A50): a frozen one. gRPC's keepalive does not find it: every new call that is sent resets its timer."""
+"""If one of several servers failed more than this share of at least this many calls since the last check, it is skipped
+for a time (gRFC A50), because it may be frozen. gRPC's keepalive does not find it: every new call that is sent resets
+its timer."""
 
 SHOWN_CHARACTERS = 100
 """Characters of a caller's own string that an error message repeats."""
 
 PATH_CHARACTERS = 1_000
-"""Of a path that an error message repeats as a whole, since it does not look like base64."""
+"""Characters of a path that an error message repeats as a whole, because it does not look like base64."""
 
 FAULT_SECONDS = 5.0
-"""Between two handshakes with a server of this machine that only look for what is wrong with TLS."""
+"""Time between two handshakes with a server of this machine that only look for the fault in TLS."""
 
 HANDSHAKE_SECONDS = 0.2
-"""For such a handshake to go on: a server of this machine answers in a few milliseconds."""
+"""Time for each step of such a handshake: a server of this machine answers in a few milliseconds."""
 
 POLL_SECONDS = 0.05
-"""Between two looks at a server that is not ready yet."""
+"""Time between two checks of a server that is not ready yet."""
 
 REPLY_BYTES = 64 * 1024 * 1024
 """Bytes of the largest reply accepted: 1,024 images with all probabilities take 60 kB."""
 
 PROGRESS_FILES = 64
-"""Files of a command line from which on it tells how far it is, and between two such tellings."""
+"""From this many files on, the command line shows its progress, each time after this many files."""
 
 METADATA_BYTES = 4096
 """Bytes of the metadata of a call, names and values. gRPC servers refuse headers of more than 8 KiB."""
 
 TOKEN_THREADS = 4
-"""Threads in which a client asks its token function at once: so many answers may block before others wait for them."""
+"""Threads that call a client's token function at once. If this many calls block, further ones wait."""
 
 LABELS_SECONDS = 10.0
-"""Between two questions for the labels of a version that the server does not describe."""
+"""Time between two requests for the labels of a version that the server does not describe."""
 
 LABELLED_VERSIONS = 64
 """Versions whose labels a client keeps."""
 
 STREAM_REQUESTS_IN_FLIGHT = 16
-"""Requests of one stream that are not answered yet: enough to keep the server busy while replies travel."""
+"""Most unanswered requests of one stream: enough to keep the server busy while replies travel."""

@@ -1,4 +1,4 @@
-"""What a caller may set about RPCs beside how they are shared: when they are tried again, and how large they are."""
+"""Settings of RPCs: when they are retried, and how large they are."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -89,7 +89,10 @@ class Sizes:
         )
 
     def at_most(self, batch_size: int | None) -> "Sizes":
-        """The same with RPCs of at most `batch_size` images; None changes nothing. InvalidInput for no such number."""
+        """The same with RPCs of at most `batch_size` images; None changes nothing.
+
+        InvalidInput for an invalid number.
+        """
         if batch_size is None:
             return self
         most = self.images_per_rpc

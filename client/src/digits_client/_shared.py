@@ -1,4 +1,4 @@
-"""Requests and replies, without any I/O: what both clients share."""
+"""Requests and replies, without any I/O: the code that both clients share."""
 
 import asyncio
 import sys
@@ -32,7 +32,7 @@ _CURRENT = tuple(Kind(0, probabilities, unlike) for unlike in (False, True) for 
 
 
 def nothing() -> None:
-    """What happens where nobody counts."""
+    """The callback if there are no metrics."""
 
 
 def seconds(timeout: float | None) -> float:
@@ -49,7 +49,7 @@ def seconds(timeout: float | None) -> float:
 
 
 def deadline_of_each_rpc(timeout: float | None, default: float) -> Callable[[], float]:
-    """When the next RPC of a batch must be answered: a timeout holds for all RPCs together, the default for each."""
+    """When the next RPC of a batch must be answered: `timeout` applies to all RPCs together, the default to each."""
     if timeout is None:
         return lambda: time.monotonic() + default
     end = time.monotonic() + seconds(timeout)
@@ -64,7 +64,7 @@ def left(deadline: float) -> float:
 def retry_delay(
     error: DigitsError, refusals: int, deadline: float, retries: Retries | None = DEFAULT_RETRIES
 ) -> float | None:
-    """Seconds until an overloaded server is asked again; None for any other error, and if the deadline comes first.
+    """Seconds until an overloaded server is called again; None for any other error, or if the deadline comes first.
 
     It is the delay the server asks for, but at least twice as long after each of the `refusals` before this one.
     """
@@ -79,7 +79,7 @@ def retry_delay(
 
 
 def task_is_cancelled() -> bool:
-    """Whether somebody has cancelled the current task. Before Python 3.11 a task cannot tell: False then."""
+    """Whether the current task was cancelled. Before Python 3.11 a task cannot know: False then."""
     if sys.version_info < (3, 11):
         return False
     task = asyncio.current_task()
@@ -87,19 +87,19 @@ def task_is_cancelled() -> bool:
 
 
 def is_unresolved(error: DigitsError) -> bool:
-    """Whether the target's name had no address. gRPC says so in words only."""
+    """Whether the target's name had no address. gRPC says this only in the text of its message."""
     return isinstance(error, Unavailable) and "resolving" in str(error)
 
 
 def too_late(method: object, standing: TimeoutError, timeout: float | None = None) -> DigitsError:
-    """The error of a call to `method` that had no answer in time; where it stood is its cause."""
+    """The error of a call to `method` that had no answer in time; its cause says where the call was waiting."""
     limit = "the timeout" if timeout is None else f"{timeout:g} seconds"
     hint = ": the token function has not returned" if getattr(method, "lacks_token", False) else ""
     return caused(DeadlineExceeded(f"no answer within {limit}{hint}"), standing)
 
 
 def kind(model_version: int, *, probabilities: bool, unlike: bool) -> Kind:
-    """What a request asks for beside its images. InvalidInput when there can be no such version."""
+    """The options of a request, without its images. InvalidInput if the version is impossible."""
     if model_version == 0:
         return _CURRENT[bool(probabilities) + 2 * bool(unlike)]
     if not 0 < model_version <= MOST_VERSION:
@@ -120,7 +120,7 @@ def request(images: Sequence[bytes], asked: Kind, *, are_files: bool = False) ->
 
 
 def predictions(reply: PredictResponse, count: int, asked: Kind) -> Predictions:
-    """The answers for the `count` images of a request. ServerError when there are more or fewer."""
+    """The answers for the `count` images of a request. ServerError if there are more or fewer."""
     _check(reply, count, asked)
     return Predictions(
         digits=np.fromiter(reply.digits, np.uint8, count),
@@ -132,7 +132,7 @@ def predictions(reply: PredictResponse, count: int, asked: Kind) -> Predictions:
 
 
 def answers(reply: PredictResponse, count: int, asked: Kind) -> list[Prediction]:
-    """The same, an object each. ServerError when there are more or fewer."""
+    """The same, as one object each. ServerError if there are more or fewer."""
     _check(reply, count, asked)
     columns = reply.digits, reply.confidences, repeat(reply.model_version, count)
     if not (asked.probabilities or asked.unlike):
@@ -142,7 +142,7 @@ def answers(reply: PredictResponse, count: int, asked: Kind) -> list[Prediction]
 
 
 def explained(error: DigitsError, answered: Sequence[Predictions], asked: Kind, *, labels: bool = False) -> DigitsError:
-    """The error that ended a batch, with what was answered before it."""
+    """The error that ended a batch, with the answers before it."""
     error.answered = concatenated(answered, probabilities=asked.probabilities, unlike=asked.unlike, labels=labels)
     return error
 

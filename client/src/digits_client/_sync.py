@@ -35,9 +35,9 @@ class Client(ThreadCaller):
     A call that finds the server UNAVAILABLE is tried again, up to five times in all, within its timeout.
 
     Calls of `predict` that happen at the same time share RPCs. The metadata and the request id of the client go with
-    every RPC. A call with `metadata` or a `request_id` of its own has an RPC of its own: an RPC carries one set of
-    metadata, and a request id in the server's log must mean one request. The call's entries replace the client's of the
-    same name. All RPCs of one `predict_batch` or `predict_iter` carry the same.
+    every RPC. A call with its own `metadata` or `request_id` does not share an RPC: an RPC carries one set of metadata,
+    and a request id in the server's log must mean one request. The call's entries replace the client's of the same
+    name. All RPCs of one `predict_batch` or `predict_iter` carry the same.
     """
 
     def predict(
@@ -58,7 +58,7 @@ class Client(ThreadCaller):
         image          28 × 28 pixels, 0 background to 255 ink, or a picture file (PNG, JPEG, WebP, GIF): its bytes, its
                        path, the open file, a Pillow image. A string is a path: never pass one that a user sent
         probabilities  whether to return all ten
-        labels         whether to return the model's own name of the digit: one GetModel more for each model version
+        labels         whether to return the model's own name of the digit: costs one GetModel for each model version
         unlike         whether to return how unlike the training images it is; InvalidInput if the version has no such
                        score
         model_version  the version that must answer; 0 for the current one
@@ -98,10 +98,10 @@ class Client(ThreadCaller):
         images   uint8[N, 28, 28], or any iterable of what `predict` takes. Sent as several RPCs, a few at a time
         timeout  seconds for all of them together; without it, each RPC may take the client's own timeout
 
-        An RPC that an overloaded server refused is sent again after the delay the server gave, within its time.
-        When an RPC finally fails, nothing more is sent. The error's `failed` are the places of that RPC's images, its
-        `answered` the predictions of the images before, as far as they had come. A file that cannot be read is an
-        UnreadableFile with its name, FileNotFound for one.
+        An RPC that an overloaded server refused is sent again after the server's delay, within its timeout.
+        When an RPC finally fails, no further RPC is sent. The error's `failed` has the positions of that RPC's images,
+        and `answered` the predictions that had arrived for the images before it. A file that cannot be read raises an
+        UnreadableFile with its name, for example FileNotFound.
         """
         asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
         deadline = _shared.deadline_of_each_rpc(timeout, self._timeout)
@@ -135,7 +135,7 @@ class Client(ThreadCaller):
                     endless one. An RPC is sent when its images are complete
         timeout     seconds for each RPC
         batch_size  images of each RPC, 1 to 1,024 (at most 16 files); fewer give earlier answers from a slow source.
-                    Answers that have come are given before the source is asked for the next image
+                    Available answers are yielded before the source is asked for the next image
         """
         deadline = _shared.deadline_of_each_rpc(None, self._seconds(timeout))
         asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
@@ -160,14 +160,14 @@ class Client(ThreadCaller):
     ) -> Generator[Prediction, None, None]:
         """The digits of a live source over one RPC, PredictStream, each as soon as the server has answered it.
 
-        images      what `predict_iter` takes. The source is read in a thread of its own, so that answers come while it
-                    has nothing to give, and at most 16 requests ahead of the answers that the caller has taken
+        images      what `predict_iter` takes. The source is read in a separate thread, so that answers arrive while it
+                    waits, and at most 16 requests ahead of the answers that the caller has taken
         timeout     seconds that each answer may take after its request was sent; the stream as a whole has no limit
         batch_size  images of each request, 1 by default, to 1,024; more make a fast source cheaper
 
-        The first failure ends the stream, after the answers before it; `failed` are the places of the images whose
-        answer is missing. What the source raises is raised here, after the answers of the images before it. A caller
-        that stops iterating (break, `close()` of the generator) ends the RPC.
+        The first failure ends the stream, after the answers before it; `failed` has the positions of the images whose
+        answer is missing. An exception of the source is raised here, after the answers of the images before it. A
+        caller that stops iterating (break, `close()` of the generator) ends the RPC.
         """
         seconds = self._seconds(timeout)
         asked = _shared.kind(model_version, probabilities=probabilities, unlike=unlike)
@@ -189,7 +189,7 @@ class Client(ThreadCaller):
     def model(
         self, *, timeout: float | None = None, metadata: Metadata | None = None, request_id: str | None = None
     ) -> ModelInfo:
-        """What is served: the model, its labels, its accuracy, the runtime, and the state of every version."""
+        """The model that is served: its labels, its accuracy, its runtime, and the state of every version."""
         own = pairs(metadata, request_id)
         return model_info(self._call(self._connection().stub.GetModel, GetModelRequest(), self._seconds(timeout), own))
 
@@ -212,7 +212,7 @@ class Client(ThreadCaller):
             time.sleep(_limits.POLL_SECONDS)
 
     def stats(self) -> Stats:
-        """How the sharing of RPCs is doing in this process. Asks no server."""
+        """Counts of how calls share RPCs in this process. Does not ask a server."""
         connection = self._connections.get(os.getpid())
         return connection.stats() if connection else Stats()
 

@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
 def predict(chosen: argparse.Namespace) -> int:
     names = expanded(chosen.files)
     width = max(len(name) for name in names)
-    # On a terminal the table itself shows how far it is.
+    # On a terminal the table itself shows the progress.
     progress = len(names) >= PROGRESS_FILES and sys.stderr.isatty() and not sys.stdout.isatty()
     failed = 0
     with Client(chosen.target, **_connection(chosen)) as client:
@@ -150,7 +150,7 @@ def _as_json(name: str, answer: Prediction) -> str:
 
 
 def _connection(chosen: argparse.Namespace) -> dict[str, Any]:
-    """What both clients take, from the options that all commands share."""
+    """The arguments of both clients, from the options that all commands share."""
     return {
         "timeout": chosen.timeout,
         "tls": chosen.tls,

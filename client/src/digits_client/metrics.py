@@ -10,8 +10,8 @@ digits_client_calls_waiting    calls that have begun and not ended, by `method`
 digits_client_call_seconds     how long calls took, waiting and retries included, by `method`
 digits_client_retries_total    RPCs of batches that were sent again because the server was overloaded
 
-`predict_iter` and `predict_stream` are counted and not timed: most of their time is their caller's own. The retries of
-an UNAVAILABLE server are gRPC's, and gRPC tells no Python program of them.
+`predict_iter` and `predict_stream` are counted but not timed: most of their time is their caller's own. gRPC itself
+makes the retries for an UNAVAILABLE server, and a Python program cannot see them.
 
 The metrics of all measured clients of a process are the same ones, and work in prometheus_client's multiprocess mode.
 """
@@ -41,7 +41,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 def measured(client: AnyClient, registry: CollectorRegistry = REGISTRY) -> AnyClient:
-    """The same client, whose calls are counted and timed from now on. Misused if they are already."""
+    """The same client, whose calls are counted and timed from now on. Misused if the client is already measured."""
     if client._on_retry is not nothing:  # noqa: SLF001  # of this package
         raise Misused("this client is measured already: its calls would be counted twice")
     metrics = _metrics(registry)
@@ -78,7 +78,7 @@ _metrics = cache(_Metrics)
 
 
 class _Method:
-    """What is measured of one method."""
+    """The metrics of one method."""
 
     def __init__(self, metrics: _Metrics, name: str, *, timed: bool) -> None:
         self._name = name

@@ -4,10 +4,10 @@ isort:skip_file
 The Open Inference Protocol over gRPC, also known as KServe v2: the protocol of many model servers and their clients.
 
 Names and numbers are those of its specification (https://github.com/kserve/open-inference-protocol), so that clients
-made for others call this server unchanged. What the tensors of Digits are called and mean is in
-docs/open-inference.md.
+made for others call this server unchanged. docs/open-inference.md has the names and the meaning of Digits' tensors.
 
-Other packages register these names too. The Python stubs of this file keep theirs to themselves (see generate.py).
+Other packages register these names too. The Python stubs of this file keep them in a separate pool (see
+generate.py).
 """
 
 from collections import abc as _abc
@@ -161,7 +161,7 @@ class ServerMetadataResponse(_message.Message):
     version: _builtins.str
     @_builtins.property
     def extensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the server does beyond the protocol."""
+        """The extensions of the protocol that the server supports."""
 
     def __init__(
         self,
@@ -422,19 +422,19 @@ class ModelInferRequest(_message.Message):
     model_version: _builtins.str
     """Empty: the current one."""
     id: _builtins.str
-    """Comes back in the response."""
+    """Returned in the response."""
     @_builtins.property
     def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]: ...
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferRequest.InferInputTensor]: ...
     @_builtins.property
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferRequest.InferRequestedOutputTensor]:
-        """None: all outputs."""
+        """If empty: all outputs."""
 
     @_builtins.property
     def raw_input_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """The elements of each of `inputs`, in their order: row-major, little-endian, nothing in between; each element of
-        BYTES after its length in four bytes. Either all tensors are here or none.
+        BYTES after its length in four bytes. Either all tensors are here, or no tensor is.
         """
 
     def __init__(
@@ -544,7 +544,7 @@ class ModelInferResponse(_message.Message):
     RAW_OUTPUT_CONTENTS_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     model_version: _builtins.str
-    """The one that answered."""
+    """The version that answered."""
     id: _builtins.str
     @_builtins.property
     def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]: ...

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GRPCInferenceServiceStub(object):
-    """One model, "digits", in the words of that protocol.
+    """The service with one model, "digits".
     """
 
     def __init__(self, channel):
@@ -68,7 +68,7 @@ class GRPCInferenceServiceStub(object):
 
 
 class GRPCInferenceServiceServicer(object):
-    """One model, "digits", in the words of that protocol.
+    """The service with one model, "digits".
     """
 
     def ServerLive(self, request, context):
@@ -93,7 +93,7 @@ class GRPCInferenceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ServerMetadata(self, request, context):
-        """What the server is.
+        """Name and version of the server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +155,7 @@ def add_GRPCInferenceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GRPCInferenceService(object):
-    """One model, "digits", in the words of that protocol.
+    """The service with one model, "digits".
     """
 
     @staticmethod

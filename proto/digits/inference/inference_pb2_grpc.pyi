@@ -4,10 +4,10 @@ isort:skip_file
 The Open Inference Protocol over gRPC, also known as KServe v2: the protocol of many model servers and their clients.
 
 Names and numbers are those of its specification (https://github.com/kserve/open-inference-protocol), so that clients
-made for others call this server unchanged. What the tensors of Digits are called and mean is in
-docs/open-inference.md.
+made for others call this server unchanged. docs/open-inference.md has the names and the meaning of Digits' tensors.
 
-Other packages register these names too. The Python stubs of this file keep theirs to themselves (see generate.py).
+Other packages register these names too. The Python stubs of this file keep them in a separate pool (see
+generate.py).
 """
 
 from collections import abc as _abc
@@ -34,7 +34,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GRPCInferenceServiceStub:
-    """One model, "digits", in the words of that protocol."""
+    """The service with one model, "digits"."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -47,7 +47,7 @@ class GRPCInferenceServiceStub:
     ModelReady: _grpc.UnaryUnaryMultiCallable[_inference_pb2.ModelReadyRequest, _inference_pb2.ModelReadyResponse]
     """Whether one model, or one version of it, answers now."""
     ServerMetadata: _grpc.UnaryUnaryMultiCallable[_inference_pb2.ServerMetadataRequest, _inference_pb2.ServerMetadataResponse]
-    """What the server is."""
+    """Name and version of the server."""
     ModelMetadata: _grpc.UnaryUnaryMultiCallable[_inference_pb2.ModelMetadataRequest, _inference_pb2.ModelMetadataResponse]
     """The versions of a model and its tensors."""
     ModelInfer: _grpc.UnaryUnaryMultiCallable[_inference_pb2.ModelInferRequest, _inference_pb2.ModelInferResponse]
@@ -55,7 +55,7 @@ class GRPCInferenceServiceStub:
 
 @_typing.type_check_only
 class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
-    """One model, "digits", in the words of that protocol."""
+    """The service with one model, "digits"."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ServerLive: _aio.UnaryUnaryMultiCallable[_inference_pb2.ServerLiveRequest, _inference_pb2.ServerLiveResponse]  # type: ignore[assignment]
@@ -65,14 +65,14 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     ModelReady: _aio.UnaryUnaryMultiCallable[_inference_pb2.ModelReadyRequest, _inference_pb2.ModelReadyResponse]  # type: ignore[assignment]
     """Whether one model, or one version of it, answers now."""
     ServerMetadata: _aio.UnaryUnaryMultiCallable[_inference_pb2.ServerMetadataRequest, _inference_pb2.ServerMetadataResponse]  # type: ignore[assignment]
-    """What the server is."""
+    """Name and version of the server."""
     ModelMetadata: _aio.UnaryUnaryMultiCallable[_inference_pb2.ModelMetadataRequest, _inference_pb2.ModelMetadataResponse]  # type: ignore[assignment]
     """The versions of a model and its tensors."""
     ModelInfer: _aio.UnaryUnaryMultiCallable[_inference_pb2.ModelInferRequest, _inference_pb2.ModelInferResponse]  # type: ignore[assignment]
     """Runs a model on tensors."""
 
 class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """One model, "digits", in the words of that protocol."""
+    """The service with one model, "digits"."""
 
     @_abc_1.abstractmethod
     def ServerLive(
@@ -104,7 +104,7 @@ class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inference_pb2.ServerMetadataRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inference_pb2.ServerMetadataResponse, _abc.Awaitable[_inference_pb2.ServerMetadataResponse]]:
-        """What the server is."""
+        """Name and version of the server."""
 
     @_abc_1.abstractmethod
     def ModelMetadata(

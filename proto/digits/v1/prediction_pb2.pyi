@@ -42,7 +42,7 @@ class PredictRequest(_message.Message):
     @_builtins.property
     def image_files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """N encoded files (PNG, JPEG, WebP or GIF) of any size within the server's limits, one digit each, dark on light or
-        light on dark. The server crops, scales and centres each the way the MNIST images were made.
+        light on dark. The server crops, scales and centres each one in the same way as the MNIST images.
         """
 
     def __init__(
@@ -129,7 +129,7 @@ Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
 
 @_typing.final
 class GetModelResponse(_message.Message):
-    """What is served, and why."""
+    """The model that is served, and the state of all versions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -141,15 +141,15 @@ class GetModelResponse(_message.Message):
     CANARY_SHARE_FIELD_NUMBER: _builtins.int
     SHADOW_VERSION_FIELD_NUMBER: _builtins.int
     runtime: _builtins.str
-    """What computes the predictions: "litert" or "keras"."""
+    """The library that computes the predictions: "litert" or "keras"."""
     pinned_version: _builtins.int
-    """The version that is pinned, whether or not it can serve; 0: none."""
+    """The version that is pinned, whether or not it can serve; 0: no version is pinned."""
     canary_version: _builtins.int
-    """The version that answers `canary_share` of the requests that name none; 0: none now."""
+    """The version that answers `canary_share` of the requests without a version; 0: there is no canary now."""
     canary_share: _builtins.float
     """From 0 to 1."""
     shadow_version: _builtins.int
-    """The version that scores copies of live batches and answers nobody; 0: none now."""
+    """The version that scores copies of live batches and answers no request; 0: there is no shadow now."""
     @_builtins.property
     def manifest(self) -> _manifest_pb2.Manifest:
         """Manifest of the current version."""
@@ -194,21 +194,21 @@ class ModelVersionStatus(_message.Message):
         SERVING: ModelVersionStatus._State.ValueType  # 1
         """It answers requests."""
         AVAILABLE: ModelVersionStatus._State.ValueType  # 2
-        """It stands in the repository and answers nobody."""
+        """It is in the repository, but answers no request."""
         LOADING: ModelVersionStatus._State.ValueType  # 3
         """It is being verified, loaded and warmed up."""
         REJECTED: ModelVersionStatus._State.ValueType  # 4
         """It failed verification or loading and will not answer; `reason` says why."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """What a version of the repository does now."""
+        """The state of a version of the repository now."""
 
     STATE_UNSPECIFIED: ModelVersionStatus.State.ValueType  # 0
     """Never sent."""
     SERVING: ModelVersionStatus.State.ValueType  # 1
     """It answers requests."""
     AVAILABLE: ModelVersionStatus.State.ValueType  # 2
-    """It stands in the repository and answers nobody."""
+    """It is in the repository, but answers no request."""
     LOADING: ModelVersionStatus.State.ValueType  # 3
     """It is being verified, loaded and warmed up."""
     REJECTED: ModelVersionStatus.State.ValueType  # 4
@@ -220,10 +220,10 @@ class ModelVersionStatus(_message.Message):
     version: _builtins.int
     """The version: a positive integer."""
     state: Global___ModelVersionStatus.State.ValueType
-    """What the version does now."""
+    """The state of the version now."""
     reason: _builtins.str
-    """Why the version was rejected, one sentence without paths; of a version that serves, why its files, which have
-    changed since, were not taken in its place. Empty otherwise.
+    """Why the version was rejected, one sentence without paths; or, for a version that serves, why its files were not
+    loaded after a change. Empty otherwise.
     """
     def __init__(
         self,

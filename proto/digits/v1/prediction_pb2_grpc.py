@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class PredictionServiceStub(object):
     """Status codes all methods share: INVALID_ARGUMENT bad input, naming the field and what was expected;
-    RESOURCE_EXHAUSTED a limit passed, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
+    RESOURCE_EXHAUSTED a limit exceeded, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
     trailing metadata); NOT_FOUND no such model version; UNAVAILABLE no model is serving, or the server is draining;
     DEADLINE_EXCEEDED the caller's deadline passed first.
     """
@@ -57,7 +57,7 @@ class PredictionServiceStub(object):
 
 class PredictionServiceServicer(object):
     """Status codes all methods share: INVALID_ARGUMENT bad input, naming the field and what was expected;
-    RESOURCE_EXHAUSTED a limit passed, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
+    RESOURCE_EXHAUSTED a limit exceeded, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
     trailing metadata); NOT_FOUND no such model version; UNAVAILABLE no model is serving, or the server is draining;
     DEADLINE_EXCEEDED the caller's deadline passed first.
     """
@@ -78,7 +78,7 @@ class PredictionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Tells which model is served, and the state of every version the server has seen.
+        """Returns the model that is served, and the state of every version that the server has seen.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,7 +112,7 @@ def add_PredictionServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class PredictionService(object):
     """Status codes all methods share: INVALID_ARGUMENT bad input, naming the field and what was expected;
-    RESOURCE_EXHAUSTED a limit passed, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
+    RESOURCE_EXHAUSTED a limit exceeded, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
     trailing metadata); NOT_FOUND no such model version; UNAVAILABLE no model is serving, or the server is draining;
     DEADLINE_EXCEEDED the caller's deadline passed first.
     """

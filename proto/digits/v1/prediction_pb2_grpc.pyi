@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class PredictionServiceStub:
     """Status codes all methods share: INVALID_ARGUMENT bad input, naming the field and what was expected;
-    RESOURCE_EXHAUSTED a limit passed, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
+    RESOURCE_EXHAUSTED a limit exceeded, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
     trailing metadata); NOT_FOUND no such model version; UNAVAILABLE no model is serving, or the server is draining;
     DEADLINE_EXCEEDED the caller's deadline passed first.
     """
@@ -44,12 +44,12 @@ class PredictionServiceStub:
     request that fails ends the stream with its status; the replies before it have been sent.
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_prediction_pb2.GetModelRequest, _prediction_pb2.GetModelResponse]
-    """Tells which model is served, and the state of every version the server has seen."""
+    """Returns the model that is served, and the state of every version that the server has seen."""
 
 @_typing.type_check_only
 class PredictionServiceAsyncStub(PredictionServiceStub):
     """Status codes all methods share: INVALID_ARGUMENT bad input, naming the field and what was expected;
-    RESOURCE_EXHAUSTED a limit passed, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
+    RESOURCE_EXHAUSTED a limit exceeded, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
     trailing metadata); NOT_FOUND no such model version; UNAVAILABLE no model is serving, or the server is draining;
     DEADLINE_EXCEEDED the caller's deadline passed first.
     """
@@ -62,11 +62,11 @@ class PredictionServiceAsyncStub(PredictionServiceStub):
     request that fails ends the stream with its status; the replies before it have been sent.
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_prediction_pb2.GetModelRequest, _prediction_pb2.GetModelResponse]  # type: ignore[assignment]
-    """Tells which model is served, and the state of every version the server has seen."""
+    """Returns the model that is served, and the state of every version that the server has seen."""
 
 class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Status codes all methods share: INVALID_ARGUMENT bad input, naming the field and what was expected;
-    RESOURCE_EXHAUSTED a limit passed, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
+    RESOURCE_EXHAUSTED a limit exceeded, naming it, or the server is overloaded (then with grpc-retry-pushback-ms in the
     trailing metadata); NOT_FOUND no such model version; UNAVAILABLE no model is serving, or the server is draining;
     DEADLINE_EXCEEDED the caller's deadline passed first.
     """
@@ -95,6 +95,6 @@ class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prediction_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prediction_pb2.GetModelResponse, _abc.Awaitable[_prediction_pb2.GetModelResponse]]:
-        """Tells which model is served, and the state of every version the server has seen."""
+        """Returns the model that is served, and the state of every version that the server has seen."""
 
 def add_PredictionServiceServicer_to_server(servicer: PredictionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

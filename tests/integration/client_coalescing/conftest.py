@@ -14,7 +14,7 @@ from digits_client import Client, Prediction
 
 @pytest.fixture
 def gate(script: ScriptedServer) -> Gate:
-    """Holds every RPC back until it is opened."""
+    """Holds every RPC until it is opened."""
     script.answer = gate = Gate()
     return gate
 

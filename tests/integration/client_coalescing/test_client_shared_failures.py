@@ -45,7 +45,7 @@ def test_a_final_error_reaches_every_caller_who_shared_the_rpc(
     assert held.result(30).digit == 0
     errors = [one.exception(30) for one in calls]
     assert all(type(error) is kind and "the reason" in str(error) for error in errors)
-    assert len({id(error) for error in errors}) == 20  # an error that threads share mixes up their tracebacks
+    assert len({id(error) for error in errors}) == 20  # if threads share an error, their tracebacks get mixed up
     assert script.sizes == [1] + [20] * tries
     script.answer = first_pixels
     assert client.predict(image(3)).digit == 3

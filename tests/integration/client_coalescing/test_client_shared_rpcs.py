@@ -21,7 +21,7 @@ def test_calls_that_do_not_overlap_have_an_rpc_each(connect: Connect, script: Sc
 def test_with_nothing_in_flight_a_call_is_sent_at_once(
     connect: Connect, script: ScriptedServer, gate: Gate, call: Calls
 ) -> None:
-    """It reaches the server though nothing ever returns or joins."""
+    """It reaches the server although no RPC returns and no call joins."""
     held = hold(script, connect(script.target), call)
     assert script.sizes == [1]
     gate.open()

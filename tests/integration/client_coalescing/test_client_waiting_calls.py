@@ -46,7 +46,7 @@ def test_a_bound_below_one_is_refused(name: str) -> None:
 def test_an_input_is_validated_before_it_joins(
     connect: Connect, script: ScriptedServer, gate: Gate, call: Calls
 ) -> None:
-    """At once, while an RPC is held; and those who wait never meet it."""
+    """At once, while an RPC is held; the waiting calls are not affected."""
     client = connect(script.target)
     held = hold(script, client, call)
     calls = gather(client, call, range(3))
@@ -69,7 +69,7 @@ def test_each_caller_keeps_its_own_deadline_before_it_is_sent(
             hasty.result(30)
     gate.open()
     assert digits([held, *patient]) == [0, 0, 1, 2]
-    assert script.sizes == [1, 3]  # whoever has given up is not asked about
+    assert script.sizes == [1, 3]  # no request is made for callers that have given up
 
 
 def test_each_caller_keeps_its_own_deadline_after_it_is_sent(

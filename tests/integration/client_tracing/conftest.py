@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 @pytest.fixture(scope="session")
 def exporter() -> InMemorySpanExporter:
-    """What the tracer provider of this process, which is set once, exports to."""
+    """The exporter of this process's tracer provider, which can be set only once."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))

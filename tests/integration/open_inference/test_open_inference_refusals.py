@@ -44,7 +44,7 @@ SPELLINGS = {"1": True, "01": True, "0001": True} | dict.fromkeys(
     ("+1", "-1", " 1", "1 ", "\u0663", "\u0661", "1_0", "0_1", "1.0", "1e0", "0x1", "0", "00", "v1", "1\n", "1" * 19),
     False,
 )
-"""Ways to write version 1, and whether they do."""
+"""Spellings of version 1, and whether they are valid."""
 
 
 @pytest.mark.parametrize(("spelling", "known"), SPELLINGS.items())

@@ -19,7 +19,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(params=["light"])
 def page(request: pytest.FixtureRequest, browser: Browser, server: ServerProcess) -> Iterator[Page]:
-    """The page with its model shown; the browser must have nothing to complain of by the end."""
+    """The page with its model shown; at the end, the browser must have reported no error."""
     context = browser.new_context(**LOOKS[request.param])
     opened = context.new_page()
     opened.set_default_timeout(PATIENCE_MS)

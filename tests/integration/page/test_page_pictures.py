@@ -83,7 +83,7 @@ def test_an_image_that_does_not_look_like_a_digit_is_said_not_to(
 
 
 class TestWhatIsComplainedOf:
-    """Where the browser's console has something to say, because that is what is tested."""
+    """Tests in which the browser must report an error."""
 
     @pytest.fixture
     def open_page(self, browser: Browser, server: ServerProcess) -> Iterator[Page]:

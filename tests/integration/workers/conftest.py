@@ -10,6 +10,6 @@ from support.servers.workers import starting
 
 @pytest.fixture
 def server(repository: Path) -> Iterator[ServerProcess]:
-    """A server of each test's own."""
+    """A separate server for each test."""
     with starting(repository) as running:
         yield running.wait_ready()

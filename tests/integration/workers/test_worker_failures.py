@@ -22,7 +22,7 @@ def test_a_killed_worker_is_replaced_while_the_other_serves_and_no_counter_goes_
     victim = max(workers(server))
     os.kill(victim, signal.SIGKILL)
     assert server.wait_for_log("a worker ended")["end"] == "SIGKILL"
-    all_answer(server)  # at once: the other is still there
+    all_answer(server)  # at once: the other worker still runs
     server.wait_for_log("worker ready")
     all_answer(server)
     assert before == CONNECTIONS

@@ -72,7 +72,7 @@ def test_the_web_page_is_answered_by_all_workers_and_counted_as_one(
     Image.fromarray(test_images[0]).save(file, "PNG")
 
     def ask(path: str, body: bytes | None) -> bytes:
-        """Over a connection of its own, which leads to any worker."""
+        """Over a new connection, which leads to any worker."""
         request = urllib.request.Request(server.http + path, body, {"content-type": "image/png"})
         with urllib.request.urlopen(request, timeout=DEADLINE) as reply:
             return bytes(reply.read())

@@ -2,8 +2,8 @@
 
     python -m support.attacks rapid_resets 127.0.0.1:50051 10000
 
-does it `count` times, prints a line with what came of it as JSON, and holds every connection until its standard input
-ends.
+makes the attack `count` times, prints the result as one line of JSON, and holds every connection until its standard
+input ends.
 """
 
 import json

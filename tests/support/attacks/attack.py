@@ -1,4 +1,4 @@
-"""An attack as a test makes one."""
+"""Runs an attack from a test."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 class Attack:
-    """One of `support.attacks`, in a process of its own, from entry until exit."""
+    """One of `support.attacks`, in a separate process, from entry until exit."""
 
     def __init__(self, name: str, target: str, count: int) -> None:
         self.name = name
@@ -31,7 +31,10 @@ class Attack:
         self._process.communicate()
 
     def done(self) -> dict[str, Any]:
-        """Waits for the attack to have been made: `sent`, how often; `cut`, connections that the server ended."""
+        """Waits until the attack is complete.
+
+        `sent`: how often it was made; `cut`: connections that the server ended.
+        """
         assert self._process.stdout
         line = self._process.stdout.readline()
         assert line, "the attacker failed"

@@ -8,15 +8,15 @@ from contextlib import suppress
 from support.wire.frames import PREFACE
 
 SECONDS = 20.0
-"""How long a server may leave an attacker's bytes unread before it tries another connection."""
+"""How long a server may leave an attacker's bytes unread before the attacker tries another connection."""
 STREAMS = 100
-"""Calls that an attacker begins on one connection: as many as it may have at once, whatever carries them."""
+"""Calls that an attacker begins on one connection: the most that any transport allows at once."""
 MOST_CONNECTIONS = 2_000
-"""An attacker who is sent away connects anew, at most so often."""
+"""Most times that an attacker connects again after it was disconnected."""
 
 
 class Attacker:
-    """Somebody with connections to "host:port"; keeps count of what the server did about it."""
+    """An attacker with connections to "host:port"; it counts the server's reactions."""
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
@@ -36,7 +36,7 @@ class Attacker:
     def flood(self, pieces: Callable[[int], bytes], count: int, in_one: int = 100, begin: bytes = PREFACE) -> None:
         """Sends pieces(0), pieces(1), … until `count` have been sent, `in_one` at a time.
 
-        On one connection after another, as the server cuts them; numbers start anew with each.
+        Uses one connection after the other, as the server closes them; the numbers start again with each.
         """
         while self.sent < count and self.cut < MOST_CONNECTIONS:
             connection, number = self.connect(begin), 0
@@ -60,7 +60,7 @@ class Attacker:
                 self.sent += 1
 
     def begin_all(self, request: bytes, count: int, callers: int = 4) -> None:
-        """Has threads send `request` again and again, each when the last has been answered; returns after `count`."""
+        """Lets threads send `request` again and again, each after its last answer; returns after `count`."""
         enough = threading.Event()
 
         def send_on() -> None:

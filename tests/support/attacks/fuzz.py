@@ -1,9 +1,9 @@
-"""Random model files through the doors that real ones come by, for as long as one likes.
+"""Random model files for the checks that real files pass, for any length of time.
 
     python -m support.attacks.fuzz DOOR MODEL [--count N] [--seconds S] [--first SEED]
 
-makes the input of each seed in a process of its own, which goes on to the next as long as it lives. A process that
-dies or hangs is reported with its seed, and another goes on behind it. Exits with 1 if there was one.
+makes and tries the inputs of all seeds in a separate process. If the process dies or hangs, its seed is reported, and
+another process continues after it. Exits with 1 if that happened.
 """
 
 import argparse
@@ -24,13 +24,13 @@ from support.models.graphs import random_model
 from support.models.keras_files import random_h5_file, random_keras_file, random_saved_model
 
 HANG_SECONDS = 120.0
-"""What one input may take, on a machine that is busy with other work."""
+"""Deadline of one input, on a machine that is busy with other work."""
 
 UNLISTED = 77
-"""Exit code of a process in which Keras was asked for something that is not on the list."""
+"""Exit code of a process in which Keras looked up something that is not on the list."""
 
 SIZES = (1, 3, 16)
-"""Images of the batches that a model which is taken must compute."""
+"""Images of the batches that an accepted model must compute."""
 
 
 def graphs(model: bytes) -> Callable[[int], str]:
@@ -145,7 +145,7 @@ DOORS = {"graphs": graphs, "keras": keras, "h5": h5, "saved_models": saved_model
 
 
 def work(door: str, model: Path, first: int) -> None:
-    """Says each seed before its turn, and what became of it after."""
+    """Prints each seed before its turn, and its result afterwards."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     one = DOORS[door](model.read_bytes())
@@ -172,7 +172,7 @@ class Worker:
         self._selector.register(self._process.stdout, selectors.EVENT_READ)
 
     def line(self) -> str:
-        """The next thing it says; empty once it has died, or was killed for taking too long."""
+        """Its next line; empty if it has died, or was killed because it took too long."""
         assert self._process.stdout
         if not self._selector.select(HANG_SECONDS):
             self._hung = True
@@ -191,7 +191,7 @@ class Worker:
 
 
 def fuzz(door: str, model: Path, *, count: int, seconds: float, first: int = 0) -> tuple[Counter[str], list[str]]:
-    """How many inputs ended in which way, and a line for each process that died."""
+    """The number of inputs by result, and a line for each process that died."""
     outcomes: Counter[str] = Counter()
     deaths: list[str] = []
     end = time.monotonic() + seconds

@@ -1,9 +1,10 @@
-"""What reads strangers' bytes, under a fuzzer that steers its inputs by the code they reach.
+"""Runs the readers of untrusted bytes under a fuzzer that guides its inputs by code coverage.
 
     python -m support.attacks.fuzzing READER [libFuzzer options] CORPUS
 
-feeds one of READERS until it raises what it should not, differs from its oracle, or the options say stop. What it finds
-worth keeping goes into the folder CORPUS; an input that fails is written beside it and reported with its traceback.
+feeds one of READERS until it raises an unexpected error, differs from its oracle, or reaches the limits in the options.
+Interesting inputs go into the folder CORPUS. A failing input is written next to that folder and reported with its
+traceback.
 """
 
 import sys
@@ -35,7 +36,7 @@ MOST_IMAGES = 256
 
 
 def message(data: bytes) -> None:
-    """A PredictRequest: read as protobuf reads it, or refused as it does, or because a large one has many entries."""
+    """A PredictRequest: read or refused as protobuf does, or refused because it has too many entries."""
     try:
         expected = PredictRequest.FromString(data)
     except DecodeError:
@@ -93,7 +94,7 @@ def inference_json(data: bytes) -> None:
 
 
 def model(data: bytes) -> None:
-    """A model.tflite: taken, or refused."""
+    """A model.tflite: accepted or refused."""
     with suppress(ModelRejected):
         check(data, MOST_IMAGES)
 

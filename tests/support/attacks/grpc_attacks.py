@@ -43,14 +43,14 @@ def idle(attacker: Attacker, count: int) -> None:
 
 
 def half_open(attacker: Attacker, count: int) -> None:
-    """Connections on which nothing, or half of how one begins, is ever sent."""
+    """Connections on which nothing, or half of the preface, is sent."""
     for number in range(count):
         attacker.connect(PREFACE[: 12 * (number % 2)])
     attacker.sent = count
 
 
 def one_byte_a_second(attacker: Attacker, count: int) -> None:
-    """Calls sent a byte a second: half of them from their headers on, half their message, each byte in its frame."""
+    """Calls sent one byte a second, each in its own frame: half of them with their headers, half only the message."""
     headers = frame(HEADERS, END_HEADERS, 1, call_headers(PREDICT))
     for number in range(count):
         attacker.connect(PREFACE + (headers if number % 2 else b""))
@@ -68,7 +68,7 @@ def one_byte_a_second(attacker: Attacker, count: int) -> None:
 
 
 def rapid_resets(attacker: Attacker, count: int) -> None:
-    """Calls that are taken back as soon as they are made (CVE-2023-44487)."""
+    """Calls that are reset as soon as they are made (CVE-2023-44487)."""
     headers = call_headers(PREDICT)
 
     def reset(number: int) -> bytes:
@@ -120,7 +120,7 @@ def continuations(attacker: Attacker, count: int) -> None:
 
 
 def large_headers(attacker: Attacker, count: int) -> None:
-    """Calls whose metadata is 15 KiB each and just within the limit, and then far over it."""
+    """Calls with 15 KiB of metadata, just within the limit, and then calls far over it."""
     small = {f"x-note-{number}": "y" * 100 for number in range(100)}
     large = {f"x-note-{number}": "y" * 100 for number in range(400)}
 
@@ -137,7 +137,7 @@ def large_headers(attacker: Attacker, count: int) -> None:
 
 
 def closed_windows(attacker: Attacker, count: int) -> None:
-    """Calls whose replies may never be sent, for the caller lets nothing in."""
+    """Calls whose replies can never be sent, because the caller's window is closed."""
     nothing = frame(SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2, "big") + bytes(4))
     headers = call_headers(PREDICT)
 
@@ -149,7 +149,7 @@ def closed_windows(attacker: Attacker, count: int) -> None:
 
 
 def unfinished_calls(attacker: Attacker, count: int) -> None:
-    """Calls whose message never comes; half have sent its beginning."""
+    """Calls whose message is never complete; half of them send its beginning."""
     headers = call_headers(PREDICT)
 
     def begun(number: int) -> bytes:
@@ -177,7 +177,7 @@ def watches(attacker: Attacker, count: int) -> None:
 
 
 def garbage(attacker: Attacker, count: int) -> None:
-    """Other protocols, and frames that are none."""
+    """Other protocols, and invalid frames."""
     for number in range(count):
         words = [b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"\x16\x03\x01" + bytes(500), PREFACE + b"\xff" * 500]
         attacker.connect(words[number % 3]).close()

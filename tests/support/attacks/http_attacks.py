@@ -30,7 +30,7 @@ def tls_idle(attacker: "Attacker", count: int) -> None:
 
 
 def http_slow(attacker: "Attacker", count: int) -> None:
-    """Headers without an end, a few bytes a second; half of the callers have sent those of a long body instead."""
+    """Headers without an end, a few bytes a second; half of the callers send a long body slowly instead."""
     for number in range(count):
         attacker.connect(f"{HEAD}content-length: 100000\r\n\r\n".encode() if number % 2 else HEAD.encode())
     attacker.sent = count
@@ -46,7 +46,7 @@ def http_slow(attacker: "Attacker", count: int) -> None:
 
 
 def http_unread(attacker: "Attacker", count: int) -> None:
-    """Callers that ask again and again for a picture of the report, and read nothing."""
+    """Callers that request a picture of the report again and again, and do not read it."""
     for _ in range(count):
         connection = attacker.connect(b"")
         connection.setblocking(False)
@@ -87,7 +87,7 @@ def http_tiny_chunks(attacker: "Attacker", count: int) -> None:
 
 
 def http_json(attacker: "Attacker", count: int) -> None:
-    """Tensors as large as they may be, as JSON, one after another on a few connections: good ones, but many."""
+    """Valid tensors of the largest size, as JSON, one after another on a few connections."""
     attacker.begin_all(_tensor("254.5"), count)
 
 
@@ -97,7 +97,7 @@ def http_huge_numbers(attacker: "Attacker", count: int) -> None:
 
 
 def _tensor(number: str) -> bytes:
-    """A request for as many images of this number as fit."""
+    """A request with as many images of this number as fit."""
     images = LARGEST // (784 * (len(number) + 1)) - 1
     tensor = {"name": "images", "shape": [images, 784], "datatype": "FP32", "data": "@"}
     data = "[" + ",".join([number] * (784 * images)) + "]"

@@ -34,7 +34,7 @@ class Callers:
             return self._outcomes.copy()
 
     def wait_for_more(self, calls: int) -> None:
-        """Returns when this many more calls have come to an end."""
+        """Returns when this many more calls have ended."""
         enough = self.outcomes.total() + calls
         until(lambda: self.outcomes.total() >= enough, f"{calls} more calls under load", 120)
 

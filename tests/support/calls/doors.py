@@ -57,7 +57,7 @@ class Doors:
             refusal(lambda: list(stub.PredictStream(iter(messages), timeout=seconds, metadata=(KNOWN,))))
 
     def leave_call(self, data: bytes, *, end: bool) -> None:
-        """A caller sends this over gRPC and takes the call back once the server has it."""
+        """A caller sends this over gRPC and cancels the call when the server has it."""
         with Http2(self.server.target) as caller:
             stream = caller.begin(PREDICT, GRPC | dict([KNOWN]))
             caller.send(stream, data, end=end)

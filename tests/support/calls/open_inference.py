@@ -1,4 +1,4 @@
-"""Requests of the Open Inference Protocol in every form it has, and the answers to them as arrays."""
+"""Requests of the Open Inference Protocol in each of its forms, and their answers as arrays."""
 
 import json
 import sys

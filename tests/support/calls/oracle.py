@@ -1,4 +1,4 @@
-"""What a server of version 1 must say to any bytes at all, by protobuf's own reading of them."""
+"""The correct answers of a server of version 1 to any bytes, by protobuf's own parser."""
 
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest
@@ -22,14 +22,14 @@ REQUESTS: dict[str, type[Message]] = {
 
 SMALL = (GET_MODEL, MODEL_METADATA, CHECK)
 SMALL_BYTES = 8 * 1024
-"""What a message to one of these has less of."""
+"""Methods whose messages must be smaller."""
 
 REFUSED = {"INVALID_ARGUMENT"}
 HEALTH_NAMES = ("", "digits.v1.PredictionService", "inference.GRPCInferenceService")
 
 
 def statuses(path: str, data: bytes) -> set[str]:
-    """The statuses any of which is right for the message `data` to the method `path`."""
+    """The statuses that are correct for the message `data` to the method `path`."""
     if path in SMALL and len(data) >= SMALL_BYTES:
         return {"RESOURCE_EXHAUSTED"}
     try:

@@ -1,4 +1,4 @@
-"""A probe that asks without a pause, to find out for how long the event loop is held."""
+"""A probe that asks without a pause, to measure how long the event loop is blocked."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from support.wire.raw_http import connect, request
 
 
 class Probe:
-    """Asks for /healthz again and again on a connection of its own; keeps the longest wait, in seconds."""
+    """Requests /healthz again and again on a separate connection; keeps the longest wait, in seconds."""
 
     def __init__(self, server: ServerProcess) -> None:
         self._server = server

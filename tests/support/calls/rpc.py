@@ -1,4 +1,4 @@
-"""Calling RPCs that are expected to fail, or that have no generated stub."""
+"""Calls RPCs that are expected to fail, or that have no generated stub."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 DEADLINE = 60.0
-"""Seconds any call of a test may take."""
+"""Deadline of any call of a test, in seconds."""
 
 
 def refusal(call: Callable[[], object]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Callers that never stop calling."""
+"""Callers that call without a pause."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A caller who behaves, beside those who do not."""
+"""A well-behaved caller, next to attackers."""
 
 import json
 import ssl
@@ -20,7 +20,7 @@ from support.waiting import until
 CALL_SECONDS = 20.0
 REQUEST = PredictRequest(images=bytes(784))
 TRIES, RETRY_SECONDS, BUSY = 4, 0.25, (429, 503)
-"""Over HTTP: how often a caller tries, after which time again, and after which statuses."""
+"""Retries over HTTP: how many tries, after which pause, and after which statuses."""
 OBEDIENT = json.dumps(
     {
         "methodConfig": [
@@ -37,7 +37,7 @@ OBEDIENT = json.dumps(
         ]
     }
 )
-"""gRPC's own way to come back when the server says so: its push-back replaces the backoff."""
+"""gRPC's own retry when the server asks for it: its push-back replaces the backoff."""
 
 
 class Witness:
@@ -63,7 +63,7 @@ class Witness:
         return len(self.seconds) + len(self.failures)
 
     def wait_for_more(self, calls: int) -> None:
-        """Returns when this many more calls have come to an end."""
+        """Returns when this many more calls have ended."""
         enough = self.calls + calls
         until(lambda: self.calls >= enough, f"{calls} more calls", 120)
 
@@ -84,7 +84,7 @@ class Witness:
 
 
 class GrpcWitness(Witness):
-    """Over a stock channel that stays open. An obedient one comes back when it is told to, three times at most."""
+    """Over a stock channel that stays open. An obedient one retries when it is told to, three times at most."""
 
     def __init__(self, target: str, *, obedient: bool = False) -> None:
         self._channel = grpc.insecure_channel(target, [("grpc.service_config", OBEDIENT)] if obedient else [])

@@ -1,4 +1,4 @@
-"""Both clients behind one blocking face, so that a promise is written once and held for both."""
+"""Both clients behind one blocking interface, so that each promise is written once and tested for both."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from digits_client import AsyncClient, Client, Stats
 
 Connect = Callable[..., Client]
 DEADLINE = 60.0
-"""Seconds anything asked of a client may take."""
+"""Deadline of any call of a client, in seconds."""
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def connecting(kind: str) -> Iterator[Connect]:
 
 
 class Blocking:
-    """An AsyncClient on an event loop in a thread of its own; each method blocks its caller until it is done."""
+    """An AsyncClient on an event loop in a separate thread; each method blocks its caller until it is done."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         self.client = AsyncClient(*arguments, **settings)

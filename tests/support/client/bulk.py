@@ -12,12 +12,12 @@ CHUNK = 1024
 
 
 def numbered(count: int) -> NDArray[np.uint8]:
-    """uint8[count, 28, 28]; every pixel of image i is i // CHUNK: the chunk it leaves in."""
+    """uint8[count, 28, 28]; every pixel of image i is i // CHUNK: the chunk in which it is sent."""
     return np.repeat(np.arange(count) // CHUNK, 784).astype(np.uint8).reshape(-1, 28, 28)
 
 
 def failing(chunk: int, status: grpc.StatusCode) -> Answer:
-    """Refuses the images of one chunk, always."""
+    """Always refuses the images of one chunk."""
 
     def answer(request: PredictRequest) -> PredictResponse:
         if request.images[0] == chunk:

@@ -19,7 +19,7 @@ def waiting(client: Any) -> int:
 
 
 def joined(client: Any) -> int:
-    """How many calls have joined those that share RPCs, so far."""
+    """How many calls have joined a shared RPC so far."""
     stats = client.stats()
     return int(stats.images_sent + stats.images_waiting)
 
@@ -33,7 +33,7 @@ def hold(script: ScriptedServer, client: Client, call: Calls) -> "Future[Predict
 
 
 def gather(client: Client, call: Calls, values: range, **settings: Any) -> "list[Future[Prediction]]":
-    """Calls that wait in the client behind what is held; on a slow machine, some have left without it."""
+    """Calls that wait in the client behind a held RPC; on a slow machine, some may be sent without it."""
     before = joined(client)
     calls = [call(client, value, **settings) for value in values]
     until(lambda: joined(client) == before + len(values), "all have joined")

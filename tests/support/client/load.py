@@ -1,4 +1,4 @@
-"""Callers of one Digits client that never stop calling, check every answer and take down every failure."""
+"""Callers of one Digits client that call without a pause, check every answer and record every failure."""
 
 from time import monotonic
 

@@ -1,4 +1,4 @@
-"""A PredictionService that does what a test says: answers, fails, holds calls back, and remembers every one."""
+"""A PredictionService that follows a test's script: it answers, fails or holds calls, and remembers each one."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,14 +13,14 @@ from digits.v1.prediction_pb2 import GetModelResponse, PredictRequest, PredictRe
 
 Answer = Callable[[PredictRequest], PredictResponse]
 HOLD_SECONDS = 30.0
-"""The longest a call is held back, so that a failing test ends."""
+"""Longest time for which a call is held, so that a failing test ends."""
 THREADS = 64
 SERVING, NOT_SERVING = 1, 2
 """Of grpc.health.v1.HealthCheckResponse."""
 
 
 class Refused(Exception):
-    """What an answer raises to end its call with a status, and perhaps a delay in milliseconds to try again after."""
+    """The error with which an answer ends its call: a status, and perhaps a delay in milliseconds before a retry."""
 
     def __init__(
         self, status: grpc.StatusCode, message: str = "refused by the script", pushback: int | None = None
@@ -68,7 +68,7 @@ def refusing(
 
 
 class Gate:
-    """Holds calls back until it is opened; tells how many have arrived."""
+    """Holds calls until it is opened; counts the calls that have arrived."""
 
     def __init__(self, answer: Answer = first_pixels) -> None:
         self._answer = answer
@@ -86,8 +86,8 @@ class Gate:
 class ScriptedServer:
     """Listens on entry, ends on exit. `answer` may be replaced at any time.
 
-    answer   what Predict does
-    serving  what health says
+    answer   the function that answers Predict
+    serving  the answer of health
     address  where to listen; port 0 takes a free one
     """
 

@@ -10,7 +10,7 @@ from support.pictures.pixels import image
 
 
 class Source:
-    """Endless images, and what became of them."""
+    """An endless source of images, and the number that was read."""
 
     def __init__(self) -> None:
         self.taken = 0

@@ -30,7 +30,7 @@ def call(client: Client) -> trace.SpanContext:
 
 
 def rpcs(left: InMemorySpanExporter, count: int) -> Sequence[ReadableSpan]:
-    """The spans of RPCs, once there are so many: some end on a thread of gRPC's."""
+    """The spans of RPCs, when there are `count` of them: some end on a thread of gRPC's."""
 
     def found() -> list[ReadableSpan]:
         return [span for span in left.get_finished_spans() if span.kind == SpanKind.CLIENT]

@@ -9,7 +9,7 @@ OK, CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE = 0,
 
 
 class Ledger:
-    """What becomes of each call; `due` has when they are meant to leave. Times are seconds since the beginning."""
+    """The outcome of each call; `due` is when it should be sent. Times are seconds since the beginning."""
 
     def __init__(self, due: list[float]) -> None:
         self.due = due

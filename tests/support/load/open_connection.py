@@ -38,17 +38,17 @@ from support.wire.http2 import framed
 
 REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 7, 8, 11
 OF_RESET = {REFUSED_STREAM: UNAVAILABLE, CANCEL: CANCELLED, ENHANCE_YOUR_CALM: RESOURCE_EXHAUSTED}
-"""What gRPC makes of a stream that is reset; INTERNAL of the rest."""
+"""gRPC's status for a stream that is reset; INTERNAL for other error codes."""
 ACK = 1
 HEADER_TABLE_SIZE, MAX_STREAMS = 1, 3
 WINDOW, MOST_WINDOW = 65_535, 2**31 - 1
 STREAMS = 100
-"""Calls under way at once until the server has said how many there may be."""
+"""Calls in flight at once until the server has announced its limit."""
 READ_BYTES, FRAME_BYTES = 262_144, 16_384
 FRAME_HEAD = struct.Struct(">BHBBL")
 """Length, in two parts, kind, flags and stream."""
 FIRST_PAUSE_SECONDS, PAUSE_GROWTH, PAUSE_JITTER, MOST_PAUSE_SECONDS = 1.0, 1.6, 0.2, 120.0
-"""Between the attempts to connect: grpc/doc/connection-backoff.md."""
+"""Pauses between attempts to connect: grpc/doc/connection-backoff.md."""
 NEVER = "99999999u"
 """A deadline as gRPC writes it, in microseconds; what is left to a call takes its place."""
 
@@ -113,7 +113,7 @@ class Connection:
         self._held.append(number)
 
     def write(self, now: float) -> None:
-        """Sends what may be sent, and gives up what is too late."""
+        """Sends the calls that may be sent, and gives up those that are too late."""
         self._give_up(now)
         if not self.socket and now >= self._connect_at:
             self._connect()
@@ -122,7 +122,7 @@ class Connection:
         while self._ready and self._held and len(self._calls) < self._most and self._size <= self._window:
             self._begin(self._held.popleft(), now)
         if self._out and self.socket:
-            with suppress(OSError):  # it is full, or `read` will find it lost
+            with suppress(OSError):  # the buffer is full, or `read` will find the connection lost
                 del self._out[: self.socket.send(self._out)]
 
     def _give_up(self, now: float) -> None:
@@ -150,7 +150,7 @@ class Connection:
         self._stream += 2
 
     def read(self, now: float) -> None:
-        """Takes in what has arrived."""
+        """Processes the data that has arrived."""
         data = self._received()
         if data is None:
             return
@@ -221,7 +221,7 @@ class Connection:
             self._out += frame(kind, ACK, 0, payload if kind == PING else b"")
 
     def _lost(self, now: float) -> None:
-        """Ends what was under way, and connects anew: at once, or after a pause if this was in vain."""
+        """Ends the calls in flight, and connects again: at once, or after a pause if the attempt fails."""
         for number in self._calls.values():
             self._end(number, now, UNAVAILABLE)
         self._calls.clear()

@@ -1,4 +1,4 @@
-"""Open-loop load: calls leave on a Poisson schedule whether or not earlier ones were answered.
+"""Open-loop load: calls are sent on a Poisson schedule, whether or not earlier ones were answered.
 
 A latency counts from the moment its call was meant to leave, so that neither a slow server nor a late generator hides
 delays.
@@ -38,7 +38,7 @@ SPIN_SECONDS = 0.0005
 
 @dataclass(frozen=True)
 class Offer:
-    """What is offered: `rate` calls a second of `images` each for `seconds`, over `connections` in turns.
+    """The load: `rate` calls a second of `images` each for `seconds`, over `connections` in turns.
 
     deadline  seconds each call has, from when it was meant to leave
     core      where the generator runs
@@ -55,10 +55,10 @@ class Offer:
 
 
 class Outcomes(NamedTuple):
-    """What became of each call, in the order they were meant to leave. Times are seconds.
+    """The outcome of each call, in the order of their schedule. Times are seconds.
 
     intended  since the beginning
-    late      until it left; NaN: it never did before its deadline
+    late      until it was sent; NaN: it was not sent before its deadline
     latency   until its status arrived or the deadline passed
     status    gRPC's
     pushback  ms after which to try again; NaN: the server did not say
@@ -71,27 +71,27 @@ class Outcomes(NamedTuple):
     pushback: NDArray[np.float64]
 
     def since_left(self) -> NDArray[np.float64]:
-        """Seconds from when a call left until its status arrived; of those that left."""
+        """Seconds from the sending of a call until its status; for calls that were sent."""
         seconds: NDArray[np.float64] = self.latency - self.late
         return seconds[~np.isnan(seconds)]
 
     def having(self, status: int) -> "Outcomes":
-        """Those of the calls that ended in `status`."""
+        """The calls that ended in `status`."""
         return self.among({status})
 
     def among(self, statuses: Iterable[int]) -> "Outcomes":
-        """Those of the calls that ended in one of `statuses`."""
+        """The calls that ended in one of `statuses`."""
         chosen = np.isin(self.status, list(statuses))
         return Outcomes(*(column[chosen] for column in self))
 
 
 def offered(offer: Offer) -> Outcomes:
-    """Makes the offer from a process of its own, and waits for the last outcome."""
+    """Makes the load from a separate process, and waits for the last outcome."""
     return collect(begin(offer))
 
 
 def begin(offer: Offer) -> "subprocess.Popen[bytes]":
-    """Starts to make the offer; `collect` waits for it."""
+    """Starts the load; `collect` waits for its end."""
     return subprocess.Popen(
         [sys.executable, "-m", "support.load.open_loop", json.dumps(asdict(offer))],
         stdout=subprocess.PIPE,
@@ -115,7 +115,7 @@ def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
 
 
 class Watch:
-    """Over connections whose sockets come and go: which of them have something to read."""
+    """Finds the connections that have data to read, while their sockets come and go."""
 
     def __init__(self, connections: list[Connection]) -> None:
         self._sockets: dict[Connection, socket | None] = dict.fromkeys(connections)

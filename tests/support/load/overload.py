@@ -1,4 +1,4 @@
-"""An overload: what is offered beyond a server's capacity, what became of it, and its rows in the table."""
+"""An overload: the calls beyond a server's capacity, their outcome, and the rows in the table."""
 
 import os
 import threading
@@ -29,8 +29,9 @@ QUEUE = 2000  # images
 STEP = 1.1
 PROMISED = {2: 0.9, 5: 0.8}  # of the capacity that is answered in time, at each multiple of it
 REFUSED = {RESOURCE_EXHAUSTED, CANCELLED, UNAVAILABLE}
-"""How callers are told no. CANCELLED is what grpcio's core says where Python is not asked. UNAVAILABLE is a stream
-opened before the server had seen the reset of another (grpcio), or a connection closed or turned away (Envoy)."""
+"""Statuses of refused calls. CANCELLED: grpcio's core refused the call before Python saw it. UNAVAILABLE: the stream
+was opened before the server had seen the reset of another one (grpcio), or a connection was closed or refused
+(Envoy)."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Calls:
 
 @contextmanager
 def watched(server: ServerProcess) -> Iterator[list[float]]:
-    """Looks at the queue until the end of the context; yields what it saw, in images."""
+    """Watches the queue until the end of the context; yields its lengths, in images."""
     seen: list[float] = []
     stop = threading.Event()
 
@@ -74,7 +75,7 @@ def offer(server: ServerProcess, rate: float, seconds: float, images: int = 1, c
 
 
 def percentile(seconds: "np.ndarray[tuple[int], np.dtype[np.float64]]", share: float) -> float:
-    """Milliseconds; 0 where there are none."""
+    """In milliseconds; 0 if there are no values."""
     return float(np.percentile(seconds, share)) * 1000 if len(seconds) else 0.0
 
 
@@ -93,14 +94,14 @@ def capacity(server: ServerProcess, calls: Calls, seconds: float | None, rate: f
 
 
 def computed_in_vain(server: ServerProcess) -> float:
-    """Images that went through the model and answered nobody."""
+    """Images that the model computed, but that answered no caller."""
     samples = server.samples()
     answered = sum(value for (name, _), value in samples.items() if name == "digits_predictions_total")
     return samples["digits_batch_size_sum", frozenset()] - answered
 
 
 def cpu_seconds(server: ServerProcess) -> float:
-    """What the server's process has used: user and system time, the 14th and 15th fields of proc(5)'s stat."""
+    """CPU time of the server's process: user and system time, the 14th and 15th fields of proc(5)'s stat."""
     fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -127,7 +128,10 @@ class Overload:
 
 
 def overload(server: ServerProcess, calls: Calls, most: float, times: int, seconds: float) -> Overload:
-    """Offers `times` the capacity `most`; on any machine the queue is bounded and nobody is told anything else."""
+    """Offers `times` the capacity `most`.
+
+    On any machine the queue must be bounded, and every call must end in an expected status.
+    """
     vain, cpu, begun = computed_in_vain(server), cpu_seconds(server), monotonic()
     with watched(server) as queue:
         outcomes = offered(offer(server, times * most, seconds, calls.images))

@@ -1,4 +1,4 @@
-"""Folders shown through a volume of our own, which answers as long as a test wants."""
+"""Folders shown through a test volume, which answers until a test stops it."""
 
 import ctypes
 import os
@@ -40,14 +40,14 @@ class Mounted:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._process.kill()  # what still waits for an answer gets an error
+        self._process.kill()  # requests that still wait get an error
         self._process.wait()
         ctypes.CDLL(None).umount2(os.fsencode(self.path), MNT_FORCE | MNT_DETACH)
         assert self._process.stdout
         self._process.stdout.close()
 
     def fall_silent(self) -> None:
-        """From now on nothing is answered."""
+        """From now on no request is answered."""
         self._process.send_signal(signal.SIGUSR1)
         assert self._lines.get(timeout=START_SECONDS) == "silent"
 
@@ -57,7 +57,7 @@ class Mounted:
         assert self._lines.get(timeout=START_SECONDS) == "failing"
 
     def speak(self) -> None:
-        """Everything asked since is answered, and what comes: without errors."""
+        """From now on all requests are answered again, also those that wait."""
         self._process.send_signal(signal.SIGUSR2)
 
     def _listen(self) -> None:

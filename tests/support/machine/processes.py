@@ -1,4 +1,4 @@
-"""What the kernel knows of processes (proc(5)): children, and who holds which connection."""
+"""Data about processes from the kernel (proc(5)): their children and their connections."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def children(pid: int) -> set[int]:
 
 
 def lives(pid: int) -> bool:
-    """Whether the process runs: it is there, and no zombie."""
+    """Whether the process runs: it exists, and is not a zombie."""
     try:
         return (PROC / f"{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     except OSError:

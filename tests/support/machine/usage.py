@@ -1,4 +1,4 @@
-"""What the kernel says processes take: memory, descriptors, threads (proc(5))."""
+"""Resources of processes, from the kernel: memory, descriptors, threads (proc(5))."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ MIB = 1024
 
 @dataclass(frozen=True)
 class Usage:
-    """The resources of the process `pid`, as they are when asked for."""
+    """The present resources of the process `pid`."""
 
     pid: int
 
@@ -36,7 +36,7 @@ class Usage:
         return self._status("Threads")
 
     def pin(self, core: int) -> None:
-        """Keeps every thread there is on `core`."""
+        """Keeps every thread of the process on `core`."""
         for thread in self._file("task").iterdir():
             os.sched_setaffinity(int(thread.name), {core})
 
@@ -71,7 +71,7 @@ class Usages:
             each.pin(core)
 
     def remember(self) -> None:
-        """What `growth` is counted from."""
+        """Sets the start from which `growth` is counted."""
         for each in self._each.values():
             each.forget_peak()
         self._before = {name: each.resident for name, each in self._each.items()}
@@ -82,6 +82,6 @@ class Usages:
 
 
 def as_text(growth: Mapping[str, float]) -> str:
-    """Such as "+ 8 MiB", or "+ 8 MiB, Envoy + 3" where there is more than the server."""
+    """Such as "+ 8 MiB", or "+ 8 MiB, Envoy + 3" if there are other processes besides the server."""
     server, *others = growth.items()
     return f"+ {server[1]:.0f} MiB" + "".join(f", {name} + {grown:.0f}" for name, grown in others)

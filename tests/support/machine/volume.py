@@ -1,9 +1,10 @@
-"""A file system that shows a folder, and at a signal stops answering, as a network volume does whose server is gone.
+"""A file system that shows a folder, and at a signal stops answering, like a network volume without its server.
 
     python -m support.machine.volume MOUNT_POINT FOLDER [--restless]
 
-SIGUSR1 stops the answers, SIGHUP has every read fail, SIGUSR2 ends both. A restless volume has other inodes and times
-at each look, as object stores do. On its standard output it says "mounted", "silent", "failing", and what it reads.
+SIGUSR1 stops the answers, SIGHUP makes every read fail, SIGUSR2 ends both. A restless volume shows other inodes and
+times at each look, as object stores do. On its standard output it prints "mounted", "silent", "failing", and the files
+that it reads.
 
 It speaks the kernel's own protocol (https://docs.kernel.org/filesystems/fuse/fuse.html, linux/fuse.h), so that it needs
 no library, but /dev/fuse and the right to mount.
@@ -24,7 +25,7 @@ from pathlib import Path
 
 
 class Op(IntEnum):
-    """What the kernel asks for."""
+    """The operations that the kernel requests."""
 
     LOOKUP, FORGET, GETATTR, READLINK = 1, 2, 3, 5
     OPEN, READ, STATFS, RELEASE, FLUSH, INIT = 14, 15, 17, 18, 25, 26
@@ -44,7 +45,7 @@ MINOR = 31
 
 
 class Volume:
-    """The mounted folder. Nothing is cached by the kernel: each look asks here."""
+    """The mounted folder. The kernel caches nothing: each access comes here."""
 
     def __init__(self, mount_point: str, folder: Path, *, restless: bool) -> None:
         self._device = os.open("/dev/fuse", os.O_RDWR)
@@ -70,8 +71,8 @@ class Volume:
         signal.signal(signal.SIGHUP, lambda *_: self._fail())
         _say("mounted")
         while True:
-            # While silent, requests stay with the kernel, which lets a process be killed that waits for an answer. Once
-            # a request was read here, the kernel would let nobody go before that.
+            # While silent, requests stay in the kernel, where a process that waits for an answer can be killed. Once
+            # a request was read here, the process could not be killed before the answer.
             ready, _, _ = select.select([self._awake, *([] if self._silent else [self._device])], [], [])
             if self._awake in ready:
                 os.read(self._awake, 100)

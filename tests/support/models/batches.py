@@ -14,7 +14,7 @@ Probabilities = NDArray[np.float32]
 
 
 def marked(*marks: int) -> Images:
-    """Images that can be told apart: each full of its mark."""
+    """Images that can be distinguished: each is filled with its mark."""
     return np.repeat(np.array(marks, np.uint8), 784).reshape(-1, 28, 28)
 
 
@@ -28,12 +28,12 @@ def marks(probabilities: Probabilities) -> list[int]:
 
 
 def costs(inline_size: int = 0) -> BatchCosts:
-    """Of a model for which larger batches always pay, and for which those up to `inline_size` run on the event loop."""
+    """The costs of a model: larger batches always save time, and those up to `inline_size` run on the event loop."""
     return BatchCosts({2**power: 0.0001 if 2**power <= inline_size else 0.001 for power in range(11)})
 
 
 class Observer:
-    """Notes what it is told."""
+    """Records the events of the batcher."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []

@@ -1,4 +1,4 @@
-"""Random LiteRT graphs of the operators that are allowed, most of them sound, some of them not."""
+"""Random LiteRT graphs of the allowed operators; most of them are valid, some are not."""
 
 import random
 import struct
@@ -26,10 +26,10 @@ USUAL: dict[str, tuple[int, ...]] = {
     "keepDims": (False, True),
     "outType": (2,),
 }
-"""Values that an option has in a sound graph."""
+"""Values of an option in a valid graph."""
 
 STRANGE_TYPES, STRANGE_RANKS, STRANGE_OPTIONS, STRANGE_SIDES = 0.02, 0.01, 0.02, 0.002
-"""Shares of operators that get something which the check must refuse, or which nobody has thought of."""
+"""Shares of operators that get a value that the check must refuse, or an unexpected one."""
 
 
 @cache
@@ -147,7 +147,7 @@ class Graph:
 
 
 def _read(options: Any) -> dict[str, Any]:
-    """The options by the names that the check has for them."""
+    """The options by their names in the check."""
     names = {
         "fusedActivationFunction": "activation",
         "strideW": "stride_w",
@@ -185,7 +185,7 @@ def mutant(model: bytes, chance: random.Random) -> bytes:
 
 
 def random_model(model: bytes, seed: int) -> bytes:
-    """The model that belongs to `seed`: a random graph, and of one in five a mutant."""
+    """The model of `seed`: a random graph, and in one of five cases a mutant of it."""
     chance = random.Random(seed)
     grown = Graph(model, chance).grow()
     return mutant(grown, chance) if chance.random() < 0.2 else grown

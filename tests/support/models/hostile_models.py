@@ -10,7 +10,7 @@ from support.models.tflite import SCALED, Editor, Operators
 
 
 def with_custom_operator(model: bytes) -> bytes:
-    """A model that calls code which is no part of LiteRT, as TensorFlow's "flex" operators do."""
+    """A model that calls code outside of LiteRT, as TensorFlow's "flex" operators do."""
     editor = Editor(model)
     return editor.finished(editor.total(editor.apply(Operators.CUSTOM, [SCALED], custom=b"FlexReadFile"), 3))
 
@@ -75,7 +75,7 @@ def with_second_graph(model: bytes) -> bytes:
 
 
 def with_huge_claim(model: bytes) -> bytes:
-    """A model with a result that says to be of gigabytes."""
+    """A model with a result that claims to have gigabytes."""
     editor = Editor(model)
     editor.graph.tensors[editor.graph.operators[-1].inputs[0]].shape = [2**27, 10]
     return editor.packed()
@@ -112,7 +112,7 @@ def with_bytes_for_floats(model: bytes) -> bytes:
 
 
 def with_bytes_compared(model: bytes) -> bytes:
-    """A model that compares bytes, for which LiteRT wants a quantisation that is not there, and aborts."""
+    """A model that compares bytes: LiteRT expects a quantisation, which is missing, and aborts."""
     editor = Editor(model)
     left, right = (editor.constant(np.ones(3, np.uint8)) for _ in range(2))
     less = editor.apply(Operators.LESS, [left, right], schema.LessOptionsT(), rank=1, kind=schema.TensorType.BOOL)
@@ -160,7 +160,7 @@ def with_a_bias_for_other_channels(model: bytes) -> bytes:
 
 
 def with_constant_images(model: bytes) -> bytes:
-    """A depthwise convolution of constants: LiteRT reads memory that is not there."""
+    """A depthwise convolution of constants: LiteRT reads memory outside its buffers."""
     editor = Editor(model)
     images, weights = (
         editor.constant(np.ones((2, 1, 4, 4), np.float32)),
@@ -187,7 +187,7 @@ def with_an_unknown_activation(model: bytes) -> bytes:
 
 
 def with_metadata_beyond_the_end(model: bytes) -> bytes:
-    """A model whose metadata is in a buffer that is not there; LiteRT reads it without a look."""
+    """A model whose metadata is in a buffer that does not exist; LiteRT reads it without a check."""
     editor = Editor(model)
     editor.model.metadata[0].buffer = 1_000_000
     return editor.packed()
@@ -205,4 +205,4 @@ CORRUPTING = (
     with_an_unknown_activation,
     with_metadata_beyond_the_end,
 )
-"""Changes that keep a file well-formed and its memory bounded, and that LiteRT must still not be given."""
+"""Changes that keep a file well-formed and its memory bounded, but that LiteRT must not get."""

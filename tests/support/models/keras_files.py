@@ -28,7 +28,7 @@ WORDS = (
         "keras.utils",
     ),
 )
-KEYS = (  # what some `from_config`, `build_from_config` or decoder of Keras reads
+KEYS = (  # values that some `from_config`, `build_from_config` or decoder of Keras reads
     *("class_name", "config", "module", "registered_name", "name", "spec_name", "type_spec", "serialized", "items"),
     *("shared_object_id", "build_config", "compile_config", "build_input_shape", "__passive_serialization__"),
     *("layers", "inbound_nodes", "input_layers", "output_layers", "args", "kwargs", "keras_history", "training"),
@@ -47,7 +47,7 @@ KEYS = (  # what some `from_config`, `build_from_config` or decoder of Keras rea
         "value",
     ),
 )
-OBJECTS: tuple[Any, ...] = (  # what Keras makes an object of, calls, or opens
+OBJECTS: tuple[Any, ...] = (  # values that Keras makes into an object, calls, or opens
     {"class_name": "Lambda", "module": "keras.layers", "config": {"function": "gAAA", "name": "l"}},
     {"class_name": "__lambda__", "config": {"value": "gAAA"}},
     {"class_name": "__lambda__", "module": "builtins", "config": {"value": ["gAAA", None, None]}},

@@ -1,4 +1,4 @@
-"""Copies of a published version, changed the way a test wants them."""
+"""Copies of a published version, with changes for a test."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> N
 
 
 def replace_file(folder: Path, name: str, content: bytes) -> None:
-    """Writes `content` as the file `name`, and vouches for it in the manifest."""
+    """Writes `content` as the file `name`, and puts its hash into the manifest."""
 
     def vouch(manifest: dict[str, Any]) -> None:
         entry = next(item for item in manifest["files"] if item["path"] == name)

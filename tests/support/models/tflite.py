@@ -24,12 +24,12 @@ ADD_AFTER = 2
 
 @cache
 def _objects(model: bytes) -> bytes:
-    """A model as the format's library has it, pickled: unpickling is much faster than reading the model anew."""
+    """A model as an object of the format's library, pickled: unpickling is much faster than reading the model again."""
     return pickle.dumps(schema.ModelT.InitFromPackedBuf(model, 0))
 
 
 class Editor:
-    """The reference network, to be added to; what is added goes into its output, so that it runs."""
+    """The reference network, to which tests add operators. Their result goes into its output, so that they run."""
 
     def __init__(self, model: bytes) -> None:
         self.model: Any = pickle.loads(_objects(model))  # noqa: S301 - our own

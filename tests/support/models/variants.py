@@ -1,4 +1,4 @@
-"""Good versions that can be told apart by their answers: version N takes every image for the digit N % 10."""
+"""Good versions that are distinguished by their answers: version N answers every image with the digit N % 10."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ LEAST_CONFIDENCE = 0.99
 
 
 def publish(source: Path, target: Path, version: int) -> Path:
-    """Publishes a good version made of `source`'s version 1 the way the training job does: whole, by a rename.
+    """Publishes a good version made from `source`'s version 1 as the training job does: complete, by a rename.
 
     It answers every image with `version % 10`. Returns its folder.
     """
@@ -29,7 +29,7 @@ def publish(source: Path, target: Path, version: int) -> Path:
 
 
 def biased(folder: Path, digit: int) -> None:
-    """Changes the version in `folder` into one that always answers `digit`, and whose manifest vouches for it."""
+    """Changes the version in `folder` into one that always answers `digit`, with a matching manifest."""
     model = folder.joinpath("model.tflite").read_bytes()
     bias = _last_bias(model)
     changed = bias.copy()
@@ -39,7 +39,7 @@ def biased(folder: Path, digit: int) -> None:
 
 
 def rescore(folder: Path) -> None:
-    """Gives the golden images the scores that the model in `folder` has for them."""
+    """Gives the golden images the scores that the model in `folder` computes."""
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
     golden = manifest["goldenImages"]

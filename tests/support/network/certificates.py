@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority, and what it signs."""
+"""Certificates for tests: an authority, and the certificates that it signs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from typing import Self
 import trustme
 
 NAME = "digits.test"
-"""The name every certificate bears."""
+"""The name in every certificate."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Authority:
         self.certificate = self._authority.cert_pem.bytes()
 
     def sign(self, name: str = NAME, *, not_before: datetime | None = None, not_after: datetime | None = None) -> Pair:
-        """Valid from long ago to long after today, unless told otherwise."""
+        """Valid from long ago to long after today, by default."""
         signed = self._authority.issue_cert(name, not_before=not_before, not_after=not_after)
         return Pair(b"".join(blob.bytes() for blob in signed.cert_chain_pems), signed.private_key_pem.bytes())
 

@@ -32,7 +32,7 @@ class NameServer:
         self._socket.close()
 
     def target(self, port: int) -> str:
-        """A gRPC target whose name is asked of this server."""
+        """A gRPC target whose name this server resolves."""
         return f"dns://127.0.0.1:{self._socket.getsockname()[1]}/digits.example:{port}"
 
     def _serve(self) -> None:
@@ -47,7 +47,7 @@ class NameServer:
         end = query.index(b"\0", QUESTION) + 5
         question = query[QUESTION:end]
         kind = int.from_bytes(question[-4:-2])
-        name = 0xC000 | QUESTION  # a reference to the question's
+        name = 0xC000 | QUESTION  # a pointer to the question's name
         record = struct.pack(">HHHIH", name, ADDRESS, INTERNET, 0, 4)  # lifetime 0: to be asked for again each time
         records = [record + socket.inet_aton(each) for each in self.addresses if kind == ADDRESS]
         code = NO_ERROR if self.addresses else NO_SUCH_NAME

@@ -1,4 +1,4 @@
-"""Runs a command on a machine of its own with nothing but a loopback interface, and reports who tried to leave it.
+"""Runs a command in a network namespace with only a loopback interface, and reports attempts to leave it.
 
     unshare --map-root-user --net python offline.py COMMAND [ARGUMENT …]
 
@@ -22,7 +22,7 @@ def bring_loopback_up() -> None:
 
 
 def unroutable() -> int:
-    """Packets the kernel was asked to send and had no way for, in this network namespace."""
+    """Packets in this network namespace that the kernel could not route."""
     rows = [line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Ip:")]
     counted = dict(zip(*rows, strict=True))
     six = dict(line.split() for line in Path("/proc/net/snmp6").read_text().splitlines())

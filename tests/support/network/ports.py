@@ -1,4 +1,4 @@
-"""Ports nobody listens on, for programs that cannot be told to take a free one themselves."""
+"""Free ports, for programs that cannot choose a free one themselves."""
 
 import socket
 

@@ -21,7 +21,7 @@ from support.wire.http2 import DEADLINE as SOCKET_SECONDS
 def calling(
     server: ServerProcess, trusted: Authority, identity: Pair | None = None
 ) -> Iterator[Callable[[], PredictResponse]]:
-    """A caller with a connection of its own, who trusts one authority."""
+    """A caller with its own connection that trusts one authority."""
     own = (identity.key, identity.certificate) if identity else (None, None)
     credentials = grpc.ssl_channel_credentials(trusted.certificate, *own)
     options = [("grpc.ssl_target_name_override", NAME), ("grpc.use_local_subchannel_pool", 1)]
@@ -44,10 +44,10 @@ def leaf(pair: Pair) -> str:
 
 @contextmanager
 def handshake(server: ServerProcess, version: ssl.TLSVersion) -> Iterator[ssl.SSLSocket]:
-    """A connection in this version of TLS and no other, by a caller who takes any certificate."""
+    """A connection in exactly this version of TLS, by a caller that accepts any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_ciphers("ALL:@SECLEVEL=0")  # else this side itself would refuse the old ones
+    context.set_ciphers("ALL:@SECLEVEL=0")  # otherwise this side itself would refuse the old versions
     context.minimum_version = context.maximum_version = version
     context.set_alpn_protocols(["http/1.1", "h2"])
     host, _, port = server.target.rpartition(":")
@@ -59,7 +59,7 @@ def handshake(server: ServerProcess, version: ssl.TLSVersion) -> Iterator[ssl.SS
 
 
 def answered(server: ServerProcess, trusted: Authority, identity: Pair | None = None) -> bool:
-    """Whether a new caller who trusts this authority is answered."""
+    """Whether a new caller that trusts this authority is answered."""
     with calling(server, trusted, identity) as call:
         try:
             return len(call().digits) == 1

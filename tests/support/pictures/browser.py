@@ -14,7 +14,7 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 PATIENCE_MS = 30_000
-"""Milliseconds that anything may take to appear on the page."""
+"""Deadline for anything to appear on the page, in milliseconds."""
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Complaints(list[str]):
-    """What the browser complains of on a page: errors on its console, of scripts, of policy; requests to elsewhere."""
+    """The browser's errors on a page: console, scripts, content policy, requests to other hosts."""
 
     def __init__(self, page: Page, origin: str) -> None:
         super().__init__()

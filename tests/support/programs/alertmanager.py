@@ -20,7 +20,7 @@ START_SECONDS = 60.0
 
 
 class AlertLog:
-    """The example of a receiver, as a process: `lines` are what it printed."""
+    """The example receiver, as a process: `lines` is its output."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.lines: list[str] = []
@@ -49,7 +49,7 @@ def alert_log() -> Iterator[AlertLog]:
 
 @contextmanager
 def alertmanager(folder: Path, receiver: str) -> Iterator[str]:
-    """Its address. It sends to `receiver` ("host:port") at once what it would gather for ten seconds."""
+    """Its address. It sends alerts to `receiver` ("host:port") at once, without its usual wait of ten seconds."""
     need("prometheus-alertmanager")
     shipped = (DEPLOY / "alertmanager.yml").read_text()
     changed = shipped.replace("alert-log:9095", receiver).replace("group_wait: 10s", "group_wait: 100ms")

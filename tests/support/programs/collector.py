@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector for tests: takes spans by OTLP over gRPC and keeps them."""
+"""An OpenTelemetry collector for tests: receives spans by OTLP over gRPC and keeps them."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +53,7 @@ class Collector(TraceServiceServicer):
             return set(self._services)
 
     def trace(self, trace_id: str) -> list[Span]:
-        """The spans of one trace that have come so far, 32 hexadecimal digits."""
+        """The spans received so far of a trace, whose id has 32 hexadecimal digits."""
         with self._lock:
             return [span for span in self._spans if span.trace_id.hex() == trace_id]
 
@@ -62,7 +62,7 @@ class Collector(TraceServiceServicer):
             return list(self._spans)
 
     def wait_for(self, trace_id: str, *names: str) -> list[Span]:
-        """The spans of the trace, in the order of `names`, once there is one of each and none more."""
+        """The spans of the trace, in the order of `names`, when there is exactly one of each."""
         until(lambda: len(self.trace(trace_id)) >= len(names), f"the spans {', '.join(names)}")
         found = {span.name: span for span in self.trace(trace_id)}
         assert sorted(span.name for span in self.trace(trace_id)) == sorted(names)
@@ -70,5 +70,5 @@ class Collector(TraceServiceServicer):
 
 
 def attributes(span: Span) -> dict[str, Any]:
-    """The attributes of a span, each as the Python value it carries."""
+    """The attributes of a span as Python values."""
     return {item.key: getattr(item.value, item.value.WhichOneof("value") or "") for item in span.attributes}

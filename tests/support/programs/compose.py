@@ -1,4 +1,4 @@
-"""The stack of docker-compose.yml on a real engine, under a project name of its own, on free ports."""
+"""The stack of docker-compose.yml on a real engine, under a separate project name, on free ports."""
 
 import json
 import os
@@ -28,7 +28,7 @@ UP_SECONDS = 300.0
 
 
 def compose_command() -> list[str]:
-    """`docker compose`, or the classic `docker-compose`, whichever there is."""
+    """`docker compose`, or the classic `docker-compose`, if only that is installed."""
     if attempt("compose", "version").returncode == 0:
         return [DOCKER, "compose"]
     if classic := shutil.which("docker-compose"):
@@ -37,7 +37,7 @@ def compose_command() -> list[str]:
 
 
 class Stack:
-    """One project of the compose file. As a context manager: nothing of it is left at the end."""
+    """One project of the compose file. As a context manager: it is completely removed at the end."""
 
     def __init__(self) -> None:
         self.project = f"digits-test-{os.getpid()}"
@@ -54,7 +54,7 @@ class Stack:
         self.compose("down", "--volumes", "--timeout", "30", seconds=UP_SECONDS)
 
     def compose(self, *arguments: str, seconds: float = 60.0) -> str:
-        """What the command prints; fails with its last words when it fails."""
+        """The output of the command; fails with its last lines if the command fails."""
         done = subprocess.run(
             [*self._command, *arguments],
             cwd=ROOT,
@@ -69,16 +69,16 @@ class Stack:
         return done.stdout
 
     def models(self, *arguments: str) -> str:
-        """What `digits-server models` prints, run as docs/deploying.md says."""
+        """The output of `digits-server models`, run as docs/deploying.md says."""
         return self.compose("run", "--rm", "-T", "models", *arguments, seconds=UP_SECONDS)
 
     def containers(self, service: str) -> list[str]:
-        """The ids of its containers that run."""
+        """The ids of its running containers."""
         labels = (f"com.docker.compose.project={self.project}", f"com.docker.compose.service={service}")
         return docker("ps", "--quiet", "--no-trunc", *(f"--filter=label={label}" for label in labels)).split()
 
     def wait_healthy(self, service: str, count: int) -> None:
-        """Returns when `count` of its containers run and are healthy."""
+        """Returns when `count` of its containers are running and healthy."""
 
         def healthy() -> bool:
             states = [inspect(each)["State"]["Health"]["Status"] for each in self.containers(service)]

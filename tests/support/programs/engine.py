@@ -11,20 +11,20 @@ DOCKER = shutil.which("docker") or "docker"
 
 
 def require_engine() -> None:
-    """Ends the test run, saying so, where no engine answers."""
+    """Ends the test run with a message if no engine answers."""
     if not shutil.which("docker") or subprocess.run([DOCKER, "info"], capture_output=True, check=False).returncode:
         pytest.exit("no container engine answers: start one (dockerd), then call make test-compose again", 1)
 
 
 def docker(*arguments: str, seconds: float = 60.0) -> str:
-    """What `docker …` prints; fails with what it says when it fails."""
+    """The output of `docker …`; fails with its error if it fails."""
     done = attempt(*arguments, seconds=seconds)
     assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stdout[-3000:]}"
     return done.stdout.strip()
 
 
 def attempt(*arguments: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
-    """`docker …`, however it ends; both streams are in `stdout`."""
+    """`docker …`, whether it succeeds or fails; both streams are in `stdout`."""
     return subprocess.run(
         [DOCKER, *arguments],
         stdout=subprocess.PIPE,
@@ -36,5 +36,5 @@ def attempt(*arguments: str, seconds: float = 60.0) -> subprocess.CompletedProce
 
 
 def inspect(name: str) -> dict[str, Any]:
-    """What the engine knows of a container or an image."""
+    """The engine's data about a container or an image."""
     return dict(json.loads(docker("inspect", name))[0])

@@ -1,4 +1,4 @@
-"""Clients in other languages, built the way docs/examples says."""
+"""Clients in other languages, built as docs/examples says."""
 
 import json
 import os
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "docs" / "examples"
 SECONDS = 120
 ADDED = ROOT / "tests/support/programs/go"
-"""What gRPC for Go has had since 1.34 and 1.63, in the words of Debian's 1.33."""
+"""Functions that gRPC for Go has since 1.34 and 1.63, written for Debian's 1.33."""
 GRPC_GO = "/usr/share/gocode/src/google.golang.org/grpc"
 GO_MODULES = '(cd "$work" && go mod tidy && go build -o predict .)'
 GO_OF_DEBIAN = (
@@ -33,7 +33,7 @@ def bash(script: str, environment: dict[str, str]) -> subprocess.CompletedProces
 def built_as_documented(language: str, folder: Path, source: Path | None = None) -> tuple[str, dict[str, str]]:
     """The last command of the documentation for a language, and the environment that the commands before it left.
 
-    source  a program to build in the place of the documented one; Go only
+    source  a program to build instead of the documented one; Go only
     """
     need(*TOOLS[language])
     section = (EXAMPLES / "README.md").read_text().partition(f"## {language}\n")[2].partition("\n## ")[0]
@@ -52,7 +52,7 @@ def built_as_documented(language: str, folder: Path, source: Path | None = None)
 
 
 def node_program(source: Path, folder: Path) -> Path:
-    """A copy of `source` in `folder`, beside the packages that the Node example names."""
+    """A copy of `source` in `folder`, together with the packages that the Node example names."""
     need("node", "npm")
     shutil.copy(EXAMPLES / "node" / "package.json", folder)
     install = ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]

@@ -22,21 +22,21 @@ WORKLOADS = (("CronJob", "digits-training"), ("Deployment", "digits-server"), ("
 
 @cache
 def render(folder: Path) -> list[Resource]:
-    """Every resource of a kustomization. Callers must not change them: they are shared."""
+    """Every resource of a kustomization. They are shared, so callers must not change them."""
     done = subprocess.run([KUBECTL, "kustomize", folder], capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 0, done.stderr
-    assert not done.stderr, done.stderr  # kustomize warns of what it will refuse one day
+    assert not done.stderr, done.stderr  # kustomize warns about things that it will refuse in a later version
     return list(yaml.safe_load_all(done.stdout))
 
 
 def containers(resource: Resource) -> list[dict[str, Any]]:
-    """Those of a workload; none of anything else."""
+    """The containers of a workload; empty for other resources."""
     pod = pod_spec(resource)
     return [*pod.get("initContainers", []), *pod.get("containers", [])]
 
 
 def pod_spec(resource: Resource) -> dict[str, Any]:
-    """That of a workload; empty of anything else."""
+    """The pod's specification of a workload; empty for other resources."""
     spec = resource.get("spec", {})
     spec = spec.get("jobTemplate", {}).get("spec", spec)
     return dict(spec.get("template", {}).get("spec", {}))

@@ -1,4 +1,4 @@
-"""A real Prometheus for tests: Debian's, on a free port, with the rules we ship."""
+"""A real Prometheus for tests: Debian's, on a free port, with the shipped rules."""
 
 import json
 import queue
@@ -17,7 +17,7 @@ from support.needs import need
 RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "rules"
 START_SECONDS = 60.0
 INTERVAL = "250ms"
-"""Between two scrapes, and two evaluations of the rules."""
+"""Time between two scrapes, and between two evaluations of the rules."""
 
 
 class PrometheusProcess:
@@ -77,7 +77,7 @@ class PrometheusProcess:
         return [(item["metric"], float(item["value"][1])) for item in self.get("query", query=expression)["result"]]
 
     def value(self, expression: str) -> float | None:
-        """The value of a query with one series; None when there is none."""
+        """The value of a query with one series; None if there is no series."""
         found = self.query(expression)
         assert len(found) <= 1, f"expected one series of {expression}, found {found}"
         return found[0][1] if found else None
@@ -111,6 +111,6 @@ class PrometheusProcess:
 
 
 def selectors(expression: str) -> set[str]:
-    """The series an expression asks for: our metrics, and those the rules record, each with its label matchers."""
+    """The series in an expression: our metrics, and those that the rules record, each with its label matchers."""
     names = r"(?:up|digits_\w+|grpc_server_\w+|process_\w+|job\w*:[\w:]+)"
     return set(re.findall(rf"(?<![\w:])({names}(?:\{{[^}}]*\}})?)", expression))

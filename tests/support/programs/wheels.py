@@ -1,4 +1,4 @@
-"""The four wheels, and environments with nothing but some of them."""
+"""The four wheels, and environments that contain only some of them."""
 
 import functools
 import os
@@ -36,7 +36,7 @@ def build(folder: Path) -> dict[str, Path]:
 
 
 def install(python: Path, *arguments: str | Path) -> str:
-    """Installs into the environment of `python`; what uv told."""
+    """Installs into the environment of `python`; returns uv's output."""
     command: list[str | Path] = [ROOT / "requirements/install.sh", python, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stderr
@@ -44,7 +44,7 @@ def install(python: Path, *arguments: str | Path) -> str:
 
 
 def environment(folder: Path, interpreter: Path) -> Path:
-    """Makes an empty environment; its Python."""
+    """Makes an empty environment; returns its Python."""
     uv = Path(sys.executable).parent / "uv"
     command: list[str | Path] = [uv, "venv", "--quiet", "--no-python-downloads", "--python", interpreter, folder]
     subprocess.run(command, check=True, timeout=SECONDS)
@@ -53,7 +53,7 @@ def environment(folder: Path, interpreter: Path) -> Path:
 
 @functools.cache
 def interpreters() -> Sequence[tuple[int, Path]]:
-    """The Pythons of this machine that the client is for, the oldest first: minor version and path."""
+    """The Pythons of this machine that the client supports, the oldest first: minor version and path."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     found = []
     for minor in MINORS:

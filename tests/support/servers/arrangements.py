@@ -1,4 +1,4 @@
-"""The three ways to run a server that are measured beside each other, and one that stands behind Envoy."""
+"""The three arrangements of a server that are compared, and the server behind Envoy."""
 
 import tempfile
 from contextlib import ExitStack
@@ -21,10 +21,10 @@ def transport_of(arrangement: str) -> str:
 
 
 OFFERED = [each for each in ARRANGEMENTS if transport_of(each) in setting_of("transport").metadata["kind"].choices]
-"""Those that this server has the transport for."""
+"""The arrangements whose transport is installed."""
 
 OVER_EACH_ARRANGEMENT = pytest.mark.parametrize("transport", OFFERED, indirect=True, scope="module")
-"""Marks a module whose promises meet the transport or the proxy in front of it."""
+"""Marks a module whose promises depend on the transport or on the proxy in front."""
 
 
 def server_process(arrangement: str, *flags: str | Path) -> ServerProcess:
@@ -34,7 +34,7 @@ def server_process(arrangement: str, *flags: str | Path) -> ServerProcess:
 
 
 class ServerBehindEnvoy(ServerProcess):
-    """A server and the Envoy that is shipped in front of it; what a caller can reach is Envoy's."""
+    """A server with the shipped Envoy in front; callers reach only Envoy's ports."""
 
     def __init__(self, *flags: str | Path) -> None:
         super().__init__(*flags)

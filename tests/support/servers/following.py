@@ -1,4 +1,4 @@
-"""A server that looks at its repository all the time, and what it answers."""
+"""A server that polls its repository constantly, and its answers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from support.waiting import until
 
 
 class Follower:
-    """A server that looks at `root` all the time, and what it answers."""
+    """A server that polls `root` constantly, and its answers."""
 
     def __init__(self, server: ServerProcess, stub: PredictionServiceStub) -> None:
         self.server = server

@@ -15,11 +15,11 @@ from support.waiting import until
 
 STOP_SECONDS = 30
 CONNECTION_SECONDS = 120
-"""After which a connection takes no further call, as shipped."""
+"""Age at which a connection accepts no further call, as shipped."""
 
 
 class FrontProxy:
-    """A proxy that runs: where it takes calls, and what it knows. Addresses are "host:port"."""
+    """A running proxy: its addresses and its statistics. Addresses are "host:port"."""
 
     def __init__(self, process: subprocess.Popen[bytes], ports: Mapping[str, int]) -> None:
         self.process = process
@@ -31,13 +31,13 @@ class FrontProxy:
         self.admin = ports["admin"]
 
     def counter(self, name: str) -> int:
-        """One of Envoy's statistics; 0 when it does not have it."""
+        """One of Envoy's statistics; 0 if it does not exist."""
         url = f"http://127.0.0.1:{self.admin}/stats?format=json&filter=^{name}$"
         with urllib.request.urlopen(url, timeout=10) as page:
             return sum(int(each["value"]) for each in json.load(page)["stats"] if each.get("name") == name)
 
     def drain(self) -> None:
-        """Has callers go elsewhere; returns when no call is in flight."""
+        """Tells callers to go elsewhere; returns when no call is in flight."""
         drain(self.admin)
 
 

@@ -1,4 +1,4 @@
-"""`digits-server models`, run as anyone would."""
+"""Runs `digits-server models`."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from support.servers.process import SCRIPTS
 
 
 def models(root: Path, *arguments: str) -> tuple[int, str]:
-    """Exit code of one command, and what it said: its output, or else the last line of its errors."""
+    """The exit code of one command, and its output, or else the last line of its errors."""
     ended = subprocess.run(
         [SCRIPTS / "digits-server", "models", *arguments, "--repository", root],
         capture_output=True,
@@ -26,7 +26,7 @@ def spoil(version: Path) -> None:
 
 
 def stated(root: Path) -> dict[str, Any]:
-    """What pin.json says, but for the time."""
+    """The content of pin.json without the time."""
     pin = json.loads(root.joinpath("digits/pin.json").read_text())
     return {name: value for name, value in pin.items() if name != "pinnedAt"}
 

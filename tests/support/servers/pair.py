@@ -1,4 +1,4 @@
-"""Two servers on ports of their own, to which each comes back after it has ended, and a default client of both."""
+"""Two servers on fixed ports, which they use again after a restart, and a default client of both."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -1,4 +1,4 @@
-"""Real servers for tests: the console script in a process of its own, on free ports."""
+"""Real servers for tests: the console script in a separate process, on free ports."""
 
 import contextlib
 import json
@@ -26,10 +26,10 @@ START_SECONDS = 120.0
 STOP_SECONDS = 40.0
 
 OVER_BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["grpcio", "native"], indirect=True, scope="module")
-"""Marks a module whose promises hold however calls arrive."""
+"""Marks a module whose promises hold over every transport."""
 
 OVER_GRPCIO = pytest.mark.parametrize("transport", ["grpcio"], indirect=True, scope="module")
-"""Marks a module whose promises only grpcio makes: TLS, and limits of connections."""
+"""Marks a module with promises of grpcio only: TLS, and limits of connections."""
 
 
 class ServerProcess:
@@ -47,7 +47,7 @@ class ServerProcess:
             env=_environment(environment),
         )
         self.pids = {"server": self.process.pid}
-        """What serves: the process, and any that stands in front of it."""
+        """The processes that serve: the server, and any process in front of it."""
         self.log: list[dict[str, Any]] = []
         self.stderr: list[str] = []
         self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
@@ -74,7 +74,7 @@ class ServerProcess:
         self.kill()
 
     def wait_for_log(self, beginning: str) -> dict[str, Any]:
-        """The next log record whose message begins so; fails when the server ends or the deadline passes first."""
+        """The next log record whose message begins with this; fails if the server ends or the deadline passes first."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             record = self._lines.get(timeout=max(0.001, deadline - time.monotonic()))
@@ -153,5 +153,5 @@ def run_server(*flags: str | Path, environment: dict[str, str] | None = None) ->
 
 
 def _environment(own: dict[str, str] | None) -> dict[str, str]:
-    """That of the tests with `own` variables, without the one that is for training jobs alone."""
+    """The environment of the tests with `own` variables, without the one for training jobs."""
     return {name: value for name, value in os.environ.items() if name != "DIGITS_RUNS"} | (own or {})

@@ -36,7 +36,7 @@ def environment(file: Path) -> dict[str, str]:
 class Unit:
     """A unit with its name, as in `digits-server@a.service`. As a context manager: stopped at the end.
 
-    places     what stands in the place of paths: beginnings of paths that units name, and where they are here
+    places     replacements of paths: from prefixes of paths in units, to folders on this machine
     variables  win over those of the environment files: free ports, and a repository of the test
     under      a command that runs the unit's own
     """
@@ -91,7 +91,7 @@ class Unit:
         return self
 
     def hears(self) -> bytes:
-        """The next message to the service manager."""
+        """Waits for the next message to the service manager, and returns it."""
         return self._manager.recv(1024)
 
     def stop(self) -> int:

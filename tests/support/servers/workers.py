@@ -17,7 +17,7 @@ from support.waiting import until
 
 WORKERS = 2
 CONNECTIONS = 24
-"""So many that all of them at one worker are no chance to reckon with: 1 in 2²³."""
+"""So many that it is very unlikely (1 in 2²³) that one worker gets all of them."""
 PREDICT = {"grpc_service": "digits.v1.PredictionService", "grpc_method": "Predict"}
 IMAGE = PredictRequest(images=bytes(784))
 
@@ -31,7 +31,7 @@ def workers(server: ServerProcess) -> set[int]:
 
 
 def connect(server: ServerProcess, count: int, opened: ExitStack) -> list[PredictionServiceStub]:
-    """So many stubs, each with a connection of its own."""
+    """Stubs, each with its own connection."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [opened.enter_context(grpc.insecure_channel(server.target, options)) for _ in range(count)]
     return [PredictionServiceStub(channel) for channel in channels]
@@ -56,7 +56,7 @@ def slow_request(pictures: int) -> PredictRequest:
 def begin_slow_calls(
     server: ServerProcess, opened: ExitStack, *, pictures: int
 ) -> Sequence["grpc.Future[PredictResponse]"]:
-    """So many, over as many connections, that every worker has some to do."""
+    """Enough calls, over as many connections, to keep every worker busy."""
     request = slow_request(pictures)
     calls = [stub.Predict.future(request, timeout=DEADLINE) for stub in connect(server, 8, opened)]
     until(lambda: server.metric("grpc_server_started_total", **PREDICT) == len(calls), "all calls have arrived")

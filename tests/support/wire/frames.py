@@ -1,4 +1,4 @@
-"""HTTP/2 frames as plain bytes, for those who send what no library would (RFC 9113, RFC 7541)."""
+"""HTTP/2 frames as plain bytes, for traffic that no library would send (RFC 9113, RFC 7541)."""
 
 import struct
 
@@ -12,7 +12,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0)
-"""How a connection begins: with these words, and settings that change nothing."""
+"""The beginning of a connection: the preface, and settings that change nothing."""
 
 
 def literal(name: bytes, value: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""One HTTP/2 connection of frames as a test wants them, for what no gRPC library would send."""
+"""One HTTP/2 connection with frames of the test's choice, for traffic that no gRPC library would send."""
 
 import socket
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ import h2.events
 from digits.v1.prediction_pb2 import PredictRequest
 
 DEADLINE = 30.0
-"""Seconds any reply may take."""
+"""Deadline of any reply, in seconds."""
 
 GRPC = {"content-type": "application/grpc", "te": "trailers"}
 PREDICT = "/digits.v1.PredictionService/Predict"
@@ -26,7 +26,7 @@ def framed(message: bytes, compressed: int = 0) -> bytes:
 
 @dataclass
 class Reply:
-    """What came back on one stream. `trailers` are its headers again when there was nothing else."""
+    """The reply on one stream. If it has headers only, `trailers` are the same headers."""
 
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
@@ -87,7 +87,7 @@ class Http2:
         return stream
 
     def send(self, stream: int, piece: bytes, *, end: bool = False) -> None:
-        """One DATA frame, on the wire as soon as the server's window lets it."""
+        """Sends one DATA frame as soon as the server's window allows it."""
         while self._connection.local_flow_control_window(stream) < len(piece):
             self._read()
         self._connection.send_data(stream, piece, end_stream=end)
@@ -98,7 +98,7 @@ class Http2:
         self._flush()
 
     def ping(self) -> None:
-        """Returns when the server has read all that was sent before."""
+        """Returns when the server has read all earlier data."""
         self._answered = False
         self._connection.ping(b"all read")
         self._flush()
@@ -106,24 +106,24 @@ class Http2:
             self._read()
 
     def reply(self, stream: int) -> Reply:
-        """The whole reply; fails when the deadline passes first."""
+        """The whole reply; fails if the deadline passes first."""
         reply = self._replies[stream]
         while not reply.ended:
             self._read()
         return reply
 
     def so_far(self, stream: int) -> Reply:
-        """What has been read of a reply."""
+        """The part of a reply that has been read so far."""
         return self._replies[stream]
 
     def wait_for_messages(self, stream: int, count: int) -> None:
-        """Returns when a reply has so many messages; fails when it ends, or the deadline passes, before."""
+        """Returns when a reply has this many messages; fails if it ends, or the deadline passes, before."""
         while len(self._replies[stream].body) < 5 or len(self._replies[stream].messages) < count:
             assert not self._replies[stream].ended, self._replies[stream]
             self._read()
 
     def call(self, path: str, pieces: Iterable[bytes], headers: dict[str, str] | None = None) -> Reply:
-        """One call, each piece a DATA frame of its own."""
+        """One call, with each piece in its own DATA frame."""
         stream = self.begin(path, GRPC | (headers or {}))
         for piece in pieces:
             self.send(stream, piece)
@@ -155,7 +155,7 @@ class Http2:
 
 
 def is_served(target: str) -> bool:
-    """Whether a newcomer's prediction is answered."""
+    """Whether a prediction on a new connection is answered."""
     try:
         with Http2(target) as wire:
             return wire.call(PREDICT, [framed(PredictRequest(images=bytes(784)).SerializeToString())]).status == 0

@@ -1,4 +1,4 @@
-"""Messages damaged the way attackers and broken networks damage them; a seed gives the same ones again."""
+"""Damaged messages, as attackers and broken networks make them; the same seed gives the same messages."""
 
 from collections.abc import Callable
 from random import Random
@@ -17,7 +17,7 @@ MOST_CHANGES = 3
 
 
 def mutated(data: bytes, random: Random) -> bytes:
-    """`data` with one to three changes; now and then none."""
+    """`data` with one to three changes; sometimes without a change."""
     for _ in range(random.randint(0, MOST_CHANGES)):
         data = random.choice(CHANGES)(data, random)
     return data
@@ -45,7 +45,7 @@ def _drop_the_beginning(data: bytes, random: Random) -> bytes:
 
 
 def _repeat(data: bytes, random: Random) -> bytes:
-    """The message behind itself: every field several times."""
+    """The message repeated: every field several times."""
     return data * random.randint(2, 3) if len(data) < 20_000 else data + data[:16]
 
 
@@ -62,7 +62,7 @@ def _insert_a_varint(data: bytes, random: Random) -> bytes:
 
 
 def _pad_a_varint(data: bytes, random: Random) -> bytes:
-    """A number written with zeros in front, as long as it likes."""
+    """A number with leading zeros, of any length."""
     at = _place(data, random)
     if at >= len(data) or data[at] > 0x7F:
         return data
@@ -107,7 +107,7 @@ CHANGES = [
 
 
 def _place(data: bytes, random: Random) -> int:
-    """Anywhere, but rather near the beginning or the end, where lengths and tags are."""
+    """Any position, but more often near the beginning or the end, where lengths and tags are."""
     if random.random() < 0.5 and len(data) > 40:
         return random.choice([random.randrange(20), len(data) - random.randrange(20)])
     return random.randint(0, len(data))

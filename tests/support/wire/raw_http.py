@@ -10,7 +10,7 @@ from support.servers.process import ServerProcess
 
 @dataclass(frozen=True)
 class RawAnswer:
-    """One answer as it came: its status, its headers with names in lower case, its body."""
+    """One answer: its status, its headers with names in lower case, its body."""
 
     status: int
     headers: dict[str, str]
@@ -31,7 +31,7 @@ def request(method: str, target: str, *headers: str, host: str = "localhost", bo
 
 
 def read_answer(caller: socket.socket, method: str = "GET") -> RawAnswer:
-    """The next answer on a connection. Raises OSError or HTTPException when there is none."""
+    """The next answer on a connection. Raises OSError or HTTPException if there is no answer."""
     reply = HTTPResponse(caller, method=method)
     reply.begin()
     return RawAnswer(reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read())

@@ -34,7 +34,7 @@ SAMPLES: dict[str, list[bytes]] = {
     ]
     + [b"\x0a\x0bimage_files\x12\x05BYTES\x1a\x01\x40"],
 }
-"""Beginnings of messages that let the rest be looked at more closely than one that has nothing right."""
+"""Valid beginnings of messages, so that the server also checks the rest."""
 
 
 class Worst(NamedTuple):
@@ -48,7 +48,7 @@ class Worst(NamedTuple):
 
 
 def worst_messages(size: int) -> Iterator[Worst]:
-    """Messages of about `size` bytes and at most so many."""
+    """Messages of about, and at most, `size` bytes."""
     for file in FILES:
         for method in _methods(file):
             path = f"/{method.containing_service.full_name}/{method.name}"
@@ -62,7 +62,7 @@ def _methods(file: FileDescriptor) -> Iterator[MethodDescriptor]:
 
 
 def _floods(message: Descriptor, size: int, seen: tuple[str, ...] = ()) -> Iterator[tuple[str, bytes]]:
-    """What is worst in one message, and in those within it."""
+    """The worst contents of one message, and of those within it."""
     beginnings = SAMPLES.get(message.full_name, [b""])
     room = size - max(map(len, beginnings)) - 16
     own = [*_unknown(room)]
@@ -77,7 +77,7 @@ def _floods(message: Descriptor, size: int, seen: tuple[str, ...] = ()) -> Itera
 
 
 def _unknown(size: int) -> Iterator[tuple[str, bytes]]:
-    """Fields nobody knows: numbers, nothing at all, and groups within groups."""
+    """Unknown fields: numbers, empty ones, and groups within groups."""
     yield "unknown numbers", b"\x98\x06\x01" * (size // 3)
     yield "unknown fields of nothing", b"\x9a\x06\x00" * (size // 3)
     yield "unknown groups, each in the last", b"\x9b\x06" * (size // 2)

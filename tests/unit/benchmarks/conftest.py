@@ -1,4 +1,4 @@
-"""The benchmarks are no installed package: they are imported from the root of the repository."""
+"""The benchmarks are not an installed package: they are imported from the root of the repository."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What h2load printed, and what it hid: taken from real runs."""
+"""The output of h2load in real runs, and what it does not show."""
 
 import pytest
 

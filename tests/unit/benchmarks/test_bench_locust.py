@@ -1,4 +1,4 @@
-"""What Locust says is read as it is meant, and the table shows whether two tools agree."""
+"""Locust's output is parsed correctly, and the table shows whether two tools agree."""
 
 import json
 

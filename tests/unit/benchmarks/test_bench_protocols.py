@@ -1,4 +1,4 @@
-"""What is sent and how answers are read: both protocols, and the network in NumPy."""
+"""The requests, and the parsing of answers: both protocols, and the network in NumPy."""
 
 import os
 from pathlib import Path

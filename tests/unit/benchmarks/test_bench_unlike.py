@@ -1,4 +1,4 @@
-"""Scores of how unlike a digit an image is: their separation, the scores themselves, the images they are tried on."""
+"""Scores of how unlike a digit an image is: their separation, the scores, the images used."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The two loops of `digits bench`: what they send, when, and what they count."""
+"""The two loops of `digits bench`: their calls, their schedule and their counts."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What leaves when, without threads, sockets or clocks: every order of events that callers and servers can produce."""
+"""Which calls are sent when, without threads, sockets or clocks: every order of events of callers and servers."""
 
 import pytest
 from hypothesis import settings
@@ -65,7 +65,7 @@ class Callers(RuleBasedStateMachine):
         leaving = self.core.returned(group)
         for following in leaving:
             self.leaves(following)
-        if len(self.in_flight) < self.bounds.rpcs_in_flight:  # all that waited for one of its kind to return
+        if len(self.in_flight) < self.bounds.rpcs_in_flight:  # all calls that waited for an RPC of this kind to return
             assert not any(one.kind == group.kind for one in self.waiting)
         return multiple(*leaving)
 
@@ -77,7 +77,7 @@ class Callers(RuleBasedStateMachine):
 
     @rule(index=st.integers(0, 20))
     def all_of_an_rpc_give_up(self, index: int) -> None:
-        """Nobody but the last is told that the RPC may be cancelled; it stays in flight until it returns."""
+        """Only the last one learns that the RPC may be cancelled; it stays in flight until it returns."""
         wanted = [group for group in self.in_flight if group.wanted]
         if wanted:
             group = wanted[index % len(wanted)]
@@ -95,11 +95,11 @@ class Callers(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_for_nothing(self) -> None:
-        """Whoever waits, waits for an RPC that will return."""
+        """Every waiting call waits for an RPC that will return."""
         assert self.in_flight or not self.waiting
 
     def teardown(self) -> None:
-        """When all RPCs return, in whatever order, everyone has left."""
+        """When all RPCs have returned, in any order, no call is left."""
         while self.in_flight:
             group = self.in_flight.pop(0)
             for following in self.core.returned(group):

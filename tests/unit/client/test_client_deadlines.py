@@ -1,4 +1,4 @@
-"""When the RPCs of a batch must be answered, and when an overloaded server is asked again."""
+"""When the RPCs of a batch must be answered, and when an overloaded server is called again."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What a client refuses before anything is sent: half a TLS, and targets that are no target."""
+"""A client refuses incomplete TLS settings and invalid targets before anything is sent."""
 
 from pathlib import Path
 from typing import Any

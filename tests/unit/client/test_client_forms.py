@@ -1,4 +1,4 @@
-"""Arrays and files of every usual form: taken where they can mean one thing only, else refused with what converts."""
+"""Arrays and files of every usual form: accepted if they have one meaning, else refused with a hint."""
 
 import re
 import tempfile
@@ -120,14 +120,14 @@ def test_a_list_of_numbers_is_refused_with_the_line_that_converts_it(several: An
 
 
 class Tensor:
-    """As other libraries have them."""
+    """A tensor like those of other libraries."""
 
     def __array__(self) -> NDArray[Any]:
         return np.zeros((28, 28), np.uint8)
 
 
 class Table:
-    """As pandas has them: its iterator gives the names of the columns."""
+    """A table like those of pandas: its iterator gives the names of the columns."""
 
     columns = ("pixel0",)
 
@@ -147,7 +147,7 @@ def test_an_array_of_another_library_is_refused_with_the_line_that_converts_it()
 
 
 class Upload:
-    """As asynchronous frameworks have them."""
+    """An upload like those of asynchronous frameworks."""
 
     def __init__(self, content: bytes) -> None:
         self._file = BytesIO(content)

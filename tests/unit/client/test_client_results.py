@@ -1,4 +1,4 @@
-"""What a prediction is to its caller: a value that compares, hashes and turns into JSON."""
+"""A prediction is a value: it compares, hashes and turns into JSON."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Which targets are on this machine: only to those goes a token in plaintext."""
+"""Which targets are on this machine: a token goes in plaintext only to those."""
 
 import pytest
 

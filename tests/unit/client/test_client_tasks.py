@@ -1,4 +1,4 @@
-"""Moments of an event loop that no socket brings about at will."""
+"""Moments of an event loop that a test cannot cause with sockets."""
 
 import asyncio
 from typing import Any
@@ -26,7 +26,7 @@ class Held:
 
 
 async def test_an_rpc_cancelled_before_its_first_step_gives_its_place_free() -> None:
-    """The last RPC returns, and the only one who waits for the next is cancelled, in one turn of the loop."""
+    """In one turn of the loop, the last RPC returns and the only caller that waits for the next RPC is cancelled."""
     held = Held()
     coalescer = TaskCoalescer(held, Coalescing(rpcs_in_flight=1))
 

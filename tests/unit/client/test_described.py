@@ -1,4 +1,4 @@
-"""`digits info` says what the server knows, and nothing that it does not."""
+"""`digits info` shows only values that the server knows."""
 
 from digits.v1.manifest_pb2 import Manifest, Metrics, ModelFile, Training
 from digits.v1.prediction_pb2 import GetModelResponse, ModelVersionStatus

@@ -1,4 +1,4 @@
-"""The clients with fixed answers: all that a client does, and no connection."""
+"""The clients with fixed answers behave like a client, but without a connection."""
 
 import inspect
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def surface(client: type) -> dict[str, list[str]]:
 
 
 def results(client: FakeClient) -> dict[str, Any]:
-    """What every public method gives."""
+    """The result of every public method."""
     client.wait_ready()
     found = {
         "wait_ready": None,

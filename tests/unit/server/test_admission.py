@@ -24,7 +24,7 @@ class Waiting:
 
     def admitted(self, images: int, left: float) -> Submission:
         expected = self.admission.admit(images, "a", left)
-        future: Any = None  # nobody waits for an answer here
+        future: Any = None  # no caller waits for an answer here
         return Submission(np.zeros((images, 28, 28), np.uint8), left, "a", future, expected)
 
     def is_admitted(self, images: int, left: float) -> bool:
@@ -36,7 +36,7 @@ class Waiting:
         return True
 
     def somebody(self) -> Submission:
-        """One image, for ever in time, that waits."""
+        """One waiting image without a deadline."""
         future: Any = None
         return Submission(np.zeros((1, 28, 28), np.uint8), None, "a", future)
 

@@ -1,4 +1,4 @@
-"""Tokens: which files are taken, which fields of a call are, and what is kept of either."""
+"""Tokens: which files and which metadata of a call are accepted, and what is kept of them."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What batches cost, as far as it decides how large they are and who is told to wait."""
+"""The costs of batches, which decide how large batches are and which requests are refused."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ def per_image(seconds: float, fixed: float = 0.0) -> BatchCosts:
 
 
 def test_a_batch_is_as_large_as_still_pays() -> None:
-    assert per_image(0.0001).efficient_size == 1  # nothing is gained by waiting for company
+    assert per_image(0.0001).efficient_size == 1  # a larger batch saves nothing
     assert per_image(0.0, fixed=0.001).efficient_size == 1024
     assert per_image(0.0000008, fixed=0.00001).efficient_size == 128
 

@@ -1,4 +1,4 @@
-"""Small calls that wait for the receiving thread: bounded, in turns of connections, and none computed for nobody."""
+"""Small calls that wait for the receiving thread: bounded, in turns of connections, none computed in waste."""
 
 import pytest
 
@@ -65,7 +65,7 @@ def test_one_connection_leaves_half_of_the_places_to_others() -> None:
 def test_a_call_that_would_be_too_late_is_refused_at_once() -> None:
     queue = CallQueue(100)
     for _ in range(200):
-        queue.took(1, 1.0)  # it comes to take a second for each image
+        queue.took(1, 1.0)  # from now on each image takes a second
     queue.add(call(0, deadline=10.0), "a")
     with pytest.raises(Overloaded, match="before the deadline"):
         queue.add(call(1, images=20, deadline=10.0), "b")

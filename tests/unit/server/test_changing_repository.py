@@ -1,4 +1,4 @@
-"""A repository whose files are replaced while it is read: nothing outside it is read, and nothing waits."""
+"""A repository whose files are replaced while it is read: no file outside it is read, and no read blocks."""
 
 import ctypes
 import os
@@ -133,7 +133,7 @@ def test_a_version_is_tried_again_after_growing_pauses() -> None:
 
 
 def test_a_large_file_that_is_only_verified_is_not_kept_in_memory(repository: Path, tmp_path: Path) -> None:
-    """Whoever may publish a version must not fill a container's memory with a file that the server does not use."""
+    """A publisher must not be able to fill the memory with a file that the server does not use."""
     folder = copy_version(repository, tmp_path, 1)
     replace_file(folder, "model.keras", bytes(64 * MIB))
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Pictures cut so close that their edges show the digit's ink, not its paper."""
+"""Pictures cropped so closely that their edges show the digit's ink, not its paper."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ SHADES: list[tuple[Colour, Colour]] = [
     ((247, 243, 230), (28, 34, 92)),
     ((40, 140, 50), (226, 60, 50)),
 ]
-"""Paper and ink: in either polarity, and told apart by nothing but their colour."""
+"""Paper and ink: in both polarities, and also different in colour only."""
 
 
 MOST_DIFFERENCE = 6.0
@@ -28,7 +28,7 @@ MOST_DIFFERENCE = 6.0
 
 
 def bold(digit: int, paper: Colour, ink: Colour, margin: int) -> Picture:
-    """A digit of strokes so thick that they cover most of its box, cut to its ink but for a margin."""
+    """A digit with strokes so thick that they cover most of its box, cropped to its ink with a margin."""
     page = Image.new("RGB", (400, 400), paper)
     draw = ImageDraw.Draw(page)
     if digit == 7:

@@ -1,4 +1,4 @@
-"""The control socket between the supervisor and a worker: an end is an end, and only what is wrong is logged."""
+"""The control socket between the supervisor and a worker: a normal end is recognised, and only faults are logged."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ def test_whoever_asks_the_other_side_as_it_ends_is_told_and_nobody_is_alarmed(
         await channel.open(ours)
         reading = asyncio.create_task(channel.run())
         question = asyncio.create_task(channel.ask("report", seconds=SECONDS))
-        await asyncio.sleep(0)  # it is on its way
+        await asyncio.sleep(0)  # it is in flight
         if read:
             theirs.recv(1024)
         theirs.close()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # as the ser
 MAX_PIXELS = 4_000_000
 ORIENTATION, MAKER, TAKEN, EXIF_BLOCK = 0x0112, 0x010F, 0x0132, 0x8769
 FILM = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40 + b"\xff\xda" * 500
-"""What phones put behind a photograph: a film, in whose bytes anything may stand."""
+"""The film that phones append to a photograph; it may contain any bytes."""
 
 
 def page(mode: str = "L", side: int = 160, paper: int = 255, ink: int = 0) -> Image.Image:
@@ -44,7 +44,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def with_chunk(png: bytes, name: bytes, data: bytes) -> bytes:
-    """The PNG with one more chunk behind its header."""
+    """The PNG with one more chunk after its header."""
     return png[:33] + chunk(name, data) + png[33:]
 
 
@@ -53,7 +53,7 @@ def segment(marker: int, data: bytes) -> bytes:
 
 
 def with_segment(jpeg: bytes, marker: int, data: bytes) -> bytes:
-    """The JPEG with one more segment behind its start."""
+    """The JPEG with one more segment after its start."""
     return jpeg[:2] + segment(marker, data) + jpeg[2:]
 
 
@@ -78,7 +78,7 @@ def png_16_bit_colour() -> bytes:
 
 
 def png_interlaced_grey() -> bytes:
-    """Adam7 with one bit a pixel, from scanners that show a page while it comes."""
+    """Adam7 with one bit a pixel, from scanners that show a page while they read it."""
     bits = np.asarray(page()) >= 128
     passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
     rows = b"".join(
@@ -181,7 +181,7 @@ def test_a_photograph_with_a_damaged_exif_block_is_shown_as_other_programs_show_
 
 
 def test_the_orientation_is_read_where_another_tag_is_damaged() -> None:
-    """The length of the maker's name points behind the block."""
+    """The length of the maker's name points beyond the block."""
     whole = camera_exif(orientation=3)
     damaged = whole.replace(struct.pack(">HHI", MAKER, 2, 6), struct.pack(">HHI", MAKER, 2, 60_000))
     assert damaged != whole

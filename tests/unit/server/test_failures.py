@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw: counted every time, logged in full once, and never a line for each request."""
+"""Unexpected errors: counted every time, logged in full once, and never with a line for each request."""
 
 import pytest
 

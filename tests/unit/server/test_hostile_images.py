@@ -15,7 +15,7 @@ from digits_server.pictures.structure import MOST_PARTS, MOST_SCANS
 
 
 def png_claiming(width: int, height: int) -> bytes:
-    """A small file whose header says otherwise."""
+    """A small file whose header claims another size."""
     data = bytearray(encoded(seven()))
     data[16:24] = struct.pack(">II", width, height)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
@@ -70,13 +70,13 @@ def test_a_jpeg_of_very_many_scans_is_not_scanned() -> None:
 
 
 def segments(count: int) -> bytes:
-    """A JPEG file with so many comments of nothing."""
+    """A JPEG file with many empty comments."""
     data = encoded(seven(), "JPEG")
     return data[:2] + b"\xff\xfe\x00\x02" * count + data[2:]
 
 
 def chunks(count: int) -> bytes:
-    """A PNG file with so many chunks of nothing."""
+    """A PNG file with many empty chunks."""
     data = encoded(seven())
     return data[:33] + (bytes(4) + b"aaAa" + struct.pack(">I", zlib.crc32(b"aaAa"))) * count + data[33:]
 
@@ -101,7 +101,7 @@ def test_a_file_of_a_thousand_parts_is_a_picture(data: bytes) -> None:
 
 
 def test_scans_hidden_where_a_decoder_finds_them_are_counted() -> None:
-    """A reserved marker has no length to skip by: a decoder goes on behind it."""
+    """A reserved marker has no length, so a decoder continues right after it."""
     parts = encoded(Image.new("L", (512, 512), 255), "JPEG", progressive=True).split(START_OF_SCAN)
     hidden = START_OF_SCAN.join([*parts[:3], *[parts[3] + b"\xff\x02\xff\xff"] * 200]) + b"\xff\xd9"
     assert f"at most {MOST_SCANS} scans" in refusal(hidden)
@@ -142,7 +142,7 @@ except Exception as error:
 
 
 def peak_of(data: bytes) -> tuple[str, int]:
-    """What becomes of the file, and by how many MiB a process of its own grows over it."""
+    """The result for the file, and the growth in MiB of a separate process that decodes it."""
     ran = subprocess.run([sys.executable, "-c", PEAK], input=data, capture_output=True, check=True, timeout=60)
     outcome, mebibytes = ran.stdout.split()
     return outcome.decode(), int(mebibytes)
@@ -165,7 +165,7 @@ def test_a_png_whose_pixels_inflate_to_more_than_it_claims_is_not_inflated_on() 
 
 
 def test_ink_full_of_small_holes_is_answered() -> None:
-    """By its outline such ink looks much wider than it is, and was thinned to nothing."""
+    """By its outline, such ink looks much wider than it is; before, it was thinned to nothing."""
     page = np.full((300, 300), 255, np.uint8)
     page[75:225, 75:225] = 0
     for row in range(75, 225, 25):

@@ -1,4 +1,4 @@
-"""The id of a request over HTTP, where the server itself fails: its log and its caller know the same one."""
+"""If the server itself fails on an HTTP request, its log and its caller have the same request id."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ from digits_server.web.routes import Route
 
 
 class Notes:
-    """A watcher that keeps what it is told."""
+    """A watcher that keeps the calls it sees."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[str, int]] = []
@@ -103,7 +103,7 @@ async def test_a_failure_is_logged_in_full_once_however_often_it_is_brought_abou
     application = failing(metrics)
     for _ in range(100):
         assert (await get(application, "/page", None))[0] == 500
-    in_full, again = caplog.records  # the second one stands for all that follow within some seconds
+    in_full, again = caplog.records  # the second one represents all further ones within some seconds
     assert in_full.exc_info
     assert not again.exc_info
     assert metrics.registry.get_sample_value("digits_rejected_total", {"reason": "internal"}) == 100

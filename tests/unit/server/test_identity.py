@@ -1,4 +1,4 @@
-"""The files of TLS: what is taken as a server's identity, and which sentence an operator gets for the rest."""
+"""The files of TLS: which are accepted as a server's identity, and which message an operator gets for others."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Numbers in JSON: read in pieces, they are what any reader of JSON makes of them."""
+"""Numbers in JSON: read in pieces, they have the same values as with any JSON parser."""
 
 import json
 
@@ -39,7 +39,7 @@ def test_numbers_are_read_as_any_reader_does(
 
 @given(data=st.data(), nested=st.booleans())
 def test_a_character_changed_is_never_read_as_something_else(data: st.DataObject, nested: bool) -> None:
-    """Either the change is refused, or the result is valid JSON that every reader reads so."""
+    """Either the change is refused, or the result is valid JSON that every parser reads in the same way."""
     values = np.arange(784).reshape((1, 28, 28)) if nested else np.arange(784)
     text = bytearray(json.dumps(values.tolist()).encode())
     at = data.draw(st.integers(0, len(text) - 1))
@@ -60,7 +60,7 @@ OTHERS = st.sampled_from(["images", 'a "quoted" word', [1, 784], {"data": 1, "x"
 def test_data_that_is_cut_out_is_what_any_reader_finds(
     data: st.DataObject, others: dict[str, object], element: object
 ) -> None:
-    """Wherever the data stands in a large request."""
+    """At any place of the data in a large request."""
     most, elements = 1000, [element] * 1000
     names = data.draw(st.permutations([*others, "data"]))
     tensor = {name: elements if name == "data" else others[name] for name in names}
@@ -74,7 +74,7 @@ def test_data_that_is_cut_out_is_what_any_reader_finds(
 
 @pytest.mark.parametrize("piece", [3, 4, 10, 100])
 def test_no_number_is_made_up_where_a_piece_ends_with_a_comma(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
-    """The pieces end at commas, so that the last one may have nothing left to find fault with."""
+    """The pieces end at commas, so the last piece may be empty and hide the error."""
     monkeypatch.setattr(json_elements, "PIECE_BYTES", piece)
     for ending in (b"]", b" ]", b",]", b",,]"):
         text = b"[" + b",".join([b"1"] * (785 - ending.count(b","))) + ending

@@ -1,4 +1,4 @@
-"""Every kind of key that `openssl` makes, tried with the clients' own TLS: what they refuse is refused at the start."""
+"""Every kind of key that `openssl` makes: if the clients' own TLS refuses it, the server does not start with it."""
 
 import shutil
 import socket
@@ -89,7 +89,7 @@ def grpc_server(folder: Path, client_ca: bytes | None) -> Iterator[str]:
 
 
 def grpc_connects(folder: Path, trusted: str, *, client_ca: bool = False) -> bool:
-    """Whether a grpcio client and a grpcio server agree on the pair `tls`, which both show with `client_ca`."""
+    """Whether a grpcio client and a grpcio server accept the pair `tls`; with `client_ca`, both use it."""
     authority = (folder / "ca.crt").read_bytes() if client_ca else None
     own = ((folder / "tls.key").read_bytes(), (folder / "tls.crt").read_bytes()) if client_ca else (None, None)
     trust = grpc.ssl_channel_credentials((folder / trusted).read_bytes(), *own)

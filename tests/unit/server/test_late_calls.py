@@ -1,4 +1,4 @@
-"""A call that ends at its deadline counts as late, on whichever side the deadline is noticed first."""
+"""A call that ends at its deadline counts as late, even if the other side notices the deadline first."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The end of a server that has no model yet: it does not wait for what loads one."""
+"""The end of a server that has no model yet: it does not wait for the thread that loads one."""
 
 import asyncio
 import subprocess
@@ -17,7 +17,7 @@ SECONDS = 30
 
 
 class Loading:
-    """A source whose first question takes until the end of the test, as an import of TensorFlow would."""
+    """A source whose first call lasts until the end of the test, like an import of TensorFlow."""
 
     def __init__(self) -> None:
         self.asked, self.ended = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""Log lines for people: nothing a caller sends can look like a line of its own."""
+"""Log lines for people: text from a caller cannot look like a separate line."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""What holds the event loop is seen on the page of metrics."""
+"""The metrics show when something blocks the event loop."""
 
 import asyncio
 import time

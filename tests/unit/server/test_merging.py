@@ -1,4 +1,4 @@
-"""One page of several processes: nothing counted twice, nothing lost with one that ended, nothing going down."""
+"""One page of several processes: no event is counted twice, none is lost when a process ends, no total goes down."""
 
 import json
 import math
@@ -22,7 +22,7 @@ BOUNDS = (0.001, 0.1, 1.0)
 
 
 class Process:
-    """What one process counts."""
+    """The counts of one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -31,7 +31,7 @@ class Process:
         self.queue = Gauge("digits_queue_images", "Images.", registry=self.registry)
 
     def report(self) -> list[Family]:
-        """Its families as they are on the other side of a socket."""
+        """Its families after the way through a socket."""
         report: list[Family] = json.loads(json.dumps(to_families(self.registry.collect())))
         return report
 
@@ -185,13 +185,13 @@ def test_two_versions_that_serve_during_a_reload_are_both_shown() -> None:
 
 @dataclass
 class Counting:
-    """A worker that counts by version, and forgets what left long ago."""
+    """A worker that counts by version, and forgets versions that left long ago."""
 
     counts: PredictionCounts = field(default_factory=lambda: PredictionCounts(CollectorRegistry()))
     report: list[Family] = field(default_factory=list)
 
     def renew(self) -> list[Family]:
-        """Its report as it is now. Returns what it has forgotten since the last one."""
+        """Makes a new report. Returns the versions that it has forgotten since the last one."""
         before, self.report = self.report, to_families(self.counts.collect())
         return vanished(before, self.report)
 

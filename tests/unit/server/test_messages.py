@@ -1,4 +1,4 @@
-"""What is read and written in place is what protobuf would have read and written."""
+"""Messages that are read and written in place are the same as with protobuf."""
 
 from random import Random
 

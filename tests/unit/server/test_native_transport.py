@@ -55,7 +55,7 @@ def image(digit: int) -> bytes:
 
 
 class Serving:
-    """A transport whose event loop answers Predict with NOT_FOUND: a reply tells which way a call went."""
+    """A transport whose event loop answers Predict with NOT_FOUND: the reply shows which way a call took."""
 
     def __init__(self) -> None:
         self.model = Model()
@@ -227,7 +227,7 @@ async def test_an_overloaded_server_says_when_to_come_back() -> None:
 
 async def test_a_failure_of_the_receiving_thread_ends_its_calls_and_not_the_thread(serving: Both) -> None:
     setup, stub = serving
-    served, setup.served = setup.served, SimpleNamespace(runtime=setup.model)  # no version: nothing foresees that
+    served, setup.served = setup.served, SimpleNamespace(runtime=setup.model)  # no version: an unexpected state
     with pytest.raises(aio.AioRpcError) as caught:
         await stub.Predict(PredictRequest(images=image(1)), timeout=SECONDS)
     assert caught.value.code() == grpc.StatusCode.INTERNAL

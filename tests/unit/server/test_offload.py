@@ -1,4 +1,4 @@
-"""Work beside the event loop takes turns, is bounded in bytes, and is dropped once nobody waits for it."""
+"""Work in the background thread takes turns, is bounded in bytes, and is dropped if no caller waits for it."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ SECONDS = 10.0
 
 
 class Blocked:
-    """Work that runs until it is let go."""
+    """Work that runs until it is released."""
 
     def __init__(self) -> None:
         self._begun = threading.Event()
@@ -36,7 +36,7 @@ class Blocked:
 
 @asynccontextmanager
 async def busy(offload: Offload, size: int = 1) -> AsyncIterator[Blocked]:
-    """The thread is busy with a connection's work of `size` bytes until the end, or until it is let go."""
+    """The thread is busy with a connection's work of `size` bytes until the end, or until it is released."""
     blocked = Blocked()
     running = asyncio.create_task(offload.run(blocked, peer="busy", size=size, deadline=None))
     try:

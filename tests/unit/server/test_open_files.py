@@ -1,4 +1,4 @@
-"""Open files: as many as the server's own limits can ask for, if the system lets it."""
+"""Open files: as many as the server's own limits need, if the system allows it."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def allowed(soft: int, hard: int, connections: int) -> tuple[int, str]:
-    """The limit of a process that began with `soft` and `hard`, and what it said."""
+    """The limit of a process that began with `soft` and `hard`, and its log."""
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(soft), str(hard), str(connections)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What is taken off a picture before a digit is left: pieces, light, rules, frames, specks, transparency, weight."""
+"""The steps from a picture to a digit: pieces, light, rules, frames, specks, transparency, weight."""
 
 from io import BytesIO
 

@@ -1,4 +1,4 @@
-"""An address that cannot be had is said with its reason; a folder for a socket is found wherever there is one."""
+"""If the server cannot listen on an address, the error says why; a folder for a socket is found if there is one."""
 
 import errno
 import os
@@ -49,7 +49,7 @@ def test_what_the_system_says_is_said(number: int, port: int, words: str) -> Non
 
 
 def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Has every name stand for these addresses."""
+    """Makes every name resolve to these addresses."""
 
     def getaddrinfo(*_: object, **__: object) -> list[tuple[object, ...]]:
         return [

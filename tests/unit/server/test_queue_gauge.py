@@ -1,4 +1,4 @@
-"""What the metrics say of several models' queues: how near one is to refusing."""
+"""The metrics of several models' queues show how close a queue is to its limit."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from digits_server.serving.registry import ModelRegistry
 
 LIMIT = 100
 SLOW = BatchCosts({1: 1.0, 2: 1.0})
-"""Of a model that is never run on the event loop."""
+"""The costs of a model that never runs on the event loop."""
 
 
 class Gate:

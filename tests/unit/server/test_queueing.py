@@ -1,4 +1,4 @@
-"""Whose turn it is: what waits goes into batches fairly, whole, and once."""
+"""Turns of connections: waiting images go into batches fairly, completely and once."""
 
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,7 @@ LARGE = 1024
 
 
 def submission(images: int, peer: str = "a") -> Submission:
-    future: Any = None  # nobody waits for an answer here
+    future: Any = None  # no caller waits for an answer here
     return Submission(np.zeros((images, 28, 28), np.uint8), None, peer, future)
 
 
@@ -120,7 +120,7 @@ def test_every_image_is_taken_once_in_order_and_the_count_of_those_waiting_is_ex
 
 
 def gone(index: int, removed: set[int], turns: int) -> bool:
-    """Whether the submission was removed within so many turns."""
+    """Whether the submission was removed within `turns` turns."""
     return index in removed and index < turns
 
 

@@ -1,4 +1,4 @@
-"""Files that change under a running server: when their content counts, and what happens to content that is no good."""
+"""Files that change under a running server: when new content takes effect, and what happens to invalid content."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ from digits_server.system import regular_files
 DEADLINE = 30.0
 FIRST, SECOND = "the-first-good-token", "the-second-good-token"
 LOOKS = 2
-"""After which new content counts: within the second and a half that the docs promise, at two looks a second."""
+"""Time until new content takes effect: within the second and a half that the docs promise, at two checks a second."""
 
 
 def text(contents: Contents) -> str:
@@ -142,7 +142,7 @@ async def test_content_that_becomes_good_with_time_is_taken_up_without_a_change(
 async def test_a_file_that_may_be_read_only_later_is_taken_up_without_a_change_of_content(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As root moves a file in and then gives it to the server's user: neither its content nor its times change."""
+    """For example, root moves a file in and then gives it to the server's user: its content and times do not change."""
     readable = asyncio.Event()
 
     def read(path: Path, limit: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The certificate, its key and the authorities are replaced at every step of a reload: no mixture is ever shown."""
+"""The certificate, its key and the authorities are replaced at every step of a reload: never a mixture."""
 
 import ssl
 import sys
@@ -16,7 +16,7 @@ from digits_server.settings import Settings
 NAMES = ("tls.crt", "tls.key", "ca.crt")
 LOOKS = 8
 STEPS = LOOKS * len(NAMES) + 1
-"""One more than these looks open files: the last step is after them all."""
+"""One more than the number of files that these checks open: the last step is after all of them."""
 
 
 class AtEachOpen:
@@ -56,7 +56,7 @@ def put(folder: Folder, pair: Pair) -> None:
 
 
 def shown(context: ssl.SSLContext, authority: Authority) -> bytes:
-    """The certificate that a server with this context shows, in a handshake that succeeds."""
+    """The certificate of a server with this context, from a successful handshake."""
     client = ssl.create_default_context(cadata=authority.certificate.decode())
     client.check_hostname = False
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -98,7 +98,7 @@ def test_files_replaced_at_any_step_of_a_reload_are_shown_whole_or_not_at_all(
         look_until_settled(files)
     finally:
         at_each_open.arm(0, None)
-    look_until_settled(files)  # the replacement may have come at one of the last looks
+    look_until_settled(files)  # the replacement may have happened at one of the last checks
     assert told
     for new in told:
         assert own[new.certificate] == new.key
@@ -107,7 +107,7 @@ def test_files_replaced_at_any_step_of_a_reload_are_shown_whole_or_not_at_all(
 
 
 def look_until_settled(files: Reloading[Identity]) -> None:
-    """What `watch` does, without the pauses."""
+    """Does the same as `watch`, without the pauses."""
     for _ in range(LOOKS):
         if files._renew():
             for listener in files._told:

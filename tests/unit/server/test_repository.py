@@ -1,4 +1,4 @@
-"""The repository believes what it verified, and nothing else."""
+"""The repository uses only files that it has verified."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The id of a request: the caller's own where it is one, the same wherever it is asked for, and none at no cost."""
+"""The id of a request: the caller's own if it is valid, always the same, and free of cost if not used."""
 
 import subprocess
 import sys
@@ -15,14 +15,14 @@ from digits_server.service.offload import Offload
 
 
 class Told(PlainCall):
-    """A call whose caller gave an id."""
+    """A call whose caller sent an id."""
 
     def metadata(self, name: str) -> str | None:  # type: ignore[override]
         return "mine-1" if name == REQUEST_ID else None
 
 
 class Notes:
-    """A watcher that keeps what it is told."""
+    """A watcher that keeps the calls it sees."""
 
     def __init__(self) -> None:
         self.began_calls: list[str] = []

@@ -1,4 +1,4 @@
-"""What holds of pin.json and the flags, which version may answer, and what the operator is told of the rest."""
+"""The rollout from pin.json and the flags, the versions that may answer, and the notes for the operator."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the commands of `digits-server models` decide: no one changes who answers unsaid, and a rollback goes back."""
+"""The plans of `digits-server models`: no command silently changes which version answers, and a rollback goes back."""
 
 from collections.abc import Callable
 from pathlib import Path

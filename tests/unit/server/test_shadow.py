@@ -17,7 +17,7 @@ SEVENS = np.eye(10, dtype=np.float32)[[7]]
 
 
 class Runtime:
-    """A runtime that sees a seven in every image, and fails as often as it is told to."""
+    """A runtime that answers 7 for every image, and fails a given number of times."""
 
     name = "test"
     largest_shape = MAX_WAITING

@@ -1,4 +1,4 @@
-"""A model file that its manifest vouches for is still not trusted: what could harm the process never runs."""
+"""A model file with a correct hash is still not trusted: a file that could harm the process never runs."""
 
 import random
 import struct

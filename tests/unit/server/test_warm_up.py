@@ -1,4 +1,4 @@
-"""The warm-up: what it runs, and what it works out instead."""
+"""The warm-up: which sizes it runs, and which costs it calculates."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from digits_server.models.verification import warm_up
 
 
 class Pieces:
-    """A runtime that computes at most four images in one piece, and notes what it is asked for."""
+    """A runtime that computes at most four images in one piece, and records its calls."""
 
     name = "pieces"
     largest_shape = 4

@@ -14,7 +14,7 @@ from digits_server.errors import InvalidRequest
 from digits_server.open_inference.wire_tensors import CHUNK_BYTES, MOST_REST_BYTES, take_tensors
 
 Elements = tuple[list[int], list[float], list[bytes]]
-"""Of uint_contents, fp32_contents and bytes_contents."""
+"""The fields uint_contents, fp32_contents and bytes_contents."""
 
 CONTENTS = st.fixed_dictionaries(
     {},
@@ -79,7 +79,7 @@ def test_every_message_is_read_as_protobuf_reads_it(
 
 
 def wrapped(contents: bytes) -> bytes:
-    """The contents on the wire, as those of one input."""
+    """The contents in wire format, as those of one input."""
     message = ModelInferRequest(inputs=[ModelInferRequest.InferInputTensor(name="images")]).SerializeToString()
     tensor = message[2:] + b"\x2a" + bytes([len(contents)]) + contents
     return b"\x2a" + bytes([len(tensor)]) + tensor
@@ -129,7 +129,7 @@ def test_every_damaged_message_is_read_as_protobuf_reads_it_or_refused(seed: int
     try:
         expected = read_by_protobuf(data)
     except DecodeError:
-        return  # what is wrong with elements nobody asks for is not found
+        return  # errors in elements that are never read are not found
     try:
         assert repr(read(data)) == repr(expected)
     except InvalidRequest:

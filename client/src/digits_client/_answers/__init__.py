@@ -1,1 +1,1 @@
-"""What callers get: predictions, models, labels."""
+"""The results of calls: predictions, models, labels."""

@@ -8,7 +8,10 @@ from digits_client._answers.results import Prediction, Predictions
 
 
 class Labels:
-    """What is known. A server describes its current version only: others have no labels, and are asked for seldom."""
+    """The known labels.
+
+    A server describes only its current version: other versions have no labels, and are requested seldom.
+    """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[str, ...]] = {}
@@ -21,7 +24,7 @@ class Labels:
         )
 
     def learn(self, model: GetModelResponse, version: int, now: float) -> None:
-        """Takes an answer that was asked for because of `version`."""
+        """Stores the answer to a request for the labels of `version`."""
         for table in (self._known, self._missed):
             if len(table) >= _limits.LABELLED_VERSIONS:
                 table.clear()
@@ -30,7 +33,7 @@ class Labels:
             self._known[model.manifest.model_version] = tuple(model.manifest.labels)
 
     def named(self, prediction: Prediction) -> Prediction:
-        """The same with its label; None where it is not known."""
+        """The same with its label; None if the label is not known."""
         return replace(prediction, label=self._name(prediction.model_version, prediction.digit))
 
     def all_named(self, part: Predictions) -> Predictions:

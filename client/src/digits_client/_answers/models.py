@@ -24,7 +24,7 @@ class ModelVersion:
 
     version  a positive integer
     state    what the server does with it: SERVING answers, AVAILABLE could, LOADING will soon, REJECTED cannot
-    reason   one sentence: why it was rejected, or why its changed files were not taken; else empty
+    reason   one sentence: why it was rejected, or why its changed files were not loaded; else empty
     """
 
     version: int
@@ -37,17 +37,17 @@ class ModelInfo:
     """The model that a server serves.
 
     name            of the model
-    version         that answers requests which name none; 0: no version serves
+    version         the version that answers requests without a version; 0: no version serves
     runtime         what computes the predictions: "litert" or "keras"
-    network         the network's name, "imported" for a model made elsewhere
+    network         the network's name; "imported" for an imported model
     labels          the ten names of the digits, in the order of `Prediction.digit`; empty if the model has none
     test_accuracy   share of the test set answered correctly, 0 to 1; 0 if it is not known
     created_at      when the version was published, UTC; None if it is not known
     versions        every version that the server has seen, in ascending order
-    pinned_version  the version that is pinned; 0: none
-    canary_version  the version that answers `canary_share` of the requests which name none; 0: none
+    pinned_version  the version that is pinned; 0: no pin
+    canary_version  the version that answers `canary_share` of the requests without a version; 0: no canary
     canary_share    0 to 1
-    shadow_version  the version that scores copies of requests and answers none; 0: none
+    shadow_version  the version that scores copies of requests and answers no request; 0: no shadow
     message         the whole answer, a digits.v1.GetModelResponse; its fields and methods are found here, too
     """
 
@@ -67,7 +67,7 @@ class ModelInfo:
 
     def __getattr__(self, name: str) -> Any:
         """The fields of `message`, `manifest` above all: `Client.model` used to return it."""
-        if name == "message" or name.startswith("__"):  # asked for by copy and pickle before there is a message
+        if name == "message" or name.startswith("__"):  # copy and pickle ask for attributes before there is a message
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.message, name)
 
@@ -100,7 +100,7 @@ def _created(message: GetModelResponse) -> datetime | None:
 
 
 def _state(number: int) -> VersionState:
-    """The state, unspecified for one that a newer server has and this client does not know."""
+    """The state; unspecified for a newer server's state that this client does not know."""
     try:
         return VersionState(number)
     except ValueError:

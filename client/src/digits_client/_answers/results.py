@@ -1,4 +1,4 @@
-"""What a call gives back."""
+"""The results of predictions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Prediction:
     confidence     its probability, 0 to 1
     model_version  the version that answered
     probabilities  float32[10], summing to 1; None unless asked for
-    label          the model's own name of the digit; None unless asked for, or if the server does not tell it
+    label          the model's own name of the digit; None unless asked for, or if the server does not name it
     unlike         from 0 on, higher the less the image is like the training images; above 1 it does not look like a
                    digit; None unless asked for
     """
@@ -66,7 +66,7 @@ class Predictions(Sequence[Prediction]):
     confidences     float32[N], their probabilities
     model_versions  int64[N], the versions that answered: one version for all, unless it changed in between
     probabilities   float32[N, 10]; None unless asked for
-    labels          N names of the digits, or None where the server does not tell one; None unless asked for
+    labels          N names of the digits, or None where the server does not name one; None unless asked for
     unlike          float32[N], how unlike the training images they are; None unless asked for
     """
 

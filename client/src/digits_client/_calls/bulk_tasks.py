@@ -17,7 +17,7 @@ from digits_client._settings import Retries
 
 @dataclass(frozen=True, slots=True)
 class TaskBulk:
-    """What all RPCs of one call have in common.
+    """The parts that all RPCs of one call share.
 
     call      sends a request with a timeout in seconds, and raises the client's errors
     deadline  when the next RPC must be answered

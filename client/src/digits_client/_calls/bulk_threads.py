@@ -19,10 +19,10 @@ from digits_client._settings import Retries
 
 @dataclass(frozen=True, slots=True)
 class ThreadBulk:
-    """What all RPCs of one call have in common.
+    """The parts that all RPCs of one call share.
 
-    method    gives the method to call; another one after a fork
-    error     the client's error for what a call raised
+    method    returns the method to call; after a fork, another one
+    error     turns the exception of a call into the client's error
     deadline  when the next RPC must be answered
     metadata  of this call alone
     on_retry  called for each RPC that is sent again

@@ -48,10 +48,10 @@ class Caller:
     ) -> None:
         """Connects at the first call; an AsyncClient belongs to the event loop that makes it.
 
-        target              host:port, all addresses of which are used in turn, or any name gRPC resolves. None: that of
-                            the environment variable DIGITS_TARGET, else localhost:50051; without a `token`, that of the
-                            file which DIGITS_TOKEN_FILE names is sent there, read anew for each RPC
-        timeout             seconds a call may take unless it says otherwise; None: no limit
+        target              host:port, whose addresses are used in turn, or any name that gRPC resolves. None: the
+                            environment variable DIGITS_TARGET, else localhost:50051; without a `token`, the client then
+                            sends the token in the file that DIGITS_TOKEN_FILE names, and reads it again for each RPC
+        timeout             seconds a call may take, if it has no own timeout; None: no limit
         coalescing          how calls of `predict` share RPCs; None: each has its own
         retries             when RPCs are tried again; None: never
         sizes               how large RPCs are, and how many of one batch are in flight
@@ -62,13 +62,15 @@ class Caller:
         root_certificates   PEM of the authorities to trust, instead of the platform's own: its bytes, or a path
         certificate_chain   PEM of this client's certificate, for servers that ask for one: its bytes, or a path
         private_key         PEM of its key: its bytes, or a path
-        server_name         the name the server's certificate must bear, if not the target's
-        token               sent with every RPC as a bearer token: itself, or a function that gives the current one. The
-                            function is asked for each RPC, in a thread of the client; its time is part of the timeout.
-                            That of an AsyncClient may also be an `async` function, which runs on its event loop
-        token_in_plaintext  let the token go to another machine without TLS, which is Misused otherwise
-        tracing             leave OpenTelemetry spans of the RPCs; Misused without the extra `tracing`
-        channel_options     of gRPC's channel, by name, for what has no parameter here; they replace the client's own
+        server_name         the name that the server's certificate must contain, if it is not the target's
+        token               sent with every RPC as a bearer token: the token, or a function that returns the current
+                            one. The function is called for each RPC, in a thread of the client; its time is part of the
+                            timeout. That of an AsyncClient may also be an `async` function, which runs on its event
+                            loop
+        token_in_plaintext  allow the token to go to another machine without TLS; otherwise that is Misused
+        tracing             record OpenTelemetry spans of the RPCs; Misused without the extra `tracing`
+        channel_options     options of gRPC's channel, by name, that have no parameter here; they replace the client's
+                            own
         """
         if is_async(token) and not self._awaits_tokens:
             raise InvalidInput("token: an asynchronous function needs an AsyncClient")

@@ -1,4 +1,4 @@
-"""What stands behind the methods of `AsyncClient`: its connection, calls over it, and their errors."""
+"""The base of `AsyncClient`: its connection, calls over it, and their errors."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ class TaskCaller(Caller):
         self._replaced: list[TaskConnection] = []
 
     async def close(self) -> None:
-        """Closes the connections. What waits or is on the way fails with ClientClosed."""
+        """Closes the connections. Calls that wait or are in flight fail with ClientClosed."""
         if self._connected:
             self._connected.check_usable()
         self._closed = True
@@ -66,7 +66,7 @@ class TaskCaller(Caller):
             self._labels.learn(await self._call(get, GetModelRequest(), _shared.left(deadline), own), version, now)
 
     async def _renew(self, deadline: float) -> None:
-        """As that of `Client`."""
+        """As `ThreadCaller._renew`."""
         fresh = TaskConnection(self._endpoint, self._coalescing, self._tracing)
         try:
             if not await self._not_ready(fresh, deadline):
@@ -77,7 +77,7 @@ class TaskCaller(Caller):
                 await fresh.close()
 
     async def _not_ready(self, connection: TaskConnection, deadline: float) -> DigitsError | None:
-        """Why the server answers no predictions over this connection; None: it does."""
+        """Why the server does not answer predictions over this connection; None: it answers them."""
         request = health.request(_shared.SERVICE)
         try:
             serves = health.is_serving(await self._call(connection.check, request, _shared.left(deadline), ()))

@@ -1,4 +1,4 @@
-"""What stands behind the methods of `Client`: its connections, calls over them, and their errors."""
+"""The base of `Client`: its connections, calls over them, and their errors."""
 
 import os
 import time
@@ -31,7 +31,7 @@ class ThreadCaller(Caller):
         self._replaced: dict[int, list[ThreadConnection]] = {}
 
     def close(self) -> None:
-        """Closes the connections. What waits or is on the way fails with ClientClosed."""
+        """Closes the connections. Calls that wait or are in flight fail with ClientClosed."""
         self._closed = True
         for connection in (self._connections.pop(os.getpid(), None), *self._replaced.pop(os.getpid(), [])):
             if connection:
@@ -44,11 +44,11 @@ class ThreadCaller(Caller):
 
     def _connect(self) -> ThreadConnection:
         made = ThreadConnection(self._endpoint, self._coalescing, self._tracing)
-        # Of two threads that come here first, one wins. No lock, for a fork might leave it locked in the child.
+        # If two threads come here first, one wins. There is no lock, because a fork might leave it locked in the child.
         connection = self._connections.setdefault(os.getpid(), made)
         if connection is not made:
             made.close()
-        if self._closed:  # meanwhile, by a thread that found nothing to close
+        if self._closed:  # closed meanwhile, by a thread that found nothing to close
             self.close()
             raise ClientClosed
         return connection
@@ -71,11 +71,11 @@ class ThreadCaller(Caller):
             self._labels.learn(self._call(get, GetModelRequest(), _shared.left(deadline), own), version, now)
 
     def _renew(self, deadline: float) -> None:
-        """Takes a new connection once it is ready: gRPC asks for a missing name ever more seldom, up to 2 minutes."""
+        """Uses a new connection once it is ready. gRPC alone would look up a missing name only every 2 minutes."""
         process, fresh = os.getpid(), ThreadConnection(self._endpoint, self._coalescing, self._tracing)
         try:
             if not self._not_ready(fresh, deadline):
-                # The other one keeps its calls, and is closed with the client.
+                # The old connection keeps its calls, and is closed with the client.
                 self._replaced.setdefault(process, []).append(self._connection())
                 self._connections[process] = fresh
         finally:
@@ -83,7 +83,7 @@ class ThreadCaller(Caller):
                 fresh.close()
 
     def _not_ready(self, connection: ThreadConnection, deadline: float) -> DigitsError | None:
-        """Why the server answers no predictions over this connection; None: it does."""
+        """Why the server does not answer predictions over this connection; None: it answers them."""
         request = health.request(_shared.SERVICE)
         try:
             serves = health.is_serving(self._call(connection.check, request, _shared.left(deadline), ()))

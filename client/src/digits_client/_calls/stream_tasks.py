@@ -1,7 +1,7 @@
-"""A PredictStream for tasks: a task reads the source, a thread the replies, and the caller's task waits for either.
+"""A PredictStream for tasks: a task reads the source, a thread reads the replies, and the caller's task waits for both.
 
-The RPC is one of gRPC's for threads. In grpc.aio a request that is written while the server ends the stream replaces
-the server's status by INTERNAL, so that callers would not learn why their stream ended.
+The RPC is one of gRPC's for threads. In grpc.aio, if a request is written while the server ends the stream, INTERNAL
+replaces the server's status. Callers would then not learn why their stream ended.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ from digits_client._inputs.chunks import Chunk
 
 @dataclass(frozen=True, slots=True)
 class TaskStream:
-    """What a stream needs.
+    """The parameters of a stream.
 
-    begin    starts the RPC with its requests, and gives gRPC's call
-    error    the client's error for what a call raised
+    begin    starts the RPC with its requests, and returns gRPC's call
+    error    turns the exception of a call into the client's error
     timeout  seconds that each answer may take
     """
 

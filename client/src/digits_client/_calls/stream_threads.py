@@ -1,7 +1,7 @@
 """A PredictStream for threads.
 
-gRPC's thread for the stream's requests reads the source, a second thread reads the replies, and the caller's waits for
-either. So answers come while the source has nothing to give, and an answer that is late ends the stream.
+gRPC's thread for the stream's requests reads the source, a second thread reads the replies, and the caller's thread
+waits for both. So answers arrive while the source waits, and a late answer ends the stream.
 """
 
 import time
@@ -24,10 +24,10 @@ from digits_client._inputs.chunks import Chunk
 
 @dataclass(frozen=True, slots=True)
 class ThreadStream:
-    """What a stream needs.
+    """The parameters of a stream.
 
-    begin    starts the RPC with its requests, and gives gRPC's call
-    error    the client's error for what a call raised
+    begin    starts the RPC with its requests, and returns gRPC's call
+    error    turns the exception of a call into the client's error
     timeout  seconds that each answer may take
     """
 
@@ -65,7 +65,7 @@ class ThreadStream:
     def _requests(
         self, line: Generator[Chunk, None, None], answers: Answers, events: "SimpleQueue[Any]", window: Semaphore
     ) -> Iterator[PredictRequest]:
-        """On gRPC's thread for this stream, which would swallow what the source raises."""
+        """Runs on gRPC's thread for this stream, which would ignore an exception of the source."""
         try:
             with closing(line):
                 for chunk in line:

@@ -1,4 +1,4 @@
-"""One PredictStream of one caller: what was sent, what is due, and how it ends."""
+"""The state of one PredictStream: requests sent, answers due, and its end."""
 
 from collections import deque
 from collections.abc import Callable
@@ -22,13 +22,13 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """No reply will follow. `failure` is the client's error for what ended the RPC; None: the server closed it."""
+    """No reply will follow. `failure` is the client's error that ended the RPC; None: the server closed it."""
 
     failure: DigitsError | None = None
 
 
 class Answers:
-    """Takes what happens, in order: requests that are sent, replies, and the end."""
+    """Processes the events of a stream in order: requests that are sent, replies, and the end."""
 
     def __init__(self, asked: Kind, timeout: float) -> None:
         self._asked = asked
@@ -39,7 +39,7 @@ class Answers:
 
     @property
     def due(self) -> float | None:
-        """When the next answer is due; None: nothing is."""
+        """When the next answer is due; None: no answer is due."""
         return self._unanswered[0].due if self._unanswered else None
 
     def take(self, event: Any) -> Predictions | None:
@@ -73,7 +73,7 @@ class Answers:
 
 
 def read_replies(call: Any, error: Callable[[Exception], DigitsError], put: Callable[[Any], None]) -> None:
-    """Puts each reply of the RPC, then its end. In a thread of its own: it waits for each."""
+    """Passes on each reply of the RPC, then its end. Runs in a separate thread, because it waits for each reply."""
     try:
         for reply in call:
             put(reply)

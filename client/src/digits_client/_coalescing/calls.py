@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 
 class Kind(NamedTuple):
-    """What calls must have in common to share an RPC."""
+    """The options that calls must have in common to share an RPC."""
 
     model_version: int
     probabilities: bool
@@ -13,7 +13,7 @@ class Kind(NamedTuple):
 
 
 class Call:
-    """One caller's image, and how that caller is told. The shells wait on `waker`; nothing here touches it."""
+    """One caller's image, and how that caller is woken. The shells wait on `waker`; this module does not touch it."""
 
     __slots__ = ("abandoned", "answer", "deadline", "error", "group", "kind", "pixels", "waker")
 
@@ -33,9 +33,9 @@ class Group:
     """The calls of one RPC.
 
     wanted  callers that still wait for it
-    left    when it left, in seconds of the shell's clock
+    left    when it was sent, in seconds of the shell's clock
     rpc     what cancels it
-    sent    whether a shell has taken it to gRPC
+    sent    whether a shell has passed it to gRPC
     """
 
     kind: Kind
@@ -47,5 +47,5 @@ class Group:
 
     @property
     def deadline(self) -> float:
-        """The latest of its callers' deadlines: each of the others gives up by itself."""
+        """The latest of its callers' deadlines: callers with earlier deadlines give up themselves."""
         return max(call.deadline for call in self.calls)

@@ -1,9 +1,11 @@
-"""Concurrent calls → one RPC: what leaves when. No threads, no I/O, no clock of its own: the shells pass the time.
+"""Concurrent calls → one RPC: decides which calls are sent when.
 
-A call of a kind that is not in flight leaves at once. While one is, calls of its kind gather, and leave together as
-soon as one of them returns, as soon as they fill an RPC, or as soon as every RPC of the kind in flight has taken much
-longer than RPCs lately do: its server may be frozen, and another one healthy. A kind is what an RPC can only ask for
-as a whole: the model version, and whether probabilities and scores of unlike are wanted.
+No threads, no I/O, no clock: the shells pass the time.
+
+If no RPC of a call's kind is in flight, the call is sent at once. Otherwise calls of this kind gather. They are sent
+together when one of these RPCs returns, when they fill an RPC, or when every RPC of the kind has taken much longer than
+recent RPCs: its server may be frozen, and another server healthy. A kind is the set of options that apply to a whole
+RPC: the model version, and whether probabilities and scores of unlike are wanted.
 """
 
 from collections import Counter
@@ -17,7 +19,10 @@ from digits_client._errors import QueueFull
 
 
 class Coalescer:
-    """Which calls wait, which are on the way, and which leave next. Not thread-safe: a shell holds its lock."""
+    """Tracks which calls wait, which are in flight, and which are sent next.
+
+    Not thread-safe: a shell holds its lock.
+    """
 
     def __init__(self, rules: Coalescing) -> None:
         self._rules = rules
@@ -45,7 +50,7 @@ class Coalescer:
 
     @property
     def patience(self) -> float:
-        """Seconds for which calls wait behind an RPC before they leave without it."""
+        """Seconds for which calls wait behind an RPC before they are sent without it."""
         usual = _limits.PATIENCE * self._usual
         return min(max(_limits.LEAST_PATIENCE_SECONDS, usual), _limits.MOST_PATIENCE_SECONDS)
 
@@ -55,9 +60,9 @@ class Coalescer:
         return self._waiting_images
 
     def join(self, call: Call, now: float = 0.0) -> Group | None:
-        """The group that must leave now, or None: the call waits, or another's return will take it along.
+        """The group to send now; None: the call waits, and is sent with a later group.
 
-        QueueFull when it would be one too many; it has not joined then.
+        Raises QueueFull if too many calls wait; then it has not joined.
         """
         kind = call.kind
         if kind not in self._in_flight and kind not in self._waiting and self._may_leave():
@@ -65,14 +70,19 @@ class Coalescer:
         most = self._rules.max_waiting
         if most is not None and self._waiting_images >= most:
             self._refused += 1
-            raise QueueFull(f"{most:,} images already wait in this client: call less at once, or set max_waiting")
+            raise QueueFull(
+                f"{most:,} images already wait in this client: make fewer calls at once, or raise max_waiting"
+            )
         calls = self._waiting.setdefault(kind, {})
         calls[call] = None
         self._waiting_images += 1
         return self._next(kind, now) if len(calls) >= self._rules.images_per_rpc and self._may_leave() else None
 
     def returned(self, group: Group, now: float = 0.0, *, answered: bool = False) -> list[Group]:
-        """Its RPC has ended. The groups that must leave now. The time of answered ones tells how long RPCs take."""
+        """Its RPC has ended. Returns the groups to send now.
+
+        The durations of answered RPCs update the running average.
+        """
         kind = group.kind
         if group in self._groups:
             self._groups.remove(group)
@@ -90,7 +100,7 @@ class Coalescer:
         return leaving
 
     def overdue(self, now: float) -> list[Group]:
-        """The groups that must leave because all RPCs of their kind have been in flight for too long."""
+        """The groups to send because all RPCs of their kind have been in flight for too long."""
         leaving: list[Group] = []
         for kind in list(self._waiting):
             latest = max((group.left for group in self._groups if group.kind == kind), default=now)
@@ -99,7 +109,7 @@ class Coalescer:
         return leaving
 
     def withdraw(self, call: Call) -> list[Group]:
-        """Undoes a join that was interrupted, at whichever point. The groups that no shell has taken to gRPC yet.
+        """Undoes a join that was interrupted at any point. Returns the groups that no shell has passed to gRPC yet.
 
         Repairs what an interruption (Ctrl-C) may have left half done: everything is counted again.
         """
@@ -131,21 +141,21 @@ class Coalescer:
         return None
 
     def unfinished(self) -> Iterator[Call]:
-        """Every call that waits or is on the way."""
+        """Every call that waits or is in flight."""
         for calls in self._waiting.values():
             yield from calls
         for group in self._groups:
             yield from group.calls
 
     def standing(self, call: Call, now: float) -> TimeoutError:
-        """Where a call stands whose timeout has passed: the cause of the error with which the client ends it."""
+        """Where a call was waiting when its timeout passed: the cause of its error."""
         if call.group:
             count, seconds = len(call.group.calls), now - call.group.left
             return TimeoutError(f"its RPC of {count} images was sent {seconds:.3g} seconds before and is not answered")
         return TimeoutError(f"it waited in the client: {len(self._groups)} RPCs are in flight")
 
     def clear(self) -> list[Call]:
-        """Forgets everything: the calls that were waiting or on the way."""
+        """Forgets everything. Returns the calls that were waiting or in flight."""
         calls = list(self.unfinished())
         self._waiting.clear()
         self._waiting_images = 0
@@ -157,14 +167,14 @@ class Coalescer:
         return len(self._groups) < self._rules.rpcs_in_flight
 
     def _turn(self, returned: Kind) -> Kind | None:
-        """The kind that has waited for its turn the longest, among those that need wait no longer."""
+        """The kind that has waited longest for its turn, among those that may be sent now."""
         for kind, calls in self._waiting.items():
             if kind == returned or kind not in self._in_flight or len(calls) >= self._rules.images_per_rpc:
                 return kind
         return None
 
     def _next(self, kind: Kind, now: float) -> Group:
-        """The longest waiting of a kind; what is left of it goes to the end of the line of kinds."""
+        """The calls of a kind that have waited longest; the rest goes to the end of the queue of kinds."""
         calls = self._waiting.pop(kind)
         most = self._rules.images_per_rpc
         chosen = list(calls)

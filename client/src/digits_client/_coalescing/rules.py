@@ -9,8 +9,8 @@ from digits_client import _limits
 class Coalescing:
     """How `predict` calls that happen at the same time share RPCs.
 
-    images_per_rpc  images that leave together, at most
-    rpcs_in_flight  shared RPCs on the way at once, at most
+    images_per_rpc  most images that are sent together
+    rpcs_in_flight  most shared RPCs in flight at once
     max_waiting     images that wait for an RPC to return; one more is refused with QueueFull. None: no bound, a call
                     waits for as long as its timeout lets it
     """

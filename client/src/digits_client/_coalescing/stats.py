@@ -1,4 +1,4 @@
-"""How the sharing of RPCs is doing."""
+"""Counts of how calls share RPCs."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ class Stats:
     calls_refused      calls refused with QueueFull
     rpcs_in_flight     shared RPCs in flight now
     images_in_flight   images in them
-    images_waiting     images that wait to leave
-    usual_rpc_seconds  how long RPCs lately took: a running average
+    images_waiting     images that wait to be sent
+    usual_rpc_seconds  how long recent RPCs took: a running average
     """
 
     rpcs_sent: int = 0

@@ -1,4 +1,4 @@
-"""Coalescing for the tasks of one event loop: each caller awaits a future of its own."""
+"""Coalescing for the tasks of one event loop: each caller awaits its own future."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, S
 
 
 class TaskCoalescer:
-    """Sends the images of calling tasks through `predict`, a gRPC method, as few RPCs as the rules allow."""
+    """Sends the images of calling tasks through `predict`, a gRPC method, in as few RPCs as the rules allow."""
 
     _call: type[Call] = Call
 
@@ -60,7 +60,7 @@ class TaskCoalescer:
         return self._core.stats()
 
     async def close(self) -> None:
-        """Fails every call that waits or is on the way, and ends their RPCs."""
+        """Fails every call that waits or is in flight, and ends their RPCs."""
         self._closed = True
         for timer in (self._alarm, self._patience):
             if timer:
@@ -74,7 +74,7 @@ class TaskCoalescer:
         await asyncio.gather(*rpcs, return_exceptions=True)
 
     async def _alone(self, group: Group, timeout: float) -> Prediction:
-        """In the caller's own task, which is the fastest way there is."""
+        """Calls in the caller's own task, which is the fastest way."""
         answered = False
         try:
             reply = await self._predict(_request(group), timeout=timeout)
@@ -92,7 +92,7 @@ class TaskCoalescer:
 
     def _start(self, group: Group) -> None:
         group.rpc = self._loop.create_task(self._together(group))
-        # Cancelled before its first step, a task runs nothing of its own, not even what stands under `finally`.
+        # If a task is cancelled before its first step, none of its code runs, not even its `finally`.
         group.rpc.add_done_callback(lambda _: self._returned(group))
 
     async def _together(self, group: Group) -> None:
@@ -148,7 +148,7 @@ class TaskCoalescer:
                 self._watch(call.deadline)
 
     def _error(self, error: Exception) -> DigitsError:
-        """Anew for each caller: an exception that several tasks raise mixes their tracebacks up."""
+        """A new error for each caller: if several tasks raise the same exception, their tracebacks get mixed up."""
         if self._closed:
             return caused(ClientClosed(), error)
         if isinstance(error, grpc.aio.AioRpcError):
@@ -162,6 +162,6 @@ def _request(group: Group) -> Any:
 
 
 def _fail(call: Call, error: DigitsError) -> None:
-    with suppress(asyncio.InvalidStateError):  # cancelled, be it by a signal at this very moment
+    with suppress(asyncio.InvalidStateError):  # cancelled, perhaps by a signal at this very moment
         call.waker.set_exception(error)
-        call.waker.exception()  # seen: a caller cancelled at this very moment will not look
+        call.waker.exception()  # mark it as retrieved: a caller that is cancelled at this very moment will not read it

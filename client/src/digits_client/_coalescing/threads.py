@@ -1,4 +1,4 @@
-"""Coalescing for threads: each caller waits on a lock of its own; no thread is added."""
+"""Coalescing for threads: each caller waits on its own lock; no thread is added."""
 
 import time
 from _thread import allocate_lock, get_ident
@@ -18,11 +18,11 @@ from digits_client._coalescing.stats import Stats
 from digits_client._errors import ClientClosed, DigitsError, ServerError, caused, from_rpc
 
 Failure = Callable[[], DigitsError]
-"""Makes the error anew for each caller: an exception that several threads raise mixes their tracebacks up."""
+"""Makes a new error for each caller: if several threads raise the same exception, their tracebacks get mixed up."""
 
 
 class ThreadCoalescer:
-    """Sends the images of calling threads through `predict`, a gRPC method, as few RPCs as the rules allow."""
+    """Sends the images of calling threads through `predict`, a gRPC method, in as few RPCs as the rules allow."""
 
     _call: type[Call] = Call
 
@@ -42,7 +42,7 @@ class ThreadCoalescer:
         now = time.monotonic()
         call = self._call(pixels, kind, now + timeout, waker)
         thread = get_ident()
-        if thread in self._callers:  # a signal handler: the call that it has interrupted cannot go on to send anything
+        if thread in self._callers:  # a signal handler: the call that it interrupted cannot continue meanwhile
             return self._alone(Group(kind, [call], 1, now), timeout)
         try:
             self._callers.add(thread)
@@ -60,7 +60,7 @@ class ThreadCoalescer:
             return self._core.stats()
 
     def close(self) -> None:
-        """Fails every call that waits or is on the way; the channel ends their RPCs."""
+        """Fails every call that waits or is in flight; the channel ends their RPCs."""
         with self._lock:
             self._closed = True
             for call in self._core.clear():
@@ -83,13 +83,13 @@ class ThreadCoalescer:
         return self._wait(call, timeout)
 
     def _claim(self, group: Group) -> bool:
-        """Whether it is for this thread to send it. Another one sends it if this one was interrupted."""
+        """Whether this thread must send it. If this thread was interrupted, another thread sends it."""
         with self._lock:
             sent, group.sent = group.sent, True
         return not sent
 
     def _alone(self, group: Group, timeout: float) -> Prediction:
-        """On the caller's own thread, which is the fastest way there is."""
+        """Calls on the caller's own thread, which is the fastest way."""
         answered = False
         try:
             reply = self._predict(_request(group), timeout=timeout)
@@ -107,7 +107,7 @@ class ThreadCoalescer:
         try:
             while not settled:
                 left = call.deadline - time.monotonic()
-                # A call that is on the way needs only its answer; one that waits must not wait for a frozen server.
+                # A call in flight only needs its answer; a waiting call must not wait for a frozen server.
                 patience = left if call.group else min(left, self._core.patience)
                 settled = call.waker.acquire(timeout=min(max(patience, 0.0), TIMEOUT_MAX))
                 if not settled and left <= patience:
@@ -117,7 +117,7 @@ class ThreadCoalescer:
         finally:
             if not settled:  # the timeout, or an interruption
                 self._abandon(call)
-        if call.error and settled:  # unsettled, it is that of the RPC which this call has just cancelled
+        if call.error and settled:  # not settled: the RPC's own error, as this call has just cancelled it
             raise call.error
         if call.answer is None:
             raise _shared.too_late(self._predict, self._core.standing(call, time.monotonic()), timeout)
@@ -129,7 +129,7 @@ class ThreadCoalescer:
             self._start(group)
 
     def _changed(self, change: Callable[[], list[Group]]) -> list[Group]:
-        """What a change of the core lets leave."""
+        """Sends the groups that a change of the core releases."""
         with self._lock:
             if self._busy:  # in a signal handler, whose call is not in the core
                 return []
@@ -164,13 +164,13 @@ class ThreadCoalescer:
                 timeout = max(0.0, group.deadline - time.monotonic())
                 group.rpc = self._predict.future(_request(group), timeout=timeout)
                 group.rpc.add_done_callback(partial(self._completed, group))
-        except BaseException as error:  # ValueError on a closed channel; an interruption: either leaves callers waiting
+        except BaseException as error:  # a closed channel, or an interruption: callers must not wait for ever
             self._ended(group, failure=partial(self._error, error))
             if not isinstance(error, Exception):
                 raise
 
     def _completed(self, group: Group, rpc: Any) -> None:
-        """On gRPC's thread."""
+        """Runs on gRPC's thread."""
         try:
             answers = _shared.answers(rpc.result(), len(group.calls), group.kind)
         except Exception as error:  # noqa: BLE001  # the callers get it, whatever it is: it would be lost otherwise
@@ -181,7 +181,7 @@ class ThreadCoalescer:
     def _ended(self, group: Group, answers: list[Prediction] | None = None, failure: Failure | None = None) -> None:
         self._returned(
             group, answered=answers is not None
-        )  # first: the server works on the next while these callers wake
+        )  # first send the next RPC: the server works on it while these callers wake up
         with self._lock:
             for index, call in enumerate(group.calls):
                 _settle(call, answer=answers[index] if answers else None, error=failure() if failure else None)
@@ -205,7 +205,10 @@ def _request(group: Group) -> Any:
 
 
 def _settle(call: Call, *, answer: Prediction | None = None, error: DigitsError | None = None) -> None:
-    """Once: of close() and an RPC's end, the second finds the waker released. Both hold the coalescer's lock."""
+    """Only once: after close() or the RPC's end, the other one finds the waker released.
+
+    Both hold the coalescer's lock.
+    """
     if call.waker.locked():
         call.answer = answer
         call.error = error

@@ -1,1 +1,1 @@
-"""What the command `digits` needs beside the client."""
+"""The parts of the command `digits` that are not in the client."""

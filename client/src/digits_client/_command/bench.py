@@ -1,4 +1,4 @@
-"""Measures a server through the client: closed loop (so many calls at once) or open loop (so many a second)."""
+"""Measures a server through the client: closed loop (N calls at once) or open loop (N calls a second)."""
 
 import asyncio
 import time
@@ -18,18 +18,18 @@ from digits_client._errors import DigitsError
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 MOST_OUTSTANDING = 10_000
-"""Calls of the open loop that may be unanswered: more than this and the server has long lost the race."""
+"""Most unanswered calls of the open loop: with more, the server is far too slow for the rate."""
 
 MOST_RATE = 1_000_000
-"""Calls a second that may be asked for: far more than any process can begin."""
+"""Highest rate, in calls a second: far more than any process can begin."""
 
 LATEST_SECONDS = 1.0
-"""After the end of the open loop, in which calls that were due before it may still begin."""
+"""Time after the end of the open loop in which calls that were due before the end may still begin."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Load:
-    """What a run does.
+    """The settings of a run.
 
     seconds          how long calls are begun
     in_flight        calls at once, in the closed loop
@@ -45,7 +45,7 @@ class Load:
 
 @dataclass(slots=True)
 class Run:
-    """What came of it.
+    """The results of a run.
 
     seconds    from the first call to the last answer
     latencies  seconds of each answered call, in order of arrival; in the open loop counted from when the call was due,
@@ -87,13 +87,16 @@ class Run:
         )
 
     def percentile(self, percent: float) -> float:
-        """The latency in seconds that so many percent of the answered calls do not exceed: the nearest rank."""
+        """The latency in seconds that `percent` of the answered calls do not exceed: the nearest rank."""
         ordered = sorted(self.latencies)
         return ordered[max(0, ceil(percent / 100 * len(ordered)) - 1)]
 
 
 async def measure(client: AsyncClient, load: Load) -> Run:
-    """Waits until the server is ready, calls once to connect, then measures. Raises what those two raise."""
+    """Waits until the server is ready, calls once to connect, then measures.
+
+    Raises the errors of the first two steps.
+    """
     call = caller(client, load.images_per_call)
     await client.wait_ready()
     await call()

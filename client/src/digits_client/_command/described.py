@@ -1,4 +1,4 @@
-"""What a server says of its model, in lines for a person."""
+"""A server's description of its model, in lines for people."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from digits.v1.prediction_pb2 import GetModelResponse, ModelVersionStatus
 def described(model: GetModelResponse) -> Iterator[tuple[str, str]]:
     """Names and values: the current version, then every version with its state and what it is used for.
 
-    What the server does not know, such as the accuracy of a bare model file, is left out.
+    Values that the server does not know, such as the accuracy of a bare model file, are left out.
     """
     manifest = model.manifest
     yield "model", f"{manifest.model_name}, version {manifest.model_version}, {manifest.training.network}"

@@ -1,4 +1,4 @@
-"""Ten drawn digits, for measuring a server: it counts what it answers, and these look like digits that people write."""
+"""Ten drawn digits, for measuring a server: the server counts its answers, and these look like handwritten digits."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""The files of a command line: names, patterns and standard input → answers, whatever single files are like."""
+"""The files of a command line: names, patterns and standard input → answers, even if single files are bad."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ STANDARD_INPUT = "-"
 
 
 def expanded(names: Sequence[str]) -> list[str]:
-    """The names, with patterns (*, ?, [], **) replaced by what they match. InvalidInput when one matches nothing."""
+    """The names, with patterns (*, ?, [], **) replaced by their matches. InvalidInput if a pattern has no match."""
     found: list[str] = []
     for name in names:
         if os.path.lexists(name) or not any(sign in name for sign in "*?["):
@@ -33,7 +33,7 @@ def expanded(names: Sequence[str]) -> list[str]:
 def predictions(
     client: Client, names: Sequence[str], *, probabilities: bool, unlike: bool = False, model_version: int
 ) -> Iterator[tuple[str, Prediction | DigitsError]]:
-    """Each name with its answer, or with the error of that file alone. Raises what concerns all of them."""
+    """Each name with its answer, or with the error of that file alone. Raises errors that concern all files."""
     line = iter(names)
     predict = partial(client.predict, probabilities=probabilities, unlike=unlike, model_version=model_version)
     while group := list(islice(line, FILES_PER_RPC)):
@@ -42,7 +42,7 @@ def predictions(
             answers: Sequence[Prediction | DigitsError] = client.predict_batch(
                 images, probabilities=probabilities, unlike=unlike, model_version=model_version
             )
-        except DeadlineExceeded as error:  # a slow group costs no other
+        except DeadlineExceeded as error:  # a slow group does not affect the others
             answers = [error] * len(group)
         except (InvalidInput, ResourceExhausted) as error:  # some file among them; which ones, is found one by one
             if isinstance(error, ResourceExhausted) and error.retry_after_seconds is not None:  # overloaded: no file's

@@ -1,1 +1,1 @@
-"""Channels to servers, and what goes with every RPC: tokens, metadata, traces, logs."""
+"""Channels to servers, and the parts of every RPC besides its message: tokens, metadata, traces, logs."""

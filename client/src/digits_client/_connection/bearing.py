@@ -1,4 +1,4 @@
-"""What every RPC of a client carries: its metadata, and its token."""
+"""The metadata and the token that every RPC of a client carries."""
 
 import time
 from collections.abc import Callable
@@ -19,18 +19,18 @@ def bearer(token: str) -> Pairs:
 
 
 class Bearing:
-    """What to send along: `metadata`, and a token that is fixed or comes from a function."""
+    """The `metadata` to send, and a token that is fixed or comes from a function."""
 
     def __init__(self, token: Token | None, metadata: Pairs) -> None:
         self.fixed = (*metadata, *bearer(token)) if isinstance(token, str) else metadata
         self.tokens = TokenFunction(token) if callable(token) else None
 
     def over_threads(self, channel: Any) -> Any:
-        """`channel`, whose unary calls carry it."""
+        """`channel`, wrapped so that its unary calls carry them."""
         return self._over(channel, _ThreadMethod)
 
     def over_tasks(self, channel: Any) -> Any:
-        """The same of a channel for tasks."""
+        """The same for a channel of tasks."""
         return self._over(channel, _TaskMethod)
 
     def _over(self, channel: Any, with_tokens: "type[_Method]") -> Any:
@@ -65,7 +65,7 @@ class _Method:
 
     @property
     def lacks_token(self) -> bool:
-        """Whether some RPC still waits for its token."""
+        """Whether any RPC still waits for its token."""
         return self._tokens is not None and self._tokens.busy
 
     def __call__(self, request: Any, *, timeout: float, metadata: Pairs = ()) -> Any:
@@ -105,7 +105,7 @@ class _TaskMethod(_Method):
 
 
 class PendingCall:
-    """An RPC that is sent as soon as its token has come: the part of gRPC's futures that this package uses."""
+    """An RPC that is sent when its token has arrived. It has the part of gRPC's futures that this package uses."""
 
     def __init__(self, tokens: TokenFunction, send: Callable[[str], Any], deadline: float) -> None:
         self._tokens = tokens

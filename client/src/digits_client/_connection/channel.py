@@ -40,15 +40,15 @@ class Endpoint:
     root_certificates   PEM of the authorities to trust, instead of the platform's own: its bytes, or a path
     certificate_chain   PEM of this client's certificate, for servers that ask for one: its bytes, or a path
     private_key         PEM of its key: its bytes, or a path
-    server_name         the name the server's certificate must bear, if not the target's
-    token               what every RPC carries to show who calls; None for nothing
-    token_in_plaintext  let it leave this machine without TLS
-    metadata            what every RPC carries beside it
+    server_name         the name that the server's certificate must contain, if it is not the target's
+    token               the bearer token of every RPC; None: no token
+    token_in_plaintext  allow it to leave this machine without TLS
+    metadata            further metadata of every RPC
     retries             when an RPC is tried again; None: never
     sizes               how large RPCs are
-    options             of the channel, as gRPC has them; they replace those that the client sets itself
-    connectivity        tells the log how the connection changes
-    faults              says what is wrong with TLS
+    options             gRPC's options of the channel; they replace those that the client sets itself
+    connectivity        logs the changes of the connection
+    faults              explains failures of TLS
     """
 
     target: str
@@ -103,7 +103,7 @@ class Endpoint:
         return aio.insecure_channel(self._name(), self._options())
 
     def failure(self, error: Any) -> DigitsError:
-        """The error of what gRPC raised; one about a server that cannot be reached says what is wrong with TLS."""
+        """The error for gRPC's own error. If a server cannot be reached, it also says what is wrong with TLS."""
         failed = from_rpc(error)
         if isinstance(failed, Unavailable) and (explained := self.faults.explained(str(failed))) != str(failed):
             failed = caused(Unavailable(explained), error)
@@ -133,12 +133,12 @@ class Endpoint:
     def _options(self) -> list[tuple[str, str | int]]:
         chosen: list[tuple[str, str | int]] = [
             ("grpc.service_config", service_config(self.retries or NO_RETRIES)),
-            ("grpc.use_local_subchannel_pool", 1),  # servers give turns to connections: each client has its own
+            ("grpc.use_local_subchannel_pool", 1),  # servers give turns to connections, so each client has its own
             ("grpc.max_receive_message_length", self.sizes.reply_bytes),
             ("grpc.per_rpc_retry_buffer_size", _limits.RETRY_BUFFER_BYTES),
             ("grpc.keepalive_time_ms", _limits.KEEPALIVE_MILLISECONDS),
             ("grpc.keepalive_timeout_ms", _limits.KEEPALIVE_TIMEOUT_MILLISECONDS),
-            ("grpc.min_reconnect_backoff_ms", _limits.CONNECT_MILLISECONDS),  # its name misleads: see there
+            ("grpc.min_reconnect_backoff_ms", _limits.CONNECT_MILLISECONDS),  # the time of one attempt
             ("grpc.dns_min_time_between_resolutions_ms", _limits.RESOLVE_MILLISECONDS),
             ("grpc.initial_reconnect_backoff_ms", _limits.FIRST_RECONNECT_MILLISECONDS),
             ("grpc.max_reconnect_backoff_ms", _limits.MOST_RECONNECT_MILLISECONDS),
@@ -153,7 +153,7 @@ class Endpoint:
 
 
 def _checked_target(target: str) -> str:
-    """The target, with the default port where a host has none. Misused when no gRPC target can be meant."""
+    """The target, with the default port if the host has none. Misused if it cannot be a gRPC target."""
     text = target.strip()
     if "://" in text and text.split("://", 1)[0].lower() in {"http", "https", "grpc", "grpcs"}:
         raise Misused(f"target: expected host:port, got {text!r}: leave the scheme out (tls=True turns TLS on)")

@@ -1,4 +1,4 @@
-"""A channel, and what is called on it: for the threads of a process, for the tasks of an event loop."""
+"""A channel and its methods: for the threads of a process, or for the tasks of an event loop."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def tracer() -> "Tracing":
-    """What traces the RPCs of connections. Misused where OpenTelemetry is not installed."""
+    """The object that traces the RPCs of connections. Misused if OpenTelemetry is not installed."""
     try:
         from digits_client._connection.tracing import Tracing  # OpenTelemetry is imported only for tracing
     except ModuleNotFoundError as error:
@@ -35,7 +35,7 @@ def tracer() -> "Tracing":
 
 
 class ThreadConnection:
-    """Of this process. Misused in a forked one where gRPC would hang."""
+    """A connection of this process. Misused in a forked process in which gRPC would hang."""
 
     def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None, tracing: "Tracing | None") -> None:
         connecting(on_event_loop=False)
@@ -50,7 +50,10 @@ class ThreadConnection:
         self.coalescer = coalescer(self.stub.Predict, coalescing, endpoint.failure) if coalescing else None
 
     def begin_stream(self, requests: Iterator[PredictRequest], own: Pairs, timeout: float) -> Any:
-        """A PredictStream without a deadline, begun once its token is there, which may take `timeout` seconds."""
+        """A PredictStream without a deadline.
+
+        It begins when its token has arrived, which may take `timeout` seconds.
+        """
         return self.stub.PredictStream(requests, metadata=self.bearing.of_stream(own, timeout))
 
     def stats(self) -> Stats:
@@ -64,7 +67,7 @@ class ThreadConnection:
 
 
 class TaskConnection:
-    """Of the running event loop. Misused in a forked process where gRPC would hang."""
+    """A connection of the running event loop. Misused in a forked process in which gRPC would hang."""
 
     def __init__(self, endpoint: Endpoint, coalescing: Coalescing | None, tracing: "Tracing | None") -> None:
         connecting(on_event_loop=True)
@@ -84,14 +87,14 @@ class TaskConnection:
         self.coalescer = coalescer(self.stub.Predict, coalescing, endpoint.failure) if coalescing else None
 
     def check_usable(self) -> None:
-        """Misused in a forked process and on any other event loop: gRPC would never answer there."""
+        """Misused in a forked process or on another event loop: gRPC would never answer there."""
         if os.getpid() != self._process:
             raise Misused(SENTENCE)
         if asyncio.get_running_loop() is not self._loop:
             raise Misused("an AsyncClient belongs to the event loop of its first call: make one for each loop")
 
     async def begin_stream(self, requests: Iterator[PredictRequest], own: Pairs, timeout: float) -> Any:
-        """A PredictStream of gRPC for threads, see `_stream_tasks`; else as that of ThreadConnection."""
+        """A PredictStream of gRPC for threads, see `stream_tasks`; otherwise as in ThreadConnection."""
         metadata = await self.bearing.of_stream_on_loop(own, timeout)
         if self._closed:
             raise ClientClosed

@@ -1,4 +1,4 @@
-"""What a client without a target takes from environment variables: those of the command `digits`."""
+"""The environment variables of a client without a target; the command `digits` uses the same."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""What a fork leaves of gRPC.
+"""Detects that gRPC cannot work after a fork.
 
-gRPC's own threads do not exist in a forked child, where a call would wait for ever, past its deadline, or end the
+gRPC's own threads do not exist in a forked child: a call there would wait for ever, past its deadline, or end the
 process. So a child of a process that has used gRPC, through this client or another library, gets an error instead,
 unless the environment variable GRPC_ENABLE_FORK_SUPPORT made gRPC prepare for forks. A client that has made no call yet
 may be forked freely.
@@ -29,7 +29,7 @@ SENTENCE = (
 _FORKED = 0x40
 """Linux's PF_FORKNOEXEC among a process's flags: it was forked, and runs no new program since."""
 _FLAGS = 6
-"""The place of the flags in /proc/self/stat, counted from behind the program's name."""
+"""The position of the flags in /proc/self/stat, counted after the program's name."""
 _THREADS = ("grpc", "event_engine")
 """How the names of gRPC's threads begin."""
 _USERS = (grpc.Channel, grpc.Server, aio.Channel, aio.Server)
@@ -37,7 +37,7 @@ _USERS = (grpc.Channel, grpc.Server, aio.Channel, aio.Server)
 
 
 class _Process:
-    """What is known of the process that connected last: its number, and whether it lost gRPC by a fork."""
+    """The process that connected last: its number, and whether it lost gRPC by a fork."""
 
     def __init__(self) -> None:
         self.imported = os.getpid()
@@ -49,7 +49,10 @@ _process = _Process()
 
 
 def connecting(*, on_event_loop: bool) -> None:
-    """Called before a channel is made. Misused where it would hang; gRPC's event loops support no forks at all."""
+    """Called before a channel is made.
+
+    Misused if the channel would hang; gRPC's event loops do not support forks at all.
+    """
     process = os.getpid()
     if process != _process.connected:
         _process.lost = _process.lost or _process.connected is not None or _inherited()
@@ -60,7 +63,7 @@ def connecting(*, on_event_loop: bool) -> None:
 
 
 def _inherited() -> bool:
-    """Whether another library had used gRPC before this process was forked: there are its channels but no threads."""
+    """Whether another library had used gRPC before this process was forked: then there are channels but no threads."""
     return _is_forked() and not _has_threads() and _has_users()
 
 
@@ -73,7 +76,7 @@ def _is_forked() -> bool:
 
 
 def _has_threads() -> bool:
-    """Whether gRPC's threads are there, as far as the system tells: it was used after the fork, too."""
+    """Whether gRPC's threads exist, as far as the system shows them: then gRPC was used after the fork, too."""
     for name in Path("/proc/self/task").glob("*/comm"):
         with suppress(OSError):  # it has ended meanwhile
             if name.read_text().startswith(_THREADS):
@@ -82,8 +85,8 @@ def _has_threads() -> bool:
 
 
 def _has_users() -> bool:
-    """Whether there is any channel or server. Walks all objects, in tens of milliseconds, once in a forked process."""
-    frozen = bool(gc.get_freeze_count())  # as servers do before they fork: such objects are not listed
+    """Whether there is any channel or server. Walks all objects, once in a forked process, in tens of milliseconds."""
+    frozen = bool(gc.get_freeze_count())  # gc.freeze(), as servers do before they fork: frozen objects are not listed
     if frozen:
         gc.unfreeze()
     try:

@@ -14,12 +14,15 @@ _SHUTDOWN = grpc.ChannelConnectivity.SHUTDOWN
 
 
 def telling() -> bool:
-    """Whether anybody listens. Connections are not watched otherwise: for threads, gRPC needs one more for it."""
+    """Whether the log is on.
+
+    Otherwise connections are not watched: for threads, gRPC needs one more thread for this.
+    """
     return log.isEnabledFor(logging.INFO)
 
 
 class Connectivity:
-    """Tells how the connection to a target changes; for all channels of a client together."""
+    """Logs how the connection to a target changes; for all channels of a client together."""
 
     def __init__(self, target: str) -> None:
         self._target = target

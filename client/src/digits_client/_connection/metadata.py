@@ -1,4 +1,4 @@
-"""What callers send along with RPCs: metadata of their own, and the id of a request."""
+"""The callers' own metadata, and request ids."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def pairs(metadata: Metadata | None, request_id: str | None) -> Pairs:
-    """The metadata to send, names in lower case. InvalidInput for what gRPC or the server would not take.
+    """The metadata to send, names in lower case. InvalidInput for metadata that gRPC or the server would not accept.
 
     A request id replaces an x-request-id among the metadata.
     """
@@ -44,7 +44,7 @@ def pairs(metadata: Metadata | None, request_id: str | None) -> Pairs:
 
 
 def merged(general: Pairs, own: Pairs) -> Pairs:
-    """Both. A call's own entry replaces those of the same name that hold for all calls."""
+    """Both together. An entry of the call replaces entries of the same name that apply to all calls."""
     if not (general and own):
         return own or general
     names = {name for name, _ in own}

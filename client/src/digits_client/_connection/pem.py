@@ -1,4 +1,7 @@
-"""Certificates and keys as callers give them → the PEM that gRPC takes, checked: gRPC would say nothing of junk."""
+"""Certificates and keys from callers → PEM for gRPC.
+
+They are checked here, because gRPC would not report invalid ones.
+"""
 
 import os
 import re
@@ -17,7 +20,10 @@ _BEGINNING = "-----BEGIN "
 
 
 def pem_of(name: str, value: Pem | None) -> bytes | None:
-    """The bytes of a PEM, read from its path if need be. Misused, naming `name`, unless they are what it needs."""
+    """The bytes of a PEM, read from its path if necessary.
+
+    Misused, naming `name`, unless they have the expected kind.
+    """
     if value is None:
         return None
     pem, origin = _read(name, value)

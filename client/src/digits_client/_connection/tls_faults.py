@@ -1,4 +1,4 @@
-"""What is wrong with TLS when no connection comes about: gRPC's own words, or none, → a sentence with what to do."""
+"""Explains why TLS fails to connect: gRPC's message, or a test handshake → a sentence that says what to do."""
 
 import socket
 import ssl
@@ -37,7 +37,7 @@ _BY_WORDS = (  # of gRPC and BoringSSL, from 1.68 on; the first row that fits co
     ("handshaker", FAILED),
 )
 _NO_CONNECTION = ("connections to all backends failing", "failed to connect to all addresses")
-"""What gRPC says if no connection came about, and not if one broke."""
+"""gRPC's messages for a connection that was never opened, as opposed to one that broke."""
 
 _BY_CODE = {9: NOT_VALID_NOW, 10: NOT_VALID_NOW, 62: OTHER_NAME, 64: OTHER_NAME}
 """OpenSSL's X509_V_ERR_… of a certificate that is not valid yet, has expired, bears another name, another address."""
@@ -50,7 +50,7 @@ class TlsFaults:
     encrypted          whether the client uses TLS
     root_certificates  PEM of the authorities that it trusts; None: the platform's own
     server_name        the name that the certificate must bear, if not the host's
-    shows_certificate  whether the client has a certificate of its own
+    shows_certificate  whether the client has its own certificate
     loopback           host and port, if the servers are on this machine; else None
     """
 
@@ -63,7 +63,7 @@ class TlsFaults:
     _until: float = 0.0
 
     def explained(self, words: str) -> str:
-        """What gRPC says of an UNAVAILABLE server, behind the sentence that says what to do, if one is known."""
+        """GRPC's message about an UNAVAILABLE server, after a sentence that says what to do, if there is one."""
         sentence = self._sentence(words)
         return f"{sentence} ({words})" if sentence else words
 
@@ -81,7 +81,7 @@ class TlsFaults:
         return CLOSED_TLS if self.encrypted else CLOSED_PLAIN
 
     def _tried(self) -> str | None:
-        """What a handshake with a server of this machine says; the same answer for some seconds."""
+        """The result of a handshake with a server of this machine; kept for some seconds."""
         if self.loopback is None:
             return None
         # No lock: a signal handler may call while its thread holds it, and a fork may leave it locked.
@@ -118,7 +118,7 @@ class TlsFaults:
     def _context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.set_alpn_protocols(["h2"])
-        if not self.encrypted:  # nothing is sent: only whether there is TLS at all is of interest
+        if not self.encrypted:  # only tests whether there is TLS at all; nothing is sent
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         elif self.root_certificates is None:

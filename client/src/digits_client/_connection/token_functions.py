@@ -1,7 +1,10 @@
-"""A function that gives the current token: asked for each RPC, outside of gRPC's threads and of the event loop.
+"""A function that returns the current token.
 
-A function that blocks must cost no more than its call's timeout, and gRPC's threads and the event loop carry the calls
-of others. So the function runs in a few threads of its own; an `async` one runs on the event loop of its AsyncClient.
+It is called for each RPC, outside of gRPC's threads and of the event loop.
+
+If the function blocks, only its own call may suffer, up to its timeout; gRPC's threads and the event loop also serve
+other calls. So the function runs in a few separate threads; an `async` function runs on the event loop of its
+AsyncClient.
 """
 
 import asyncio
@@ -21,7 +24,7 @@ from digits_client._errors import ClientClosed, DeadlineExceeded, DigitsError, I
 
 
 class Ask:
-    """One question to the function. It is answered once: by the function, or by the end of the client."""
+    """One call of the function. It gets one answer: from the function, or from the end of the client."""
 
     def __init__(self, then: Callable[[Any], None]) -> None:
         self._then = [then]
@@ -36,7 +39,7 @@ class Ask:
 
 
 class TokenFunction:
-    """Asks `function` for tokens. Each answer is a string, or the DigitsError to raise."""
+    """Gets tokens from `function`. Each answer is a string, or the DigitsError to raise."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self._function = function
@@ -49,7 +52,7 @@ class TokenFunction:
 
     @property
     def busy(self) -> bool:
-        """Whether an answer is being waited for."""
+        """Whether a call waits for an answer."""
         return bool(self._waiting or self._running or self._tasks)
 
     def ask(self, then: Callable[[Any], None]) -> Ask:
@@ -64,7 +67,7 @@ class TokenFunction:
         elif starts:
             try:
                 start_new_thread(self._work, ())
-            except RuntimeError as error:  # the system has no thread to give
+            except RuntimeError as error:  # the system cannot start a thread
                 self._threads -= 1
                 self.forget(asked)
                 asked.answer(_failure(error))
@@ -77,7 +80,7 @@ class TokenFunction:
                 self._waiting.remove(asked)
 
     def wait(self, timeout: float) -> str:
-        """The token, for a thread. DeadlineExceeded if it does not come in time, Unauthenticated if it cannot."""
+        """The token, for a thread. DeadlineExceeded if it is late, Unauthenticated if the function fails."""
         answers: SimpleQueue[Any] = SimpleQueue()
         asked = self.ask(answers.put)
         try:
@@ -104,7 +107,7 @@ class TokenFunction:
         return token_of(await self._within(value, deadline) if isawaitable(value) else value)
 
     def close(self) -> None:
-        """Fails whatever waits for a token with ClientClosed."""
+        """Fails all calls that wait for a token with ClientClosed."""
         self._closed = True
         with self._lock:
             asked = [*self._waiting, *self._running]
@@ -136,7 +139,7 @@ class TokenFunction:
             return _failure(error)
 
     async def _within(self, awaitable: Awaitable[Any], deadline: float) -> Any:
-        """What it gives, or its failure. An awaitable that ignores its cancellation is left behind."""
+        """The result of an awaitable, or its failure. If it ignores its cancellation, it is abandoned."""
         task = asyncio.ensure_future(awaitable)
         self._tasks.add(task)
         try:
@@ -155,12 +158,12 @@ class TokenFunction:
 
 
 def is_async(function: Any) -> bool:
-    """Whether a call of it gives a coroutine, by its definition."""
+    """Whether the function is defined as a coroutine function."""
     return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def late() -> DigitsError:
-    """The error of a call whose token did not come in time."""
+    """The error of a call whose token did not arrive in time."""
     message = "the token function gave no token within the timeout of the call"
     return caused(DeadlineExceeded(message), TimeoutError("the token function has not returned"))
 

@@ -1,4 +1,4 @@
-"""Bearer tokens: what is a token, and where it may go."""
+"""Bearer tokens: which strings are tokens, and where they may be sent."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from digits_client._errors import InvalidInput
 
 Token: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
-"""The token, or a function that gives the current one, asked for each RPC; for an AsyncClient also an async one."""
+"""The token, or a function that returns the current one and is called for each RPC; for an AsyncClient also an async
+one."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _HOST = re.compile(r"\[(.*)\](:\d+)?|([^:]*)(:\d+)?")
@@ -16,7 +17,7 @@ _HOST = re.compile(r"\[(.*)\](:\d+)?|([^:]*)(:\d+)?")
 
 
 def checked(token: Any) -> str:
-    """The token as it is sent: without the white space around it, which files have. Raises InvalidInput."""
+    """The token as it is sent: without the white space around it that files often have. Raises InvalidInput."""
     if not isinstance(token, str):
         raise InvalidInput(f"token: expected a string; got {type(token).__name__}")
     stripped = token.strip()
@@ -26,7 +27,7 @@ def checked(token: Any) -> str:
 
 
 def stays_here(target: str) -> bool:
-    """Whether what is sent to `target` never leaves this machine."""
+    """Whether data for `target` never leaves this machine."""
     scheme, colon, rest = target.partition(":")
     if colon and scheme in ("unix", "unix-abstract"):
         return True

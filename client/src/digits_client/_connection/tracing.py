@@ -1,4 +1,4 @@
-"""Traces of RPCs, as OpenTelemetry has them: the extra `tracing`. Imported only when tracing is on.
+"""Traces of RPCs with OpenTelemetry: the extra `tracing`. Imported only if tracing is on.
 
 An RPC's span is a child of its caller's, and the server's of the RPC's (W3C Trace Context). An RPC that several calls
 share is a child of the first caller's span, and linked with the others', both ways.
@@ -30,13 +30,13 @@ from digits_client._connection.wrapped import WrappedChannel
 Metadata = tuple[tuple[str, str], ...]
 
 CALLERS = ContextVar[tuple[Span, ...] | None]("CALLERS", default=None)
-"""The callers' spans of the shared RPC that is being sent; None: its sender has a span of its own."""
+"""The callers' spans of the shared RPC that is being sent; None: the RPC is not shared."""
 
 PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class _TracedCall(Call):
-    """Made in its caller's context, which is another than that of the RPC."""
+    """A call that keeps its caller's context, which differs from that of the RPC."""
 
     __slots__ = ("span",)
 
@@ -46,7 +46,7 @@ class _TracedCall(Call):
 
 
 class TracedThreadCoalescer(ThreadCoalescer):
-    """Tells the RPCs' spans who shares them."""
+    """Links the spans of RPCs with the spans of the calls that share them."""
 
     _call: type[Call] = _TracedCall
 
@@ -66,7 +66,7 @@ class TracedTaskCoalescer(TaskCoalescer):
 
 
 class Tracing:
-    """What a connection is made of instead when its RPCs leave spans with the tracer provider of the process.
+    """The parts of a connection whose RPCs record spans with the tracer provider of the process.
 
     Streams are those of gRPC for threads, in both clients.
     """
@@ -75,11 +75,11 @@ class Tracing:
     task_coalescer = TracedTaskCoalescer
 
     def over_threads(self, channel: grpc.Channel) -> Any:
-        """`channel`, whose calls leave spans."""
+        """`channel`, whose calls record spans."""
         return WrappedChannel(channel, _ThreadMethod, _StreamMethod)
 
     def over_tasks(self, channel: grpc.aio.Channel) -> Any:
-        """The same of a channel for tasks."""
+        """The same for a channel of tasks."""
         return WrappedChannel(channel, _TaskMethod, _StreamMethod)
 
 
@@ -94,7 +94,7 @@ def _callers(group: Group) -> Iterator[None]:
 
 
 class _Method:
-    """A unary method, whose spans bear its name."""
+    """A unary method, whose spans have its name."""
 
     def __init__(self, method: Any, path: str) -> None:
         self._method = method
@@ -104,7 +104,7 @@ class _Method:
         self._attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
 
     def _began(self) -> tuple[Span, Metadata]:
-        """The span of an RPC, and the metadata that makes the server's its child."""
+        """The span of an RPC, and the metadata that makes the server's span its child."""
         callers = CALLERS.get()
         if callers is None:
             span = self._tracer.start_span(self._name, None, SpanKind.CLIENT, self._attributes)

@@ -1,14 +1,14 @@
-"""A channel whose methods are wrapped in methods of ours."""
+"""A channel whose methods are wrapped in our own methods."""
 
 from collections.abc import Callable
 from typing import Any
 
 Wrap = Callable[[Any, str], Any]
-"""A method of gRPC's and its path, `/service/method` → the method that stands before it."""
+"""A method of gRPC and its path, `/service/method` → the method that wraps it."""
 
 
 class WrappedChannel:
-    """What a stub needs of a channel. Streams stay as they are unless there is a wrapper for them."""
+    """The part of a channel that a stub needs. Streams stay unchanged unless there is a wrapper for them."""
 
     def __init__(self, channel: Any, unary: Wrap, stream: Wrap | None = None) -> None:
         self._channel = channel

@@ -1,1 +1,1 @@
-"""What callers give, as requests: images, batches of any length, sources that are read as they come."""
+"""Turns inputs of callers into requests: images, batches of any length, live sources."""

@@ -1,4 +1,4 @@
-"""Arrays of every usual form → the bytes of their pixels, where they can mean one thing only."""
+"""Arrays of every usual form → the bytes of their pixels, if they have only one possible meaning."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ SEVERAL = frozenset({SHAPE, (28, 28, 1), (PIXELS,), (1, 28, 28)})
 """Those of several images, without the number of images in front."""
 
 FAINT = 16
-"""The largest value of a scale that is not 0 to 255: 0 to 1 with what scaling pictures adds, 0 to 16 in scikit-learn's
-digits. Numbers of other types than uint8 are taken as 0 to 255 only if the largest one is larger."""
+"""The largest value of scales other than 0 to 255: 0 to 1 (slightly more after resizing), or 0 to 16 in scikit-learn's
+digits. Numbers of types other than uint8 are taken as 0 to 255 only if the largest one is above this."""
 
 FROM_UNIT = "(images * 255).round().astype(numpy.uint8)"
 FROM_LARGEST = "(images * (255 / images.max())).round().astype(numpy.uint8)"
@@ -27,7 +27,7 @@ FROM_COLOUR = "(images[..., :3] @ [0.299, 0.587, 0.114]).round().astype(numpy.ui
 
 
 def check_form(array: NDArray[Any], name: str, *, several: bool) -> None:
-    """InvalidInput unless it has the shape of one image, or of several; and numbers or booleans in it."""
+    """InvalidInput unless the array has the shape of one image, or of several, and contains numbers or booleans."""
     forms = "an array of N × 28 × 28 or N × 784" if several else "an array of 28 × 28 or 784"
     shape = array.shape
     if shape[1:] not in SEVERAL if several else shape not in ONE:
@@ -39,8 +39,8 @@ def check_form(array: NDArray[Any], name: str, *, several: bool) -> None:
 def pixels(array: NDArray[Any], name: str, *, convert: bool = False) -> bytes:
     """The bytes, row by row, of an array whose form has been checked. InvalidInput when its values are ambiguous.
 
-    uint8 is taken as it is, booleans as 0 and 255. Other numbers are taken as 0 to 255, and rounded, where they can
-    mean nothing else.
+    uint8 is taken as it is, booleans as 0 and 255. Other numbers are taken as 0 to 255, and rounded, if they have no
+    other possible meaning.
 
     convert  take floats as 0 to 1 instead
     """
@@ -78,9 +78,9 @@ def _hint_for_shape(shape: tuple[int, ...], several: bool) -> str:
 
 
 def _hint_for_values(array: NDArray[Any], least: float, most: float) -> str:
-    """The line that converts them, for the scales that people have."""
+    """The line of code that converts them, for the usual scales."""
     if not (np.isfinite(least) and np.isfinite(most)):
-        return ": replace what is not a finite number"
+        return ": replace values that are not finite numbers"
     if least >= -1 and least < 0 and most <= 1:
         return f"; for values from -1 to 1: {FROM_CENTRED}"
     if least < 0:

@@ -1,4 +1,4 @@
-"""Many images → requests: cut by the image and by the byte, in order, made as they are taken."""
+"""Many images → requests: split by number of images and by bytes, in order, made on demand."""
 
 import asyncio
 import sys
@@ -23,9 +23,9 @@ from digits_client._shared import request
 class Chunk:
     """A part of many images.
 
-    start           the place of its first image
+    start           the position of its first image
     count           how many it has
-    request         what asks about them
+    request         the request for them
     rpcs_in_flight  how many of its form may be in flight at once
     """
 
@@ -40,9 +40,9 @@ class Chunk:
 
 
 def chunks(images: Any, asked: Kind, *, convert: bool, sizes: Sizes) -> Generator[Chunk, None, None]:
-    """Requests for many images, in their order, made as they are taken.
+    """Requests for many images, in their order, made on demand.
 
-    InvalidInput, with the place, for what is not an image.
+    InvalidInput, with the position, for an input that is not an image.
     """
     if isinstance(images, np.ndarray):
         yield from _array_chunks(images, asked, convert=convert, sizes=sizes)
@@ -60,7 +60,7 @@ async def async_chunks(
 ) -> AsyncGenerator[Chunk, None]:
     """The same from asynchronous iterables, too, with files read in threads.
 
-    read  is called after each image; until the next one, the chunker may be asked for the rest
+    read  called after each image; until the next image, the chunker may be asked for its incomplete chunk
     """
     if isinstance(images, np.ndarray):
         for chunk in _array_chunks(images, chunker.asked, convert=convert, sizes=chunker.sizes):
@@ -78,7 +78,7 @@ async def async_chunks(
 
 
 async def encoded(image: Image, name: str = "image", *, convert: bool) -> Encoded:
-    """`encode`, in a thread when it would keep the event loop waiting."""
+    """`encode`, in a thread if it would block the event loop."""
     if reads_as_coroutine(image):
         upload: Any = image
         with reading(image, name):
@@ -99,15 +99,15 @@ async def _each(images: Iterable[Image] | AsyncIterable[Image]) -> AsyncIterator
 
 
 def located(error: DigitsError, chunk: Chunk) -> DigitsError:
-    """The error of a chunk, with the places of its images."""
+    """The error of a chunk, with the positions of its images."""
     error.failed = chunk.places
-    if sys.version_info >= (3, 11):  # before, tracebacks have no notes; `failed` says the same
+    if sys.version_info >= (3, 11):  # older Pythons have no notes in tracebacks; `failed` says the same
         error.add_note(f"images[{chunk.start}:{chunk.start + chunk.count}] failed")
     return error
 
 
 def _array_chunks(images: NDArray[Any], asked: Kind, *, convert: bool, sizes: Sizes) -> Iterator[Chunk]:
-    """An array of N images, cut by the image. Its form is checked first; values are converted a chunk at a time."""
+    """Chunks of an array of N images. Its form is checked first; values are converted one chunk at a time."""
     check_form(images, "images", several=True)
     for start in range(0, len(images), sizes.images_per_rpc):
         part = images[start : start + sizes.images_per_rpc]
@@ -117,9 +117,9 @@ def _array_chunks(images: NDArray[Any], asked: Kind, *, convert: bool, sizes: Si
 
 
 class Chunker:
-    """Cuts a line of encoded images into chunks: of one form each, bounded in images and bytes.
+    """Splits a sequence of encoded images into chunks: each of one form, bounded in images and bytes.
 
-    asked  what every request asks for
+    asked  the options of every request
     sizes  how large a chunk may be
     """
 
@@ -132,11 +132,11 @@ class Chunker:
 
     @property
     def place(self) -> int:
-        """Of the next image."""
+        """The position of the next image."""
         return self._start + len(self._group)
 
     def add(self, image: Encoded) -> Iterator[Chunk]:
-        """The chunk before it, when the image needs a new one; and its own, when that is full."""
+        """The previous chunk, if the image starts a new one; and the image's own chunk, if it is full."""
         most = self.sizes.files_per_rpc if image.is_file else self.sizes.images_per_rpc
         too_large = image.is_file and self._bytes + len(image.data) > self.sizes.bytes_per_rpc
         if self._group and (too_large or image.is_file != self._group[0].is_file):
@@ -159,7 +159,7 @@ class Chunker:
 
 @contextmanager
 def _at_place(place: int) -> Iterator[None]:
-    """Lets an InvalidInput know which of many images it is about."""
+    """Adds the position of the image to an InvalidInput."""
     try:
         yield
     except InvalidInput as error:
@@ -168,7 +168,7 @@ def _at_place(place: int) -> Iterator[None]:
 
 
 def _several(images: Any) -> Any:
-    """The images, unless they are one image: its letters or bytes would be taken for many. InvalidInput then."""
+    """The images. InvalidInput if they are one image: its characters or bytes would be taken for many."""
     # An open file would give its lines, a table of pandas the names of its columns.
     one = isinstance(images, str | bytes | bytearray | memoryview) or hasattr(images, "read")
     if one or not isinstance(images, Iterable | AsyncIterable):

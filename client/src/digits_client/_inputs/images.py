@@ -1,4 +1,4 @@
-"""What people have in their hands → what the wire carries: raw pixels, or the bytes of an image file."""
+"""Any kind of image that callers have → raw pixels, or the bytes of an image file."""
 
 import os
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ else:
     PillowImage = Any
 
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.bool_] | NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
-"""0 background to 255 ink, or False and True; or floats of 0 to 1, which are taken where conversion is asked for."""
+"""0 background to 255 ink, or False and True; or floats of 0 to 1, if conversion is requested."""
 
 
 class Readable(Protocol):
     """An open file, a `BytesIO`, or an upload; `read` may be a coroutine function where an AsyncClient gets it."""
 
     def read(self) -> Any:
-        """The bytes of an image file, from where it stands to its end."""
+        """The bytes of an image file, from the current position to the end."""
 
 
 Image: TypeAlias = Pixels | bytes | bytearray | memoryview | str | os.PathLike[str] | PillowImage | Readable
@@ -39,7 +39,7 @@ _TEXT = 'expected a file of bytes; this one is open for text: open it with mode 
 _ORIENTATION = 0x0112
 """The EXIF tag that says how a camera was held."""
 _UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
-"""Its values → the `PIL.Image.Transpose` that turns the image upright."""
+"""The values of that tag → the `PIL.Image.Transpose` that turns the image upright."""
 
 
 class Encoded(NamedTuple):
@@ -50,7 +50,7 @@ class Encoded(NamedTuple):
 
 
 def encode(image: Image, name: str = "image", *, convert: bool = False) -> Encoded:
-    """One image as it is sent. InvalidInput, naming `name`, when it is not an image.
+    """One image as it is sent. InvalidInput, naming `name`, if it is not an image.
 
     convert  take a float array as values of 0 to 1, and round it to 0 to 255
     """
@@ -86,7 +86,7 @@ def encode(image: Image, name: str = "image", *, convert: bool = False) -> Encod
 
 @contextmanager
 def reading(file: Any, name: str) -> Iterator[None]:
-    """Around the reading of an open file: what that raises becomes an InvalidInput."""
+    """A context for reading an open file: its exceptions become an InvalidInput."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -100,7 +100,7 @@ def reading(file: Any, name: str) -> Iterator[None]:
 
 
 def content(read: Any, name: str) -> Encoded:
-    """What a file's `read` returned, as it is sent. InvalidInput unless it is the bytes of something."""
+    """The result of a file's `read`, as it is sent. InvalidInput unless it is bytes, and not empty."""
     if isinstance(read, BYTES) and len(read):
         return Encoded(is_file=True, data=bytes(read))
     if isinstance(read, str):
@@ -121,7 +121,10 @@ def blocks(image: object) -> bool:
 
 
 def _png(image: Any, name: str) -> bytes:
-    """A Pillow image as a PNG, upright and in a mode that PNG has. InvalidInput, naming `name`, if there is no way."""
+    """A Pillow image as a PNG, upright and in a mode that PNG supports.
+
+    InvalidInput, naming `name`, if that is impossible.
+    """
     try:
         turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
         if turn is not None:
@@ -140,7 +143,7 @@ def _png(image: Any, name: str) -> bytes:
         image.save(file, "PNG", exif=b"")
     except InvalidInput:
         raise
-    except Exception as error:  # Pillow and its plugins raise many kinds: of broken files, of modes without conversion
+    except Exception as error:  # Pillow and its plugins raise errors of many types
         raise InvalidInput(
             f'{name}: cannot convert the Pillow image of mode {image.mode} to PNG: {error}: try image.convert("RGB")'
         ) from error

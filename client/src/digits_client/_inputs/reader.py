@@ -1,4 +1,4 @@
-"""A source of images, read in a task of its own, so that its pauses hold nothing back."""
+"""A source of images, read in a separate task, so that its pauses do not delay answers."""
 
 import asyncio
 from collections import deque
@@ -10,9 +10,9 @@ from digits_client._settings import Sizes
 
 
 class Reader:
-    """Reads a source one chunk ahead of what is taken.
+    """Reads a source one chunk ahead of its consumer.
 
-    changed  set whenever there may be more to take, and at the end of the source
+    changed  set when a chunk may be available, and at the end of the source
     """
 
     def __init__(self, images: Any, asked: Kind, *, convert: bool, sizes: Sizes) -> None:
@@ -24,7 +24,7 @@ class Reader:
         self._task = asyncio.create_task(self._read(images, convert))
 
     def take(self, *, incomplete: bool = False) -> Chunk | None:
-        """The next chunk, if it is complete, or if an incomplete one will do. Raises what the source has raised."""
+        """The next chunk, if it is complete, or if an incomplete one is enough. Raises the exception of the source."""
         if self._task.done():
             self._task.result()
         if self._chunks:
@@ -34,11 +34,11 @@ class Reader:
 
     @property
     def ended(self) -> bool:
-        """Whether everything has been taken."""
+        """Whether all chunks have been taken."""
         return self._task.done() and not self._chunks
 
     async def close(self) -> None:
-        """Reads no more."""
+        """Stops reading."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 

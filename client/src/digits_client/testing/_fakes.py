@@ -1,4 +1,4 @@
-"""Clients with fixed answers: they check what they are given as the real ones do, and call nobody."""
+"""Clients with fixed answers: they check their inputs as the real ones do, but call no server."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -26,8 +26,8 @@ class Fake(Caller):
     ) -> None:
         """Takes the answers.
 
-        answers        for one image after the other, and again from the first: a digit, a digit and its confidence
-                       (a tuple), or a DigitsError, which fails the RPC of its image
+        answers        used for one image after the other, then again from the first: a digit, a digit and its
+                       confidence (a tuple), or a DigitsError, which fails the RPC of its image
         model_version  the version that answers; any other one is NotFound
         labels         the ten names of the digits
         """
@@ -37,7 +37,7 @@ class Fake(Caller):
 
     @property
     def requests(self) -> Sequence[PredictRequest]:
-        """What a server would have been asked so far: the requests for predictions."""
+        """The requests for predictions that a server would have received so far."""
         return tuple(self._fixed.requests)
 
     def _connection(self) -> Any:
@@ -49,8 +49,8 @@ class Fake(Caller):
 class FakeClient(Fake, Client):
     """A `Client` with fixed answers, which needs neither a server nor a network.
 
-    Only the connection is missing: wrong images are refused, files are read, batches are cut, and a closed client is
-    ClientClosed. The content of pictures is not looked at, and nothing is retried.
+    Only the connection is missing: wrong images are refused, files are read, batches are split, and a closed client
+    raises ClientClosed. The content of pictures does not matter, and calls are not retried.
     """
 
     _stand_in = ThreadStub

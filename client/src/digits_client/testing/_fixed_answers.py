@@ -1,4 +1,4 @@
-"""What stands in for a server: answers that are fixed, for as many images as are asked about."""
+"""The replacement for a server: fixed answers, for any number of images."""
 
 import copy
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ Answer: TypeAlias = int | tuple[int, float] | DigitsError
 """A digit; a digit and its confidence; or an error, which is raised."""
 
 CONFIDENCE = 0.9
-"""Of a digit that comes without one."""
+"""The confidence of a digit that is given without one."""
 
 
 class FixedAnswers:
@@ -25,7 +25,7 @@ class FixedAnswers:
     """
 
     def __init__(self, answers: Answer | Sequence[Answer], model_version: int, labels: Sequence[str]) -> None:
-        """Raises InvalidInput for what cannot be an answer."""
+        """Raises InvalidInput for an invalid answer."""
         self._answers = list(answers) if isinstance(answers, Sequence) and not _is_pair(answers) else [answers]
         if not self._answers:
             raise InvalidInput("answers: expected at least one")
@@ -85,11 +85,11 @@ class Call(Iterator[PredictResponse]):
         return next(self._replies)
 
     def cancel(self) -> None:
-        """Nothing is on its way."""
+        """No RPC is in flight, so there is nothing to cancel."""
 
 
 class ThreadMethod:
-    """An RPC as gRPC's stubs for threads have it."""
+    """An RPC with the interface of gRPC's stubs for threads."""
 
     def __init__(self, answer: Callable[[Any], Any]) -> None:
         self._answer = answer

@@ -1,4 +1,4 @@
-"""The real server in a process of its own, on free ports, with the model that is installed."""
+"""The real server in a separate process, on free ports, with the installed model."""
 
 import json
 import os
@@ -18,7 +18,7 @@ START_SECONDS = 60.0
 """Deadline for the server to answer predictions."""
 
 STOP_SECONDS = 30.0
-"""How long it may take to stop before it is killed."""
+"""Time to stop before the server is killed."""
 
 SERVER, MODEL = "digits-server", "digits-model"
 """The packages that are needed in this environment."""
@@ -34,7 +34,7 @@ class CannotStart(Exception):
 class LocalServer:
     """A server of the installed model. As a context manager: answers predictions on entry, has ended on exit.
 
-    target  where its clients call, host:port
+    target  the address for its clients, host:port
     http    the address of its page, metrics and health
     """
 
@@ -89,7 +89,7 @@ class LocalServer:
                 return
 
     def _read(self) -> None:
-        """Reads every line, so that the server is never kept waiting; passes them on until the server answers."""
+        """Reads every line, so that the server never blocks; passes them on until the server answers."""
         for line in self._process.stderr or ():
             if not self._answers.is_set():
                 self._lines.put(line)
@@ -108,13 +108,13 @@ class LocalServer:
 
 
 def _command(flags: tuple[str, ...]) -> list[str]:
-    """How the server is started. CannotStart if a package is missing."""
+    """The command that starts the server. CannotStart if a package is missing."""
     own_model = any(flag.partition("=")[0] in ("--repository", "--model") for flag in flags)
     missing = [package for package in ([SERVER] if own_model else [SERVER, MODEL]) if not _installed(package)]
     if missing:
         raise CannotStart(
-            f"{' and '.join(missing)} must be installed beside digits-client, in the environment of {sys.executable}, "
-            "to start a real server: install their wheels, or use a FakeClient, which needs neither"
+            f"{' and '.join(missing)} must be installed together with digits-client, in the environment of "
+            f"{sys.executable}, to start a real server: install their wheels, or use a FakeClient, which needs neither"
         )
     # -P: a digits_server.py in the folder of the tests is not the server.
     command = [sys.executable, "-P", "-m", "digits_server", "--host", "127.0.0.1", "--log-format", "json"]
@@ -133,7 +133,7 @@ def _installed(package: str) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """That of the tests without the settings of other servers."""
+    """The environment of the tests, without the settings of other servers."""
     return {name: value for name, value in os.environ.items() if not name.startswith("DIGITS_")}
 
 

@@ -23,7 +23,7 @@ TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]{16,512}=*")
 """The characters of RFC 6750, and enough of them that a token cannot be guessed."""
 
 SECRET = re.compile(r"[A-Za-z0-9\-._~+/]{16}")
-"""Characters that every token contains, of which one is not a letter."""
+"""Every token contains a match of this, so a comment with a match may contain an old token."""
 
 MAX_NAME_CHARACTERS = 64
 """Characters of a token's name in the log."""

@@ -1,4 +1,4 @@
-"""Bounds on what all connections hold together, and what one of them holds: waiting image files, bytes of requests."""
+"""Bounds for all connections together, and for one of them: waiting image files, bytes of requests."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable, Mapping
@@ -25,7 +25,7 @@ class Allowance:
         self._freed = Waiters()
 
     def held(self, what: str) -> int:
-        """How much of the bound `name` is held now."""
+        """How much of the bound `what` is held now."""
         return self._held[what]
 
     @asynccontextmanager

@@ -15,7 +15,7 @@ async def test_a_cancelled_caller_frees_its_place_and_its_images_never_reach_the
 ) -> None:
     batcher = make(gate)
     first, cancelled, kept = waiting_tasks(batcher, marked(1), marked(2, 2, 2), marked(3))
-    await asyncio.sleep(0)  # all three are submitted: in one batch, were nobody cancelled
+    await asyncio.sleep(0)  # all three are submitted: without the cancellation they would be one batch
     cancelled.cancel()
     await asyncio.wait([cancelled])
     gate.opened.set()
