@@ -55,6 +55,12 @@ def small(mnist: DataSet) -> DataSet:
 
 
 @pytest.fixture(scope="session")
+def parts(small: DataSet) -> tuple[LabelledImages, LabelledImages]:
+    """810 training and 90 validation images: the last batch of 20 is half full."""
+    return data.split(small.train.take(np.arange(900)), 0.1, seed=0)
+
+
+@pytest.fixture(scope="session")
 def small_data(small: DataSet, write_data_set: WriteDataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as a folder for `--data`."""
     return write_data_set(tmp_path_factory.mktemp("data") / "small", small.train, small.test)

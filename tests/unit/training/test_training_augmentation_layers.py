@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.training.configurations import ATTACKS, functional, layers_of, mentions, sequential, written
 
 from digits_training.errors import ModelFileError
 from digits_training.importing import loading
 from digits_training.networks import backend
 from digits_training.untrusted import files
 from digits_training.untrusted.layers import CHANGE_IMAGES, LAYERS, NOTHING_AT_INFERENCE
-
-from .test_training_configuration import ATTACKS, _mentions, functional, layers_of, sequential, written
 
 FORMATS = ("model.keras", "model.h5", "saved_model")
 ARGUMENTS: dict[str, tuple[Any, ...]] = {  # what these layers cannot be made without, where it is not one factor
@@ -77,7 +76,7 @@ def test_nothing_of_their_configuration_reaches_keras() -> None:
         for attack in ATTACKS:
             config = {"name": "n", "factor": attack, "seed": attack, "fill_mode": attack, "layers": [attack]}
             model = written(sequential({"class_name": name, "module": "keras.layers", "config": config}))
-            assert not _mentions(model, attack)
+            assert not mentions(model, attack)
             assert layers_of(model)[1] == {"name": "n", "scale": 1.0, "offset": 0.0}
 
 

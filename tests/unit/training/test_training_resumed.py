@@ -1,0 +1,56 @@
+"""A run that is stopped goes on from its checkpoint, and the same seed gives the same weights bit for bit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.training.fitting import CNN, LARGE, Parts, digest, fitted_network
+
+from digits_training.fitting.checkpoint import Checkpoint
+from digits_training.fitting.fit import fit
+from digits_training.networks import backend
+from digits_training.networks.built_in import build_network
+from digits_training.settings import Settings
+
+
+@pytest.mark.parametrize("given", [{"epochs": 2}, CNN, LARGE], ids=["mlp", "cnn", "cnn-large"])
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(given: dict[str, Any], parts: Parts, tmp_path: Path) -> None:
+    first, again = (fitted_network(Settings.for_network(seed=7, **given), parts, tmp_path) for _ in range(2))
+    assert digest(first[0]) == digest(again[0])
+    assert first[1] == again[1]
+
+
+def test_another_seed_gives_other_weights(parts: Parts, tmp_path: Path) -> None:
+    first, second = (fitted_network(Settings(seed=seed, epochs=1), parts, tmp_path)[0] for seed in (1, 2))
+    assert digest(first) != digest(second)
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+def _fitted_in_two_lives(settings: Settings, parts: Parts, folder: Path, stop_after: str) -> tuple[Any, list[Any]]:
+    """Stops once a line that begins so was said, and goes on in a network with other fresh weights."""
+
+    def stop(line: str) -> None:
+        if line.startswith(stop_after):
+            raise Stopped
+
+    backend.start(settings.seed)
+    network, checkpoint = build_network(settings), Checkpoint(folder, "run")
+    with pytest.raises(Stopped):
+        fit(network, *parts, settings=settings, checkpoint=checkpoint, say=stop)
+    return fitted_network(settings, parts, folder)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [CNN | {"epochs": 3}, {"averaging": 0.9, "epochs": 3}, {"best_epoch": True, "learning_rate": 0.5, "epochs": 3}],
+    ids=["cnn", "averaging", "best epoch"],
+)
+def test_a_run_in_two_lives_gives_the_weights_of_one_life(given: dict[str, Any], parts: Parts, tmp_path: Path) -> None:
+    settings = Settings.for_network(seed=7, **given)
+    once = fitted_network(settings, parts, tmp_path)
+    twice = _fitted_in_two_lives(settings, parts, tmp_path, stop_after="epoch 2/3")
+    assert digest(once[0]) == digest(twice[0])
+    assert once[1] == twice[1]
