@@ -95,7 +95,7 @@ def test_sigterm_stops_cleanly_and_the_next_start_goes_on(data_set: Path, tmp_pa
     run.process.send_signal(signal.SIGTERM)
     assert run.end() == (
         143,
-        "digits-train: stopped by SIGTERM; the same command goes on from the last checkpoint\n",
+        "digits-train: stopped by SIGTERM; the same command resumes from the last checkpoint\n",
     )
     assert _names(run.model) == [".checkpoints"]
     assert len(_names(run.model / ".checkpoints")) == 1

@@ -34,7 +34,7 @@ def _change_manifest(repository: Path, change: Callable[[dict[str, Any]], None])
 def test_a_version_is_what_its_manifest_says(evaluate: Callable[[], int], capsys: Capture) -> None:
     assert evaluate() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "version 1 is what its manifest says"
+    assert lines[-1] == "version 1 agrees with its manifest"
     shown = {line.split(" recorded ")[0].strip() for line in lines[:-1]}
     assert {"test_accuracy", "validation_loss", "expected_calibration_error", "recall of label 9"} <= shown
 
@@ -49,7 +49,7 @@ def test_a_figure_that_was_touched_up_is_named(
     _change_manifest(repository, touch_up)
     assert evaluate() == 1
     error = capsys.readouterr().err
-    assert "version 1 is not what its manifest says: " in error
+    assert "version 1 differs from its manifest: " in error
     assert figure.split("A", maxsplit=1)[0].split("L", maxsplit=1)[0].split("C", maxsplit=1)[0].lower() in error
 
 
@@ -93,7 +93,7 @@ def test_another_model_with_a_matching_checksum_is_noticed(
 
 def test_other_data_are_not_mistaken_for_the_ones_used(repository: Path, capsys: Capture) -> None:
     assert cli.run(["evaluate", "1", "--repository", str(repository)]) == 1
-    assert "the data differ from those the version was made with" in capsys.readouterr().err
+    assert "the data are not those the version was made with" in capsys.readouterr().err
 
 
 def test_a_version_that_is_not_there_is_said_so(repository: Path, capsys: Capture) -> None:

@@ -143,7 +143,7 @@ def test_a_resizing_that_is_called_twice_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(CHANGE_IMAGES))
 def test_a_layer_that_changes_images_when_the_model_answers_is_refused(name: str) -> None:
-    with pytest.raises(ModelFileError, match=f"the layer {name} changes images when the model answers, too"):
+    with pytest.raises(ModelFileError, match=f"the layer {name} also changes images at inference"):
         written(sequential({"class_name": name, "module": "keras.layers", "config": {"name": "n"}}))
 
 

@@ -60,8 +60,8 @@ def test_help_names_the_defaults_of_each_network(capsys: Capture) -> None:
         (["train", "--epoch-count", "3"], "--epoch-count"),
         (["train", "--learning-rate", "-1"], "--learning-rate must be at least 0, not -1"),
         (["train", "--validation-share", "-.5"], "--validation-share must be from 0 to 0.9, not -0.5"),
-        (["train", "--network", "cnn", "--hidden-sizes", "50,50"], "the cnn has no use for --hidden-sizes"),
-        (["train", "--dropout", "0.5"], "the mlp has no use for --dropout"),
+        (["train", "--network", "cnn", "--hidden-sizes", "50,50"], "the cnn does not use --hidden-sizes"),
+        (["train", "--dropout", "0.5"], "the mlp does not use --dropout"),
         (["trian"], "trian"),
         (["export", "1"], "--format"),
         (["export", "1", "--format", "pickle"], "'pickle' is not 'onnx'"),
@@ -127,14 +127,14 @@ def test_an_error_writes_no_control_sequence_of_a_model_file_to_the_terminal(
     from digits_training.jobs import import_model
 
     def fail(*_arguments: object) -> None:
-        raise ModelFileError("refused: the operation \x1b[2J\rall is well is not among those taken")
+        raise ModelFileError("refused: the operation \x1b[2J\rall is well is not among those that can be imported")
 
     monkeypatch.setattr(import_model, "import_model", fail)
     (tmp_path / "model.h5").touch()
     assert cli.run(["import", str(tmp_path / "model.h5")]) == 1
     line = _error_line(capsys)
     assert line.rstrip("\n").isprintable()
-    assert "all is well is not among those taken" in line
+    assert "all is well is not among those that can be imported" in line
 
 
 @pytest.mark.parametrize("asked", ["flag", "environment"])

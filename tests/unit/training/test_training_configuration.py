@@ -104,7 +104,7 @@ def test_a_layer_that_is_connected_to_nothing() -> None:
 @pytest.mark.parametrize("policy", [False, True])
 def test_types_of_number_that_change_what_a_layer_is(dtype: str, *, policy: bool) -> None:
     value: Any = {"class_name": "DTypePolicy", "module": "keras", "config": {"name": dtype}} if policy else dtype
-    with pytest.raises(ModelFileError, match="numbers of plain types are taken"):
+    with pytest.raises(ModelFileError, match="only plain types of number can be imported"):
         written(sequential(dense(dtype=value)))
 
 

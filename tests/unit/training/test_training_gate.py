@@ -135,7 +135,7 @@ def test_without_a_valid_pin_json_nothing_passes_for_it_is_not_known_what_serves
         pin.write_text(content)
     (objection,) = gate.objections(evaluate(scores, small.test.labels), served, small.test, SETTINGS)
     assert objection.startswith("pin.json ")
-    assert objection.endswith(", so it is not known which version serves")
+    assert objection.endswith(", so the served version is unknown")
 
 
 def test_force_publishes_and_says_so_in_the_manifest_and_the_card(

@@ -205,5 +205,5 @@ def test_an_imported_model_is_published_like_any_other(
 @pytest.mark.parametrize("name", ["model.pkl", "model.onnx", "model"])
 def test_other_kinds_of_files_are_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"anything")
-    with pytest.raises(ModelFileError, match=r"is neither a \.keras nor an \.h5 file nor a SavedModel folder"):
+    with pytest.raises(ModelFileError, match=r"is not a \.keras file, an \.h5 file or a SavedModel folder"):
         loading.load(tmp_path / name)

@@ -111,7 +111,7 @@ def test_the_summary_comes_before_training_and_the_plot_is_named_at_the_end(
     summary, epoch = (next(i for i, line in enumerate(lines) if text in line) for text in ("Total params", "epoch 1/1"))
     assert summary < epoch
     assert lines[-2] == f"plot of loss and accuracy: {version / 'report/history.png'}"
-    assert lines[-1].startswith("kept of this run: ")
+    assert lines[-1].startswith("record of this run: ")
 
 
 def test_without_validation_all_images_are_trained_on(small_data: Path, tmp_path: Path) -> None:

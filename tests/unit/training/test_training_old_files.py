@@ -76,7 +76,7 @@ def test_a_recurrent_layer_is_refused_by_name(tmp_path: Path) -> None:
     layers = [*mlp()[:1], {"class_name": "CuDNNLSTM", "config": {"name": "lstm", "units": 8, "time_major": False}}]
     config = {"class_name": "Sequential", "config": {"name": "s", "layers": layers}}
     path = write_h5(tmp_path / "old.h5", config, MLP_WEIGHTS, version="2.2.4-tf")
-    with pytest.raises(ModelFileError, match="'CuDNNLSTM' is not among the layers taken"):
+    with pytest.raises(ModelFileError, match="'CuDNNLSTM' is not among the layers that can be imported"):
         files.private_copy(path.read_bytes(), ".h5")
 
 

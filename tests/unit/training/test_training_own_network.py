@@ -57,7 +57,10 @@ def _returned(expression: str, folder: Path) -> Any:
     [
         ("def make(): pass\ndef other(): pass", "net.py has no function 'build'; its functions: make, other"),
         ("build = []", "net.py:build is a list, not a function that returns a keras.Model"),
-        ("def build(units): pass", "net.py:build is called without arguments: missing a required argument: 'units'"),
+        (
+            "def build(units): pass",
+            "net.py:build must be callable without arguments: missing a required argument: 'units'",
+        ),
         ("def build(:", "net.py, line 1: invalid syntax"),
         ("def build(): pass\0", "net.py.*: source code (string )?cannot contain null bytes"),
         ("import nowhere_to_be_found", "net.py cannot be run: ModuleNotFoundError: No module named .*, line 1"),
@@ -93,17 +96,17 @@ def test_a_file_that_is_not_there_is_said_before_anything_is_read(
     (tmp_path / "folder.py").mkdir()
     for name, what in (("nowhere.py", "does not exist"), ("folder.py", "is not a file")):
         assert cli.run(["train", "--network", f"{tmp_path / name}:build", "--runs", str(tmp_path / "runs")]) == 1
-        assert f"{name} {what}: expected FILE.py:FUNCTION, as net.py:build" in capsys.readouterr().err
+        assert f"{name} {what}: expected FILE.py:FUNCTION, for example net.py:build" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("expression", "sentence"),
     [
         ("[1, 2]", "returned builtins.list, not a keras.Model"),
-        ("type('Mine', (keras.Model,), {})()", "returned a class of its own, .*Mine"),
+        ("type('Mine', (keras.Model,), {})()", "returned a subclass, .*Mine"),
         (
             "keras.Sequential([layers.Dense(10)])",
-            r"does not say what it takes: begin it with keras.Input\(\(28, 28, 1\)",
+            r"does not say what input it takes: begin it with keras.Input\(\(28, 28, 1\)",
         ),
         ("keras.Sequential([Input((32, 32, 3)), layers.Flatten(), layers.Dense(10)])", r"takes \[32, 32, 3\], not"),
         ("keras.Sequential([Input((784,)), layers.Dense(11)])", r"returns \[11\], not \[10\]"),
@@ -111,11 +114,11 @@ def test_a_file_that_is_not_there_is_said_before_anything_is_read(
         ("keras.Sequential([Input((784,), batch_size=32), layers.Dense(10)])", "takes batches of 32 images only"),
         (
             "keras.Sequential([Input((28, 28)), layers.Lambda(lambda x: x), layers.Flatten(), layers.Dense(10)])",
-            "'Lambda' is not among the layers taken .docs/keras-users.md",
+            "'Lambda' is not among the layers that can be imported .docs/keras-users.md",
         ),
         (
             "keras.Sequential([Input((28, 28)), layers.LSTM(8), layers.Dense(10)])",
-            "'LSTM' is not among the layers taken",
+            "'LSTM' is not among the layers that can be imported",
         ),
         (
             "keras.Sequential([Input((28, 28, 1)), layers.Resizing(32, 32), layers.Flatten(), layers.Dense(10)])",
@@ -156,8 +159,8 @@ def test_an_author_is_told_what_they_may_have_meant_otherwise(tmp_path: Path) ->
     mine = _returned("keras.Sequential([Input((784,)), layers.Dense(10)])", tmp_path)
     mine.compile(optimizer="adam")
     scaling, compiled = adapted.advice(mine)
-    assert "scales them nowhere: begin it with keras.layers.Rescaling(1 / 255)" in scaling
-    assert "what compile() was given is not used" in compiled
+    assert "does not scale them: begin it with keras.layers.Rescaling(1 / 255)" in scaling
+    assert "the arguments of compile() are not used" in compiled
 
 
 def _fitted(network: Any, parts: tuple[LabelledImages, LabelledImages], folder: Path, stop_after: str = "never") -> Any:

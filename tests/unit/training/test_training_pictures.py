@@ -94,13 +94,13 @@ def test_pictures_that_cannot_be_read_are_counted_and_named(folder: Path) -> Non
 
 def test_a_folder_that_is_not_called_by_a_label_is_named(folder: Path) -> None:
     (folder / "train/seven").mkdir()
-    with pytest.raises(DataError, match=r"train/seven is not called by a label: expected one of 0, 1, .*--labels"):
+    with pytest.raises(DataError, match=r"train/seven is not named after a label: expected one of 0, 1, .*--labels"):
         data.read(folder)
 
 
 def test_a_picture_beside_the_folders_is_named(folder: Path) -> None:
     (folder / "train/7.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"train/7\.png lies beside the folders of labels"):
+    with pytest.raises(DataError, match=r"train/7\.png is beside the folders of labels"):
         data.read(folder)
 
 

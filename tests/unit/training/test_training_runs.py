@@ -41,7 +41,7 @@ def test_a_refused_run_leaves_its_report_and_says_where(
 ) -> None:
     assert _train(tmp_path, small_data, "--min-accuracy", "0.99") == 3
     folder = _only(runs)
-    assert f"kept of this run: {folder}" in capsys.readouterr().out
+    assert f"record of this run: {folder}" in capsys.readouterr().out
     kept = {path.name for path in (folder / "report").iterdir()}
     assert {"history.png", "confusion_matrix.png", "mistakes.png", "model_card.md"} <= kept
     assert (folder / "samples.png").read_bytes().startswith(b"\x89PNG")
@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_written_costs_the_record_and_not_the_run(
 ) -> None:
     (tmp_path / "file").write_text("")
     assert _train(tmp_path, small_data, "--min-accuracy", "0", "--runs", str(tmp_path / "file/runs")) == 0
-    assert "no record of this run is kept" in capsys.readouterr().out
+    assert "this run is not recorded" in capsys.readouterr().out
 
 
 def test_a_folder_that_fills_up_ends_the_record_and_not_the_run(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_folder_that_fills_up_ends_the_record_and_not_the_run(tmp_path: Path) 
         run.tell(test_accuracy=0.5)
         run.epochs([{"loss": 1.0}])
     assert len(said) == 1
-    assert said[0].startswith("no more is kept of this run: ")
+    assert said[0].startswith("the record of this run is incomplete: ")
 
 
 def test_runs_are_listed_and_compared(small_data: Path, tmp_path: Path, runs: Path, capsys: Capture) -> None:
@@ -115,7 +115,7 @@ def test_a_version_is_evaluated_on_other_data(
     assert cli.run(evaluate) == 0
     said = capsys.readouterr().out
     assert "evaluating version 1 on 200 images of" in said
-    assert "which are not those its manifest names" in said
+    assert "which are not the data in its manifest" in said
     assert "look like dark ink on light paper" in said
     assert cli.run([*evaluate, "--invert"]) == 0
     assert "dark ink" not in capsys.readouterr().out
@@ -155,7 +155,7 @@ def test_data_held_out_as_test_images_are_found_again_by_the_audit(
     assert "30% of the images are held out" in capsys.readouterr().out
     assert manifest.read(tmp_path / "models/digits/1").metrics.test_images == 900
     assert cli.run(["evaluate", "1", "--repository", str(tmp_path / "models"), "--data", str(path)]) == 0
-    assert "version 1 is what its manifest says" in capsys.readouterr().out
+    assert "version 1 agrees with its manifest" in capsys.readouterr().out
 
 
 def test_mnist_is_warned_of_in_nothing(mnist: DataSet) -> None:

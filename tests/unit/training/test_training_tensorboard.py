@@ -67,4 +67,4 @@ def test_a_folder_that_goes_away_ends_the_writing_and_not_the_run(tmp_path: Path
     scalars.folder.touch()
     for epochs in (1, 2):
         scalars.epochs([{"loss": 1.0}] * epochs)
-    assert said == [f"no more is written for TensorBoard: {scalars.folder} cannot be written"]
+    assert said == [f"the figures for TensorBoard are incomplete: {scalars.folder} cannot be written"]

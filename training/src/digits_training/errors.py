@@ -1,23 +1,23 @@
 """Every way a run can fail on purpose, each with its exit code.
 
 TrainingError            1  what went wrong, in one sentence
-├── SettingsError        2  a value of ours that cannot be used
-├── DataError            1  the data set is missing, damaged or not what it must be
-├── ModelFileError       1  a model file that is not what it must be, or not to be trusted
-├── NetworkError         1  the code of a network of one's own failed, or made something else than such a network
+├── SettingsError        2  a setting has a value that cannot be used
+├── DataError            1  the data set is missing, damaged or of the wrong form
+├── ModelFileError       1  a model file is damaged, of the wrong kind, or cannot be trusted
+├── NetworkError         1  the code of the user's own network failed, or returned something that is not such a network
 ├── DivergedError        1  the loss became NaN or infinite
 ├── ParityError          1  the converted model answers differently from the Keras model
 ├── MismatchError        1  recomputed figures differ from the published ones
 └── RefusedError         3  the gate refused to publish
 
-Interrupted        128 + n  stopped by signal n, SIGTERM or SIGINT; no Exception, so that no library swallows it
+Interrupted        128 + n  stopped by signal n, SIGTERM or SIGINT; not an Exception, so that no library swallows it
 """
 
 import signal
 
 
 class TrainingError(Exception):
-    """A failure with a sentence for the person who started the run, and the exit code of the process."""
+    """A failure: one sentence for the user, and the exit code of the process."""
 
     exit_code = 1
 
@@ -33,11 +33,11 @@ class DataError(TrainingError):
 
 
 class ModelFileError(TrainingError):
-    """A model file is damaged, of the wrong kind or not to be trusted; the message says why."""
+    """A model file is damaged, of the wrong kind, or cannot be trusted; the message says why."""
 
 
 class NetworkError(TrainingError):
-    """The code of a network of one's own failed, or made something else; the message names file and function."""
+    """The code of the user's own network failed, or returned something else; the message names file and function."""
 
 
 class DivergedError(TrainingError):

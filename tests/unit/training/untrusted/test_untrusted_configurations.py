@@ -39,7 +39,7 @@ def test_a_lambda_layer_with_code(write: Write, tmp_path: Path, capsys: pytest.C
     evidence = tmp_path / "code-ran"
     path = write(lambda config: add_layer(config, _lambda(evidence)))
     assert cli.run(["import", str(path), "--repository", str(tmp_path / "models")]) == 1
-    assert capsys.readouterr().err == "digits-train: refused: 'Lambda' is not among the layers taken\n"
+    assert capsys.readouterr().err == "digits-train: refused: 'Lambda' is not among the layers that can be imported\n"
     assert not evidence.exists()
     assert not (tmp_path / "models").exists()
 
@@ -52,7 +52,7 @@ def test_a_lambda_layer_with_code(write: Write, tmp_path: Path, capsys: pytest.C
         ({"class_name": "function", "module": "builtins", "config": "eval"}, "the module 'builtins'"),
         (
             {"class_name": "function", "module": "keras.utils", "config": "get_file", "registered_name": "get_file"},
-            "'function' is not among the layers taken",
+            "'function' is not among the layers that can be imported",
         ),
         ({"class_name": "TFSMLayer", "module": "keras.layers", "config": {"filepath": "/"}}, "'TFSMLayer' is not"),
         ({"class_name": "TorchModuleWrapper", "module": "keras.layers", "config": {}}, "'TorchModuleWrapper' is not"),
@@ -64,7 +64,7 @@ def test_a_lambda_layer_with_code(write: Write, tmp_path: Path, capsys: pytest.C
         ({"class_name": "__lambda__", "config": {"value": ["gAAA", None, None]}}, "'__lambda__' is not"),
         ({"class_name": "__typespec__", "module": "os", "config": []}, "module 'os'"),
         ({"class_name": "__numpy__", "config": {"value": [1], "dtype": "object"}}, "'__numpy__' is not"),
-        ({"class_name": ["Dense"], "config": {}}, "is not among the layers taken"),
+        ({"class_name": ["Dense"], "config": {}}, "is not among the layers that can be imported"),
     ],
 )
 def test_a_class_or_module_that_is_not_on_the_list(node: Config, sentence: str, write: Write) -> None:

@@ -57,7 +57,7 @@ def test_a_saved_model_that_touches_files_or_python(
 ) -> None:
     evidence = tmp_path / "evidence"
     folder = _tensorflow_program(tmp_path / "saved", lambda images: {"output": program(images, evidence)})
-    refused(folder, f"the operation {operation} is not among those taken")
+    refused(folder, f"the operation {operation} is not among those that can be imported")
     assert not evidence.exists()
 
 
@@ -65,14 +65,14 @@ def test_a_saved_model_with_more_files_than_it_needs(honest: Path, tmp_path: Pat
     folder = Path(shutil.copytree(honest / "saved_model", tmp_path / "more"))
     (folder / "assets").mkdir(exist_ok=True)
     (folder / "assets/evil.py").write_text("")
-    refused(folder, "the SavedModel holds evil.py, which no plain model needs")
+    refused(folder, "the SavedModel has evil.py, which no plain model needs")
 
 
 def test_a_saved_model_with_a_link_out_of_its_folder(honest: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(honest / "saved_model", tmp_path / "link"))
     (folder / "fingerprint.pb").unlink(missing_ok=True)
     (folder / "fingerprint.pb").symlink_to("/etc/passwd")
-    refused(folder, "the SavedModel holds fingerprint.pb")
+    refused(folder, "the SavedModel has fingerprint.pb")
 
 
 @pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.index"])
@@ -180,11 +180,11 @@ def test_a_saved_model_whose_objects_have_too_many_paths(honest: Path, tmp_path:
 def test_a_saved_model_with_a_pipe_among_its_files(honest: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(honest / "saved_model", tmp_path / "pipe"))
     os.mkfifo(folder / "variables/variables.data-00001-of-00002")
-    refused(folder, "the SavedModel holds variables.data-00001-of-00002, which no plain model needs")
+    refused(folder, "the SavedModel has variables.data-00001-of-00002, which no plain model needs")
 
 
 def test_a_saved_model_of_very_many_files(honest: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(honest / "saved_model", tmp_path / "many"))
     for number in range(limits.MAX_FILES):
         (folder / f"variables/variables.data-{number}").touch()
-    refused(folder, "the SavedModel holds more than 1,000 files")
+    refused(folder, "the SavedModel has more than 1,000 files")

@@ -52,20 +52,20 @@ def test_a_zip_with_two_files_of_one_name(honest: Path, tmp_path: Path) -> None:
     path = keras_file(honest, tmp_path / "twice.keras", lambda _config: None)
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("config.json", "{}")
-    refused(path, "two files of one name")
+    refused(path, "two files with the same name")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", pickle.dumps({"model": 1})])
 @pytest.mark.parametrize("name", ["broken.keras", "broken.h5"])
 def test_a_file_that_is_something_else(content: bytes, name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    refused(tmp_path / name, "refused: not a sound")
+    refused(tmp_path / name, "refused: not a valid")
 
 
 def test_a_file_larger_than_any_model(tmp_path: Path) -> None:
     with (tmp_path / "large.h5").open("wb") as file:
         file.truncate(limits.MAX_BYTES + 1)
-    refused(tmp_path / "large.h5", "is 268,435,457 bytes long; up to 268,435,456 are taken")
+    refused(tmp_path / "large.h5", "is 268,435,457 bytes long; at most 268,435,456 are allowed")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -74,7 +74,7 @@ def test_a_zip_packed_by_a_method_that_unpacks_without_bounds(method: int, hones
     with zipfile.ZipFile(honest / "model.keras") as source, zipfile.ZipFile(path, "w", method) as target:
         for name in source.namelist():
             target.writestr(name, source.read(name))
-    refused(path, "is packed by another method than deflate")
+    refused(path, "is compressed with another method than deflate")
 
 
 def test_a_zip_whose_packed_bytes_are_damaged(honest: Path, tmp_path: Path) -> None:
@@ -85,4 +85,4 @@ def test_a_zip_whose_packed_bytes_are_damaged(honest: Path, tmp_path: Path) -> N
     content = path.read_bytes()
     begin = content.index(b"config.json") + len("config.json")
     path.write_bytes(content[:begin] + b"\xff" * 20 + content[begin + 20 :])
-    refused(path, "refused: not a sound .keras file")
+    refused(path, "refused: not a valid .keras file")

@@ -25,7 +25,7 @@ def _say(line: str) -> None:
     TRACEBACK_FLAG,
     is_flag=True,
     expose_value=False,
-    help="Print Python's traceback of an unexpected error too; before the command, or DIGITS_TRACEBACK=1.",
+    help="Also print the traceback of an unexpected error; give it before the command, or set DIGITS_TRACEBACK=1.",
 )
 def commands() -> None:
     """Trains digit classifiers and publishes them to a model repository."""
@@ -37,7 +37,7 @@ def commands() -> None:
     "--unless-published",
     is_flag=True,
     envvar="DIGITS_UNLESS_PUBLISHED",
-    help="Do nothing if a version is published already.",
+    help="Do nothing if a version is already published.",
 )
 def train(*, unless_published: bool, **options: Any) -> None:
     """Train a network and publish it as the next version."""
@@ -75,7 +75,8 @@ def train(*, unless_published: bool, **options: Any) -> None:
 def import_model(file: Path, **options: Any) -> None:
     """Publish a model made elsewhere: a .keras or .h5 file, or a SavedModel folder.
 
-    It is checked before anything of it is built, evaluated, converted, and published as the next version.
+    The file is checked before any part of it is built. Then the model is evaluated, converted, and published as the
+    next version.
     """
     settings = settings_of(options)
     from digits_training.jobs import import_model as importing
@@ -87,9 +88,9 @@ def import_model(file: Path, **options: Any) -> None:
 @click.argument("version", type=click.IntRange(min=1))
 @settings_options("repository", "data", "transpose", "invert", "runs")
 def evaluate(version: int, **options: Any) -> None:
-    """Recompute the figures of a published version, and fail if they are not those of its manifest.
+    """Recompute the figures of a published version, and fail if they differ from its manifest.
 
-    If --data names other data than those it was made with: evaluate it on them, and leave a report in --runs.
+    If --data names data that the version was not made with, evaluate it on them, and write a report to --runs.
     """
     settings = settings_of(options)
     from digits_training.jobs import audit, other_data
@@ -106,7 +107,7 @@ def evaluate(version: int, **options: Any) -> None:
 def sweep(*, varied: tuple[str, ...], options_of_train: tuple[str, ...]) -> None:
     """Train with every combination of some values, publish nothing, and compare the runs.
 
-    The values of a list are separated by slashes: --over hidden-sizes=20,20/50. Other options are those of train.
+    The values of a list are separated by slashes: --over hidden-sizes=20,20/50. The other options are those of train.
     """
     with train.make_context("train", list(options_of_train)) as context:
         settings = settings_of({name: value for name, value in context.params.items() if name != "unless_published"})
@@ -122,7 +123,7 @@ def sweep(*, varied: tuple[str, ...], options_of_train: tuple[str, ...]) -> None
 )
 @settings_options("runs")
 def runs(names: tuple[str, ...], *, output: Path | None, **options: Any) -> None:
-    """List the runs that were kept, or compare some: settings that differ, accuracy, seconds, curves in one picture."""
+    """List the recorded runs, or compare some: settings that differ, accuracy, seconds, curves in one picture."""
     settings = settings_of(options)
     from digits_training.runs import compare
 
@@ -138,7 +139,7 @@ def runs(names: tuple[str, ...], *, output: Path | None, **options: Any) -> None
 @click.option("--output", type=click.Path(path_type=Path), help="File to write. Default: digits-VERSION.onnx.")
 @settings_options("repository", "data")
 def export(version: int, *, file_format: str, output: Path | None, **options: Any) -> None:
-    """Write a published version in another format, once proved equal on the test set."""
+    """Write a published version in another format, if it gives the same answers on the test set."""
     settings = settings_of(options)
     from digits_training.conversion import onnx
 
@@ -152,7 +153,7 @@ def sign(version: int, **options: Any) -> None:
     """Sign a published version with the key of --sign-key."""
     settings = settings_of(options)
     if settings.sign_key is None:
-        raise click.UsageError("--sign-key is needed.")
+        raise click.UsageError("--sign-key is missing: name the private key.")
     from digits_training.repository import signing
 
     signing.sign(settings.model_folder / str(version), settings.sign_key, settings.public_key)

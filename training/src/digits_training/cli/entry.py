@@ -20,7 +20,7 @@ _TRACEBACK_VARIABLE = "DIGITS_TRACEBACK"
 
 
 def main() -> None:
-    """The console script. SIGTERM and SIGINT end it cleanly: what was begun is undone, what was trained is kept."""
+    """The console script. SIGTERM and SIGINT end it cleanly: it removes unfinished files and keeps the checkpoint."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
     sys.exit(run(sys.argv[1:]))
@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _failed(" ".join(error.format_message().split()), error.exit_code)
     except TrainingError as error:
-        if isinstance(error, NetworkError) and error.__cause__:  # code of one's own
+        if isinstance(error, NetworkError) and error.__cause__:  # the user's own code
             _print_traceback_if_asked(arguments)
         return _failed(str(error), error.exit_code)
     except OSError as error:
@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> int:
         return _failed(_disk_full(error) or named, 1)
     except Interrupted as interruption:
         return _failed("; ".join([str(interruption), *getattr(interruption, "__notes__", [])]), interruption.exit_code)
-    except Exception as error:  # noqa: BLE001 - whatever fails, the person gets one line and an exit code
+    except Exception as error:  # noqa: BLE001 - for every failure, the user gets one line and an exit code
         _print_traceback_if_asked(arguments)
         return _failed(_disk_full(error) or f"{type(error).__name__}: {' '.join(str(error).split())}", 1)
     return 0
@@ -53,18 +53,18 @@ def _print_traceback_if_asked(arguments: list[str]) -> None:
 
 
 def _disk_full(error: Exception) -> str | None:
-    """What a full disk, quota or file size limit is told as, whichever library noticed it; None for other errors."""
+    """The message for a full disk, quota or file size limit, from any library; None for other errors."""
     known = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
     return next((f"could not write: {reason}" for reason in known if reason in str(error)), None)
 
 
 def _interrupt(number: int, _frame: object) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once is enough; cleaning up takes a moment
+    signal.signal(number, signal.SIG_IGN)  # ignore a second signal: cleaning up takes a moment
     raise Interrupted(number)
 
 
 def _failed(sentence: str, exit_code: int) -> int:
-    # It may quote a model file of a stranger, who must not write control sequences to this terminal.
+    # It can quote an untrusted model file, which must not write control sequences to this terminal.
     printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in sentence)
     print(f"digits-train: {printable}", file=sys.stderr)
     return exit_code

@@ -37,14 +37,14 @@ Command = Callable[..., None]
 
 
 def settings_options(*names: str) -> Callable[[Command], Command]:
-    """An option and an environment variable for each of these fields of Settings; those not given keep its default."""
+    """An option and an environment variable for each of these fields of Settings; without them, the default holds."""
 
     def decorate(command: Command) -> Command:
         for each in reversed([each for each in fields(Settings) if each.name in names]):
             command = click.option(
                 flag(each.name),
                 type=_TYPES.get(each.type, each.type),
-                is_flag=each.type is bool or None,  # with False, click takes a value below 0 for another option
+                is_flag=each.type is bool or None,  # with False, click reads a negative value as an option
                 envvar=f"DIGITS_{each.name.upper()}",
                 help=each.metadata["help"] + _defaults(each),
             )(command)
@@ -54,7 +54,7 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
 
 
 def _defaults(each: Field[Any]) -> str:
-    """The default of a setting for its help, with what single networks have instead."""
+    """The default of a setting for its help, with the defaults of single networks."""
     others = {network: own[each.name] for network, own in DEFAULTS.items() if each.name in own}
     texts = [] if each.default is None or each.default is False else [_text(each.default)]
     texts += [f"{network} {_text(value)}" for network, value in others.items()]

@@ -11,17 +11,17 @@ TAKES = "float32[N, 28, 28], pixels from 0 to 1 or from 0 to 255"
 
 
 def save(network: Any, path: Path) -> None:
-    """Writes `network` to a .keras or legacy .h5 file, whole or not at all, compiled so that scripts can evaluate it.
+    """Writes `network` to a .keras or legacy .h5 file, complete or not at all, compiled for use in scripts.
 
     The saved model takes what TAKES says. Raises OSError.
     """
     model = of_floats(network)
-    # SGD keeps no state for each weight; an optimizer that does and was never used would not load again.
+    # SGD has no state per weight. An unused optimizer with such a state could not be loaded again.
     model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=path.parent) as folder:
         incoming = Path(folder) / path.name
-        with quiet():  # Keras advises against .h5; a user who names one has a reason
+        with quiet():  # Keras warns about .h5, but the user asked for it
             model.save(incoming)
         incoming.replace(path)
 
@@ -29,8 +29,9 @@ def save(network: Any, path: Path) -> None:
 def of_floats(network: Any) -> Any:
     """`network`, which takes bytes, as a keras.Model of float32[N, 28, 28], with the same weights.
 
-    Scripts divide pixels by 255 or do not, and the wrong scale gives wrong answers without an error. So each image
-    tells: if its brightest pixel is at most 1, its pixels are from 0 to 1. No digit is that dark from 0 to 255.
+    Some scripts divide pixels by 255 and some do not, and the wrong scale gives wrong answers without an error. So the
+    model decides for each image: if its brightest pixel is at most 1, its pixels are from 0 to 1. On the scale from 0
+    to 255, no digit is that dark.
     """
     import keras
     from keras import layers

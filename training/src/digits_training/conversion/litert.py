@@ -1,4 +1,4 @@
-"""From Keras to LiteRT, and the proof that both answer alike."""
+"""Converts Keras models to LiteRT, and proves that both give the same answers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ _BATCH = 500  # images
 
 def convert(network: Any, path: Path) -> None:
     """Writes `network` as a LiteRT model to `path`, through TensorFlow's own converter."""
-    with quiet():  # TensorFlow prints the signature of what it saves, the converter its warm-up
+    with quiet():  # TensorFlow prints the signature, the converter its warm-up
         network.export(str(path), format="litert", verbose=False)
 
 
@@ -25,7 +25,7 @@ def litert_probabilities(path: Path, images: NDArray[np.uint8]) -> NDArray[np.fl
     """float32[N, 10] of uint8[N, 28, 28], through the LiteRT model at `path`, on one thread."""
     from ai_edge_litert.interpreter import Interpreter
 
-    with quiet():  # it announces its delegate
+    with quiet():  # it prints its delegate
         interpreter = Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
     (given,), (returned,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -45,7 +45,7 @@ def litert_probabilities(path: Path, images: NDArray[np.uint8]) -> NDArray[np.fl
 def prove_parity(keras: NDArray[np.float32], converted: NDArray[np.float32], name: str = "model.tflite") -> float:
     """The largest absolute difference between two models' float32[N, 10] probabilities of the same images.
 
-    Raises ParityError when any image gets another answer, or any probability differs by more than PARITY_TOLERANCE.
+    Raises ParityError if any image gets another answer, or any probability differs by more than PARITY_TOLERANCE.
     """
     differing = int((keras.argmax(axis=1) != converted.argmax(axis=1)).sum())
     largest = float(np.abs(keras - converted).max())

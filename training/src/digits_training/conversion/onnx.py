@@ -1,4 +1,4 @@
-"""A published version as an ONNX file, and the proof that it answers as the published model does.
+"""Writes a published version as an ONNX file, and proves that it gives the same answers.
 
 Needs the extra `onnx`. Keras writes the file, through tf2onnx.
 """
@@ -25,10 +25,10 @@ BATCH = 500  # images
 
 
 def export_version(version: int, output: Path, settings: Settings, say: Callable[[str], None]) -> None:
-    """Writes model.keras of `version` as ONNX to `output`, whole or not at all.
+    """Writes model.keras of `version` as ONNX to `output`, complete or not at all.
 
-    The file takes uint8[N, 28, 28] and gives float32[N, 10]. It must give every test image the Keras model's answer,
-    and every probability within `litert.PARITY_TOLERANCE`. Raises TrainingError or OSError.
+    The file takes uint8[N, 28, 28] and gives float32[N, 10]. It must give the Keras model's answer for every test
+    image, and every probability within `litert.PARITY_TOLERANCE`. Raises TrainingError or OSError.
     """
     _require_packages()
     folder = settings.model_folder / str(version)
@@ -52,7 +52,7 @@ def export_version(version: int, output: Path, settings: Settings, say: Callable
 def convert(network: Any, path: Path) -> None:
     """Writes `network`, which has been called before, as an ONNX file to `path`."""
     with backend.quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras looks for names that NumPy is about to define anew
+        warnings.simplefilter("ignore")  # Keras uses names that NumPy is about to redefine
         network.export(str(path), format="onnx", verbose=False)
 
 
@@ -70,7 +70,7 @@ def onnx_probabilities(path: Path, images: NDArray[np.uint8]) -> NDArray[np.floa
 
 def _require_packages() -> None:
     try:
-        import onnxruntime  # noqa: F401 - only to see whether it is installed
+        import onnxruntime  # noqa: F401 - only to check that it is installed
         import tf2onnx  # noqa: F401
     except ImportError as error:
         raise SettingsError(

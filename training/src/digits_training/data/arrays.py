@@ -1,4 +1,4 @@
-"""Converts arrays of images and labels to the one form that training takes, where they can mean one thing only."""
+"""Converts arrays of images and labels to the form that training takes, if their meaning is unambiguous."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from digits_training.data.labelled import LABELS, SIDE, LabelledImages, StoredPa
 from digits_training.errors import DataError
 
 SHAPES = ((SIDE, SIDE), (SIDE * SIDE,), (SIDE, SIDE, 1), (1, SIDE, SIDE))
-"""Shapes of one image that can mean one thing only."""
+"""Shapes of one image whose meaning is unambiguous."""
 
 
 def labelled(parts: list[StoredPart]) -> list[LabelledImages]:
-    """The parts of one data set as uint8[N, 28, 28] and uint8[N]. One scale of pixels holds for all parts.
+    """The parts of one data set as uint8[N, 28, 28] and uint8[N]. All parts have the same scale of pixels.
 
     Images: N × 28 × 28, N × 784, N × 28 × 28 × 1 or N × 1 × 28 × 28; bytes, booleans, or integers and floats from 0 to
     1 or from 0 to 255. Labels: whole numbers of any type, or one-hot rows of ten. Raises DataError.
@@ -47,7 +47,7 @@ def labels_of(labels: NDArray[Any], name: str) -> NDArray[np.uint8]:
     wrong = labels[(labels < 0) | (labels >= LABELS)] if labels.dtype.kind != "b" else labels[:0]
     if len(wrong):
         one_more = labels.min() == 1 and labels.max() == LABELS
-        line = "; they begin with 1, so convert them first: labels = labels - 1" if one_more else ""
+        line = "; these labels begin with 1, so convert them first: labels = labels - 1" if one_more else ""
         raise DataError(f"{name} has label {wrong[0]:.0f}; labels are 0 to {LABELS - 1}{line}")
     return labels.astype(np.uint8)
 
@@ -63,13 +63,13 @@ def _shaped(part: StoredPart) -> NDArray[Any]:
 
 
 def _conversion(images: NDArray[Any]) -> str:
-    """The line of Python that converts images of this shape, where one is known."""
+    """The line of Python that converts images of this shape, if one is known."""
     if images.ndim == 4 and images.shape[1:3] == (SIDE, SIDE):
-        return "; colour images are made grey by: images = images.mean(axis=3)"
+        return "; to make colour images grey: images = images.mean(axis=3)"
     if images.shape[:2] == (SIDE, SIDE) and images.ndim == 3:
-        return "; the images come first after: images = images.transpose(2, 0, 1)"
+        return "; to put the images first: images = images.transpose(2, 0, 1)"
     if images.shape[:1] == (SIDE * SIDE,) and images.ndim == 2:
-        return "; the images come first after: images = images.T"
+        return "; to put the images first: images = images.T"
     if images.ndim == 3 and len(images):
         return (
             "; images of another size are read as picture files: save each one as "

@@ -1,4 +1,4 @@
-"""Data sets of 28 × 28 images with labels 0 to 9: read, turned the right way, split by index."""
+"""Data sets of 28 × 28 images with labels 0 to 9: read, transposed or inverted if asked, split by index."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from digits_training.settings import Settings
 
 MNIST = Path(__file__).parents[1] / "mnist"
 _DIGITS = tuple("0123456789")
-_TEST_SPLIT = 1  # told apart from the split for validation, which has the same seed
+_TEST_SPLIT = 1  # makes this split differ from that for validation, which has the same seed
 
 
 @dataclass(frozen=True)
 class DataSet:
     """Training and test images, and the files they were read from, in the order of their names.
 
-    `test_share` is the share of the images that was held out as test images; 0 if the data have test images of their
-    own. `notes` are sentences about files that were not used.
+    `test_share` is the share of the images that was held out as test images; 0 if the data have their own test
+    images. `notes` are sentences about files that were not used.
     """
 
     train: LabelledImages
@@ -36,17 +36,17 @@ class DataSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How data are read: what decides, beside the files, which pixels and which images there are."""
+    """How data are read: what decides, in addition to the files, about pixels and images."""
 
     transpose: bool = False  # swap rows and columns of every image
     invert: bool = False  # swap paper and ink
-    test_share: float | None = None  # of the images, where data have no test images; None: DEFAULT_TEST_SHARE
+    test_share: float | None = None  # of all images, if the data have no test images; None: DEFAULT_TEST_SHARE
     seed: int = 0  # decides which images are held out as test images
-    labels: tuple[str, ...] = _DIGITS  # the names of the labels, which folders of pictures may bear
+    labels: tuple[str, ...] = _DIGITS  # the names of the labels; folders of pictures may have these names
 
 
 def reading_of(settings: Settings) -> Reading:
-    """How the settings of a run have its data read."""
+    """How a run with these settings reads its data."""
     return Reading(
         transpose=settings.transpose,
         invert=settings.invert,
@@ -59,12 +59,14 @@ def reading_of(settings: Settings) -> Reading:
 def read(path: Path | None, reading: Reading = Reading()) -> DataSet:
     """The data set at `path`, in any of the formats of `formats`, or MNIST as it ships with the package.
 
-    Where it has no test images, a share of its images is held out as such. Raises DataError.
+    If it has no test images, a share of its images is held out as test images. Raises DataError.
     """
     train, test, files, notes = _read(path, reading)
     if test is not None:
         if reading.test_share is not None:
-            raise DataError("--test-share is for data without test images, and these have some: leave it out")
+            raise DataError(
+                "--test-share is for data without test images, but these data have test images: leave it out"
+            )
         return DataSet(train, test, files, notes=notes)
     share = DEFAULT_TEST_SHARE if reading.test_share is None else reading.test_share
     order = np.random.default_rng([reading.seed, len(train), _TEST_SPLIT]).permutation(len(train))
@@ -76,7 +78,7 @@ def read(path: Path | None, reading: Reading = Reading()) -> DataSet:
 
 
 def read_unseen(path: Path | None, reading: Reading = Reading()) -> tuple[LabelledImages, tuple[DataFile, ...]]:
-    """Images to evaluate a finished model on: the test images of the data, or all images if they have no such."""
+    """Images to evaluate a finished model on: the test images of the data, or all images if there are none."""
     train, test, files, _ = _read(path, reading)
     return (train if test is None else test), files
 
@@ -92,10 +94,10 @@ def is_mnist(files: Iterable[DataFile]) -> bool:
 
 
 def split(labelled: LabelledImages, validation_share: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
-    """Training and validation images: disjoint, by one permutation of the indices that depends on `seed` alone.
+    """Training and validation images: disjoint, by one permutation of the indices that only depends on `seed`.
 
-    The split is made once, before anything is shuffled, so no image is ever on both sides. With a share of 0 all images
-    are training images.
+    The split is made once, before shuffling, so no image is ever in both parts. With a share of 0, all images are
+    training images.
     """
     order = np.random.default_rng([seed, len(labelled)]).permutation(len(labelled))
     boundary = len(labelled) - round(validation_share * len(labelled))

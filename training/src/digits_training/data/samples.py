@@ -1,4 +1,4 @@
-"""A sheet of samples with their labels: a glance at it shows data on their side, inverted or under wrong labels."""
+"""A sheet of samples with their labels. One look shows if images are rotated, inverted or have wrong labels."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ _GAP = 2  # pixels between two samples
 def write(path: Path, labelled: LabelledImages, labels: tuple[str, ...]) -> None:
     """A PNG file with a row for each label: its name, its number of images, and samples spread evenly over them.
 
-    Pixels are shown as they will be learnt: 0, the background, is black and 255, ink, is white.
+    Pixels are shown as the network gets them: 0, the background, is black; 255, ink, is white.
     """
     cell = SIDE + _GAP
     sheet = np.full((LABELS * cell, COLUMNS * cell), 96, np.uint8)
@@ -35,8 +35,6 @@ def write(path: Path, labelled: LabelledImages, labels: tuple[str, ...]) -> None
         [f"{name}  ({count:,} images)" for name, count in zip(labels, counts, strict=True)],
     )
     axes.set_xticks([])
-    axes.set(
-        title=f"Samples of {len(labelled):,} images under their labels: expected is light ink on a black background"
-    )
+    axes.set(title=f"Samples of {len(labelled):,} images by label: expect light ink on a black background")
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=120)

@@ -26,12 +26,12 @@ class Evaluation:
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """[10]: of the images answered with a label, the share that bear it; 0 where it was never answered."""
+        """[10]: of the images answered with a label, the share that have it; 0 if it was never answered."""
         return _share(self.confusion.diagonal(), self.confusion.sum(axis=0))
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """[10]: of the images that bear a label, the share answered with it; 0 where none bears it."""
+        """[10]: of the images with a label, the share answered with it; 0 if no image has it."""
         return _share(self.confusion.diagonal(), self.confusion.sum(axis=1))
 
 

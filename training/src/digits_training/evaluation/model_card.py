@@ -1,4 +1,4 @@
-"""The model card: what the manifest says of a model, in words for people, with the YAML head that model hubs read."""
+"""The model card: the manifest of a model in words, with the YAML metadata that model hubs read."""
 
 import json
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from digits_training.data import is_mnist
 
 
 def write(folder: Path, manifest: Manifest, warnings: Sequence[str] = ()) -> None:
-    """Writes model_card.md into the report's folder, which holds the pictures already.
+    """Writes model_card.md into the report's folder, which already has the pictures.
 
-    All of it comes from the manifest, but for the `warnings` about the training data, one sentence each.
+    Everything comes from the manifest, except the `warnings` about the training data, one sentence each.
     """
     metrics = manifest.metrics
     title = f"# {manifest.model_name}: {manifest.training.network}, {metrics.test_accuracy:.2%} on the test set"
@@ -31,7 +31,7 @@ def write(folder: Path, manifest: Manifest, warnings: Sequence[str] = ()) -> Non
 
 
 def _head(manifest: Manifest) -> str:
-    """The metadata of a model hub, in YAML; texts as JSON strings, which are YAML too."""
+    """The metadata for a model hub, in YAML. Texts are JSON strings, which are valid YAML."""
     training = manifest.training
     test_set = "MNIST" if is_mnist(training.data) else ", ".join(file.name for file in training.data)
     lines = ["library_name: keras", "pipeline_tag: image-classification", "tags: [image-classification, litert]"]
@@ -94,7 +94,7 @@ Validation: accuracy {metrics.validation_accuracy:.4f}, cross-entropy
 {metrics.validation_loss:.4f} nats."""
     return f"""## Figures
 
-Test set: {metrics.test_images:,} images that decided nothing during training. Accuracy {metrics.test_accuracy:.4f},
+Test set: {metrics.test_images:,} images that were not used in training. Accuracy {metrics.test_accuracy:.4f},
 cross-entropy {metrics.test_loss:.4f} nats, expected calibration error {metrics.expected_calibration_error:.4f}.\
 {validation if manifest.training.validation_images else ""}
 
@@ -142,8 +142,12 @@ def _licences(manifest: Manifest) -> str:
         )
     else:
         names = ", ".join(f"`{file.name}`" for file in training.data)
-        data = f"{names}: not recorded here; their publisher states it."
-    made = "imported: its maker states it" if training.HasField("imported_file") else "made by code under Apache-2.0"
+        data = f"{names}: not recorded here; see the terms of their publisher."
+    made = (
+        "imported: see the terms of its author"
+        if training.HasField("imported_file")
+        else "made by code under Apache-2.0"
+    )
     return f"""## Licences
 
 - Data: {data}
@@ -154,11 +158,11 @@ _MNIST_ON_HUBS = "ylecun/mnist"
 
 _INTENDED_USE = """## Intended use
 
-Reading single, separate symbols that a person wrote or drew, in teaching, demonstrations and software tests; as one
+Reading single, separate symbols that a person wrote or drew, for teaching, demonstrations and software tests; as one
 step of a larger system where a wrong answer is noticed or costs little. Not for decisions about people, money or health
 without a person who checks each answer."""
 
 _LIMITS = """## Limits
 
-It knows centred, upright images of one symbol, like those of its training set. Whatever else it is shown, it answers
-with one of its ten labels; its confidence is a hint, not a proof."""
+It knows centred, upright images of one symbol, like those of its training set. For any other image, it still
+answers with one of its ten labels; its confidence is a hint, not a proof."""

@@ -1,4 +1,4 @@
-"""What people look at: curves, matrices, the worst mistakes, and the model card that tells of the model in words."""
+"""The plots of a report: curves, confusion matrix, calibration, the worst mistakes."""
 
 import json
 from pathlib import Path
@@ -19,12 +19,12 @@ Probabilities = NDArray[np.float32]
 
 _DOTS_PER_INCH = 120
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9660a", "#9a9a9a"
-_FLOORS = (0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # where the axis of shares may begin
+_FLOORS = (0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # where the axis of shares can begin
 _MISTAKES = 25
 
 
 def write_history(folder: Path, history: list[dict[str, float]]) -> None:
-    """history.json (one list a figure, one value an epoch) and history.png; validation only if there was any."""
+    """history.json (for each figure, a list with a value per epoch) and history.png; validation if there was any."""
     figures = {name: [epoch[name] for epoch in history] for name in history[0]}
     (folder / "history.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
@@ -32,7 +32,7 @@ def write_history(folder: Path, history: list[dict[str, float]]) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     panels = zip(figure.subplots(1, 2), ("loss", "accuracy"), ("Loss (nats)", "Accuracy"), strict=True)
     for axes, name, title in panels:
-        axes.plot(epochs, figures[name], color=_BLUE, marker="o", markersize=3, label="training, while learnt")
+        axes.plot(epochs, figures[name], color=_BLUE, marker="o", markersize=3, label="training, during the epoch")
         if f"val_{name}" in figures:
             axes.plot(epochs, figures[f"val_{name}"], color=_ORANGE, marker="o", markersize=3, label="validation")
         axes.set(title=title, xlabel="Epoch")
@@ -85,7 +85,7 @@ def write_per_label(folder: Path, evaluation: Evaluation, labels: tuple[str, ...
 
 
 def write_calibration(folder: Path, evaluation: Evaluation) -> None:
-    """calibration.png: how often answers of a given confidence are right, and how many there are."""
+    """calibration.png: how often answers of a given confidence are correct, and how many such answers there are."""
     figure = Figure(figsize=(6, 6.5), layout="constrained")
     curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     filled = evaluation.bin_counts > 0
@@ -135,7 +135,7 @@ def write_mistakes(
 
 
 def _wilson(share: NDArray[np.float64], count: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The 95 % confidence interval of a share seen in `count` trials (Wilson 1927): wide where there are few."""
+    """The 95 % confidence interval of a share measured in `count` trials (Wilson 1927): wide if trials are few."""
     z = 1.96
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)

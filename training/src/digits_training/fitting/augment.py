@@ -1,4 +1,4 @@
-"""Small random distortions of the training images: what stays the same digit to a reader is the same to the network."""
+"""Small random distortions of the training images, after which a person still reads the same digit."""
 
 import math
 from typing import Any
@@ -13,9 +13,9 @@ def augments(settings: Settings) -> bool:
 
 
 def distort(images: Any, seed: Any, settings: Settings) -> Any:
-    """uint8[N, 28, 28] → the same, each image turned, zoomed, sheared and moved by its own random amounts.
+    """uint8[N, 28, 28] → the same, each image turned, zoomed, sheared and moved by different random amounts.
 
-    A TensorFlow function of `images` and `seed` (int32[2]) alone, so a resumed run sees the images it would have seen.
+    A TensorFlow function of only `images` and `seed` (int32[2]), so a resumed run gets the same images.
     """
     import tensorflow as tf
 
@@ -23,7 +23,7 @@ def distort(images: Any, seed: Any, settings: Settings) -> Any:
         tf.random.stateless_uniform((6, tf.shape(images)[0]), seed, -1.0, 1.0)
     )
     angle = turn * math.radians(settings.rotation)
-    # The affine map from each pixel of the result to a place in the image: x' = a·x + b·y + c, y' = d·x + e·y + f,
+    # The affine map from each pixel of the result to a position in the image: x' = a·x + b·y + c, y' = d·x + e·y + f,
     # about the centre of the image.
     a = tf.cos(angle) * (1 + zoom_x * settings.zoom)
     b = slant * settings.shear - tf.sin(angle) * (1 + zoom_y * settings.zoom)

@@ -1,8 +1,8 @@
-"""The state of an interrupted run, so that the next start goes on from there.
+"""The state of an interrupted run, so that the next start resumes it.
 
-One file, written beside and renamed: whatever kills the run, the file is the last whole state. Its name is a
-fingerprint of everything that decides the weights, this package's code included, so a run never resumes from another
-run's state.
+It is one file, written under another name and then renamed: however the run ends, the file has the last complete state.
+Its name is a hash of everything that decides the weights, including the code of this package, so a run never resumes
+from the state of another run.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ import numpy as np
 
 @dataclass
 class Progress:
-    """How far a run has come: whole epochs, and images of the current one with the sums of their figures."""
+    """The progress of a run: complete epochs, and images of the current epoch with the sums of their figures."""
 
     epoch: int = 0
     images: int = 0
@@ -42,11 +42,11 @@ def source_checksum(package: Path = Path(__file__).parents[1]) -> str:
 
 
 class Checkpoint:
-    """The one checkpoint of a run, in `directory`, which is made when first needed."""
+    """The only checkpoint of a run, in `directory`, which is created when it is first needed."""
 
     def __init__(self, directory: Path, run: str) -> None:
         self._path = directory / f"{run}.npz"
-        self._incoming = f".incoming-{run[:16]}-"  # what a name begins with while the file is being written
+        self._incoming = f".incoming-{run[:16]}-"  # the start of the file's name while it is written
         self._saved_at = time.monotonic()
 
     @property
@@ -61,7 +61,7 @@ class Checkpoint:
         descriptor, name = tempfile.mkstemp(prefix=self._incoming, suffix=".npz", dir=self._path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)  # alive; see _remove_leftovers
+                fcntl.flock(file, fcntl.LOCK_EX)  # shows that this process is alive; see _remove_leftovers
                 np.savez(file, allow_pickle=False, progress=json.dumps(asdict(progress)), **arrays)
                 file.flush()
                 os.fsync(file.fileno())
@@ -73,7 +73,7 @@ class Checkpoint:
         self._saved_at = time.monotonic()
 
     def restore(self, state: list[Any]) -> Progress | None:
-        """Puts the saved values into `state`; None, with `state` untouched, where there is no sound checkpoint."""
+        """Puts the saved values into `state`; None, with `state` unchanged, if there is no valid checkpoint."""
         try:
             with self._path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                 progress = Progress(**json.loads(str(saved["progress"])))
@@ -87,13 +87,13 @@ class Checkpoint:
         return progress
 
     def remove(self) -> None:
-        """Forgets the run; the folder goes with its last checkpoint."""
+        """Removes the checkpoint, and the folder if it is empty then."""
         self._path.unlink(missing_ok=True)
         self._remove_leftovers()
         self._remove_folder_if_empty()
 
     def _remove_leftovers(self) -> None:
-        """What earlier lives of this run were writing when they were killed; a living twin holds a lock on its file."""
+        """Removes files of killed processes of the same run. A living process holds a lock on its file."""
         for path in self._path.parent.glob(f"{self._incoming}*"):
             try:
                 with path.open("rb") as file:
@@ -106,4 +106,4 @@ class Checkpoint:
         try:
             self._path.parent.rmdir()
         except OSError:
-            return  # another run's checkpoint lies there, or there never was a folder
+            return  # it has the checkpoint of another run, or does not exist

@@ -1,7 +1,7 @@
-"""The optimisation: minimise the cross-entropy on the training images, epoch after epoch, step after step.
+"""The training loop: minimises the cross-entropy on the training images, step by step, epoch by epoch.
 
-Every image is seen once an epoch, in a new order each time. What a plain Keras loop spends most of its time on is the
-way from Python into TensorFlow, once per step: here the steps run inside TensorFlow, many in one call.
+Each epoch uses every image once, in a new order. A plain Keras loop spends most of its time on the call from Python
+into TensorFlow, once per step. Here the steps run inside TensorFlow, many in one call.
 """
 
 import math
@@ -21,8 +21,10 @@ from digits_training.fitting.weights import Weights, best_epoch, patience_is_ove
 from digits_training.networks.predictions import predictor, slices
 from digits_training.settings import Settings
 
-IMAGES_PER_CALL = 2500  # enough that Python no longer counts, few enough that the cnn answers SIGTERM in seconds
-CHECKPOINT_SECONDS = 20.0  # what an interruption costs at most, beside the end of each epoch
+IMAGES_PER_CALL = (
+    2500  # enough that Python's overhead is negligible, few enough that the cnn stops seconds after SIGTERM
+)
+CHECKPOINT_SECONDS = 20.0  # an interruption costs at most this; the end of each epoch is saved too
 PROGRESS_SECONDS = 5.0  # between two lines about the same epoch
 
 
@@ -36,10 +38,10 @@ def fit(
     say: Callable[[str], None],
     after_epoch: Callable[[list[dict[str, float]]], None] = lambda _history: None,
 ) -> list[dict[str, float]]:
-    """Trains `network` in place, from where `checkpoint` left off, and returns the figures of every epoch.
+    """Trains `network` in place, resumes from `checkpoint` if it can, and returns the figures of every epoch.
 
-    One dictionary an epoch: `loss` (nats) and `accuracy` on the training images while they were learnt, and where there
-    are validation images, `val_loss` and `val_accuracy` on them after it. `say` gets a line an epoch, and one every few
+    One dictionary for each epoch: `loss` (nats) and `accuracy` on the training images during the epoch, and after it
+    `val_loss` and `val_accuracy`, if there are validation images. `say` gets a line for each epoch, and one every few
     seconds within it; `after_epoch` gets the figures of all epochs so far. Raises DataError, DivergedError.
     """
     optimizer = build_optimizer(settings, steps_per_epoch=math.ceil(len(train) / settings.batch_size))
@@ -97,7 +99,7 @@ def fit(
 
 
 def _images_an_epoch(images: int, settings: Settings) -> int:
-    """All of them, without a last batch that has fewer images than parts: each epoch leaves out others."""
+    """All of them, except a last batch with fewer images than parts: each epoch leaves out different ones."""
     rest = images % settings.batch_size
     seen = images - rest if rest < settings.parts_of_a_batch else images
     if not seen:

@@ -1,7 +1,7 @@
-"""The network's answers while it is trained.
+"""The output of a network in training mode.
 
-Keras normalises a batch in many small operations, each of which reads and writes all features. TensorFlow has one
-kernel for all of it and one for its gradient: a quarter less time for a step of the cnn.
+For batch normalisation, Keras runs many small operations, each of which reads and writes all features. TensorFlow has
+one kernel for all of them and one for their gradient: a step of the cnn takes a quarter less time.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ class Statistics(NamedTuple):
 
 
 def forward(network: Any, images: Any) -> tuple[Any, list[Statistics]]:
-    """`network(images, training=True)`, batch normalisation by TensorFlow's fused kernel, and what that measured.
+    """`network(images, training=True)` with TensorFlow's fused batch normalisation, and the statistics it measured.
 
-    A network with batch normalisation must be a chain of layers. Its running statistics are left as they are.
+    A network with batch normalisation must be a chain of layers. Its running statistics are not changed.
     """
     import keras
 

@@ -6,7 +6,7 @@ from digits_training.settings import Settings
 
 
 def build_optimizer(settings: Settings, steps_per_epoch: int) -> Any:
-    """The Keras optimizer the settings name; whatever they leave open keeps Keras's default."""
+    """The Keras optimizer that the settings name; settings that are not given keep Keras's default."""
     import keras
 
     config: dict[str, Any] = {"learning_rate": settings.learning_rate, "weight_decay": settings.weight_decay}

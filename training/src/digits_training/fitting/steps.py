@@ -1,7 +1,7 @@
 """Steps of the optimizer, many in one call into TensorFlow.
 
-The parts of a batch do not depend on each other until their gradients are added, so two cores compute two parts side
-by side, each without waiting for the other. Batch normalisation measures each part by itself.
+The parts of a batch are independent until their gradients are added, so two cores compute two parts in parallel,
+without waiting for each other. Batch normalisation measures each part separately.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ from digits_training.settings import Settings
 
 
 def step_runner(network: Any, optimizer: Any, train: LabelledImages, settings: Settings) -> Any:
-    """A compiled function: int32[M] indices of training images → (sum of their losses, number of right answers).
+    """A compiled function: int32[M] indices of training images → (sum of their losses, number of correct answers).
 
-    It takes ⌈M / batch_size⌉ steps of the optimizer, one a batch, in the order of the indices. A batch must have an
-    image for each of its parts.
+    It runs ⌈M / batch_size⌉ steps of the optimizer, one for each batch, in the order of the indices. A batch must have
+    at least one image for each of its parts.
     """
     import tensorflow as tf
 
@@ -70,7 +70,7 @@ class _Part(NamedTuple):
 
     gradients: list[Any]  # of the mean loss of the whole batch
     loss: Any  # the sum of its images' losses
-    right: Any  # number of its images answered as labelled
+    right: Any  # number of its images that were answered correctly
     measured: list[Statistics]
 
 

@@ -1,4 +1,4 @@
-"""Which weights a run publishes: the last ones, their running average, or those of the best epoch."""
+"""The weights that a run publishes: the last ones, their running average, or those of the best epoch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ class Weights:
 
     @property
     def variables(self) -> list[Any]:
-        """What a checkpoint has to keep beside the variables of network and optimizer."""
+        """What a checkpoint must keep in addition to the variables of network and optimizer."""
         return self._best
 
     @contextmanager
@@ -48,7 +48,7 @@ class Weights:
 
 
 def best_epoch(history: History) -> int:
-    """Index of the epoch with the lowest validation loss; the first of several."""
+    """Index of the epoch with the lowest validation loss; the first one if several are equal."""
     return min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
 
 

@@ -20,8 +20,8 @@ _SCALES = {"0-1": 1 / 255, "0-255": 1.0}
 def adapt(imported: Any, sample: LabelledImages, pixel_range: str) -> tuple[Any, str]:
     """A keras.Model of raw pixels, uint8[N, 28, 28] → probabilities float32[N, 10], and the pixel range it was given.
 
-    With `pixel_range` "auto" both ranges are tried on `sample`, and the one with the lower cross-entropy is taken.
-    Raises ModelFileError when the model does not take 28 × 28 numbers or does not give ten.
+    With `pixel_range` "auto", both ranges are tried on `sample`, and the one with the lower cross-entropy is used.
+    Raises ModelFileError if the model does not take 28 × 28 numbers or does not return ten.
     """
     check_ends(imported)
     ranges = list(_SCALES) if pixel_range == "auto" else [pixel_range]
@@ -35,7 +35,7 @@ def adapt(imported: Any, sample: LabelledImages, pixel_range: str) -> tuple[Any,
 
 
 def check_ends(model: Any) -> None:
-    """Raises ModelFileError unless a keras.Model takes 28 × 28 numbers in one of three shapes, and gives ten."""
+    """Raises ModelFileError unless a keras.Model takes 28 × 28 numbers in one of three shapes, and returns ten."""
     given, returned = _only(model.inputs, "input"), _only(model.outputs, "output")
     if tuple(given.shape[1:]) not in _INPUT_SHAPES:
         raise ModelFileError(f"the model takes {list(given.shape[1:])}, not [28, 28], [784] or [28, 28, 1]")
@@ -44,9 +44,9 @@ def check_ends(model: Any) -> None:
 
 
 def of_raw_pixels(model: Any, scale: float, sample: LabelledImages, name: str = "imported") -> Any:
-    """A keras.Model of raw pixels with `model` as a layer, which gets them multiplied by `scale`.
+    """A keras.Model of raw pixels with `model` as a layer, which gets the pixels multiplied by `scale`.
 
-    Probabilities come out: if `model` gives anything else on the images of `sample`, it is taken for logits.
+    It returns probabilities: if `model` returns other numbers for the images of `sample`, they are treated as logits.
     """
     import keras
 
@@ -64,5 +64,5 @@ def of_raw_pixels(model: Any, scale: float, sample: LabelledImages, name: str = 
 
 def _only(tensors: Any, what: str) -> Any:
     if len(tensors) != 1:
-        raise ModelFileError(f"the model has {len(tensors)} {what}s; one is needed")
+        raise ModelFileError(f"the model has {len(tensors)} {what}s; expected one")
     return tensors[0]

@@ -25,7 +25,7 @@ def shape_of(_node: Any, value: Any) -> list[int]:
 
 
 def strided_slice(_node: Any, value: Any, begin: Any, end: Any, _strides: Any) -> Any:
-    """An element of a shape; the only use a plain model has for it."""
+    """An element of a shape: plain models use the operation only for this."""
     if symbolic(value) or len(begin) != 1:
         raise ModelFileError("refused: the operation StridedSlice on an array")
     return value[int(begin[0])] if int(end[0]) == int(begin[0]) + 1 else value[int(begin[0]) : int(end[0])]
@@ -63,13 +63,15 @@ def expand_dims(_node: Any, value: Any, axis: Any) -> Any:
 
 
 def _affine(scale: Any, offset: Any, value: Any) -> Any:
-    """A layer for scale · value + offset, for numbers or one value a channel."""
+    """A layer for scale · value + offset, with one number, or one value per channel."""
     import keras
 
     def plain(array: Any) -> Any:
         flat = np.asarray(array, np.float64).ravel()
         if np.size(array) != 1 and flat.size != value.shape[-1]:
-            raise ModelFileError("refused: the graph adds or multiplies an array that is not one value a channel")
+            raise ModelFileError(
+                "refused: the graph adds or multiplies an array that does not have one value per channel"
+            )
         return float(flat[0]) if flat.size == 1 else flat.tolist()
 
     return keras.layers.Rescaling(plain(scale), plain(offset))(value)
@@ -83,7 +85,7 @@ def elementwise(operation: Callable[[Any, Any], Any], layer: str) -> Callable[..
             return getattr(keras.layers, layer)()([left, right])
         if not symbolic(left) and not symbolic(right):
             return operation(np.asarray(left), np.asarray(right))
-        # One side is constant, the operation affine in the other: two points of it tell scale and offset.
+        # One side is constant and the operation is affine in the other: two points determine scale and offset.
         constant = np.asarray(left if symbolic(right) else right, np.float64)
         zero, one = (operation(x, constant) if symbolic(left) else operation(constant, x) for x in (0.0, 1.0))
         return _affine(one - zero, zero, left if symbolic(left) else right)
@@ -93,7 +95,7 @@ def elementwise(operation: Callable[[Any, Any], Any], layer: str) -> Callable[..
 
 def divide(_node: Any, left: Any, right: Any) -> Any:
     if symbolic(right):
-        raise ModelFileError("refused: the graph divides by what depends on the image")
+        raise ModelFileError("refused: the graph divides by a value that depends on the image")
     return _affine(1 / np.asarray(right, np.float64), 0.0, left) if symbolic(left) else left / right
 
 

@@ -24,12 +24,12 @@ _REFUSED, _OUT_OF_MEMORY = 3, 4  # exit codes of the child process
 def load(path: Path) -> Any:
     """The keras.Model in a .keras or .h5 file or a SavedModel folder, after every check. Raises ModelFileError.
 
-    A process of its own, with limits of memory and time, loads the private copy first; only then does this one.
+    A child process with limits of memory and time loads the private copy first, and this process only after it.
     """
     if not path.is_dir() and path.suffix not in {".keras", ".h5", ".hdf5"}:
-        raise ModelFileError(f"{path.name} is neither a .keras nor an .h5 file nor a SavedModel folder")
+        raise ModelFileError(f"{path.name} is not a .keras file, an .h5 file or a SavedModel folder")
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / f"model{path.suffix}"  # what is checked, whatever becomes of the original
+        copy = Path(folder) / f"model{path.suffix}"  # the checked file, even if the original changes
         if path.is_dir():
             saved_model.check_files(path)
             shutil.copytree(path, copy, symlinks=True)
@@ -60,12 +60,12 @@ def _try_in_child(copy: Path, name: str) -> None:
 
 
 def load_with_limits() -> None:
-    """The child process: loads the file named in its arguments, and says on its standard output what is wrong."""
+    """The child process: loads the file named in its arguments, and prints what is wrong with it."""
     from digits_training.networks import backend
 
     copy, name = Path(sys.argv[1]), sys.argv[2]
     backend.start(seed=0)
-    import keras  # noqa: F401 - TensorFlow's own address space is not counted
+    import keras  # noqa: F401 - so that the limit does not count TensorFlow's own address space
 
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + CHILD_BYTES, used + CHILD_BYTES))
@@ -91,7 +91,7 @@ def _load_copy(copy: Path, name: str) -> Any:
         hdf5.check_strings(copy)
     config = files.checked(copy.read_bytes(), copy.suffix)
     try:
-        # Keras's advice is for the author of the file, not for the person who imports it.
+        # Keras's warnings are for the author of the file, not for the user who imports it.
         with quiet(), warnings.catch_warnings(action="ignore"):
             import keras
 
@@ -109,7 +109,7 @@ def identity(path: Path) -> ModelFile:
 
 
 def _probe(config: dict[str, Any]) -> None:
-    """Builds the model without memory for its weights, to see how much it would take."""
+    """Builds the model without memory for its weights, to check how large it would be."""
     import keras
 
     try:

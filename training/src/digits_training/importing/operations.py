@@ -1,7 +1,7 @@
 """TensorFlow operations of a graph, each as the Keras layer that does the same.
 
-A translation takes the operation's node and its inputs, and returns its output. Values are Keras tensors where they
-depend on the model's input, NumPy arrays where they do not, and lists where they are shapes (−1 for the batch).
+A translation takes the operation's node and its inputs, and returns its output. Values that
+depend on the model's input are Keras tensors, constants are NumPy arrays, shapes are lists (−1 for the batch).
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def _dense(node: Any, value: Any, kernel: NDArray[Any]) -> Any:
     import keras
 
     if node.attr["transpose_a"].b or not arithmetic.symbolic(value) or arithmetic.symbolic(kernel):
-        raise ModelFileError("refused: the operation MatMul on other things than features and weights")
+        raise ModelFileError("refused: the operation MatMul on values that are not features and weights")
     kernel = kernel.T if node.attr["transpose_b"].b else kernel
     layer = keras.layers.Dense(kernel.shape[1], use_bias=False)
     result = layer(value)
@@ -61,7 +61,7 @@ def _mean(node: Any, value: Any, axes: Any) -> Any:
     import keras
 
     if not arithmetic.symbolic(value) or sorted(int(axis) for axis in np.ravel(axes)) != [1, 2]:
-        raise ModelFileError("refused: the operation Mean over other axes than height and width")
+        raise ModelFileError("refused: the operation Mean over axes that are not height and width")
     return keras.layers.GlobalAveragePooling2D(keepdims=node.attr["keep_dims"].b)(value)
 
 
@@ -72,7 +72,7 @@ def _pad(_node: Any, value: Any, paddings: NDArray[Any]) -> Any:
 
 
 def _resize(_node: Any, value: Any, size: Any) -> Any:
-    """Images of the size that is asked for already; others would be changed."""
+    """The images, if they already have the size; otherwise the operation would change them."""
     given, wanted = list(value.shape[1:3]), [int(length) for length in size]
     if not arithmetic.symbolic(value) or given != wanted:
         raise ModelFileError(
@@ -82,7 +82,7 @@ def _resize(_node: Any, value: Any, size: Any) -> Any:
 
 
 def _fill(_node: Any, *_values: Any) -> Any:
-    """What augmentation leaves behind in a graph that has no use for it."""
+    """Refuses an operation that augmentation leaves in a graph."""
     raise ModelFileError("refused: the graph computes with the operation Fill")
 
 

@@ -1,8 +1,8 @@
-"""A SavedModel, rebuilt from Keras layers without running any of it.
+"""A SavedModel, rebuilt from Keras layers without running any part of it.
 
-A SavedModel is a TensorFlow program, and a program may read and write files. So its graph is read as data: each
-operation of the serving signature is translated to the Keras layer that does the same, with the weights from the
-checkpoint; an operation without a translation is refused. The formats are TensorFlow's protocol buffers
+A SavedModel is a TensorFlow program, and a program can read and write files. So its graph is read as data. Each
+operation of the serving signature is translated to the Keras layer that does the same, with the weights of the
+checkpoint. An operation without a translation is refused. The formats are TensorFlow's protocol buffers
 `saved_model.proto`, `saved_object_graph.proto` and `function.proto`.
 """
 
@@ -24,7 +24,7 @@ _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _OTHERS = _CALLS | {"Const", "NoOp"}
 _FILES = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables.index"}
 MAX_CALL_DEPTH = 16
-MAX_OPERATIONS = 5_000  # a function may be called more than once
+MAX_OPERATIONS = 5_000  # of all calls: a function can be called more than once
 MAX_CONSTANTS = 10_000_000  # elements
 MAX_PATHS = 100_000  # through the graph of objects
 _ELEMENTWISE = frozenset({"Add", "AddV2", "BiasAdd", "Sub", "Mul", "RealDiv", "FusedBatchNormV3"})
@@ -43,7 +43,7 @@ def rebuild(folder: Path) -> Any:
         raise ModelFileError("refused: saved_model.pb is damaged") from error
     graphs = [graph for graph in saved.meta_graphs if _SIGNATURE in graph.signature_def]
     if len(graphs) != 1:
-        raise ModelFileError(f"the SavedModel has {len(graphs)} signatures named {_SIGNATURE}; one is needed")
+        raise ModelFileError(f"the SavedModel has {len(graphs)} signatures named {_SIGNATURE}; expected one")
     try:
         return _Translation(graphs[0], folder / "variables/variables").model()
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -51,23 +51,23 @@ def rebuild(folder: Path) -> Any:
 
 
 def check_files(folder: Path) -> None:
-    """Raises ModelFileError if the folder is too large or holds other files than a plain SavedModel."""
+    """Raises ModelFileError if the folder is too large or has files that a plain SavedModel does not have."""
     total = 0
     for count, path in enumerate(folder.rglob("*")):
         if count >= MAX_FILES:
-            raise ModelFileError(f"refused: the SavedModel holds more than {MAX_FILES:,} files")
+            raise ModelFileError(f"refused: the SavedModel has more than {MAX_FILES:,} files")
         known = path.is_dir() or (path.is_file() and (path.name in _FILES or path.name.startswith("variables.data-")))
         if path.is_symlink() or not known:
-            raise ModelFileError(f"refused: the SavedModel holds {path.name}, which no plain model needs")
+            raise ModelFileError(f"refused: the SavedModel has {path.name}, which no plain model needs")
         total += path.stat().st_size if path.is_file() else 0
     if total > MAX_BYTES:
-        raise ModelFileError(f"refused: the SavedModel is {total:,} bytes large; up to {MAX_BYTES:,} are taken")
+        raise ModelFileError(f"refused: the SavedModel is {total:,} bytes large; at most {MAX_BYTES:,} are allowed")
     if not (folder / "saved_model.pb").is_file():
         raise ModelFileError(f"{folder.name} is not a SavedModel: it has no saved_model.pb")
 
 
 class _Translation:
-    """One serving signature on its way from operations to layers."""
+    """Translates one serving signature from operations to layers."""
 
     def __init__(self, graph: Any, checkpoint: Path) -> None:
         import tensorflow as tf
@@ -136,10 +136,10 @@ class _Translation:
         if any("Random" in operation for operation in unknown):
             raise ModelFileError(
                 "refused: the graph distorts images at random, as Keras 3 exports augmentation layers: "
-                "save the model as a .keras file, which is taken"
+                "save the model as a .keras file, which can be imported"
             )
         if unknown:
-            raise ModelFileError(f"refused: the operation {unknown[0]} is not among those taken")
+            raise ModelFileError(f"refused: the operation {unknown[0]} is not among those that can be imported")
         nodes = {node.name: node for node in function.node_def}
         values: dict[str, list[Any]] = {
             argument.name: [value] for argument, value in zip(function.signature.input_arg, arguments, strict=True)
@@ -165,9 +165,9 @@ class _Translation:
             return self._call(node.attr["f"].func.name, arguments, depth + 1)
         if node.op == "Const":
             tensor = node.attr["value"].tensor
-            self._count_constant(dim.size for dim in tensor.tensor_shape.dim)  # one value may stand for many
+            self._count_constant(dim.size for dim in tensor.tensor_shape.dim)  # one stored value can stand for many
             return [make_ndarray(tensor)]
-        if node.op in _ELEMENTWISE:  # a column and a row of constants give a matrix
+        if node.op in _ELEMENTWISE:  # a column and a row of constants make a matrix
             shapes = [argument.shape for argument in arguments if isinstance(argument, np.ndarray)]
             self._count_constant(np.broadcast_shapes(*shapes))
         return [TRANSLATIONS[node.op](node, *arguments)]
@@ -181,5 +181,5 @@ class _Translation:
 def _one(entries: Any, what: str) -> list[Any]:
     found = list(entries)
     if len(found) != 1:
-        raise ModelFileError(f"the SavedModel has {len(found)} {what}s; one is needed")
+        raise ModelFileError(f"the SavedModel has {len(found)} {what}s; expected one")
     return found

@@ -1,4 +1,4 @@
-"""The figures of a published version, computed again and held against its manifest."""
+"""Computes the figures of a published version again, and compares them with its manifest."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ TOLERANCE = 1e-5  # of every figure; counts must agree exactly
 def audit(version: int, settings: Settings, say: Callable[[str], None]) -> None:
     """Recomputes every figure of `version` from its stored models and the data it names.
 
-    Says each figure, recorded and recomputed. Raises MismatchError naming what differs: a file, the data or a figure.
+    Prints each figure, recorded and recomputed. Raises MismatchError, which names what differs.
     """
     folder = settings.model_folder / str(version)
     recorded = verified_manifest(version, settings)
@@ -36,15 +36,15 @@ def audit(version: int, settings: Settings, say: Callable[[str], None]) -> None:
         say(f"{name:32} recorded {before:<12.6g} recomputed {after:<12.6g} {'' if agrees else 'DIFFERS'}".rstrip())
         differing += [] if agrees else [f"{name} is {after:.6g}, not {before:.6g}"]
     if differing:
-        raise MismatchError(f"version {version} is not what its manifest says: {'; '.join(differing)}")
-    say(f"version {version} is what its manifest says")
+        raise MismatchError(f"version {version} differs from its manifest: {'; '.join(differing)}")
+    say(f"version {version} agrees with its manifest")
 
 
 def _recompute(recorded: Manifest, folder: Path, settings: Settings) -> Metrics:
     hyperparameters = json_format.MessageToDict(recorded.training.hyperparameters)
     if list(data.files_at(settings.data, tuple(recorded.labels))) != list(recorded.training.data):
         names = ", ".join(file.name for file in recorded.training.data)
-        raise MismatchError(f"the data differ from those the version was made with: {names}; name them with --data")
+        raise MismatchError(f"the data are not those the version was made with: {names}; name these with --data")
     dataset = data.read(settings.data, recorded_reading(recorded))
 
     backend.start(seed=0, network=recorded.training.network)
@@ -73,7 +73,7 @@ def _recompute(recorded: Manifest, folder: Path, settings: Settings) -> Metrics:
 
 
 def _figures(recorded: Metrics, recomputed: Metrics) -> Iterator[tuple[str, float, float]]:
-    """Every number of the metrics by its name, as recorded and as recomputed."""
+    """Every number of the metrics: its name, the recorded value, the recomputed value."""
     for field in Metrics.DESCRIPTOR.fields:
         before, after = getattr(recorded, field.name), getattr(recomputed, field.name)
         if field.name == "labels":

@@ -1,4 +1,4 @@
-"""The gate: which models are not good enough to be published."""
+"""The gate: decides whether a model is good enough to be published."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from digits_training.settings import Settings
 
 
 def objections(candidate: Evaluation, model_folder: Path, test: LabelledImages, settings: Settings) -> list[str]:
-    """What speaks against publishing, one sentence with the numbers each; empty if nothing does.
+    """The reasons not to publish, one sentence with the numbers for each; empty if there are none.
 
-    The candidate is held against `--min-accuracy`, and against the served model by `--max-regression`, overall and
-    label by label. The figures of the served model are computed anew on the same test set.
+    The candidate is compared with `--min-accuracy`, and with the served model by `--max-regression`, overall and for
+    each label. The figures of the served model are computed again, on the same test set.
     """
     found = []
     if candidate.accuracy < settings.min_accuracy:
@@ -22,7 +22,7 @@ def objections(candidate: Evaluation, model_folder: Path, test: LabelledImages, 
     try:
         version = served_version(model_folder)
     except PinError as error:
-        return [*found, f"{error}, so it is not known which version serves"]
+        return [*found, f"{error}, so the served version is unknown"]
     if version is None:
         return found
     served_model = model_folder / str(version) / "model.tflite"

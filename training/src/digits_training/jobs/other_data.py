@@ -1,4 +1,4 @@
-"""How good a published version is on data it was not made with."""
+"""Evaluates a published version on data it was not made with."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from digits_training.settings import Settings
 
 
 def is_given(version: int, settings: Settings) -> bool:
-    """Whether --data names other files than those that `version` was made with, or they are to be read otherwise.
+    """Whether --data names files that `version` was not made with, or the settings read the same files differently.
 
     Raises TrainingError.
     """
@@ -28,9 +28,9 @@ def is_given(version: int, settings: Settings) -> bool:
 
 
 def evaluate_on(version: int, settings: Settings, say: Say) -> Evaluation:
-    """Evaluates model.tflite of `version` on the test images of --data, or on all of them if they have no such.
+    """Evaluates model.tflite of `version` on the test images of --data, or on all images if there are no test images.
 
-    Says the figures, and leaves the report in a folder of --runs. Raises TrainingError.
+    Prints the figures, and writes the report to a folder of --runs. Raises TrainingError.
     """
     made_with = verified_manifest(version, settings)
     labels = tuple(made_with.labels)
@@ -39,7 +39,7 @@ def evaluate_on(version: int, settings: Settings, say: Say) -> Evaluation:
         images, _ = data.read_unseen(settings.data, reading)
         say(
             f"evaluating version {version} on {len(images):,} images of {settings.data or 'MNIST'}, which are not "
-            "those its manifest names"
+            "the data in its manifest"
         )
         for warning in checks.paper(images, inverted=settings.invert):
             say(f"warning: {warning}")

@@ -1,4 +1,4 @@
-"""From a Keras model to a published version: converted, evaluated, reported, held against the gate."""
+"""From a Keras model to a published version: converted, evaluated, reported, checked by the gate."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,9 +37,9 @@ def release(
     run: Run,
     warnings: Sequence[str] = (),
 ) -> int | None:
-    """Converts a Keras model, proves parity, evaluates, reports, gates, and publishes; returns the version.
+    """Converts a Keras model, proves parity, evaluates, writes the report, asks the gate, and publishes the version.
 
-    With --no-publish it ends before the gate would, and returns None.
+    Returns the version, or None with --no-publish.
 
     `history` is empty for a model that was not trained here. `warnings` about the data go on the model card.
     Raises TrainingError.
@@ -53,7 +53,7 @@ def release(
             say(f"saved {settings.save}: takes {keras_files.TAKES}")
         probabilities = litert.litert_probabilities(folder / "model.tflite", dataset.test.images)
         difference = litert.prove_parity(probabilities_of(network, dataset.test.images), probabilities)
-        figures = evaluate(probabilities, dataset.test.labels)  # of what will serve
+        figures = evaluate(probabilities, dataset.test.labels)  # of the model that will serve
         say(
             f"test set: accuracy {figures.accuracy:.4f}, loss {figures.loss:.4f}; "
             f"LiteRT gives the same answers, probabilities within {difference:.1e}"
@@ -96,7 +96,7 @@ def release(
         version = publish.publish(folder, write_manifest)
     run.tell(outcome="published", version=version)
     for objection in objections:
-        say(f"published by force although {objection}")
+        say(f"published by force, although {objection}")
     say(f"published version {version}: {settings.model_folder / str(version)}")
     if history:
         say(f"plot of loss and accuracy: {settings.model_folder / str(version) / 'report' / plots.HISTORY_PLOT}")
@@ -109,7 +109,7 @@ def _is_to_be_published(objections: list[str], settings: Settings, run: Run, say
         run.tell(outcome="not published", reason="; ".join(objections))
         if objections:
             say(f"the gate would refuse: {'; '.join(objections)}")
-        say("not published: the same command without --no-publish goes on from here and publishes")
+        say("not published: to publish, run the same command without --no-publish; it continues from here")
         return False
     if objections and not settings.force:
         raise RefusedError("not published: " + "; ".join(objections))
@@ -125,7 +125,7 @@ def _write_pictures(
     probabilities: plots.Probabilities,
     labels: tuple[str, ...],
 ) -> Path:
-    """The pictures of the report, in a folder of the version's folder, which is returned."""
+    """Writes the pictures of the report into a subfolder of the version's folder, and returns the subfolder."""
     pictures = folder / "report"
     pictures.mkdir()
     if history:

@@ -20,7 +20,7 @@ from digits_training.settings.networks import name_of
 def train(settings: Settings, say: Say) -> int | None:
     """Trains, evaluates, converts, proves parity, and publishes; returns the version, None with --no-publish.
 
-    Raises TrainingError. Whatever happens, the run leaves its record in --runs.
+    Raises TrainingError. In every case, the run leaves a record in --runs.
     """
     with recorded("train", settings, say) as run:
         return _train(settings, say, run)
@@ -37,7 +37,10 @@ def _train(settings: Settings, say: Say, run: Run) -> int | None:
         f"from {settings.data or 'MNIST as shipped'}"
     )
     if dataset.test_share:
-        say(f"the data have no test images: {dataset.test_share:.0%} of the images are held out as such (--test-share)")
+        say(
+            f"the data have no test images: {dataset.test_share:.0%} of the images are held out as test images "
+            "(--test-share)"
+        )
     warnings = checks.warnings(training, dataset.test, labels=settings.labels, inverted=settings.invert)
     for warning in warnings:
         say(f"warning: {warning}")
@@ -63,9 +66,9 @@ def _train(settings: Settings, say: Say, run: Run) -> int | None:
             network, training, validation, settings=settings, checkpoint=checkpoint, say=say, after_epoch=epochs
         )
     except Interrupted as interruption:
-        interruption.add_note("the same command goes on from the last checkpoint")
+        interruption.add_note("the same command resumes from the last checkpoint")
         raise
-    epochs(history)  # once more: all epochs may have come from the checkpoint
+    epochs(history)  # again: perhaps all epochs came from the checkpoint
 
     if own:
         network = adapted.served(network)

@@ -1,6 +1,6 @@
-"""TensorFlow the way this job uses it: quiet, and the same on every run.
+"""TensorFlow as this job uses it: without output, and deterministic.
 
-Importing it takes seconds, so nothing here imports it until `start` is called.
+Importing it takes seconds, so nothing in this file imports it before `start` is called.
 """
 
 import os
@@ -16,18 +16,18 @@ from digits_training.settings.networks import CONVOLUTIONAL, own, parts_of_a_bat
 def start(seed: int, network: str = "mlp") -> None:
     """Imports TensorFlow and Keras, seeds every generator they use, and makes their kernels deterministic.
 
-    Raises TrainingError where TensorFlow is missing: `make run` installs it only for the time of its own training.
+    Raises TrainingError if TensorFlow is not installed: `make run` installs it only while it trains.
     """
     parts = parts_of_a_batch(network)
-    # Its convolutions are a third faster, its matrix products of a few rows slower.
+    # oneDNN makes convolutions a third faster, and matrix products of a few rows slower.
     one_dnn = network in CONVOLUTIONAL or own(network) is not None
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its C++ side reports CPU features and absent GPUs
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else its C++ code prints CPU features and missing GPUs
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", str(int(one_dnn)))
-    # Parts of a batch run beside each other; within a part each operation waits for the last one.
+    # Parts of a batch run in parallel; within a part, each operation waits for the one before.
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(parts))
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, (os.cpu_count() or 1) // parts)))
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the job is defined on CPUs; a GPU gives other bits
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # results are defined on CPUs; a GPU gives other bits
     try:
         with quiet():
             import keras
@@ -37,7 +37,7 @@ def start(seed: int, network: str = "mlp") -> None:
             f"this needs TensorFlow, but {error.name} is not installed here: `make install` installs it into .venv"
         ) from error
 
-    sys.dont_write_bytecode = True  # of modules that TensorFlow writes to TMPDIR: it would stay there
+    sys.dont_write_bytecode = True  # else bytecode of modules that TensorFlow writes to TMPDIR would stay there
     tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)
@@ -45,7 +45,7 @@ def start(seed: int, network: str = "mlp") -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drops what libraries write to stdout and stderr within the block, from C++ too; exceptions tell of failures."""
+    """Drops what libraries, also in C++, write to stdout and stderr within the block; failures still raise."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = {number: os.dup(number) for number in (1, 2)}

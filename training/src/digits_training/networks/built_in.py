@@ -7,7 +7,7 @@ from typing import Any
 from digits_training.data import LABELS, SIDE
 from digits_training.settings import STEP, Settings
 
-STEEPNESS = 1e30  # of the step function's slope; its gradient is 0 wherever the features are not within 1e-30 of 0
+STEEPNESS = 1e30  # of the step function's slope; its gradient is 0, except for features within 1e-30 of 0
 
 
 def build_network(settings: Settings) -> Any:
@@ -22,7 +22,7 @@ def build_network(settings: Settings) -> Any:
 
 
 def trained_parameters(network: Any) -> int:
-    """Number of parameters that training changes by gradient; batch normalisation keeps others."""
+    """Number of parameters that gradients change; the running statistics of batch normalisation do not count."""
     return sum(math.prod(weights.shape) for weights in network.trainable_weights)
 
 
@@ -38,14 +38,14 @@ def _mlp(scaled: Any, settings: Settings) -> Any:
     return features
 
 
-# Convolutions as (channels, kernel, stride): 28 × 28 → 14 × 14 at once, so that wide layers are cheap, then → 7 × 7.
-# Channels in multiples of 8: the processor computes eight at a time, so 12 cost as much as 16.
+# Convolutions as (channels, kernel, stride): first 28 × 28 → 14 × 14, so that wide layers are cheap, then → 7 × 7.
+# Channels are multiples of 8: the processor computes eight at a time, so 12 take as long as 16.
 _FAST = ((16, 3, 2), (32, 3, 1), (64, 3, 2), (64, 3, 1))
 _LARGE = ((24, 5, 2), (48, 3, 1), (64, 3, 2), (96, 3, 1), (128, 3, 1))
 
 
 def _cnn(scaled: Any, settings: Settings) -> Any:
-    """Fast to train: the place of each feature is kept, so that few channels are enough."""
+    """Fast to train: it keeps the position of each feature, so few channels are enough."""
     from keras import layers
 
     features = layers.Flatten()(_convolutions(scaled, _FAST, settings))
@@ -75,7 +75,7 @@ def _activated(features: Any, settings: Settings) -> Any:
 
     if settings.activation != STEP:
         return layers.Activation(settings.activation)(features)
-    # The step function from layers that every reader of Keras files knows: so steep a line that it is a step, cut at 1.
+    # The step function, made of layers that every reader of Keras files knows: a very steep line, cut off at 1.
     return layers.ReLU(max_value=1.0)(layers.Rescaling(STEEPNESS)(features))
 
 

@@ -29,7 +29,7 @@ def predictor(network: Any) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]
 
 
 def probabilities_of(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The same for a single use."""
+    """The probabilities float32[N, 10] that `network` gives uint8[N, 28, 28]. To predict again, use `predictor`."""
     return predictor(network)(images)
 
 

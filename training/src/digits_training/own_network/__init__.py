@@ -1,4 +1,4 @@
-"""A network of one's own: `--network FILE.py:FUNCTION`.
+"""The user's own network: `--network FILE.py:FUNCTION`.
 
-`source` reads the file and calls the function; `adapted` checks what it returned and makes it a network like ours.
+`source` reads the file and calls the function; `adapted` checks the network that it returned, and adapts it.
 """

@@ -1,4 +1,4 @@
-"""What a function of one's own returned, checked, and made a network like ours: raw pixels in, probabilities out."""
+"""Checks what the user's function returned, and adapts it: raw pixels in, probabilities out."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _SCALING = ("Rescaling", "Normalization", "BatchNormalization", "LayerNormalizat
 
 
 def network_of(source: Source, training: LabelledImages, say: Callable[[str], None]) -> Any:
-    """The network that the function of `source` returns, as one like ours. Raises NetworkError."""
+    """The network that the function of `source` returns, adapted. Raises NetworkError."""
     returned = source.build()
     network = adapted(returned, source.name, training.take(np.arange(min(SAMPLE, len(training)))))
     for sentence in advice(returned):
@@ -43,22 +43,23 @@ def adapted(network: Any, name: str, sample: LabelledImages) -> Any:
 
 
 def advice(network: Any) -> list[str]:
-    """Sentences about what an author may have meant otherwise; `network` is what their function returned."""
+    """Sentences about possible mistakes of the author; `network` is what their function returned."""
     found = []
     if not any(type(layer).__name__ in _SCALING for layer in built.layers_of(network)):
         found.append(
-            "the network gets pixels from 0 to 255 and scales them nowhere: "
+            "the network gets pixels from 0 to 255 and does not scale them: "
             "begin it with keras.layers.Rescaling(1 / 255)"
         )
     if network.compiled:
         found.append(
-            "what compile() was given is not used: --optimizer and --learning-rate are; the loss is the cross-entropy"
+            "the arguments of compile() are not used: set --optimizer and --learning-rate; "
+            "the loss is the cross-entropy"
         )
     return found
 
 
 def served(network: Any) -> Any:
-    """The same model with the same weights, without what acts in training only: augmentation and regularisers."""
+    """The same model with the same weights, without augmentation and regularisers, which act only in training."""
     return built.rebuilt(network, _configuration(network))
 
 
@@ -70,10 +71,10 @@ def _adapted(network: Any, sample: LabelledImages) -> Any:
         raise ModelFileError(f"returned {kind}, not a keras.Model")
     if type(network).__name__ not in {"Functional", "Sequential"} or not kind.startswith("keras."):
         raise ModelFileError(
-            f"returned a class of its own, {kind}: expected keras.Sequential(…) or keras.Model(inputs, outputs)"
+            f"returned a subclass, {kind}: expected keras.Sequential(…) or keras.Model(inputs, outputs)"
         )
     if not network.built or not getattr(network, "inputs", None):
-        raise ModelFileError("the model does not say what it takes: begin it with keras.Input((28, 28, 1))")
+        raise ModelFileError("the model does not say what input it takes: begin it with keras.Input((28, 28, 1))")
     adapting.check_ends(network)
     (given,) = network.inputs
     if given.shape[0] is not None:
@@ -99,7 +100,7 @@ def _of_floats(network: Any) -> Any:
 
 
 def _configuration(network: Any) -> Config:
-    """The configuration, written anew from the layers that are on the list of the import. Raises ModelFileError."""
+    """The configuration, rewritten from the layers that can be imported. Raises ModelFileError."""
     import keras
 
     try:

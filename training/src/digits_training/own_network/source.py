@@ -1,6 +1,6 @@
-"""The Python file of a network of one's own, and the call of its function.
+"""The Python file of the user's own network, and the call of its function.
 
-It is the code of the person who starts the run, and it runs with their rights, as a script of theirs would.
+It is code of the user who starts the run, and it runs with their rights, like any of their scripts.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Source:
         """What the function returns. Raises NetworkError. The backend must have been started."""
         module = ModuleType(MODULE)
         module.__file__ = str(self.path)
-        sys.modules[MODULE] = module  # dataclasses and typing look their module up
+        sys.modules[MODULE] = module  # dataclasses and typing look up their module
         try:
             code = compile(self.content, str(self.path), "exec", dont_inherit=True)
         except (SyntaxError, ValueError) as error:
@@ -69,13 +69,13 @@ class Source:
         try:
             inspect.signature(function).bind()
         except TypeError as error:
-            raise NetworkError(f"{self.name} is called without arguments: {error}") from error
+            raise NetworkError(f"{self.name} must be callable without arguments: {error}") from error
         except ValueError:
             return function  # without a signature, as built-in functions
         return function
 
     def _told(self, error: BaseException) -> str:
-        """The error in one line, with the last line of this file that it passed."""
+        """The error in one line, with the last line of the user's file in its traceback."""
         lines = [
             frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.path)
         ]
@@ -85,14 +85,14 @@ class Source:
 
 
 def read(network: str) -> Source | None:
-    """The file and function that `--network` names; None if it names a network of ours. Raises NetworkError."""
+    """The file and function that `--network` names; None if it names a built-in network. Raises NetworkError."""
     found = own(network)
     if found is None:
         return None
     path = Path(found[0])
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
-        raise NetworkError(f"--network {network}: {path} {what}: expected FILE.py:FUNCTION, as net.py:build")
+        raise NetworkError(f"--network {network}: {path} {what}: expected FILE.py:FUNCTION, for example net.py:build")
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:

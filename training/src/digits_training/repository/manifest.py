@@ -1,4 +1,4 @@
-"""manifest.json: what a published version is, where it came from and how good it is."""
+"""manifest.json: what a published version is, how it was made, and how good it is."""
 
 import hashlib
 import platform
@@ -22,7 +22,7 @@ _FILE_NAME = "manifest.json"
 
 
 def write(manifest: Manifest, folder: Path) -> None:
-    """Writes `manifest` into the version's folder, completed with the files that lie there."""
+    """Writes `manifest` into the version's folder, and adds the list of the files in the folder."""
     complete = Manifest()
     complete.CopyFrom(manifest)
     paths = sorted(
@@ -36,7 +36,7 @@ def write(manifest: Manifest, folder: Path) -> None:
 def describe(
     labels: tuple[str, ...], made: Training, figures: Evaluation, difference: float, golden: list[GoldenImage]
 ) -> Manifest:
-    """A manifest without what only publishing knows: version, time and files."""
+    """A manifest without version, time and files, which are only known when it is published."""
     return Manifest(
         schema_version=SCHEMA_VERSION,
         model_name=MODEL_NAME,
@@ -63,7 +63,7 @@ def model_file(path: Path, folder: Path) -> ModelFile:
 
 
 def framework_versions() -> dict[str, str]:
-    """Versions of what decides a model's weights, by package name."""
+    """Versions of the packages that decide a model's weights, by name."""
     import keras
     import tensorflow as tf
 
@@ -78,7 +78,7 @@ def framework_versions() -> dict[str, str]:
 
 
 def metrics_on_test_set(evaluation: Evaluation, max_difference: float) -> Metrics:
-    """The test set's part of the metrics."""
+    """The metrics on the test set."""
     images = evaluation.confusion.sum(axis=1)
     return Metrics(
         test_accuracy=evaluation.accuracy,

@@ -1,7 +1,7 @@
-"""A version appears in the model repository whole or not at all.
+"""A version appears in the model repository complete or not at all.
 
-It is written to a hidden folder beside the versions, made durable, and renamed to the next number. A run that dies
-leaves its hidden folder behind; it held a lock on it that died with it, so the next run knows, and cleans up.
+It is written to a hidden folder beside the versions, synced to disk, and renamed to the next number. A run that is
+killed leaves its hidden folder, but its lock on the folder ends with it: the next run sees that and removes the folder.
 """
 
 import fcntl
@@ -24,9 +24,9 @@ def versions(model: Path) -> list[int]:
 
 @contextmanager
 def staging(model: Path) -> Iterator[Path]:
-    """A new hidden folder beside the versions, for the files of the next one; gone afterwards unless published."""
+    """A new hidden folder beside the versions, for the files of the next one; removed afterwards unless published."""
     model.mkdir(parents=True, exist_ok=True)
-    with _locked(model):  # no run cleans up between another's mkdtemp and its lock
+    with _locked(model):  # so that no run cleans up between the mkdtemp and the lock of another
         _remove_leftovers(model)
         incoming = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=model))
         alive = os.open(incoming, os.O_RDONLY)
@@ -35,14 +35,14 @@ def staging(model: Path) -> Iterator[Path]:
         incoming.chmod(0o755)  # mkdtemp makes it private, and the server may run as another user
         yield incoming
     finally:
-        shutil.rmtree(incoming, ignore_errors=True)  # published: the name is gone already
+        shutil.rmtree(incoming, ignore_errors=True)  # if published, this name no longer exists
         os.close(alive)
 
 
 def publish(incoming: Path, write_manifest: Callable[[Path, int], None]) -> int:
-    """Renames `incoming` to the next free version, durably, and returns that.
+    """Renames `incoming` to the next free version, durably, and returns the version.
 
-    `write_manifest(incoming, version)` is called once the number is known, again if another run took it meanwhile.
+    `write_manifest(incoming, version)` is called with the number, and again if another run takes that number first.
     """
     model = incoming.parent
     version = max(versions(model), default=0) + 1
@@ -85,7 +85,7 @@ def _remove_leftovers(model: Path) -> None:
         except BlockingIOError:
             continue  # its run is alive
         else:
-            shutil.rmtree(path, ignore_errors=True)  # by its hidden name, which a published version has lost
+            shutil.rmtree(path, ignore_errors=True)  # by its hidden name: a published version no longer has it
         finally:
             os.close(descriptor)
 

@@ -1,4 +1,4 @@
-"""What the manifest of a published version records, once its files are known to be those it lists."""
+"""The manifest of a published version, after its files were verified."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from digits_training.settings import Settings
 
 
 def verified_manifest(version: int, settings: Settings) -> Manifest:
-    """The manifest of `version`, once every file it lists has the checksum it says. Raises MismatchError."""
+    """The manifest of `version`, after every file was compared with its checksum. Raises MismatchError."""
     folder = settings.model_folder / str(version)
     try:
         recorded = manifest.read(folder)
@@ -25,7 +25,7 @@ def verified_manifest(version: int, settings: Settings) -> Manifest:
 
 
 def recorded_reading(recorded: Manifest) -> data.Reading:
-    """How the data of a version were read when it was made."""
+    """How the data were read when the version was made."""
     hyperparameters = json_format.MessageToDict(recorded.training.hyperparameters)
     return data.Reading(
         transpose=bool(hyperparameters.get("transpose", False)),

@@ -10,20 +10,20 @@ from digits.v1.manifest_pb2 import Pin
 from digits_training.repository import manifest, publish
 
 PIN_FILE = "pin.json"
-"""Beside the versions: which one is pinned, and which are tried out. `digits-server models` writes it."""
+"""A file beside the versions: the pinned version, the canary and the shadow. `digits-server models` writes it."""
 
 MAX_PIN_BYTES = 4096
 
 
 class PinError(ValueError):
-    """pin.json cannot be used, so it is not known which version serves."""
+    """pin.json is not valid, so the served version is unknown."""
 
 
 def served_version(model_folder: Path) -> int | None:
-    """The version that a server started now would serve to requests that name no version; None if no version is good.
+    """The version that a server started now would serve to requests that name no version; None if no version is valid.
 
-    The pinned version, or else the newest sound one that is neither canary nor shadow. For a pinned version that is
-    not sound, one before it. Raises PinError.
+    The pinned version, or else the newest valid one that is neither canary nor shadow. If the pinned version is not
+    valid, the one before it. Raises PinError.
     """
     stated = _stated(model_folder)
     tried_out = {stated.canary_version, stated.shadow_version} - {stated.version}
@@ -47,7 +47,7 @@ def _is_sound(folder: Path) -> bool:
 def _stated(model_folder: Path) -> Pin:
     """What pin.json says; nothing if there is no file. Raises PinError.
 
-    It is opened once, through no link and without waiting for a named pipe.
+    It is opened once, without following a link or waiting for a named pipe.
     """
     try:
         descriptor = os.open(model_folder / PIN_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Signs a version: its manifest, which has the hash of every file, with an Ed25519 key (RFC 8032).
+"""Signs a version: signs its manifest, which has the hash of every file, with an Ed25519 key (RFC 8032).
 
 Needs the extra `signing`. The signature is the plain 64 bytes, as `openssl pkeyutl -sign -rawin` makes them.
 """
@@ -14,10 +14,10 @@ _MANIFEST = "manifest.json"
 
 
 def sign(folder: Path, key_file: Path, public_file: Path | None = None) -> None:
-    """Writes the signature of the manifest in `folder`, whole or not at all.
+    """Writes the signature of the manifest in `folder`, complete or not at all.
 
     key_file     the private key in PEM (PKCS #8), without a password
-    public_file  where its public half goes; the key is made first if it does not exist
+    public_file  file for its public half; if the key does not exist, it is created first
 
     Raises SettingsError or OSError.
     """
@@ -31,9 +31,9 @@ def sign(folder: Path, key_file: Path, public_file: Path | None = None) -> None:
     try:
         key = load_pem_private_key(key_file.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
-        raise SettingsError(f"{key_file} is no private key in PEM without a password") from error
+        raise SettingsError(f"{key_file} is not a private key in PEM format without a password") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise SettingsError(f"{key_file} is no Ed25519 key")
+        raise SettingsError(f"{key_file} is not an Ed25519 key")
     if public_file:
         _write(public_file, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
     _write(folder / FILE_NAME, key.sign((folder / _MANIFEST).read_bytes()), 0o644)
@@ -47,7 +47,7 @@ def _private_pem(key: Any) -> bytes:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """Writes a file whole or not at all, readable as `mode` says from its first byte on."""
+    """Writes a file complete or not at all, with the permissions `mode` from the start."""
     incoming = path.with_name(f".{path.name}")
     incoming.unlink(missing_ok=True)
     with os.fdopen(os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

@@ -14,7 +14,7 @@ from digits_training.errors import SettingsError
 from digits_training.runs.record import EPOCHS_FILE, RUN_FILE, Say
 
 PICTURE = "compare.png"
-MOST_CURVES = 10  # in one picture: as many as there are colours that can be told apart
+MOST_CURVES = 10  # in one picture: more colours cannot be distinguished
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def records(runs: Path, names: tuple[str, ...] = ()) -> list[Record]:
 
 
 def list_runs(runs: Path, say: Say) -> None:
-    """Says a line for each run."""
+    """Prints a line for each run."""
     found = records(runs)
     if not found:
         say(f"no runs in {runs}: --runs names another folder")
@@ -51,29 +51,29 @@ def list_runs(runs: Path, say: Say) -> None:
 
 
 def compare(runs: Path, names: tuple[str, ...], picture: Path, say: Say) -> None:
-    """Says how these runs differ, and draws their curves into `picture`. Raises SettingsError."""
+    """Prints how these runs differ, and draws their curves into `picture`. Raises SettingsError."""
     if len(names) < 2:
         raise SettingsError("name at least two runs to compare, or none to list all")
     compare_records(records(runs, names), picture, say)
 
 
 def compare_records(found: list[Record], picture: Path, say: Say) -> None:
-    """The same for runs that were read already."""
+    """The same for runs that have been read."""
     differing = differing_settings(found)
     rows = [["run", "outcome", "test accuracy", "seconds", *differing]]
     rows += [[*_figures(record), *(_text(record.settings.get(name)) for name in differing)] for record in found]
     _table(rows, say)
     if not differing:
-        say("their settings are the same")
+        say("the runs have the same settings")
     drawn = [record for record in found if record.epochs]
     if drawn:
         _draw(drawn[:MOST_CURVES], differing, picture)
         left_out = f" (the first {MOST_CURVES} of {len(drawn)} runs)" if len(drawn) > MOST_CURVES else ""
-        say(f"curves over each other: {picture}{left_out}")
+        say(f"curves in one picture: {picture}{left_out}")
 
 
 def differing_settings(found: list[Record]) -> list[str]:
-    """The names of the settings that are not the same in all of these runs."""
+    """The names of the settings that differ between these runs."""
     names = dict.fromkeys(name for record in found for name in record.settings)
     return [name for name in names if len({_text(record.settings.get(name)) for record in found}) > 1]
 
@@ -99,7 +99,7 @@ def _record(folder: Path, runs: Path) -> Record:
     epochs: list[dict[str, float]] = []
     if path.is_file():
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if None not in row.values()]  # the last may be half written
+            rows = [row for row in csv.DictReader(file) if None not in row.values()]  # the last line may be incomplete
         epochs = [{name: float(value) for name, value in row.items()} for row in rows]
     return Record(name, facts, epochs)
 
@@ -129,7 +129,7 @@ def _table(rows: list[list[str]], say: Say) -> None:
 
 
 def _draw(found: list[Record], differing: list[str], path: Path) -> None:
-    """Loss and accuracy of every epoch: validation as a line, or training where there is no validation."""
+    """Draws loss and accuracy of every epoch, on the validation images, or on the training images if there are none."""
     figure = Figure(figsize=(11, 5.5), layout="constrained")
     panels = zip(figure.subplots(1, 2), ("loss", "accuracy"), ("Loss (nats)", "Accuracy"), strict=True)
     for axes, name, title in panels:

@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 
 class Run:
-    """One run, in `folder`; None if it cannot be written, and then nothing more is kept: the run itself goes on."""
+    """One run, in `folder`, which is None if it cannot be written: nothing more is recorded, and the run continues."""
 
     def __init__(self, folder: Path | None, facts: dict[str, Any], say: Say) -> None:
         self.folder = folder
@@ -34,7 +34,7 @@ class Run:
         self.tell()
 
     def tell(self, **facts: Any) -> None:
-        """Records facts about the run in run.json, in place of what was known under the same names."""
+        """Records facts about the run in run.json; they replace facts of the same names."""
         self._facts |= facts
         with self.writing() as folder:
             if folder:
@@ -63,17 +63,17 @@ class Run:
 
     @contextmanager
     def writing(self) -> Iterator[Path | None]:
-        """The folder, for a block that writes to it. A failure to write ends the record, and never the run."""
+        """The folder, for a block that writes to it. A failure to write ends the record, but not the run."""
         try:
             yield self.folder
         except OSError as error:
-            self._say(f"no more is kept of this run: {self.folder}: {error.strerror or error}")
+            self._say(f"the record of this run is incomplete: {self.folder}: {error.strerror or error}")
             self.folder = None
 
 
 @contextmanager
 def recorded(command: str, settings: Settings, say: Say) -> Iterator[Run]:
-    """A folder below --runs for what is done within the block; says at the end where it is, however the block ended."""
+    """Records what the block does in a folder below --runs; prints where it is, also if the block fails."""
     run = _start(command, settings, say)
     try:
         yield run
@@ -88,7 +88,7 @@ def recorded(command: str, settings: Settings, say: Say) -> Iterator[Run]:
         raise
     finally:
         if run.folder:
-            say(f"kept of this run: {run.folder}")
+            say(f"record of this run: {run.folder}")
 
 
 def _start(command: str, settings: Settings, say: Say) -> Run:
@@ -105,12 +105,12 @@ def _start(command: str, settings: Settings, say: Say) -> Run:
     try:
         return Run(new_folder(settings.runs, stem), facts, say)
     except OSError as error:
-        say(f"no record of this run is kept: {settings.runs}: {error.strerror}; --runs names another folder")
+        say(f"this run is not recorded: {settings.runs}: {error.strerror}; name another folder with --runs")
         return Run(None, facts, say)
 
 
 def new_folder(runs: Path, stem: str) -> Path:
-    """A new folder: two runs of one second get different ones."""
+    """A new folder; two runs that start in the same second get different ones."""
     runs.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:

@@ -1,4 +1,4 @@
-"""Trains the same network with several values of some settings, in processes of their own, and compares the runs."""
+"""Trains the same network with several values of some settings, each in a separate process, and compares the runs."""
 
 import itertools
 import os
@@ -23,7 +23,7 @@ REPOSITORIES = ".repositories"  # in the folder of a sweep, while it runs
 _MAIN = "from digits_training.cli import main; main()"
 
 Combination = dict[str, str]
-"""A value, as the command line takes it, for each flag."""
+"""A value for each flag, as text for the command line."""
 
 
 def combinations(varied: Iterable[str]) -> list[Combination]:
@@ -37,7 +37,9 @@ def combinations(varied: Iterable[str]) -> list[Combination]:
         name, equals, values = text.partition("=")
         setting = known.get(name.strip("-").replace("-", "_"))
         if setting is None or not equals or setting.type is bool:
-            raise SettingsError(f"--over {text!r} must be a hyperparameter and its values, as learning-rate=0.01,0.1")
+            raise SettingsError(
+                f"--over {text!r} must be a hyperparameter and its values, for example learning-rate=0.01,0.1"
+            )
         separator = "/" if isinstance(setting.default, tuple) else ","
         axes[flag(setting.name)] = [value.strip() for value in values.split(separator) if value.strip()]
     found = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -47,7 +49,7 @@ def combinations(varied: Iterable[str]) -> list[Combination]:
 
 
 def runs_at_once(found: list[Combination], network: str, cores: int) -> int:
-    """How many runs `cores` have room for, by the network that uses most of them; `network` if a run names none."""
+    """How many runs fit on `cores` at once. `network` is that of runs which do not name another."""
     return max(1, cores // max(parts_of_a_batch(each.get("--network", network)) for each in found))
 
 
@@ -92,7 +94,7 @@ def _start(
     folder: Path, number: int, combination: Combination, arguments: tuple[str, ...]
 ) -> "subprocess.Popen[bytes]":
     """A process that trains without publishing, with its output in a file."""
-    # A repository of its own: it starts afresh, from no checkpoint, and is held against no served model.
+    # A separate repository: the run finds no checkpoint to resume, and no served model to be compared with.
     repository = folder / REPOSITORIES / str(number)
     options = ["--no-publish", "--runs", str(folder), "--repository", str(repository)]
     varied = itertools.chain(*combination.items())

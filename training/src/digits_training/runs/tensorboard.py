@@ -1,7 +1,7 @@
-"""The figures of each epoch as TensorBoard reads them, written with TensorFlow's own writer.
+"""The figures of each epoch for TensorBoard, written with TensorFlow's own writer.
 
-TensorBoard itself is not needed to write them. Names and folders are those of Keras's callback, so that its runs and
-these lie over each other: `epoch_loss` and `epoch_accuracy` in `train` and `validation`.
+TensorBoard need not be installed. Names and folders are those of Keras's callback, so that TensorBoard shows runs of
+both in the same diagrams: `epoch_loss` and `epoch_accuracy` in `train` and `validation`.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from digits_training.settings.networks import name_of
 
 History = list[dict[str, float]]
 
-_FOLDERS = {"": "train", "val_": "validation"}  # by what a figure's name begins with
+_FOLDERS = {"": "train", "val_": "validation"}  # by the prefix of a figure's name
 
 
 def epoch_writer(settings: Settings, run: Run, say: Say) -> Callable[[History], None]:
-    """A function that writes the epochs of a history, which grows from call to call, wherever the settings want them.
+    """A function that writes the epochs of a growing history to the record, and to --tensorboard if it is set.
 
     Raises OSError if --tensorboard cannot be written to.
     """
@@ -36,7 +36,7 @@ def epoch_writer(settings: Settings, run: Run, say: Say) -> Callable[[History], 
 
 
 class Scalars:
-    """Writes the epochs of one run into a new folder of `folder`. A failure to write ends this, and never the run."""
+    """Writes the epochs of one run into a new folder of `folder`. A failure ends the writing, but not the run."""
 
     def __init__(self, folder: Path, run: str, say: Say) -> None:
         self.folder = new_folder(folder, run)
@@ -59,7 +59,7 @@ class Scalars:
                 writer.flush()
         except tf.errors.OpError:
             self._failed = True
-            self._say(f"no more is written for TensorBoard: {self.folder} cannot be written")
+            self._say(f"the figures for TensorBoard are incomplete: {self.folder} cannot be written")
         self._written = len(history)
 
     def _write(self, name: str, value: float, epoch: int) -> None:

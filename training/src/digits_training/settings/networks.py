@@ -1,4 +1,4 @@
-"""Which networks there are, and which settings go with which of them."""
+"""The networks that can be trained, and the settings that each of them uses."""
 
 from pathlib import PurePath
 from typing import Any
@@ -9,7 +9,7 @@ NETWORKS = ("mlp", "cnn", "cnn-large")
 CONVOLUTIONAL = ("cnn", "cnn-large")
 MAX_NAME = 100  # characters of a network's name in a manifest; servers refuse longer ones
 
-DEFAULTS: dict[str, dict[str, Any]] = {  # where a network does better with others than the fields' defaults
+DEFAULTS: dict[str, dict[str, Any]] = {  # of networks that do better with other values than the general defaults
     "cnn": {
         "optimizer": "adamw",
         "learning_rate": 0.004,
@@ -41,7 +41,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {  # where a network does better with othe
     },
 }
 
-WITHOUT: dict[str, tuple[str, ...]] = {  # settings that a network has nothing for
+WITHOUT: dict[str, tuple[str, ...]] = {  # settings that a network does not use
     "mlp": ("dropout",),
     "cnn": ("hidden_sizes",),
     "cnn-large": ("hidden_sizes",),
@@ -50,10 +50,12 @@ WITHOUT_FOR_OWN = ("hidden_sizes", "activation", "dropout")
 
 
 def check(network: str) -> None:
-    """Raises SettingsError unless `network` is one of ours, or the name of one's own."""
+    """Raises SettingsError unless `network` is a built-in network or FILE.py:FUNCTION."""
     found, name = own(network), name_of(network)
     if found is None and (network.endswith(".py") or ".py:" in network):
-        raise SettingsError(f"--network {network!r} names no function: expected FILE.py:FUNCTION, as net.py:build")
+        raise SettingsError(
+            f"--network {network!r} does not name a function: expected FILE.py:FUNCTION, for example net.py:build"
+        )
     if found is None and network not in NETWORKS:
         raise SettingsError(
             f"--network {network!r} is unknown: choose one of {', '.join(NETWORKS)}, or your own as FILE.py:FUNCTION"
@@ -63,13 +65,13 @@ def check(network: str) -> None:
 
 
 def own(network: str) -> tuple[str, str] | None:
-    """The file and the function of a network of one's own, FILE.py:FUNCTION; None if `network` is not such a name."""
+    """File and function of the user's own network, FILE.py:FUNCTION; None if `network` has another form."""
     file, _, function = network.rpartition(":")
     return (file, function) if file.endswith(".py") and function.isidentifier() else None
 
 
 def name_of(network: str) -> str:
-    """What a network is called in manifests and runs: a file by its name without folders."""
+    """The name of a network in manifests and runs: a file is named without its folders."""
     found = own(network)
     return f"{PurePath(found[0]).name}:{found[1]}" if found else network
 
@@ -80,10 +82,10 @@ def called(network: str) -> str:
 
 
 def without(network: str) -> tuple[str, ...]:
-    """Names of the settings that a network has nothing for."""
+    """Names of the settings that a network does not use."""
     return WITHOUT_FOR_OWN if own(network) else WITHOUT[network]
 
 
 def parts_of_a_batch(network: str) -> int:
-    """Parts in which a step computes its batch, side by side."""
+    """Parts of a batch that a step computes in parallel."""
     return 2 if network in CONVOLUTIONAL else 1

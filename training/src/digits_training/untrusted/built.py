@@ -1,4 +1,4 @@
-"""A model built by Keras from a configuration that was written anew: its size, and what is left out of it."""
+"""A model that Keras built from a rewritten configuration: its size, and the layers left out of it."""
 
 import copy
 import math
@@ -16,7 +16,7 @@ def build(config: Config) -> Any:
     import keras
 
     model_class = keras.Sequential if config["class_name"] == "Sequential" else keras.Model
-    return model_class.from_config(copy.deepcopy(config["config"]))  # Keras empties it
+    return model_class.from_config(copy.deepcopy(config["config"]))  # a copy, because Keras empties it
 
 
 def check(network: Any) -> None:
@@ -49,7 +49,7 @@ def layers_of(network: Any) -> list[Any]:
 
 
 def without_resizing(network: Any, config: Config) -> Any:
-    """`network`, of this configuration, or the same without its Resizing layers, which `check` found to do nothing."""
+    """`network`, of this configuration, without its Resizing layers, which `check` found to have no effect."""
     import keras
 
     if not any(isinstance(layer, keras.layers.Resizing) for layer in layers_of(network)):
@@ -58,7 +58,7 @@ def without_resizing(network: Any, config: Config) -> Any:
 
 
 def rebuilt(network: Any, config: Config) -> Any:
-    """A model of this configuration, but for its Resizing layers, with the weights of `network`."""
+    """A model of this configuration without its Resizing layers, with the weights of `network`."""
     made = build(_without_resizing(config))
     copy_weights(network, made)
     return made
@@ -73,7 +73,7 @@ def copy_weights(network: Any, other: Any) -> None:
 
 
 def _without_resizing(node: Config) -> Config:
-    """The configuration of a model or layer with an identity in the place of each Resizing."""
+    """The configuration of a model or layer, with an identity layer instead of each Resizing."""
     config = node["config"]
     if "layers" in config:
         return node | {"config": config | {"layers": [_without_resizing(layer) for layer in config["layers"]]}}

@@ -1,4 +1,4 @@
-"""Which layer of a functional model is called on the outputs of which others, as Keras 2 and Keras 3 write it."""
+"""How the layers of a functional model are connected, in the forms that Keras 2 and Keras 3 write."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ Tensor = list[Any]  # [name of a layer, number of a call of it, number of an out
 def calls(nodes: list[Any], layer: str, *, augments: bool = False) -> list[list[Tensor]]:
     """The tensors that each call of the layer takes. Raises ModelFileError if a call takes anything else.
 
-    `augments` if the layer is one of augmentation. Keras 3 writes training=True for each call of it, and still
-    calls it with training=False when the model answers. In a file of Keras 2, training=True holds for every call.
+    `augments` if the layer is an augmentation layer. Keras 3 writes training=True for each call of such a layer, and
+    still calls it with training=False at inference. In a file of Keras 2, training=True holds for every call.
     """
     return [
         _of_keras_3(node, layer, augments=augments) if isinstance(node, dict) else _of_keras_2(node, layer)
@@ -26,7 +26,7 @@ def tensors(value: Any) -> Tensor | list[Tensor]:
 
 
 def without_effect(calls_of: dict[str, list[list[Tensor]]], outputs: Tensor | list[Tensor]) -> list[str]:
-    """The layers, of those whose calls are given by name, on which no output of the model depends."""
+    """Of the layers whose calls are given by name, those on which no output of the model depends."""
     to_visit = [outputs[0]] if isinstance(outputs[0], str) else [tensor[0] for tensor in outputs]
     needed: set[str] = set()
     while to_visit:
@@ -55,7 +55,7 @@ def _of_keras_2(node: list[Any], layer: str) -> list[Tensor]:
 
 
 def _of_keras_3(node: dict[str, Any], layer: str, *, augments: bool) -> list[Tensor]:
-    """Positional arguments, one of them, that may be a list of tensors; and keyword arguments."""
+    """One positional argument, which is a tensor or a list of tensors, and keyword arguments."""
     unread = {"training"} if augments else set()
     _check_keywords({name: value for name, value in node["kwargs"].items() if name not in unread}, layer)
     (given,) = node["args"]

@@ -1,7 +1,7 @@
-"""The configuration of a model, written anew: only layers and keys that are on the list, only plain values.
+"""The configuration of a model, rewritten: only layers and keys that are on the list, only plain values.
 
-Keras makes an object of everything in a configuration that names one, at any depth. Nothing is left here that names
-anything but a layer, an activation or a type of number.
+Keras creates an object for every class that a configuration names, at any depth. The rewritten configuration only
+names layers, activations and types of number.
 """
 
 import json
@@ -49,13 +49,13 @@ _DATA_FORMATS = frozenset({"channels_last", "channels_first"})
 def plain_configuration(text: str | bytes, keras_version: str = "3") -> Config:
     """The model's configuration for Keras 3, from that of a file which this version of Keras wrote.
 
-    Raises ModelFileError if the file asks for anything that is not on the list.
+    Raises ModelFileError if the file names anything that is not on the list.
     """
     require(len(text) <= MAX_CONFIG_BYTES, f"the configuration is {len(text):,} bytes long")
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ModelFileError("refused: the model's configuration is not sound JSON") from error
+        raise ModelFileError("refused: the model's configuration is not valid JSON") from error
     is_model = isinstance(config, dict) and config.get("class_name") in list(_MODELS)
     require(is_model, "the file does not hold a Keras model")
     try:
@@ -102,7 +102,7 @@ class _Reader:
         return {"class_name": "Model", "module": "keras", "registered_name": None, "config": made}
 
     def _connected(self, node: Config, depth: int) -> Config:
-        """A layer of a functional model, with the calls of it."""
+        """A layer of a functional model, with its calls."""
         layer = self._layer(node, depth)
         name = _name(node.get("name", layer["config"].get("name")))
         augments = _class_of(node) in NOTHING_AT_INFERENCE | {"Resizing"}
@@ -127,18 +127,18 @@ class _Reader:
                 made[key] = self._values.get(key, _plain)(value)
             else:
                 unread = key in WITHOUT_EFFECT_IN.get(class_name, ()) or _has_no_effect(key, value)
-                require(unread, f"the layer {class_name} has a {key!r}, which is not taken")
+                require(unread, f"the layer {class_name} has a {key!r}, which cannot be imported")
         if class_name == "BatchNormalization" and isinstance(made.get("axis"), list):
             (made["axis"],) = made["axis"]
         return {"class_name": class_name, "module": "keras.layers", "registered_name": None, "config": made}
 
     def _identity(self, config: Config) -> Config:
-        """What stands for a layer that does nothing when the model answers; it casts to floats, as that layer does."""
+        """The replacement of a layer that does nothing at inference. It casts to floats, as that layer does."""
         made = {key: self._values[key](config[key]) for key in ("name", "trainable", "dtype") if key in config}
         return {"class_name": "Rescaling", "module": "keras.layers", "registered_name": None, "config": made | IDENTITY}
 
     def _activation(self, value: Any) -> str | Config | None:
-        """The name of a function, which may stand in a dictionary of its own, or a layer without weights."""
+        """The name of a function, alone or in a dictionary, or a layer without weights."""
         if isinstance(value, dict) and value.get("class_name") in _ACTIVATION_LAYERS:
             return self._layer(value, depth=0)
         if isinstance(value, dict):
@@ -163,9 +163,9 @@ def _class_of(node: Config) -> str:
     of_keras = module is None or str(module).split(".src")[0].startswith(_MODULES)
     require(of_keras, f"the configuration asks for the module {module!r}")
     changes = isinstance(name, str) and name in CHANGE_IMAGES
-    require(not changes, f"the layer {name} changes images when the model answers, too: leave it out")
+    require(not changes, f"the layer {name} also changes images at inference: leave it out")
     known = isinstance(name, str) and OLD_CLASSES.get(name, name) in LAYERS.keys() | _MODELS | NOTHING_AT_INFERENCE
-    require(known, f"{name!r} is not among the layers taken")
+    require(known, f"{name!r} is not among the layers that can be imported")
     require(registered in {None, name}, f"the configuration asks for {registered!r}, which is not Keras's own")
     return OLD_CLASSES.get(str(name), str(name))
 
@@ -189,7 +189,7 @@ def _has_no_effect(key: str, value: Any) -> bool:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """A number, nothing, or lists of such."""
+    """A number, None, or lists of them."""
     if isinstance(value, dict):
         if value.get("class_name") == "__numpy__":
             return _plain(value["config"]["value"], depth)
@@ -204,7 +204,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 def _word(value: Any, words: frozenset[str]) -> Any:
-    """One of these words; numbers too, where a layer takes either."""
+    """One of these words, or a number, because some layers take either."""
     if not isinstance(value, str):
         return _plain(value)
     require(value in words, f"{value[:60]!r} is not one of {', '.join(sorted(words))}")
@@ -223,7 +223,7 @@ def _truth(value: Any) -> bool:
 
 
 def _type(value: Any) -> str | None:
-    """The name of a type of number, which may stand in a dictionary of its own."""
+    """The name of a type of number, alone or in a dictionary."""
     if isinstance(value, dict):
         require(
             value.get("class_name") in {"DTypePolicy", "Policy"}, f"a type of number is {value.get('class_name')!r}"
@@ -234,5 +234,5 @@ def _type(value: Any) -> str | None:
     name = str(value)
     mixed = name.startswith("mixed_")
     require(not mixed, f"the model computes in {name!r}; set its dtype policy to 'float32' and save it again")
-    require(name in _TYPES, f"the model computes in {name!r}; numbers of plain types are taken")
+    require(name in _TYPES, f"the model computes in {name!r}; only plain types of number can be imported")
     return name

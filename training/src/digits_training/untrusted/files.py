@@ -1,4 +1,4 @@
-"""Model files: checked, and as the private copy that Keras loads."""
+"""Model files: their checks, and the private copy that Keras loads."""
 
 import io
 import json
@@ -18,23 +18,25 @@ _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5
 
 
 def read_bounded(path: Path) -> bytes:
-    """The file's bytes, read once, so that what is checked is what is loaded. Raises ModelFileError or OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a named pipe would keep open() waiting
+    """The file's bytes, read once, so that the checked bytes are the loaded ones. Raises ModelFileError or OSError."""
+    descriptor = os.open(
+        path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    )  # without O_NONBLOCK, open() would wait for a named pipe
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         require(stat.S_ISREG(found.st_mode), f"{path.name} is not a regular file")
         size = found.st_size
-        require(size <= MAX_BYTES, f"{path.name} is {size:,} bytes long; up to {MAX_BYTES:,} are taken")
-        return file.read(size)  # and no more, if it grows
+        require(size <= MAX_BYTES, f"{path.name} is {size:,} bytes long; at most {MAX_BYTES:,} are allowed")
+        return file.read(size)  # not more, even if the file grows
 
 
 def checked(content: bytes, suffix: str) -> dict[str, Any]:
-    """The configuration of a model file, written anew, after every check of the file. Raises ModelFileError."""
+    """The rewritten configuration of a model file, after every check of the file. Raises ModelFileError."""
     return _checked_keras_file(content)[0] if suffix == ".keras" else _checked_h5_file(content)
 
 
 def private_copy(content: bytes, suffix: str) -> bytes:
-    """The same weights under the configuration that was written anew, and nothing else. Raises ModelFileError."""
+    """A model file with the same weights and the rewritten configuration, and nothing else. Raises ModelFileError."""
     result = io.BytesIO()
     if suffix == ".keras":
         config, weights = _checked_keras_file(content)
@@ -47,23 +49,26 @@ def private_copy(content: bytes, suffix: str) -> bytes:
     config = _checked_h5_file(content)
     result.write(content)
     with h5py.File(result, "r+") as file:
-        file.attrs["model_config"] = json.dumps(config)  # a string of any length; bytes would end at 64 KiB
+        file.attrs["model_config"] = json.dumps(config)  # a string can have any length, bytes only 64 KiB
         file.attrs.pop("training_config", None)
     return result.getvalue()
 
 
 def _checked_keras_file(content: bytes) -> tuple[dict[str, Any], bytes]:
-    """The configuration, written anew, and the HDF5 file of the weights."""
+    """The rewritten configuration, and the HDF5 file of the weights."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             names = [member.filename for member in members]
-            require(len(set(names)) == len(names), "the zip archive holds two files of one name")
+            require(len(set(names)) == len(names), "the zip archive has two files with the same name")
             unknown = sorted(set(names) - {_CONFIG, _METADATA, _WEIGHTS})
-            require(not unknown, f"the zip archive holds {unknown[:1]}, which no plain model needs")
+            require(not unknown, f"the zip archive has {unknown[:1]}, which no plain model needs")
             for member in members:
-                packed = member.compress_type in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # others unpack unboundedly
-                require(packed, f"{member.filename} is packed by another method than deflate")
+                packed = member.compress_type in {
+                    zipfile.ZIP_STORED,
+                    zipfile.ZIP_DEFLATED,
+                }  # other methods unpack without a bound
+                require(packed, f"{member.filename} is compressed with another method than deflate")
                 limit = MAX_CONFIG_BYTES if member.filename.endswith(".json") else MAX_BYTES
                 expands = member.file_size > MAX_EXPANSION * max(member.compress_size, 1024)
                 bomb = f"{member.filename} unpacks to {member.file_size:,} bytes from {member.compress_size:,}"
@@ -82,7 +87,7 @@ def _checked_keras_file(content: bytes) -> tuple[dict[str, Any], bytes]:
         ValueError,
         zlib.error,
     ) as error:
-        raise ModelFileError("refused: not a sound .keras file (a zip archive)") from error
+        raise ModelFileError("refused: not a valid .keras file (a zip archive)") from error
     with hdf5.opened(weights) as file:
         hdf5.check(file)
     return plain_configuration(config, _keras_version(metadata)), weights
@@ -100,7 +105,10 @@ def _checked_h5_file(content: bytes) -> dict[str, Any]:
         hdf5.check(file)
         config = file.attrs.get("model_config")
         version = _text(file.attrs.get("keras_version", ""))
-    require(isinstance(config, str | bytes), "the .h5 file holds no model configuration, perhaps only weights")
+    require(
+        isinstance(config, str | bytes),
+        "the .h5 file has no model configuration, perhaps only weights: save the whole model",
+    )
     return plain_configuration(config, version or "2.0")
 
 

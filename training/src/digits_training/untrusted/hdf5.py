@@ -1,4 +1,4 @@
-"""HDF5 files as plain data: no links to elsewhere, and no more memory than what is stored of the arrays."""
+"""HDF5 files as plain data: no links to other files, and no arrays much larger than their stored bytes."""
 
 import io
 import math
@@ -20,7 +20,12 @@ from digits_training.untrusted.limits import (
 
 _READ = {"model_config", "keras_version"}
 _GZIP = 1
-_FILTERS = {_GZIP, 2, 3, 32_000}  # HDF5's codes: gzip, shuffle, fletcher32, lzf. In szip, 500 bytes may say 4 GB
+_FILTERS = {
+    _GZIP,
+    2,
+    3,
+    32_000,
+}  # HDF5's codes: gzip, shuffle, fletcher32, lzf. With szip, 500 bytes can unpack to 4 GB
 
 
 def opened(content: bytes) -> Any:
@@ -30,11 +35,11 @@ def opened(content: bytes) -> Any:
     try:
         return h5py.File(io.BytesIO(content), "r")
     except (OSError, RuntimeError, ValueError, OverflowError) as error:
-        raise ModelFileError("refused: not a sound HDF5 file") from error
+        raise ModelFileError("refused: not a valid HDF5 file") from error
 
 
 def check(file: Any) -> None:
-    """Only plain groups and datasets, linked within the file, with arrays as large as what is stored of them."""
+    """Raises ModelFileError unless the file has only plain groups and datasets of limited size, linked within it."""
     import h5py
 
     objects = total = 0
@@ -67,13 +72,13 @@ def _dataset_bytes(dataset: Any) -> int:
 
 
 def _unpacked_bytes(dataset: Any, declared: int) -> int:
-    """Size of a dataset's chunks, each of which must unpack to no more than its shape says."""
+    """The size of a dataset's chunks. No chunk may unpack to more than its shape says."""
     properties = dataset.id.get_create_plist()
     filters = [properties.get_filter(index) for index in range(properties.get_nfilters())]
     unknown = [code for code, *_ in filters if code not in _FILTERS]
-    require(not unknown, f"{dataset.name} is stored with the HDF5 filter {unknown[:1]}; gzip and lzf are taken")
+    require(not unknown, f"{dataset.name} is stored with the HDF5 filter {unknown[:1]}; expected gzip or lzf")
     codes = [code for code, *_ in filters]
-    require(len(set(codes)) == len(codes), f"{dataset.name} is stored with one HDF5 filter twice")
+    require(len(set(codes)) == len(codes), f"{dataset.name} is stored with the same HDF5 filter twice")
     size = math.prod(dataset.chunks) * int(dataset.dtype.itemsize)
     bomb = f"HDF5 chunk bomb: {dataset.name} declares {declared:,} bytes, and one of its chunks unpacks to more"
     require(size <= max(declared, MAX_CONFIG_BYTES), bomb)
@@ -90,22 +95,22 @@ def _unpacked_bytes(dataset: Any, declared: int) -> int:
 
 
 def _attribute_bytes(node: Any) -> int:
-    """Size of a node's attributes, from their headers alone."""
+    """The size of a node's attributes, computed only from their headers."""
     total = 0
     for name in node.attrs:
         attribute = node.attrs.get_id(name)
         total += math.prod(attribute.shape) * int(attribute.dtype.itemsize)
         require(total <= 8 * MAX_CONFIG_BYTES, f"HDF5 shape bomb: the attribute {name!r}")
         require(attribute.dtype.kind in "fiubSO", f"the HDF5 attribute {name!r} is not plain")
-        # Many strings may be one stored string. This process reads only these two, so each has to be a single one.
+        # Many strings can share one stored string. This process reads two attributes, so each must be a single string.
         require(name not in _READ or attribute.shape == (), f"{name} is not one string")
     return total
 
 
 def check_strings(path: Path) -> None:
-    """Reads the attributes of an .h5 file, whose strings may share one stored string: call it where memory is limited.
+    """Reads the attributes of an .h5 file. Its strings can share one stored string: call this in a process with limits.
 
-    Raises ModelFileError if they take more than attributes may.
+    Raises ModelFileError if the attributes are too large.
     """
     import h5py
 

@@ -1,4 +1,4 @@
-"""The layers that are taken from model files, and the keys of their configuration that reach Keras."""
+"""The layers that can be imported, and the keys of their configuration that reach Keras."""
 
 _CONVOLUTION = "kernel_size strides padding data_format dilation_rate activation use_bias"
 _POOLING = "pool_size strides padding data_format"
@@ -51,7 +51,7 @@ LAYERS: dict[str, frozenset[str]] = {
 
 IDENTITY = {"scale": 1.0, "offset": 0.0}  # the configuration of a Rescaling that only casts to floats
 NOTHING_AT_INFERENCE = (
-    frozenset(  # layers that act in training only: an IDENTITY stands for each, its configuration unread
+    frozenset(  # layers that act only in training: each becomes an IDENTITY, its configuration is not read
         {
             *("RandomBrightness", "RandomContrast", "RandomElasticTransform", "RandomErasing", "RandomFlip"),
             *("RandomGaussianBlur", "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation"),
@@ -62,9 +62,9 @@ NOTHING_AT_INFERENCE = (
         }
     )
 )
-CHANGE_IMAGES = frozenset({"AutoContrast", "CenterCrop", "RandomCrop"})  # when the model answers, too: refused by name
+CHANGE_IMAGES = frozenset({"AutoContrast", "CenterCrop", "RandomCrop"})  # at inference too: refused by name
 
-WITHOUT_EFFECT = frozenset(  # on the answers of a trained model: dropped unread
+WITHOUT_EFFECT = frozenset(  # on the answers of a trained model: dropped without reading
     {"seed", "noise_shape", "fused", "synchronized", "renorm_momentum", "input_dtype", "autocast"}
 )
 WITHOUT_EFFECT_IN = {  # the same for one layer
@@ -87,6 +87,6 @@ OLD_CLASSES = {  # names of Keras 1 and 2, and of TensorFlow 1
     "GlobalAvgPool2D": "GlobalAveragePooling2D",
 }
 OLD_KEYS = {"LeakyReLU": {"alpha": "negative_slope"}, "InputLayer": {"batch_input_shape": "batch_shape"}}
-OLD_DEFAULTS = {"groups": 1}  # keys that old files have with the only value their layer knows
+OLD_DEFAULTS = {"groups": 1}  # keys of old files, with the only value that their layer accepts
 OLD_ACTIVATIONS = {"softmax_v2": "softmax", "log_softmax_v2": "log_softmax"}  # TensorFlow's own functions
-CHANGED_ACTIVATIONS = frozenset({"hard_sigmoid"})  # Keras 3 computes another function under the name
+CHANGED_ACTIVATIONS = frozenset({"hard_sigmoid"})  # Keras 3 uses the same name for another function

@@ -1,10 +1,10 @@
-"""The limits of a model file, each with its unit, and the refusal of a file that breaks one."""
+"""The limits of a model file, each with its unit, and the error for a file that exceeds one."""
 
 from digits_training.errors import ModelFileError
 
-MAX_BYTES = 256 * 2**20  # of a file, of what a zip unpacks to, of the arrays of an HDF5 file
+MAX_BYTES = 256 * 2**20  # of a file, of an unpacked zip, of the arrays of an HDF5 file
 MAX_CONFIG_BYTES = 2**20
-MAX_EXPANSION = 100  # how many times its stored size anything may unpack to; DEFLATE reaches 1,032
+MAX_EXPANSION = 100  # times the stored size that anything may unpack to; DEFLATE reaches 1,032
 MAX_OBJECTS = 5_000  # groups and datasets of an HDF5 file
 MAX_GROUP_DEPTH = 16
 MAX_PARAMETERS = 50_000_000  # of a model

@@ -1,4 +1,4 @@
-"""CSV files with one image a line: its label and 784 pixels, as Kaggle's digit recognizer and MNIST's CSV copies."""
+"""CSV files with one image per line, its label and 784 pixels, like those of Kaggle's Digit Recognizer."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Finds out which format lies at a path, and calls its reader; says how to convert what has none."""
+"""Finds out which format is at a path, and calls its reader; says how to convert other formats."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ TAKEN = (
     "or an .npz, .csv or .parquet file"
 )
 
-CONVERSIONS = {  # what people have else, and how it becomes one of the formats that are read
+CONVERSIONS = {  # other common formats, and how to convert each to a format that is read
     ".npy": "put images and labels as x_train.npy and y_train.npy into a folder, and name the folder",
     ".zip": "unpack it, and name the folder",
     ".tar": "unpack it, and name the folder",

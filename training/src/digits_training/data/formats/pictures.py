@@ -1,7 +1,7 @@
 """Folders of picture files, one folder for each label, read by the same rules as the server reads pictures.
 
-Only this file of the training job imports the server, so that training and serving see the same pixels. The packages
-stay apart otherwise: the extra `pictures` installs the server's package beside.
+Only this file of the training job imports the server, so that training and serving see the same pixels. Otherwise the
+packages are separate: the extra `pictures` installs the server's package too.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ from digits_training.errors import DataError, SettingsError
 
 TRAIN = ("train", "training")
 TEST = ("test", "testing")
-NOT_PICTURES = ("Thumbs.db", "desktop.ini")  # what Windows leaves in folders of pictures; other systems hide theirs
+NOT_PICTURES = ("Thumbs.db", "desktop.ini")  # files that Windows adds to folders of pictures; other systems hide theirs
 
 
 def read(directory: Path, labels: tuple[str, ...]) -> StoredData:
     """`train/7/12.png` and, if there are test images, `test/7/3.png`; or `7/12.png` without test images.
 
-    A folder of a label bears its digit or its name in `labels`. Raises DataError, SettingsError.
+    The folder of a label is named by its digit or by its name in `labels`. Raises DataError, SettingsError.
     """
     to_pixels = server_rules()
     folders = {path.name: path for path in _visible(directory) if path.is_dir()}
@@ -47,7 +47,7 @@ def server_rules() -> Callable[[bytes, str], NDArray[np.uint8]]:
         from digits_server.pictures.images import from_file
     except ImportError as error:
         raise SettingsError(
-            "reading picture files needs the server's rules: install digits-training with its extra 'pictures'"
+            "reading picture files needs the server's package: install digits-training with its extra 'pictures'"
         ) from error
 
     def to_pixels(content: bytes, name: str) -> NDArray[np.uint8]:
@@ -72,7 +72,9 @@ def _part(
     refused: list[str] = []
     for folder in _visible(part):
         if not folder.is_dir():
-            raise DataError(f"{folder.relative_to(directory)} lies beside the folders of labels: move it into one")
+            raise DataError(
+                f"{folder.relative_to(directory)} is beside the folders of labels: move it into one of them"
+            )
         label = _label(folder, labels)
         for path in _visible(folder):
             name = path.relative_to(directory).as_posix()
@@ -97,18 +99,19 @@ def _part(
 
 
 def _label(folder: Path, labels: tuple[str, ...]) -> int:
-    """The label of a folder: the index of its name in `labels`, or else the digit it is called."""
+    """The label of a folder: the index of its name in `labels`, or else its name as a digit."""
     if folder.name in labels:
         return labels.index(folder.name)
     if folder.name.isascii() and folder.name.isdigit() and int(folder.name) < len(labels):
         return int(folder.name)
     raise DataError(
-        f"the folder {folder} is not called by a label: expected one of {', '.join(labels)}; --labels gives other names"
+        f"the folder {folder} is not named after a label: expected one of {', '.join(labels)}; "
+        "--labels gives other names"
     )
 
 
 def _visible(directory: Path) -> Iterable[Path]:
-    """What lies in a folder, in the order of the names, without hidden files."""
+    """The content of a folder, in the order of the names, without hidden files."""
     return sorted(
         path for path in directory.iterdir() if not path.name.startswith(".") and path.name not in NOT_PICTURES
     )
