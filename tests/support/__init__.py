@@ -4,4 +4,5 @@ servers   real servers          client    both clients, scripted servers    mode
 calls     calls and answers     wire      HTTP byte by byte                  pictures  images, and the page
 load      load without a pause  attacks   attacks and fuzzers                programs  other programs beside a server
 network   names, ports, TLS     machine   processes and volumes              faults    modules that break a server
+training  small networks, and model files and configurations of attackers
 """

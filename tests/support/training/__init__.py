@@ -1,1 +1,1 @@
-"""What tests of the training job share: small fitted networks, old model files, configurations and files of attackers."""
+"""What tests of the training job share: fitted networks, old model files, files and configurations of attackers."""
