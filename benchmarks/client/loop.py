@@ -1,4 +1,4 @@
-"""The closed loop that every asynchronous contender runs in. It needs NumPy and nothing else."""
+"""The closed loop that every asynchronous contender runs in. It needs only NumPy."""
 
 import asyncio
 import json
@@ -18,17 +18,17 @@ Ask = Callable[[NDArray[np.uint8]], Awaitable[int]]
 """uint8[28, 28] → the digit."""
 
 WARM_UP_SHARE = 0.2
-"""Of the time that is measured: connections are made, both sides have run every line."""
+"""Share of the measured time: both sides connect, and run every line once."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is asked, how many at a time, for how long.
+    """The images to send, how many at a time, for how long.
 
     images     uint8[N, 28, 28], asked about in turn
     digits     uint8[N], what the published network answers
-    in_flight  calls at once: each caller calls again as soon as it is answered
-    seconds    how long calls are begun
+    in_flight  calls at once: each caller sends the next call as soon as the last is answered
+    seconds    how long new calls are started
     """
 
     images: NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""One call at a time: the client beside a bare stub, in turns within one process. `TARGET WORK.npz BLOCKS`."""
+"""One call at a time: the client and a bare stub, in turns within one process. `TARGET WORK.npz BLOCKS`."""
 
 import asyncio
 import json

@@ -41,7 +41,7 @@ def figures(results: Results) -> str:
 
 
 def targets(rounds: list[Round]) -> str:
-    """Each target beside what came of it."""
+    """Each target and the measured figure."""
     rate = "images_per_second"
     times = _median_ratio(rounds, ("256", "coalescing", rate), ("256", "triton", rate))
     share = _median_ratio(rounds, ("batch", "Client"), ("server_images_per_second",))
@@ -89,7 +89,7 @@ def one_at_a_time(rounds: list[Round]) -> str:
 
 
 def batches(rounds: list[Round]) -> str:
-    """70,000 images in one call, beside what h2load gets out of the same server."""
+    """70,000 images in one call, compared with h2load on the same server."""
     rows = [(f"`{name}.predict_batch`", _text(_median(rounds, "batch", name))) for name in ("Client", "AsyncClient")]
     rows.append(("the server's best, h2load", _text(_median(rounds, "server_images_per_second"))))
     return _table(["70,000 images", "images/s"], rows)

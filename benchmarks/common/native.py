@@ -1,4 +1,4 @@
-"""The C++ programs: the echo and the open-loop load generator, built with Debian's gRPC when it is there."""
+"""The C++ programs: the echo and the open-loop load generator, built with Debian's gRPC if it is installed."""
 
 import shutil
 import subprocess
@@ -18,11 +18,11 @@ LIBRARIES = ["grpc++", "protobuf"]
 
 
 class NotBuilt(Exception):
-    """A C++ program cannot be had here; the message says why."""
+    """A C++ program cannot be built here; the message says why."""
 
 
 def binary(name: str) -> Path:
-    """The program made of `name`.cc, built when its source is newer. Raises NotBuilt."""
+    """The program made of `name`.cc, rebuilt if its source is newer. Raises NotBuilt."""
     (source,), program = BENCHMARKS.glob(f"*/{name}.cc"), SERVING.build / name
     protos = sorted(PROTO.glob("digits/v1/*.proto"))
     if program.exists() and program.stat().st_mtime > max(path.stat().st_mtime for path in (source, *protos)):

@@ -11,12 +11,12 @@ PYTHONPATH = f"{ROOT}:{ROOT / 'proto'}"
 """What our servers are started with."""
 
 SCRIPTS = Path(sys.executable).parent
-"""The project's virtual environment: digits-server and digits-train are beside the running Python."""
+"""The project's virtual environment: digits-server and digits-train are in the folder of the running Python."""
 
 DIGITS_TRAIN = SCRIPTS / "digits-train"
 
 PEERS = Path(os.environ.get("DIGITS_BENCH_PEERS", Path.home() / ".cache" / "digits-benchmarks"))
-"""Virtual environments of what we compare with, each in a folder of its own. Outside the repository: they are big."""
+"""Virtual environments of the servers we compare with, each in a folder. Outside the repository: they are large."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Suite:
 
     @property
     def build(self) -> Path:
-        """Everything that a run makes and nobody commits: programs in C++, payloads, logs."""
+        """Files of a run that are not committed: programs in C++, payloads, logs."""
         return BENCHMARKS / self.name / "build"
 
     @property
@@ -38,7 +38,7 @@ class Suite:
 
     @property
     def plot(self) -> Path:
-        """The figures as a plot, beside the page."""
+        """The plot of the figures, in the folder of the page."""
         return self.page.with_suffix(".png")
 
 

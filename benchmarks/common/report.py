@@ -1,4 +1,4 @@
-"""The part of a page that a benchmark writes: everything between its two markers. People write the rest."""
+"""The part of a page that a benchmark writes: the text between two markers. The rest is written by hand."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ END = "<!-- figures: end -->"
 
 
 class NoMarkers(Exception):
-    """The page lacks the markers, so there is no place for the figures."""
+    """The page does not have the markers between which the figures go."""
 
 
 def spliced(page: str, text: str, begin: str, end: str = END) -> str:
@@ -14,7 +14,7 @@ def spliced(page: str, text: str, begin: str, end: str = END) -> str:
     before, found_begin, rest = page.partition(begin)
     _, found_end, after = rest.partition(end)
     if not found_begin or not found_end:
-        raise NoMarkers(f"the page needs {begin} and {end}")
+        raise NoMarkers(f"the page must have the lines {begin} and {end}")
     return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"
 
 
@@ -25,7 +25,7 @@ def replace_figures(page: Path, text: str, begin: str, end: str = END) -> None:
 
 
 def last_run(path: Path) -> str:
-    """The raw figures of the last run, which are not in git. Ends the command if there was no run."""
+    """The raw figures of the last run, which are not in git. Exits if there was no run."""
     if not path.exists():
         raise SystemExit(f"{path} does not exist: only a run without --report writes it")
     return path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The versions of a model repository, as the trainer published them."""
+"""The versions of a model repository."""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""`python -m benchmarks.containers`: builds both images anew and after a change of code; rewrites docs/deploying.md.
+"""`python -m benchmarks.containers`: builds both images from scratch, and after a change of code.
+
+It rewrites the figures in docs/deploying.md.
 
 Needs a container engine. Builds share the machine's network.
 """

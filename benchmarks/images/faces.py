@@ -13,7 +13,7 @@ PACKAGES = (
     " fonts-kiloji fonts-seto fonts-yusei-magic fonts-lobster fonts-havana fonts-roboto-unhinted fonts-open-sans"
     " fonts-urw-base35 fonts-jetbrains-mono"
 )
-"""What `apt-get install` needs to be told for every face below."""
+"""The Debian packages of the typefaces below, for `apt-get install`."""
 
 
 @dataclass(frozen=True, slots=True)

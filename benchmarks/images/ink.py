@@ -101,7 +101,7 @@ def thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def face(font: Path, character: str, side: int) -> Ink:
-    """A digit or letter in a typeface, `side` pixels high or wide, whichever is more."""
+    """A digit or letter in a typeface, whose larger side has `side` pixels."""
     drawn = ImageFont.truetype(str(font), side * SMOOTHING)
     left, top, right, bottom = map(int, drawn.getbbox(character))
     glyph = Image.new("L", (right - left + 2, bottom - top + 2))

@@ -24,7 +24,7 @@ CHUNK = 16
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of picture. `drawn` says whether its digits are the set's, drawn anew, or those of typefaces."""
+    """One kind of picture. `drawn` if its digits are redrawn from the test set, not from typefaces."""
 
     title: str
     drawn: bool

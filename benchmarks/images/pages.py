@@ -61,7 +61,7 @@ def grain(canvas: Canvas, random: Random, deviation: float) -> Canvas:
 
 
 def ramp(canvas: Canvas, random: Random, least: float) -> Canvas:
-    """Light that falls off across the page, down to `least` of it."""
+    """Light that fades across the page, down to the share `least`."""
     height, width = canvas.shape[:2]
     angle = random.uniform(0, 2 * np.pi)
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
@@ -111,7 +111,7 @@ def _coloured(digit: Digit, random: Random) -> bytes:
 
 
 def _colours_alike(digit: Digit, random: Random) -> bytes:
-    """Ink and paper of one lightness: only the colour tells them apart."""
+    """Ink and paper of one lightness: only their colours differ."""
     pairs: list[tuple[Colour, Colour]] = [((226, 60, 50), (40, 140, 50)), ((90, 120, 240), (170, 120, 30))]
     ink, paper = pairs[random.integers(2)]
     return encoded(picture(write(sheet(paper), pen(digit, 220), ink)))

@@ -12,7 +12,7 @@ from benchmarks.common.cores import move_to
 from benchmarks.common.paths import ROOT, SERVING
 from benchmarks.loads.payloads import Payloads
 
-sys.path.append(str(ROOT / "tests"))  # the versions that can be told apart by their answers are those of the tests
+sys.path.append(str(ROOT / "tests"))  # the tests have versions with different answers
 
 from benchmarks.lifecycle import page, shadowing, swaps
 

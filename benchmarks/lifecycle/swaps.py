@@ -48,7 +48,7 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Place:
-    """A folder for repositories, and who runs where."""
+    """A folder for repositories, and the cores of server and load."""
 
     folder: Path
     transport: str

@@ -1,7 +1,7 @@
 """The published network in NumPy: what a peer computes, and what every answer is held against.
 
 The weights come out of the published `model.keras`, so all servers compute the same function. Triton's Python has no
-h5py, hence the .npz file between the two halves.
+h5py, so an .npz file carries the weights from one to the other.
 """
 
 from __future__ import annotations

@@ -57,7 +57,9 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
             yield key >> 3, message[at : at + value]
             at += value
         elif key & 7:
-            raise ValueError(f"wire type {key & 7} at byte {at} is none that a ModelInferResponse uses")
+            raise ValueError(
+                f"wire type {key & 7} at byte {at} is not valid in a ModelInferResponse: the reply is damaged"
+            )
 
 
 def _read_varint(message: bytes, at: int) -> tuple[int, int]:

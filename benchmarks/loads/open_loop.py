@@ -1,4 +1,4 @@
-"""Open-loop load: requests leave on a Poisson schedule and wait for nobody, so that queueing shows.
+"""Open-loop load: requests are sent on a Poisson schedule without waiting for answers, so that queueing shows.
 
 The generator is `open_loop.cc`. A latency counts from the moment its request was meant to leave. A generator that fell
 behind, and one that waits for answers, would hide exactly the delays that are asked for.
@@ -46,7 +46,7 @@ class Queueing:
     late_p99: float
 
     def figures(self) -> dict[str, float | None]:
-        """What a run's results keep of it."""
+        """The figures that the results of a run keep."""
         return {
             "offered": self.offered,
             "requests": self.requests,

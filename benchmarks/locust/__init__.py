@@ -1,1 +1,1 @@
-"""Locust beside our own load generator: both must tell the same of one server."""
+"""Locust and our own load generator: both must measure the same for one server."""

@@ -1,4 +1,4 @@
-"""The two load generators, each at a fixed rate, and what each says about it."""
+"""The two load generators, each at a fixed rate, and the results that they report."""
 
 import json
 import os
@@ -16,7 +16,7 @@ FOLDER = ROOT / "docs/examples/locust"
 LOCUST = FOLDER / ".venv/bin/locust"
 USERS = 8
 STOP_SECONDS = 10
-"""How long Locust waits for the last answers of its users."""
+"""How long Locust waits for the last answers."""
 
 TIME_LIMIT = 60.0
 """Seconds for one run of a generator."""
@@ -33,7 +33,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Told:
-    """What a generator says: requests answered, requests that failed, requests per second, latencies in ms."""
+    """The report of a generator: requests answered, requests that failed, requests per second, latencies in ms."""
 
     requests: int
     failed: int

@@ -1,6 +1,6 @@
 """From what a request costs to how many servers a load needs.
 
-A server of one core does nothing but compute: at most 1 / cost requests a second. Past some share of that, requests
+A server on one core only computes: it answers at most 1 / cost requests per second. Past some share of that, requests
 wait for each other, and the share up to which they do not is what an objective for latency allows.
 """
 

@@ -14,7 +14,7 @@ DAYS = (10**9, 10**11)
 """Predictions a day that the page is about."""
 
 PEAK = 3.0
-"""The busiest second over the average one: an assumption, of callers who sleep at night."""
+"""The busiest second over the average one: an assumption: clients are mostly idle at night."""
 
 SECONDS_A_DAY = 86_400
 PIXEL_BYTES = 784
@@ -38,7 +38,7 @@ class Costs:
 
 
 def cores(requests_per_second: float, cost_us: float) -> int:
-    """Cores that do nothing else, each used to UTILISATION."""
+    """The number of dedicated cores, each used to UTILISATION."""
     return ceil(requests_per_second * cost_us / 1e6 / UTILISATION)
 
 

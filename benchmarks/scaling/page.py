@@ -16,7 +16,7 @@ PEAKS = (1_000, 10_000, 100_000)
 """Requests per second that the model is asked about."""
 
 LEAST_SPEED_UP, MOST_SPEED_UP = 1.6, 2.4
-"""Of two replicas over one, on a machine that does nothing else."""
+"""The ratio of two replicas to one, on an idle machine."""
 
 Results = dict[str, Any]
 Round = dict[str, Any]
@@ -57,7 +57,7 @@ def disturbed(rounds: list[Round]) -> bool:
 
 
 def replicas(rounds: list[Round]) -> str:
-    """Throughput of each arrangement beside one replica's of its transport."""
+    """Throughput of each arrangement, compared with one replica over the same transport."""
     rows = []
     for name, arrangement in arrangements().items():
         if arrangement.proxied or name not in rounds[0]:
@@ -74,7 +74,7 @@ def replicas(rounds: list[Round]) -> str:
 
 
 def proxied(rounds: list[Round]) -> str:
-    """Two replicas, each called by a generator of its own; the same two, and three, behind the proxy."""
+    """Two replicas, each with a separate load generator; the same two, and three, behind the proxy."""
     rows = []
     for transport in TRANSPORTS:
         for way, name in (

@@ -17,7 +17,7 @@ STOP_SECONDS = 10.0
 
 def main() -> int:
     port, http_port, server_command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
-    grpc_port, admin = port + 3, port + 4  # beside the port and the two that other servers use
+    grpc_port, admin = port + 3, port + 4  # after the three ports that a server uses
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What is measured. A new server is one more entry of `all_servers`."""
+"""The servers that are measured. To add one, add an entry to `all_servers`."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ from benchmarks.loads.protocols import DIGITS, OPEN_INFERENCE, Protocol
 
 Command = list[str | Path]
 WITHOUT = Path(__file__).parent / "without"
-"""Folders that take one part out of our server, each by a sitecustomize.py."""
+"""Each folder has a sitecustomize.py that removes one part of our server."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from benchmarks.servers.process_tree import family
 
 START_LIMIT = 60.0  # seconds to the first answer
 STOP_LIMIT = 10.0  # seconds from SIGTERM to SIGKILL
-PORTS = 3  # Triton wants HTTP and metrics beside gRPC
+PORTS = 3  # Triton needs ports for HTTP and metrics too
 ENVIRONMENT = {
     "PYTHONPATH": PYTHONPATH,
     "OMP_NUM_THREADS": "1",  # every server has one core; more threads would only fight for it
@@ -105,7 +105,7 @@ class Running:
 
 
 def free_port() -> int:
-    """The first of `PORTS` neighbouring ports that nobody listens on."""
+    """The first of `PORTS` neighbouring free ports."""
     for first in range(17000, 18000, PORTS):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for port in range(first, first + PORTS):

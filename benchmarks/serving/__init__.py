@@ -1,7 +1,7 @@
-"""The serving benchmark: our server beside the floors of its transports and beside Triton, in one run.
+"""The serving benchmark: our server, Triton, and echo servers that show the least cost of each transport, in one run.
 
     make bench          about ten minutes; rewrites the figures in docs/performance.md
-    make bench-peers    installs what the comparison needs and the project does not: Debian's h2load and libgrpc++,
+    make bench-peers    installs what only the comparison needs: Debian's h2load and libgrpc++,
                         Triton from PyPI
 
 `../servers/catalogue.py` lists what is measured, `scenarios.py` how, `targets.py` against what.

@@ -1,6 +1,6 @@
 """What counting costs: `python -m benchmarks.serving.metrics_cost`.
 
-A server and the same server with the counting taken out are loaded in turns, a second each, many times: a machine whose
+A server with and without metrics are loaded in turns, for a second each, many times: a machine whose
 speed drifts by more than the thing measured needs pairs that run right after each other. Writes the median of the pairs
 between the two markers of docs/performance.md.
 """

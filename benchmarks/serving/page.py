@@ -9,7 +9,7 @@ from benchmarks.serving.results import Results
 BEGIN = "<!-- figures: begin (make bench) -->"
 
 QUIET_SHARE = 0.7
-"""Of its core that a server gets with 64 in flight on a machine that does nothing else; 0.75 and more were seen."""
+"""The share of its core that a server uses with 64 in flight on an idle machine; 0.75 and more were measured."""
 
 
 def rewrite(results: Results) -> None:
@@ -26,7 +26,7 @@ def figures(results: Results) -> str:
 
 
 def disturbed(results: Results) -> list[str]:
-    """A warning when a server had clearly less than its core although 64 requests were always there."""
+    """A warning if a server used clearly less than its core although 64 requests were always in flight."""
     shares = {name: results.median(name, "single_64", "core_share") for name in results.whole}
     short = [f"{results.titles[name]} {share:.0%}" for name, share in shares.items() if share and share < QUIET_SHARE]
     if not short:

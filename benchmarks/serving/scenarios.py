@@ -29,7 +29,7 @@ OPEN_LOOP_SHARES = (0.25, 0.5, 0.75, 0.9)
 """Offered rates, as shares of what the same server did with 64 in flight a moment before."""
 
 BACKGROUND = Load(1, 1, MAX_BATCH_SIZE)
-"""What runs beside a one-image request: the next 1,024 images leave when the last are answered."""
+"""The load beside a one-image request: 1,024 images are sent as soon as the last ones are answered."""
 
 CALIBRATION = 60  # requests that tell how many fill the time of a run
 WARM_UP_SHARE = 0.2

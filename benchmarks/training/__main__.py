@@ -1,7 +1,7 @@
-"""Trains networks with several seeds each, by the command a user gives; rewrites the figures in docs/training.md.
+"""Trains networks with several seeds each, with the command that users type; rewrites the figures in docs/training.md.
 
 The time is that of the whole command, from start to published version: TensorFlow's import, training, conversion,
-proof, report. Run it on a machine that does nothing else. Results of networks not named are kept.
+proof, report. Run it on an idle machine. Results of networks that are not named stay.
 
     .venv/bin/python -m benchmarks.training
     .venv/bin/python -m benchmarks.training --networks cnn --seeds 5

@@ -1,4 +1,4 @@
-"""One training run by the command a user gives: seconds, and accuracy on validation and test set."""
+"""One training run with the command that users type: seconds, and accuracy on validation and test set."""
 
 import os
 import resource
@@ -13,7 +13,7 @@ from digits_training.repository import manifest
 
 
 def train(network: str, seed: int) -> dict[str, Any]:
-    """Wall and CPU seconds of the whole command, and the accuracies and recalls of what it published."""
+    """Wall and CPU seconds of the whole command, and the accuracies and recalls of the published version."""
     with tempfile.TemporaryDirectory() as repository:
         options = ["--network", network, "--seed", str(seed), "--repository", repository]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DIGITS_")}

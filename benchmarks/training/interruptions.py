@@ -1,6 +1,6 @@
 """Kills a training run again and again at random moments, by turns with SIGTERM and SIGKILL, until it gets through.
 
-Prints where each life ended, what was left, and how the accuracy compares with a run that nobody disturbed.
+Prints where each process ended, which files it left, and how the accuracy compares with an undisturbed run.
 
     .venv/bin/python -m benchmarks.training.interruptions --kills 20
 """

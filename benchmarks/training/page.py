@@ -1,4 +1,4 @@
-"""docs/training.md: the figures between its two markers are those of results.json, the rest is written by hand."""
+"""Writes the figures of results.json between two markers of docs/training.md; the rest is written by hand."""
 
 from statistics import median
 from typing import Any

@@ -48,7 +48,7 @@ def measure(way: str, seed: int) -> dict[str, float]:
     else:
         import keras
 
-        keras.utils.set_random_seed(seed)  # all else as TensorFlow comes: nobody asked for determinism
+        keras.utils.set_random_seed(seed)  # all other settings are TensorFlow's defaults, without determinism
         network = build_network(REFERENCE)
         network.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         started = time.perf_counter()

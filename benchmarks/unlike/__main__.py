@@ -1,4 +1,4 @@
-"""Measures scores of how unlike a digit an image is; rewrites the figures in docs/images.md and docs/unlike.png.
+"""Measures how well scores find images without a digit; rewrites the figures in docs/images.md and docs/unlike.png.
 
     .venv/bin/python -m benchmarks.unlike --cnn models-cnn --mlp models
 
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def _examples(networks: dict[str, Network]) -> str:
-    """What each network answers to an image without ink, and to a picture of many digits."""
+    """The answers of each network to an image without ink, and to a picture of many digits."""
     images = {
         "An all-black image": np.zeros((28, 28), np.uint8),
         f"The [sheet of pictures]({SHEET.name}) above": from_file(SHEET.read_bytes(), "picture", kinds.MOST_PIXELS),

@@ -1,4 +1,4 @@
-"""How well a score separates two kinds of images. A score is higher the less an image is like a digit."""
+"""How well a score separates two kinds of images. The less an image is like a digit, the higher its score."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -30,7 +30,7 @@ class Network:
     """Answers of one version, and every candidate's score."""
 
     def __init__(self, version: Path, train: LabelledImages) -> None:
-        """Measures the features of `train`. The files are trusted: they are one's own."""
+        """Measures the features of `train`. The files are trusted: the user made them."""
         import keras
 
         self._runtime = LiteRTRuntime((version / "model.tflite").read_bytes())

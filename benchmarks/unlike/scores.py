@@ -1,4 +1,4 @@
-"""The candidates: each gives an image a score, higher the less the image is like a digit. float64[N]."""
+"""The candidates. Each gives an image a score: the less the image is like a digit, the higher. float64[N]."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,8 +1,8 @@
-"""An example of what receives alerts: prints a line for each that Alertmanager sends to its webhook.
+"""An example of a receiver of alerts: prints a line for each alert that Alertmanager sends to its webhook.
 
-    python deploy/alertmanager/alert_log.py [HOST:PORT]    listens on 127.0.0.1:9095 unless told otherwise
+    python deploy/alertmanager/alert_log.py [HOST:PORT]    listens on 127.0.0.1:9095 by default
 
-It needs Python alone, and is for the network of compose: anybody who reaches the port can have it print a line.
+It needs only Python. It is for the network of compose, because every client that reaches the port can make it print.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 MAX_BYTES = 1024 * 1024
 SECONDS = 10.0
-"""What a request may take to arrive."""
+"""The most time that a request may take to arrive."""
 
 
 class AlertLog(BaseHTTPRequestHandler):
@@ -42,7 +42,7 @@ class AlertLog(BaseHTTPRequestHandler):
 
 
 def line(alert: dict[str, Any]) -> str:
-    """`firing critical DigitsServerDown: server:8080 cannot be scraped`, on one line whatever the texts hold."""
+    """`firing critical DigitsServerDown: server:8080 cannot be scraped`, always on one line."""
     labels, summary = alert["labels"], alert["annotations"].get("summary", "no summary")
     text = f"{alert['status']} {labels.get('severity', '-')} {labels['alertname']}: {summary}"
     return "".join(character if character.isprintable() else " " for character in text)
@@ -51,7 +51,7 @@ def line(alert: dict[str, Any]) -> str:
 def main() -> None:
     host, _, port = (sys.argv[1:] or ["127.0.0.1:9095"])[0].rpartition(":")
     with HTTPServer((host, int(port)), AlertLog) as server:
-        print(f"alerts are taken on {host}:{server.server_port}", flush=True)
+        print(f"receiving alerts on {host}:{server.server_port}", flush=True)
         server.serve_forever()
 
 

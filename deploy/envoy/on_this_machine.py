@@ -33,12 +33,12 @@ CONFIGURATION, CERTIFICATES = "/etc/envoy", "/etc/digits-tls"
 """Where containers have the files of this folder, and the certificates."""
 
 DRAIN_SECONDS = 2
-"""How long Envoy tells connections that it will take no further calls, before it closes its ports."""
+"""How long Envoy announces on its connections that it accepts no more calls, before it closes its ports."""
 STOP_SECONDS = 25.0
-"""What the calls in flight have to finish at a stop, at most."""
+"""The most time that calls in flight have to finish at a stop."""
 LOOK_SECONDS = 0.1
 QUIET_LOOKS = 5
-"""Looks in a row that find no call: a client between two calls has not gone yet."""
+"""Checks in a row that must find no call, because a client can be between two calls."""
 
 
 def configuration(
@@ -46,12 +46,12 @@ def configuration(
 ) -> dict[str, Any]:
     """The shipped configuration with the addresses of this machine.
 
-    servers  gRPC port and HTTP port of each, in the place of what DNS would find
+    servers  gRPC port and HTTP port of each, instead of those that DNS would return
     ports    by name of the listener; listeners that are not named are left out
     host     address of the listeners with TLS
     folder   where certificate.yaml and callers.yaml are
     """
-    import yaml  # here: --help needs Python alone
+    import yaml  # imported here, so that --help needs only Python
 
     changed: dict[str, Any] = yaml.safe_load((SHIPPED / "envoy.yaml").read_text().replace(CONFIGURATION, str(folder)))
     resources = changed["static_resources"]
@@ -77,7 +77,7 @@ def _address(port: int, host: str = LOCAL) -> dict[str, Any]:
 def written(
     folder: Path, servers: Sequence[tuple[int, int]], ports: Mapping[str, int], *, host: str, tls: Path | None
 ) -> Path:
-    """Writes everything Envoy reads into `folder`; the path of its configuration. `tls` is a folder, as --tls is."""
+    """Writes everything that Envoy reads into `folder`; returns the path of its configuration. `tls`: see --tls."""
     for name in ("certificate.yaml", "callers.yaml"):
         content = (SHIPPED / name).read_text()
         (folder / name).write_text(content.replace(CERTIFICATES, str(tls)) if tls else content)
@@ -87,13 +87,13 @@ def written(
 
 
 def command(configuration: Path) -> list[str | Path]:
-    """What runs Envoy, with one thread."""
+    """The command that runs Envoy with one thread."""
     flags = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
     return [ENVOY, "--config-path", configuration, *flags, "--drain-time-s", str(DRAIN_SECONDS)]
 
 
 def drain(admin: int) -> None:
-    """Tells every connection to go elsewhere, closes the ports, and returns when the last call is answered."""
+    """Asks every client to reconnect elsewhere, closes the ports, and returns when the last call is answered."""
     _ask(admin, "/drain_listeners?graceful", method="POST")
     until = time.monotonic() + STOP_SECONDS
     time.sleep(DRAIN_SECONDS)
@@ -116,7 +116,7 @@ def _ask(admin: int, path: str, method: str = "GET") -> str:
 
 
 def run(path: Path, admin: int) -> int:
-    """Runs Envoy until it ends or this process is told to stop, a second time at once; the exit code."""
+    """Runs Envoy until it ends or this process is told to stop; returns the exit code. A second stop is at once."""
     envoy = subprocess.Popen(command(path), start_new_session=True)
     try:
         return envoy.wait()
@@ -139,7 +139,9 @@ def _server(text: str) -> tuple[int, int]:
 def _port(text: str) -> tuple[str, int]:
     name, _, port = text.partition("=")
     if name not in PORTS | TLS_PORTS:
-        raise argparse.ArgumentTypeError(f"no port is called {name!r}; expected one of {', '.join(PORTS | TLS_PORTS)}")
+        raise argparse.ArgumentTypeError(
+            f"no port has the name {name!r}; expected one of {', '.join(PORTS | TLS_PORTS)}"
+        )
     if not port.isdigit():
         raise argparse.ArgumentTypeError(f"expected a number after {name}=, not {port!r}")
     return name, int(port)

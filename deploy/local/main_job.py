@@ -40,7 +40,7 @@ DIGIT = Path(__file__).parents[2] / "docs/digit.png"
 READY_SECONDS = 60.0
 STOP_SECONDS = 40.0
 CLOCK_SECONDS = 2.0
-"""By how much the start of a process, as the system tells it, may differ from the clock."""
+"""The most by which the start of a process, as reported by the system, can differ from the clock."""
 
 
 ENVOY = Path(__file__).parents[1] / "envoy" / "on_this_machine.py"
@@ -48,11 +48,11 @@ ENVOY_PORTS = os.environ.get("DIGITS_ENVOY_PORTS", "grpc=50052").split()
 
 
 class JobFailed(Exception):
-    """One sentence for the person who runs the job."""
+    """The job failed; the message is one sentence for the user."""
 
 
 def require_free_ports(*, behind_envoy: bool) -> None:
-    """Raises JobFailed if another program has a port: its answers would be taken for those of our server."""
+    """Raises JobFailed if another program has a port: we would take its answers for those of our server."""
     ports = {"DIGITS_GRPC_PORT": GRPC_PORT, "DIGITS_HTTP_PORT": HTTP_PORT}
     if behind_envoy:
         ports |= {f"{name} in DIGITS_ENVOY_PORTS": int(port) for name, port in envoy_ports().items()}
@@ -75,7 +75,7 @@ def train(repository: Path, network: str | None) -> None:
     """Trains `network`, or the default one, unless it is what a server would serve already."""
     served = served_network(repository / MODEL_NAME)
     if served is not None and network in {None, served}:
-        print(f"{repository} has a model already; not training again")
+        print(f"{repository} already has a model; not training again")
         discard()
         return
     flags = ["--unless-published"] if network is None else ["--network", network]
@@ -109,7 +109,7 @@ def serving(repository: Path) -> Iterator[subprocess.Popen[bytes]]:
 def in_front(
     server: subprocess.Popen[bytes], *, behind_envoy: bool
 ) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """Where to call, and what has to run for it: the server itself, or Envoy, too, which is stopped by SIGTERM."""
+    """The address to call, and the processes that must run: the server, and perhaps Envoy, stopped by SIGTERM."""
     if not behind_envoy:
         yield f"{HOST}:{GRPC_PORT}", [server]
         return
@@ -132,7 +132,7 @@ def running(command: list[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
 def wait_ready(client: Client, processes: list[subprocess.Popen[bytes]]) -> None:
     for _ in range(round(READY_SECONDS)):
         if any(process.poll() is not None for process in processes):
-            raise JobFailed("the server did not start, or Envoy in front of it; the lines above say why")
+            raise JobFailed("the server or Envoy did not start; the lines above say why")
         try:
             client.wait_ready(1.0)
         except DigitsError as error:
@@ -143,19 +143,19 @@ def wait_ready(client: Client, processes: list[subprocess.Popen[bytes]]) -> None
 
 
 def require_ours(started: float) -> None:
-    """Raises JobFailed if the server that answers ran before `started`, in seconds since 1970: it is another one."""
+    """Raises JobFailed if the server that answers ran before `started`, in seconds since 1970: it is not ours."""
     begun = metric("process_start_time_seconds")
     if begun is not None and begun < started - CLOCK_SECONDS:
         raise JobFailed(f"another server answers on port {HTTP_PORT}: end it, or set DIGITS_HTTP_PORT to a free port")
 
 
 def counted_predictions() -> int:
-    """The images the server has answered, by its own metrics."""
+    """The number of images that the server has answered, from its metrics."""
     return round(metric("digits_predictions_total") or 0)
 
 
 def metric(name: str) -> float | None:
-    """The sum of the server's samples with this name; None if it has none."""
+    """The sum of the server's samples with this name; None if there is no such sample."""
     with urllib.request.urlopen(f"http://{HOST}:{HTTP_PORT}/metrics", timeout=10) as page:  # nosec B310
         families = text_string_to_metric_families(page.read().decode())
     values = [sample.value for family in families for sample in family.samples if sample.name == name]
@@ -163,7 +163,7 @@ def metric(name: str) -> float | None:
 
 
 def classify_test_set(client: Client) -> None:
-    """Predicts every test image and holds the result against the manifest and the metrics."""
+    """Predicts every test image, and compares the result with the manifest and the metrics."""
     test = read(None).test
     before = counted_predictions()
     predictions = client.predict_batch(test.images)
@@ -176,7 +176,7 @@ def classify_test_set(client: Client) -> None:
     if counted != len(test.images):
         raise JobFailed(f"expected the metrics to count {len(test.images)} predictions, not {counted}")
     if abs(accuracy - served.metrics.test_accuracy) > 1e-9:
-        raise JobFailed("the accuracy through the client is not the manifest's")
+        raise JobFailed("the accuracy through the client differs from the manifest")
     if served.training.network == "mlp":
         print("This is the mlp, which trains in seconds. A better network, in a few minutes: make run NETWORK=cnn")
 
@@ -196,7 +196,7 @@ Call {target} (gRPC) on the command line, or from Python:
 
 
 def shown(path: Path) -> Path:
-    """A path as one types it from here."""
+    """A path relative to the current folder, for typing."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
@@ -225,7 +225,7 @@ def main() -> int:
     parser.add_argument(
         "--network",
         choices=NETWORKS,
-        help="train this network unless the version that serves is one already (default: mlp if nothing is published)",
+        help="train this network, unless the served version already has it (default: mlp if nothing is published)",
     )
     parser.add_argument("--exit", action="store_true", help="stop the server and exit after the test set")
     parser.add_argument("--behind-envoy", action="store_true", help="put Envoy in front of the server, and call Envoy")

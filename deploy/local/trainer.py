@@ -1,8 +1,8 @@
-"""The command `digits-train` with TensorFlow: of this environment, or of a layer on it that is removed after the training.
+"""The command `digits-train` with TensorFlow, from this environment or from a layer that is removed after training.
 
     python deploy/local/trainer.py     makes the layer: `make run` does so while it installs everything else
 
-TensorFlow takes more room than everything else together, and only training needs it.
+TensorFlow takes more space than everything else together, and only training needs it.
 """
 
 import importlib.util
@@ -18,7 +18,7 @@ from threading import Thread
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 LOCKED = "tensorflow.txt"
-"""What training needs beyond what running needs."""
+"""The lock file of the packages that only training needs."""
 
 
 class CannotInstall(Exception):
@@ -27,7 +27,7 @@ class CannotInstall(Exception):
 
 @contextmanager
 def trainer() -> Iterator[list[str | Path]]:
-    """The first words of a command of `digits-train`. Raises CannotInstall."""
+    """The beginning of a command line that runs `digits-train`. Raises CannotInstall."""
     if importlib.util.find_spec("tensorflow"):
         yield [Path(sysconfig.get_path("scripts")) / "digits-train"]
         return
@@ -51,7 +51,7 @@ def prepare() -> None:
 
 
 def discard() -> None:
-    """Removes the layer that was prepared, if there is one."""
+    """Removes the prepared layer, if there is one."""
     shutil.rmtree(prepared(), ignore_errors=True)
 
 
@@ -61,7 +61,7 @@ def prepared() -> Path:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """A new folder in this environment, removed beside what follows: it has thousands of files."""
+    """A new folder in this environment. A thread removes it, because it has thousands of files."""
     folder = tempfile.TemporaryDirectory(prefix="training-", dir=sys.prefix, ignore_cleanup_errors=True)
     try:
         yield Path(folder.name)
@@ -70,8 +70,8 @@ def _folder() -> Iterator[Path]:
 
 
 def _install(layer: Path, *, cache: Path) -> None:
-    """Makes an environment that has what training needs, and finds everything else in this one."""
-    print("Installing TensorFlow for the training; it is removed again after it. `make install` keeps it.", flush=True)
+    """Makes an environment with the packages that training needs; it finds all others in this environment."""
+    print("Installing TensorFlow for the training; it is removed afterwards. `make install` keeps it.", flush=True)
     python = layer / "bin/python"
     install: list[str | Path] = [REQUIREMENTS / "install.sh", python, "--quiet", "--cache-dir", cache]
     commands: list[list[str | Path]] = [

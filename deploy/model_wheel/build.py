@@ -1,4 +1,4 @@
-"""Builds the wheel `digits-model` of a published version: its folder as it is, the licences, and no dependency.
+"""Builds the wheel `digits-model` of a published version: its unchanged folder, the licences, and no dependency.
 
     python deploy/model_wheel/build.py models/digits/N DIST [--sign-key FILE] [--data-licence FILE]
 
@@ -30,11 +30,11 @@ SECONDS = 120.0
 
 
 class CannotBuild(Exception):
-    """One sentence for the person who builds."""
+    """The wheel cannot be built; the message is one sentence."""
 
 
 def read(version: Path) -> Manifest:
-    """The manifest of a published version, after a look at each of its files. Raises CannotBuild."""
+    """The manifest of a published version, after each of its files was checked. Raises CannotBuild."""
     try:
         found = manifest.read(version)
         if [item.path for item in found.files if Path(item.path).is_absolute() or ".." in Path(item.path).parts]:
@@ -53,7 +53,7 @@ def licence(found: Manifest, given: Path | None) -> tuple[str, Path]:
     """The licence of the wheel, as SPDX writes it, and the file with that of the data. Raises CannotBuild."""
     if given:
         if not given.is_file():
-            raise CannotBuild(f"--data-licence {given}: there is no such file")
+            raise CannotBuild(f"--data-licence {given}: the file does not exist")
         return "Apache-2.0 AND LicenseRef-Training-Data", given
     shipped = {line.split()[0] for line in (MNIST / "SHA256SUMS").read_text().splitlines()}
     if {item.sha256 for item in found.training.data} != shipped:

@@ -1,4 +1,4 @@
-"""A published model of Digits, as a package: the server serves it if nobody names a repository."""
+"""A published model of Digits, as a package: the server serves it if no repository is named."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs this checkout as a release in a folder of its own, an environment for each part, everything locked by hash:
+# Installs this checkout as a release in a new folder: an environment for each part, every package locked by hash.
 #   deploy/systemd/release.sh /opt/digits/0.1.0
-# Needs Python 3.11 to 3.13 with venv. A release that is there is left alone.
+# Needs Python 3.11 to 3.13 with venv. It does not change a release that exists.
 set -euo pipefail
 umask 022  # the users of the units read it
 release=${1:?usage: release.sh FOLDER, such as /opt/digits/0.1.0}
@@ -19,7 +19,7 @@ for part in server training envoy; do
   "${PYTHON:-python3}" -m venv "$release/$part"
   "$release/$part/bin/pip" install --quiet --require-hashes --requirement "requirements/$part.txt"
 done
-# Our own code is built in an environment that is thrown away.
+# Our own code is built in a temporary environment.
 "${PYTHON:-python3}" -m venv "$release/build"
 "$release/build/bin/pip" install --quiet --require-hashes --requirement requirements/build.txt
 "$release/build/bin/pip" wheel --quiet --no-deps --no-build-isolation --wheel-dir "$release/build/wheels" \

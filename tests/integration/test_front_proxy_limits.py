@@ -159,7 +159,7 @@ def test_the_command_explains_itself_and_names_what_is_wrong(tmp_path: Path) -> 
     for arguments, sentence in {
         ("50051",): "expected the two ports of a server",
         ("--tls", str(tmp_path), "1:2"): "has no tls.crt and no tls.key",
-        ("--port", "smtp=25", "1:2"): "no port is called 'smtp'",
+        ("--port", "smtp=25", "1:2"): "no port has the name 'smtp'",
         (): "the following arguments are required",
     }.items():
         refused = on_this_machine_with(*arguments)
