@@ -1,4 +1,4 @@
-"""`digits-train evaluate` notices when a version is not what its manifest says."""
+"""`digits-train evaluate` notices if a version differs from its manifest."""
 
 import hashlib
 import json
