@@ -56,10 +56,10 @@ PARTS = {
     ),
     "keras": Part(
         ("digits_training/untrusted/[cfhl]*",),
-        (TRAINING + "configuration*", TRAINING + "files*", TRAINING + "hdf5*", TRAINING + "connections*"),
+        (TRAINING + "*configuration*", TRAINING + "files*", TRAINING + "hdf5*", TRAINING + "connections*"),
     ),
     "manifest": Part(
-        ("digits_server/models/repository*", "digits_training/manifest.py"),
+        ("digits_server/models/repository*", "digits_training/repository/manifest.py"),
         (SERVER + "repository*", SERVER + "changing_repository*", SERVER + "manifest*", TRAINING + "written_manifest*"),
     ),
 }

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from digits.v1.manifest_pb2 import Manifest
-from digits_training import manifest
 from digits_training.data import LabelledImages
-from digits_training.evaluate import evaluate
+from digits_training.evaluation.figures import evaluate
+from digits_training.repository import manifest
 
 
 def test_the_files_of_a_version_are_listed_in_order_but_for_manifest_and_signature(tmp_path: Path) -> None:
