@@ -1,4 +1,4 @@
-"""Layers that act in training only do not keep a model from being imported, and the import drops them unread."""
+"""A model with layers that act only in training can be imported: the import drops these layers without reading them."""
 
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ def test_a_layer_that_changes_images_when_the_model_answers_is_refused(name: str
 
 
 def test_augmentation_that_keras_2_was_told_to_use_in_every_call_is_refused() -> None:
-    """Keras 3 writes training=True for every call of such a layer, and calls it with False when the model answers."""
+    """Keras 3 writes training=True for every call of such a layer, and calls it with False at inference."""
     model = functional([["i", 0, 0, {"training": True}]])
     model["config"]["layers"][1] |= {"class_name": "RandomFlip", "config": {"name": "dense"}}
     with pytest.raises(ModelFileError, match="the layer 'dense' is called with training=True"):

@@ -1,4 +1,4 @@
-"""A checkpoint is the last whole state of its own run, or nothing."""
+"""A checkpoint is the last complete state of its own run, or it is not used."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A model's configuration is written anew for Keras: what is on the list, whichever Keras wrote it."""
+"""A model's configuration is rewritten for Keras with only what is on the list, for files of every version of Keras."""
 
 import inspect
 import json

@@ -1,4 +1,4 @@
-"""The gate holds a candidate against the bar and against the served model, with the numbers."""
+"""The gate compares a candidate with the minimum accuracy and with the served model, and gives the numbers."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from digits_training.settings import Settings
 
 @pytest.fixture
 def served(published: Path, tmp_path: Path) -> Path:
-    """The folder of a repository of one's own with the published version."""
+    """The model folder of a separate repository with the published version."""
     return Path(shutil.copytree(published / "digits", tmp_path / "repository/digits"))
 
 

@@ -47,7 +47,7 @@ def test_the_files_of_emnist_digits_are_found_by_their_names(small_data: Path, t
 
 @pytest.fixture
 def folder(small_data: Path, tmp_path: Path) -> Path:
-    """A sound data set of one's own to break."""
+    """A valid data set that a test can damage."""
     return Path(shutil.copytree(small_data, tmp_path / "broken"))
 
 

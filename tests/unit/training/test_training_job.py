@@ -1,4 +1,4 @@
-"""A run as a whole: what it may look at, what it may be told, and what it leaves where."""
+"""A complete run: the data and settings it uses, and the files it leaves."""
 
 import json
 import shutil

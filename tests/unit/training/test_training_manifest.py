@@ -1,4 +1,4 @@
-"""A published version is what the artifact contract promises."""
+"""A published version has everything that the artifact contract promises."""
 
 import hashlib
 import json

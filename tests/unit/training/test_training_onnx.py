@@ -1,4 +1,4 @@
-"""A version exported as ONNX answers as the published model does, or is not written."""
+"""A version exported as ONNX gives the same answers as the published model, or is not written."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A network of one's own: refused in a sentence, or trained, proved and published as ours are."""
+"""The user's own network: refused with a sentence, or trained, proved and published like a built-in one."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A network of one's own goes the way of ours: checkpoint, export, proof, gate, records."""
+"""The user's own network is treated like a built-in one: checkpoint, export, proof, gate, records."""
 
 import hashlib
 import json

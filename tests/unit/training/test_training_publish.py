@@ -1,4 +1,4 @@
-"""A version appears whole or not at all."""
+"""A version appears complete or not at all."""
 
 import os
 import signal

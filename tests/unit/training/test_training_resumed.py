@@ -1,4 +1,4 @@
-"""A run that is stopped goes on from its checkpoint, and the same seed gives the same weights bit for bit."""
+"""A stopped run resumes from its checkpoint, and the same seed gives the same weights bit for bit."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Attacks: a .keras file that is not a plain zip archive of a model is refused before anything of it is unpacked."""
+"""Attacks: a .keras file that is not a plain zip archive of a model is refused before any part of it is unpacked."""
 
 import io
 import os
