@@ -1,4 +1,4 @@
-"""Every run records its settings, figures and report; runs are listed and compared; a version is evaluated on other data."""
+"""Every run records its settings, figures and report; runs are compared; a version is evaluated on other data."""
 
 import csv
 import json
