@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from digits_client import Coalescing, QueueFull
-from digits_client._coalescing.core import Call, Coalescer, Group, Kind
+from digits_client._coalescing.calls import Call, Group, Kind
+from digits_client._coalescing.core import Coalescer
 from digits_client._coalescing.stats import Stats
 
 PLAIN, WITH_PROBABILITIES = Kind(0, probabilities=False), Kind(0, probabilities=True)
