@@ -35,7 +35,9 @@ def test_a_call_too_many_is_refused_with_the_limit_and_counted() -> None:
     core.join(call())
     for _ in range(1200):
         core.join(call())
-    with pytest.raises(QueueFull, match=r"^1,200 images already wait in this client: call less at once, or set max_"):
+    with pytest.raises(
+        QueueFull, match=r"^1,200 images already wait in this client: make fewer calls at once, or raise max_"
+    ):
         core.join(call())
     assert (core.waiting, core.stats().calls_refused) == (1200, 1)
 
