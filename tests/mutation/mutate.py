@@ -40,11 +40,16 @@ SERVER, CLIENT, TRAINING = "tests/unit/server/test_", "tests/unit/client/test_",
 PARTS = {
     "batching": Part(
         ("digits_server/batching/*",),
-        tuple(SERVER + name for name in ("admission*", "batch*", "call_queue*", "queueing*", "waiters*")),
+        (
+            *(SERVER + name for name in ("admission*", "batch*", "call_queue*", "queueing*", "waiters*")),
+            "tests/unit/server/batching/test_*",
+        ),
     ),
     "coalescing": Part(
         (
+            "digits_client/_coalescing/calls.py",
             "digits_client/_coalescing/core.py",
+            "digits_client/_coalescing/rules.py",
             "digits_client/_coalescing/stats.py",
             "digits_client/_coalescing/tasks.py",
         ),

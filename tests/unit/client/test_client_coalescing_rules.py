@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from digits_client import Coalescing, QueueFull
-from digits_client._coalescing.core import Call, Coalescer, Group, Kind
+from digits_client._coalescing.calls import Call, Group, Kind
+from digits_client._coalescing.core import Coalescer
 from digits_client._coalescing.stats import Stats
 
 PLAIN, WITH_PROBABILITIES = Kind(0, probabilities=False), Kind(0, probabilities=True)
@@ -34,7 +35,9 @@ def test_a_call_too_many_is_refused_with_the_limit_and_counted() -> None:
     core.join(call())
     for _ in range(1200):
         core.join(call())
-    with pytest.raises(QueueFull, match=r"^1,200 images already wait in this client: call less at once, or set max_"):
+    with pytest.raises(
+        QueueFull, match=r"^1,200 images already wait in this client: make fewer calls at once, or raise max_"
+    ):
         core.join(call())
     assert (core.waiting, core.stats().calls_refused) == (1200, 1)
 
