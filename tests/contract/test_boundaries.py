@@ -93,7 +93,7 @@ def rooms_imported(path: Path, package: str) -> set[str]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_package_depends_on_the_stubs_and_on_none_of_the_others(package: str) -> None:
+def test_a_package_depends_on_the_stubs_and_on_no_other_package_of_ours(package: str) -> None:
     project = tomllib.loads((ROOT / PACKAGES[package] / "pyproject.toml").read_text())["project"]
     ours = {name.split("==")[0] for name in project["dependencies"] if name.startswith("digits-")}
     assert ours == {"digits-proto"}

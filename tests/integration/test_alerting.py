@@ -17,7 +17,7 @@ from support.waiting import until
 CONFIGURATION = DEPLOY / "alertmanager.yml"
 
 
-def test_a_certificate_near_its_end_is_told_to_the_receiver(repository: Path, tmp_path: Path) -> None:
+def test_a_certificate_near_its_end_reaches_the_receiver(repository: Path, tmp_path: Path) -> None:
     files = Folder(tmp_path / "tls")
     files.put(Authority().sign(not_after=datetime.now(UTC) + timedelta(days=3)))
     with (

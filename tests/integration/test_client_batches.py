@@ -66,7 +66,7 @@ def test_after_a_failure_nothing_more_is_sent(connect: Connect, script: Scripted
     assert len(script.requests) < 10
 
 
-def test_an_image_in_the_middle_that_is_none_is_named_with_what_came_before(
+def test_an_invalid_image_in_the_middle_is_named_with_the_answers_before_it(
     connect: Connect, script: ScriptedServer
 ) -> None:
     images: list[Any] = [*numbered(2 * CHUNK), None, *numbered(CHUNK)]

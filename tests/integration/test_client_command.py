@@ -141,7 +141,7 @@ def test_long_lists_tell_how_far_they_are_on_a_terminal_only(server: ServerProce
     assert "150 of 150 files" in told
 
 
-def test_output_that_nobody_reads_any_more_ends_quietly(server: ServerProcess, pictures: list[Path]) -> None:
+def test_output_whose_reader_has_ended_ends_quietly(server: ServerProcess, pictures: list[Path]) -> None:
     with subprocess.Popen(
         [SCRIPTS / "digits", "predict", "--json", "--target", server.target, *pictures * 700],
         stdout=subprocess.PIPE,

@@ -38,7 +38,7 @@ def script() -> Iterator[ScriptedServer]:
         yield script
 
 
-def test_a_model_is_told_by_name(connect: Connect, server: ServerProcess) -> None:
+def test_a_model_is_described_by_name(connect: Connect, server: ServerProcess) -> None:
     model = connect(server.target).model()
     assert (model.name, model.version, model.runtime, model.network) == ("digits", 1, "litert", "mlp")
     assert model.labels == tuple("0123456789")

@@ -131,7 +131,7 @@ def test_health_is_asked_over_grpc_in_tls(repository: Path, tmp_path: Path, *, m
         assert health("--http-port", "0", "--grpc-port", grpc_port, *other.flags)[0] == 1
 
 
-def test_two_ports_that_nobody_knows_are_one_sentence() -> None:
+def test_two_unknown_ports_are_one_sentence() -> None:
     code, line = health("--http-port", "0", "--grpc-port", "0")
     assert code == 1
     assert "--http-port" in line

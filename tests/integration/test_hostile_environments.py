@@ -57,7 +57,7 @@ def test_a_variable_that_is_ignored_is_named_once_and_nothing_prevents_the_start
         assert len(said(server, "neither TLS nor a list of tokens")) == 1
 
 
-def test_a_server_for_this_machine_or_with_tokens_is_not_said_to_be_open(repository: Path, tmp_path: Path) -> None:
+def test_a_server_for_this_machine_or_with_tokens_is_not_reported_as_open(repository: Path, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text("a-token-of-a-caller-4dAq1\n")
     for flags in (["--host", "127.0.0.1"], ["--host", "0.0.0.0", "--tokens", tokens]):  # noqa: S104 - for a moment

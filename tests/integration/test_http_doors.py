@@ -191,7 +191,7 @@ def test_a_form_cannot_follow_a_link(plain: ServerProcess) -> None:
     assert from_browser(plain, "POST", "/v2/models/digits/infer", *link).status == 403
 
 
-def test_a_route_without_a_word_on_who_may_use_it_cannot_be_made() -> None:
+def test_a_route_without_an_access_rule_cannot_be_made() -> None:
     from digits_server.web.routes import Route
 
     async def endpoint(_request: object) -> None: ...

@@ -82,7 +82,7 @@ def test_callers_cannot_grow_the_series(server: ServerProcess) -> None:
     assert set(server.samples()) == series
 
 
-def test_openmetrics_is_served_to_who_asks_for_it(server: ServerProcess) -> None:
+def test_openmetrics_is_served_on_request(server: ServerProcess) -> None:
     status, page = server.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
     assert status == 200
     assert page.endswith("# EOF\n")

@@ -91,7 +91,7 @@ def test_a_browser_that_says_another_site_asks_is_refused(
     assert "own page" in reply.json()["error"]
 
 
-def test_a_browser_that_asks_for_another_site_s_permission_gets_none(server: ServerProcess) -> None:
+def test_a_browser_that_asks_for_another_sites_permission_is_refused(server: ServerProcess) -> None:
     reply = ask(server, "OPTIONS", "/predict", origin="https://example.org", access_control_request_method="POST")
     assert reply.status == 403
     assert not any(name.lower().startswith("access-control") for name in reply.headers)
@@ -153,7 +153,7 @@ def test_the_model_is_what_its_manifest_says(server: ServerProcess, repository: 
     assert set(model["report"]) == {path.name for path in (repository / "digits/1/report").iterdir()}
 
 
-def test_without_the_page_there_is_none(repository: Path) -> None:
+def test_the_page_can_be_turned_off(repository: Path) -> None:
     with ServerProcess("--repository", repository, "--no-page") as server:
         server.wait_ready()
         assert [ask(server, "GET", path).status for path in ("/", "/model", "/predict", "/readyz")] == [404] * 3 + [200]

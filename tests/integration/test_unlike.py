@@ -87,7 +87,7 @@ def test_noise_is_above_1_and_few_digits_are(expected: NDArray[np.float32]) -> N
     assert (expected[:600] > 1).mean() < 0.1
 
 
-def test_who_does_not_ask_gets_the_bytes_of_the_four_fields(server: ServerProcess, images: Images) -> None:
+def test_a_request_without_unlike_gets_the_bytes_of_the_four_fields(server: ServerProcess, images: Images) -> None:
     with server.channel() as channel:
         for count in (1, 40):
             request = PredictRequest(images=images[:count].tobytes(), include_probabilities=count > 1)

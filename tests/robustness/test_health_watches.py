@@ -29,7 +29,7 @@ MOST_MEMORY = 200.0
 
 
 @pytest.mark.timeout(300)
-def test_a_balancer_watches_beside_callers_who_take_every_place(server: ServerProcess, record: Record) -> None:
+def test_a_balancer_watches_beside_callers_that_take_every_place(server: ServerProcess, record: Record) -> None:
     usage = Usage(server.process.pid)
     before = usage.resident
     usage.forget_peak()

@@ -97,7 +97,7 @@ def test_a_version_cut_short_anywhere_or_with_any_bit_flipped_is_refused(
     assert all(reason and str(tmp_path) not in reason for reason in said)
 
 
-def test_a_publisher_killed_at_any_step_publishes_a_whole_version_or_none(
+def test_a_publisher_killed_at_any_step_publishes_a_whole_version_or_no_version(
     repository: Path, tmp_path: Path, record: Record
 ) -> None:
     copy_version(repository, tmp_path, 1)

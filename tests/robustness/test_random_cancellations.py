@@ -109,7 +109,7 @@ def in_flight(server: ServerProcess) -> float:
     return started - server.metric("grpc_server_handled_total", **PREDICT)
 
 
-async def test_callers_who_leave_at_random_cost_the_others_nothing(
+async def test_callers_that_leave_at_random_cost_the_others_nothing(
     server: ServerProcess, test_images: NDArray[np.uint8], full: bool, record: Record
 ) -> None:
     calls = CALLS_IN_FULL if full else CALLS

@@ -59,7 +59,7 @@ def test_list_shows_network_accuracy_date_size_state_and_role(root: Path) -> Non
     assert " kB " in said
 
 
-def test_a_repository_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_repository_is_reported_in_one_line(tmp_path: Path) -> None:
     for command in (
         *(["list"], ["verify"], ["pin", "1"], ["unpin"], ["rollback"], ["canary", "--end"], ["shadow", "1"]),
         ["prune", "--keep", "1"],

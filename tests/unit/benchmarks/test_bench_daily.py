@@ -21,7 +21,7 @@ def test_nothing_is_calculated_from_what_was_not_measured() -> None:
     assert daily.page_part(daily.Costs(60.0, None, None, None)).startswith("Not measured")
 
 
-def test_a_run_on_a_busy_machine_is_told() -> None:
+def test_a_run_on_a_busy_machine_is_reported() -> None:
     def measured(one: float, two: float) -> page.Round:
         rates = {"native-one": one, "native-two": two}
         return {name: {"single": {"requests_per_second": rate}} for name, rate in rates.items()}

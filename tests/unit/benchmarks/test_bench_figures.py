@@ -85,7 +85,7 @@ def test_an_echo_and_a_network_share_a_core() -> None:
     assert echo_and_network({}) is None
 
 
-def test_a_server_that_failed_is_told_by_round() -> None:
+def test_a_server_that_failed_is_reported_by_round() -> None:
     run = results(cpu(1, 1), {"digits-grpcio": {"error": "single_64: no answer"}})
     assert run.errors() == ["Digits, round 2: single_64: no answer"]
 

@@ -65,7 +65,7 @@ def test_the_page_says_what_ran_where_and_what_did_not() -> None:
     assert "| Digits, grpcio transport | 90% | 1,620 | 2.00 | 9.00 | 0.10 | 0 of 99 |" in text
 
 
-def test_a_busy_machine_is_told() -> None:
+def test_a_busy_machine_is_reported() -> None:
     assert page.disturbed(RUN) == []
     floor = {"single_64": {"core_share": 0.38}}
     busy = replace(RUN, rounds=[{"echo-grpcio": floor, "digits-grpcio": {"single_64": {"core_share": 0.97}}}])

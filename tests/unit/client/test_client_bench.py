@@ -14,7 +14,7 @@ from digits_client._command.bench import PERCENTILES, Load, Run, closed_loop, op
 DEADLINE = 30.0
 
 
-async def test_a_closed_loop_keeps_as_many_calls_in_flight_as_asked_and_no_more() -> None:
+async def test_a_closed_loop_keeps_exactly_the_given_number_of_calls_in_flight() -> None:
     now = 0
     seen = set()
 

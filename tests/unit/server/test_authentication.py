@@ -104,7 +104,7 @@ def test_open_paths_are_exact_or_all_that_begin_so(path: Path, path_asked: str, 
     assert let_in(read(path, GOOD.encode(), "/,/static/*"), None, path_asked) == is_open
 
 
-def test_without_tokens_everybody_is_let_in() -> None:
+def test_without_tokens_every_caller_is_accepted() -> None:
     known = guard(Settings())
     assert let_in(known, None)
     known.admit(PlainCall())

@@ -70,7 +70,9 @@ EVENTS = st.lists(
 
 @settings(deadline=None)
 @given(EVENTS)
-def test_totals_equal_what_was_counted_and_never_go_down_whoever_is_replaced(events: list[tuple[object, ...]]) -> None:
+def test_totals_equal_the_counts_and_never_go_down_whichever_process_is_replaced(
+    events: list[tuple[object, ...]],
+) -> None:
     server = Server()
     observed: list[float] = []
     before: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}

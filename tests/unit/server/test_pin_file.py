@@ -69,7 +69,7 @@ def test_a_file_that_is_not_valid_is_refused_with_what_to_do(tmp_path: Path, con
         PinFile(tmp_path).read()
 
 
-def test_of_many_changes_at_once_none_is_lost(tmp_path: Path) -> None:
+def test_of_many_changes_at_once_no_change_is_lost(tmp_path: Path) -> None:
     PinFile(tmp_path).write(StatedRollout(pinned=1))
 
     def count(_: int) -> None:

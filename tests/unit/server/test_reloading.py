@@ -89,7 +89,7 @@ def test_files_that_look_different_at_every_look_are_taken_up(file: Path) -> Non
 @pytest.mark.parametrize(
     "kind", [ValueError("s3cret"), OSError("s3cret"), KeyError("s3cret"), OperatorError("not yet")]
 )
-async def test_no_error_ends_the_watch_and_each_is_said_once(
+async def test_no_error_ends_the_watch_and_each_is_logged_once(
     file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, kind: Exception
 ) -> None:
     monkeypatch.setattr(reloading, "LONGEST_PAUSE", 0.02)
@@ -110,7 +110,7 @@ async def test_no_error_ends_the_watch_and_each_is_said_once(
     assert len(counted) == 5
 
 
-async def test_a_listener_that_fails_is_told_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_listener_that_fails_is_called_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reloading, "LONGEST_PAUSE", 0.02)
     files = Reloading("the file", [file], text)
     failures = [OSError("no memory")] * 3

@@ -94,7 +94,7 @@ def test_a_pin_ends_the_canary_and_the_shadow_that_it_names(beside: VersionsBesi
     assert plan.says == ["version 2 is pinned", "version 2 is no longer the shadow"]
 
 
-def test_an_unpin_says_who_answers(beside: VersionsBeside) -> None:
+def test_an_unpin_says_which_version_answers(beside: VersionsBeside) -> None:
     assert plans.unpin(beside(), StatedRollout(pinned=1)).says == ["no version is pinned; version 4 answers"]
     assert plans.unpin(beside(CANARY), StatedRollout(pinned=1)).says == ["no version is pinned; version 2 answers"]
 

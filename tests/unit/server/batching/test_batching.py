@@ -67,7 +67,7 @@ def test_every_caller_gets_the_rows_of_its_own_images(sizes: list[int], max_batc
     asyncio.run(scenario())
 
 
-async def test_nobody_small_waits_for_anybody_large(make: Callable[..., Batcher], gate: Gate) -> None:
+async def test_no_small_submission_waits_for_a_large_one(make: Callable[..., Batcher], gate: Gate) -> None:
     def predict(images: Images) -> Probabilities:
         return gate(images) if len(images) > SMALL_IMAGES else echo(images)
 
