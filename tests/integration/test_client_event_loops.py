@@ -73,7 +73,7 @@ async def test_a_caller_cancelled_on_the_way_disturbs_no_other(script: ScriptedS
 
 
 async def test_the_caller_whose_rpc_it_was_may_be_cancelled_too(script: ScriptedServer) -> None:
-    """What gathered behind it leaves once it has ended: only one RPC may be in flight."""
+    """Calls that gathered behind it are sent when it has ended: only one RPC may be in flight."""
     script.answer = Gate()
     async with AsyncClient(script.target, coalescing=Coalescing(rpcs_in_flight=1)) as client:
         tasks = await held_and_gathered(client, script, 5)

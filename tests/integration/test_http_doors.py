@@ -1,4 +1,4 @@
-"""Who may use which route over HTTP: every route in every spelling, names of the machine, pages of other sites."""
+"""Access to routes over HTTP: every route in every spelling, names of the machine, pages of other sites."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +57,7 @@ def spellings(path: str) -> list[str]:
 
 
 PROBES = (b"alive\n", b"ready\n", b'{"live":true}', b'{"ready":true}', b"")
-"""What probes are answered; nothing for HEAD."""
+"""The answers to probes; HEAD has no body."""
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "OPTIONS", "DELETE", "TRACE", "PROPFIND", "get")
 

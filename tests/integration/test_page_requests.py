@@ -1,4 +1,4 @@
-"""What the page asks for, over plain HTTP: predictions, the model, its files; and what it must not answer."""
+"""The requests of the page, over plain HTTP: predictions, the model, its files; and what it must not answer."""
 
 import base64
 import json

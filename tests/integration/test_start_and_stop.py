@@ -45,7 +45,7 @@ def new_caller_gets(server: ServerProcess) -> str:
         return status_of(error)[0] if error else "OK"
 
 
-def test_a_loading_server_accepts_no_grpc_connection_and_then_answers_waiting_callers(repository: Path) -> None:
+def test_a_loading_server_answers_no_grpc_handshake_and_then_answers_waiting_callers(repository: Path) -> None:
     """A client of several servers considers a server with an open connection ready, and sends it calls."""
     with ServerProcess("--repository", repository, "--runtime", "keras") as server:  # loads for seconds
         host, _, port = server.target.rpartition(":")

@@ -64,7 +64,7 @@ def cut_short(version: Path, random: Random) -> None:
 
 
 def flip_a_bit(version: Path, random: Random) -> None:
-    """Of any file that the manifest vouches for; who vouches for the manifest is a matter of signing."""
+    """Of any file in the manifest. The manifest itself is protected by a signature."""
     path = random.choice([path for path in files(version) if path.name != "manifest.json"])
     content = bytearray(path.read_bytes())
     content[random.randrange(len(content))] ^= 1 << random.randrange(8)

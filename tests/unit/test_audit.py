@@ -1,4 +1,4 @@
-"""What the audit of the locked packages says of pip-audit's findings."""
+"""The audit's report on pip-audit's findings in the locked packages."""
 
 from typing import Any
 

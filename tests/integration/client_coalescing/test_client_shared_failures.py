@@ -1,4 +1,4 @@
-"""What ends an RPC that calls share ends each of them with a clear error, and no other call."""
+"""If a shared RPC ends, each of its calls ends with a clear error, and no other call."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -39,7 +39,7 @@ def images(test_images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def expected(stub: PredictionServiceStub, images: NDArray[np.uint8]) -> Tensors:
-    """What digits.v1 answers."""
+    """The answers of digits.v1."""
     request = PredictRequest(images=images.tobytes(), include_probabilities=True)
     reply = stub.Predict(request, timeout=DEADLINE)
     return {

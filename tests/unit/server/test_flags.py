@@ -68,7 +68,7 @@ OF_A_SERVICE = {
     "DIGITS_PORT": LINK,
     "DIGITS_SERVICE_HOST": "10.96.0.1",
 }
-"""What Kubernetes sets for Services called digits-grpc, digits-http, digits-server and digits."""
+"""Variables that Kubernetes sets for Services named digits-grpc, digits-http, digits-server and digits."""
 
 
 def test_addresses_of_kubernetes_services_are_no_ports(monkeypatch: pytest.MonkeyPatch) -> None:

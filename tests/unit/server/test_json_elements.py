@@ -17,7 +17,7 @@ NUMBERS = st.integers(-300, 300) | st.floats(width=32, allow_nan=False, allow_in
 
 
 def spaced(text: str, data: st.DataObject) -> bytes:
-    """The same JSON with white space between its tokens, drawn anew for a few of them."""
+    """The same JSON with white space between its tokens, chosen at random for some of them."""
     gaps = [data.draw(SPACE) for _ in range(4)]
     for mark in "[],":
         gap = data.draw(st.sampled_from(gaps))

@@ -14,7 +14,8 @@ VERSIONS = ("1.30", kubernetes_validate.latest_version())
 """The oldest that knows all of it (the sleep before a stop), and the newest."""
 MONITORED = ("overlays/production", "overlays/tls")
 CUSTOM = "monitoring.coreos.com/v1"
-"""What Kubernetes itself does not know: the Prometheus operator brings it. test_custom_resources.py validates it."""
+"""Resources that Kubernetes itself does not know: the Prometheus operator defines them. test_custom_resources.py
+validates it."""
 DEFAULTS = Settings()
 
 
