@@ -38,7 +38,7 @@ def test_a_package_imports_the_stubs_and_nothing_of_the_others(package: str) -> 
     assert {path: others for path, others in importing.items() if others and path not in DOORS} == {}
 
 
-def test_the_training_job_imports_the_server_in_one_file_and_nothing_of_it_but_pictures() -> None:
+def test_the_training_job_imports_the_server_in_one_file_and_only_its_pictures() -> None:
     (door,) = DOORS
     assert rooms_imported(door, "digits_server") == {"errors", "pictures"}
     extras = tomllib.loads((ROOT / "training/pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -114,7 +114,7 @@ def test_the_client_depends_on_grpcio_protobuf_and_numpy_only() -> None:
         ("digits_training.cli", ["tensorflow", "keras", "matplotlib"]),
     ],
 )
-def test_importing_does_not_load_what_is_not_needed(module: str, unwanted: list[str]) -> None:
+def test_importing_does_not_load_unneeded_modules(module: str, unwanted: list[str]) -> None:
     code = f"import sys, {module}; print([name for name in {unwanted} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert loaded.stdout.strip() == "[]"

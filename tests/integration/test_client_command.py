@@ -60,7 +60,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_exit_code_1_and_costs_no
     assert err == "digits: cannot read absent.png: No such file or directory\n"
 
 
-def test_a_file_that_is_no_picture_is_one_sentence_and_exit_code_1_and_costs_no_other(
+def test_a_file_that_is_not_a_picture_is_one_sentence_and_exit_code_1_and_affects_no_other(
     server: ServerProcess, pictures: list[Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "words.png"

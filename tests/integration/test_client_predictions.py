@@ -143,7 +143,7 @@ def test_only_the_named_version_answers(client: Client, test_images: Images) -> 
         client.predict_batch(test_images[:3], model_version=99)
 
 
-def test_bytes_that_are_no_picture_are_refused_by_the_server(client: Client) -> None:
+def test_bytes_that_are_not_a_picture_are_refused_by_the_server(client: Client) -> None:
     with pytest.raises(InvalidInput):
         client.predict(b"no picture")
 

@@ -90,7 +90,7 @@ def test_a_function_that_fails_fails_its_call(
 
 
 @pytest.mark.parametrize("token", ["", " \n", "two words", "naïve", "a\nb"])
-def test_what_is_no_token_is_refused_at_once(connect: Connect, server: ServerProcess, token: str) -> None:
+def test_an_invalid_token_is_refused_at_once(connect: Connect, server: ServerProcess, token: str) -> None:
     with pytest.raises(InvalidInput, match="token"):
         connect(server.target, token=token)
 

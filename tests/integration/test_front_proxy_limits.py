@@ -168,7 +168,7 @@ def test_the_command_explains_itself_and_names_what_is_wrong(tmp_path: Path) -> 
         assert "Traceback" not in refused.stderr
 
 
-def test_the_command_runs_a_proxy_that_answers_what_is_in_flight_when_it_is_stopped(server: ServerProcess) -> None:
+def test_the_command_runs_a_proxy_that_answers_calls_in_flight_when_it_is_stopped(server: ServerProcess) -> None:
     ports = {name: free_port() for name in on_this_machine.PORTS}
     servers = ":".join(map(str, ports_of(server)))
     flags = [f"--port={name}={port}" for name, port in ports.items()]

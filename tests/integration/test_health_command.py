@@ -49,9 +49,7 @@ def test_the_server_is_asked_where_it_listens(repository: Path, host: str) -> No
     assert "Connection refused" in line
 
 
-def test_tls_on_the_http_port_is_no_hindrance_whatever_name_the_certificate_bears(
-    repository: Path, tmp_path: Path
-) -> None:
+def test_tls_on_the_http_port_works_with_any_name_in_the_certificate(repository: Path, tmp_path: Path) -> None:
     Folder(tmp_path).put(Authority().sign())
     flags = [*Folder(tmp_path).flags, "--http-tls"]
     with ServerProcess("--repository", repository, *flags) as server:

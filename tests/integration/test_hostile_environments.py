@@ -163,7 +163,7 @@ def test_a_clock_that_jumps_by_years_costs_no_call_and_no_new_version(repository
         assert server.wait() == 0
 
 
-def test_nothing_that_waits_goes_by_the_wall_clock() -> None:
+def test_no_wait_uses_the_wall_clock() -> None:
     """Except for log lines and traces, which need the time of day."""
     package = Path(digits_server.__file__).parent
     wall = re.compile(r"\btime\.time\b|\btime_ns\b|import time, |from time import (.*, )?time\b|\bdatetime\b|utcnow")

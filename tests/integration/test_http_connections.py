@@ -136,7 +136,7 @@ def test_unfinished_bodies_are_bounded_together_and_the_first_gets_a_reason(repo
         assert server.metric("digits_rejected_total", reason="overloaded") == 1
 
 
-def test_a_caller_has_a_time_for_its_whole_request_whatever_it_trickles(repository: Path) -> None:
+def test_a_caller_has_a_time_limit_for_its_whole_request_even_if_it_trickles(repository: Path) -> None:
     """A byte now and then does not extend the time.
 
     The route does not read the body, so only the connection can end it.

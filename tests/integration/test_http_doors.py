@@ -79,7 +79,7 @@ def plain(repository: Path) -> Iterator[ServerProcess]:
 
 
 @pytest.mark.parametrize("path", [*CLOSED, *OPEN])
-def test_no_spelling_of_a_path_opens_what_its_plain_form_does_not(guarded: ServerProcess, path: str) -> None:
+def test_no_spelling_of_a_path_opens_more_than_its_plain_form(guarded: ServerProcess, path: str) -> None:
     """Without a token every answer is 401, except those of probes and of missing paths among them."""
     for spelling in spellings(path):
         for method in METHODS if spelling in (path, path + "%0A") else ("GET",):
@@ -164,7 +164,7 @@ def from_browser(server: ServerProcess, method: str, path: str, *headers: str) -
         ["sec-fetch-site: cross-site", "sec-fetch-mode: navigate", "sec-fetch-dest: iframe"],
     ],
 )
-def test_what_a_browser_marks_as_another_site_s_is_403(
+def test_a_request_marked_as_from_another_site_is_403(
     plain: ServerProcess, method: str, path: str, headers: list[str]
 ) -> None:
     answer = from_browser(plain, method, path, *headers)

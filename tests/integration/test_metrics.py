@@ -26,9 +26,7 @@ def server(repository: Path) -> Iterator[ServerProcess]:
         yield running.wait_ready()
 
 
-def test_the_metrics_account_for_exactly_what_was_answered(
-    server: ServerProcess, test_images: NDArray[np.uint8]
-) -> None:
+def test_the_metrics_count_the_answers_exactly(server: ServerProcess, test_images: NDArray[np.uint8]) -> None:
     sizes = [1] * 50 + [3] * 20 + [1100] * 3
     total = sum(sizes)
 

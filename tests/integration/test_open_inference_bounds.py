@@ -96,7 +96,7 @@ def test_a_caller_that_leaves_in_the_middle_of_its_body_is_forgotten(repository:
         until(lambda: answered(server, "499") == 1, "its request has ended")
 
 
-def test_a_draining_server_is_not_ready_and_answers_what_it_has_begun(repository: Path) -> None:
+def test_a_draining_server_is_not_ready_and_answers_calls_in_flight(repository: Path) -> None:
     body = pictures(1, side=50)
     with ServerProcess("--repository", repository) as server:
         server.wait_ready()

@@ -51,7 +51,7 @@ def sign(root: Path, version: int, key: Path) -> subprocess.CompletedProcess[str
     )
 
 
-def test_what_is_not_signed_by_a_trusted_key_is_rejected_and_comes_good_when_it_is(
+def test_a_version_without_a_trusted_signature_is_rejected_until_it_has_one(
     repository: Path, root: Path, keys: Path
 ) -> None:
     assert sign(root, 1, keys / "ours.pem").returncode == 0

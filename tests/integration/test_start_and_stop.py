@@ -60,7 +60,7 @@ def test_a_loading_server_answers_no_grpc_handshake_and_then_answers_waiting_cal
             assert early.recv(1)
 
 
-def test_sigterm_answers_what_is_in_flight_and_exits_0(repository: Path) -> None:
+def test_sigterm_answers_calls_in_flight_and_exits_0(repository: Path) -> None:
     with ServerProcess("--repository", repository) as server, server.channel() as channel:
         server.wait_ready()
         call = PredictionServiceStub(channel).Predict.future(slow_request(), timeout=DEADLINE)
@@ -154,7 +154,7 @@ def test_an_idle_stream_does_not_hold_up_the_end(repository: Path) -> None:
         assert server.wait() == 0
 
 
-def test_what_outlasts_the_grace_period_is_cut_and_the_exit_is_still_clean(repository: Path) -> None:
+def test_calls_beyond_the_grace_period_are_cut_and_the_exit_is_still_clean(repository: Path) -> None:
     with ServerProcess("--repository", repository, "--shutdown-grace", "0") as server, server.channel() as channel:
         server.wait_ready()
         call = PredictionServiceStub(channel).Predict.future(slow_request(), timeout=DEADLINE)

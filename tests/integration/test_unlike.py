@@ -63,7 +63,7 @@ def near(expected: NDArray[np.float32]) -> object:
     return pytest.approx(expected, rel=1e-4)
 
 
-def test_each_image_gets_its_own_score_whatever_else_is_asked(
+def test_each_image_gets_its_own_score_with_any_other_options(
     stub: PredictionServiceStub, images: Images, expected: NDArray[np.float32]
 ) -> None:
     for part in (slice(0, 1), slice(3, 10), slice(0, 700)):

@@ -59,7 +59,7 @@ def test_a_balancer_watches_beside_callers_that_take_every_place(server: ServerP
     assert grown <= MOST_MEMORY
 
 
-def test_watches_of_very_long_names_hold_nothing(server: ServerProcess, record: Record) -> None:
+def test_watches_of_very_long_names_hold_no_memory(server: ServerProcess, record: Record) -> None:
     """A watch for an unknown name stays open, and with it its request."""
     usage = Usage(server.process.pid)
     before = usage.resident

@@ -129,13 +129,13 @@ def held_against(
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_good_caller_notices_nothing_of(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
+def test_a_good_caller_is_not_affected_by(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
     attack = Attack(name, server.target, ATTACKS[name][full])
     held_against(attack, server, GrpcWitness(server.target), record, full=full)
 
 
 @pytest.mark.parametrize("name", HTTP_ATTACKS)
-def test_probes_notice_nothing_of(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
+def test_probes_are_not_affected_by(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
     attack = Attack(name, server.http.removeprefix("http://"), HTTP_ATTACKS[name][full])
     held_against(attack, server, HttpWitness(server.http + "/healthz"), record, full=full, who="a probe")
 

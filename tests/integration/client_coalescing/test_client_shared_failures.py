@@ -98,7 +98,7 @@ def test_closing_ends_every_call_that_waits_or_is_on_the_way(
     gate.open()
 
 
-def test_a_closed_client_answers_no_more_and_says_so(connect: Connect, script: ScriptedServer) -> None:
+def test_a_closed_client_raises_client_closed(connect: Connect, script: ScriptedServer) -> None:
     client = connect(script.target)
     client.predict(image(1))
     client.close()

@@ -87,7 +87,7 @@ def test_a_broken_pin_file_is_reported_with_the_versions_and_is_not_overwritten(
     assert root.joinpath("digits/pin.json").read_text() == "{"
 
 
-def test_prune_keeps_the_newest_good_versions_and_what_is_in_use(repository: Path, tmp_path: Path) -> None:
+def test_prune_keeps_the_newest_good_versions_and_those_in_use(repository: Path, tmp_path: Path) -> None:
     for version in range(1, 9):
         publish(repository, tmp_path, version)
     folder = tmp_path / "digits"

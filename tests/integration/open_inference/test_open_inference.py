@@ -84,7 +84,7 @@ def test_a_body_gets_the_answers_of_predict_binary_on_request(
 
 
 @pytest.mark.parametrize("of_all", [True, False, None])
-def test_outputs_that_say_nothing_have_the_form_that_the_request_asks_of_all(
+def test_outputs_without_a_form_have_the_requests_form(
     server: ServerProcess, expected: Tensors, images: NDArray[np.uint8], of_all: bool | None
 ) -> None:
     body, headers = rest_request(images, images.shape, form="flat", parameters={"binary_data_output": of_all})

@@ -95,7 +95,7 @@ class TestWhatIsComplainedOf:
         yield opened
         context.close()
 
-    def test_a_file_that_is_no_picture_is_refused_in_a_sentence(self, open_page: Page) -> None:
+    def test_a_file_that_is_not_a_picture_is_refused_in_a_sentence(self, open_page: Page) -> None:
         open_page.locator("#choose").set_input_files(
             {"name": "drawing.svg", "mimeType": "image/svg+xml", "buffer": b"<svg xmlns='http://www.w3.org/2000/svg'/>"}
         )

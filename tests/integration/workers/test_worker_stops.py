@@ -17,7 +17,7 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 pytestmark = OVER_BOTH_TRANSPORTS
 
 
-def test_sigterm_answers_what_is_in_flight_in_every_worker_and_exits_0(server: ServerProcess) -> None:
+def test_sigterm_answers_calls_in_flight_in_every_worker_and_exits_0(server: ServerProcess) -> None:
     pids = workers(server)
     with ExitStack() as opened:
         calls = begin_slow_calls(server, opened, pictures=4)

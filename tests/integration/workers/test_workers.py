@@ -39,7 +39,7 @@ def test_the_connections_are_spread_over_all_workers_and_each_answers(server: Se
     assert logged == {number + 1: 1 for number in range(WORKERS)}
 
 
-def test_one_page_accounts_for_exactly_what_all_workers_answered(
+def test_one_page_counts_exactly_the_answers_of_all_workers(
     server: ServerProcess, test_images: NDArray[np.uint8]
 ) -> None:
     sizes = [1] * 60 + [3] * 30 + [1100] * 2

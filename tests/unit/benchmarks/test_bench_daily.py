@@ -17,7 +17,7 @@ def test_a_day_is_sized_for_its_peak() -> None:
     assert "| 100,000,000,000 | 1,157,407 | 3,472,222 | 348 | 417 + 521 for Envoy | 35 | 21.78 |" in text
 
 
-def test_nothing_is_calculated_from_what_was_not_measured() -> None:
+def test_nothing_is_calculated_without_a_measurement() -> None:
     assert daily.page_part(daily.Costs(60.0, None, None, None)).startswith("Not measured")
 
 

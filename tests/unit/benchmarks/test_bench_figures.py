@@ -53,7 +53,7 @@ def test_a_percentile_of_a_histogram_is_that_of_its_values(counts: dict[float, i
     assert percentile_of_counts(histogram, share) == percentile(values, share)
 
 
-def test_what_is_missing_stays_missing() -> None:
+def test_a_missing_figure_stays_missing() -> None:
     assert median_of([None, None]) is None
     assert median_of([3.0, None, 1.0]) == 2.0
     assert ratio(1.0, None) is None

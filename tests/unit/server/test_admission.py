@@ -54,12 +54,12 @@ def took(submission: Submission, seconds: float) -> Submission:
     return submission
 
 
-def test_a_wait_may_take_what_is_left_but_for_some_headroom(waiting: Waiting) -> None:
+def test_a_wait_may_take_the_remaining_time_minus_some_headroom(waiting: Waiting) -> None:
     assert waiting.is_admitted(9, 0.101 / HEADROOM)
     assert not waiting.is_admitted(9, 0.099 / HEADROOM)
 
 
-def test_what_waits_already_counts(waiting: Waiting) -> None:
+def test_requests_that_already_wait_count(waiting: Waiting) -> None:
     waiting.queue.add(waiting.admitted(10, 1.0))
     assert not waiting.is_admitted(9, 0.199 / HEADROOM)
     assert waiting.is_admitted(9, 0.201 / HEADROOM)

@@ -99,7 +99,7 @@ def test_a_port_that_is_not_a_number_is_still_refused() -> None:
         ("DIGITS_XYZ", None),
     ],
 )
-def test_a_variable_that_is_no_setting_is_named_with_the_nearest_one(name: str, nearest: str | None) -> None:
+def test_an_unknown_variable_is_named_with_the_nearest_setting(name: str, nearest: str | None) -> None:
     (said,) = flags.remarks({name: "1", "PATH": "/bin", "DIGITS_HOST": "::1", "DIGITS_WORKER_NUMBER": "1"})
     assert said.startswith(f"{name} is ignored")
     assert said.endswith(f"did you mean {nearest}?" if nearest else "no such setting")

@@ -57,7 +57,7 @@ OTHERS = st.sampled_from(["images", 'a "quoted" word', [1, 784], {"data": 1, "x"
 
 
 @given(data=st.data(), others=st.dictionaries(NAMES, OTHERS), element=st.sampled_from([1, 2.5, [[[7], [8]]], *FILES]))
-def test_data_that_is_cut_out_is_what_any_reader_finds(
+def test_data_that_is_cut_out_is_the_same_for_every_parser(
     data: st.DataObject, others: dict[str, object], element: object
 ) -> None:
     """At any place of the data in a large request."""

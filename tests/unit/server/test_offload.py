@@ -158,7 +158,7 @@ async def test_a_caller_that_leaves_when_its_turn_comes_delays_no_other(offload:
     assert offload.held_bytes == 0
 
 
-async def test_once_closed_nothing_is_taken_and_what_waits_is_rejected(offload: Offload) -> None:
+async def test_once_closed_new_and_waiting_requests_are_rejected(offload: Offload) -> None:
     async with busy(offload):
         waiting = submit(offload, "waiting", int)
         await asyncio.sleep(0)

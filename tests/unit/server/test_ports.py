@@ -43,7 +43,7 @@ def test_an_address_of_another_machine_is_reported() -> None:
         (errno.EMFILE, 8080, "Too many open files"),
     ],
 )
-def test_what_the_system_says_is_said(number: int, port: int, words: str) -> None:
+def test_an_error_of_the_system_is_passed_on(number: int, port: int, words: str) -> None:
     error = unavailable("127.0.0.1", port, "HTTP", OSError(number, os.strerror(number)))
     assert error.message == f"cannot listen for HTTP on 127.0.0.1:{port}: {words}"
 

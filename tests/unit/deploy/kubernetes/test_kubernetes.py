@@ -95,7 +95,7 @@ def test_probes_and_prometheus_speak_tls_where_the_server_does(resources: list[R
     assert schemes == {"HTTPS" if with_tls else "HTTP"}
 
 
-def test_with_tls_the_server_reads_what_the_secret_holds() -> None:
+def test_with_tls_the_server_reads_the_files_of_the_secret() -> None:
     resources = render(KUBERNETES / "overlays/tls")
     server = only(resources, "Deployment", "digits-server")
     (container,) = containers(server)
