@@ -15,7 +15,7 @@ DOORS = {ROOT / "training/src/digits_training/data/formats/pictures.py"}
 
 
 def imports(folder: Path) -> set[str]:
-    """The top-level names of every import statement below `folder`, wherever it stands."""
+    """The top-level names of every import statement below `folder`, at any place."""
     return set().union(*map(imports_of, folder.rglob("*.py")))
 
 

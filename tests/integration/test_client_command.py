@@ -1,4 +1,4 @@
-"""`digits predict` on the command line, in a process of its own against a real server."""
+"""`digits predict` on the command line, in a separate process against a real server."""
 
 import json
 import os

@@ -112,9 +112,8 @@ def _options(limits: Limits, *, shared: bool) -> list[tuple[str, int]]:
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_concurrent_streams", limits.streams),
         # A call counts against the stream limit until its memory is freed, some time after the client has the reply. A
-        # client that has more calls than the limit sends its next one at once, so calls that have ended need a limit of
-        # their own: else that one is refused (REFUSED_STREAM). Calls that their callers cancelled count in the same
-        # way.
+        # client that has more calls than the limit sends its next one at once, so ended calls need a separate limit:
+        # otherwise the next call is refused (REFUSED_STREAM). Calls that their callers cancelled count in the same way.
         ("grpc.http2.max_deallocating_streams", limits.streams),
         # To refuse a call in Python costs nearly as much as to answer it, so grpcio's core refuses further calls.
         ("grpc.server.max_pending_requests", limits.calls),
