@@ -53,7 +53,7 @@ def imports(image: str, module: str) -> bool:
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_an_image_says_what_it_is_and_runs_as_nobody_in_particular(image: str) -> None:
+def test_an_image_describes_itself_and_runs_as_any_user(image: str) -> None:
     config = inspect(image)["Config"]
     labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
     assert labels["title"] == image
@@ -93,7 +93,7 @@ def test_the_training_image_leaves_versions_in_its_volume_and_no_litter(volume: 
     assert json.loads(docker(*read)) == [["digits"], ["1"]]
 
 
-def test_training_that_is_told_to_stop_as_the_first_process_saves_its_state_and_goes_on_from_it(container: str) -> None:
+def test_training_stopped_as_the_first_process_saves_its_state_and_resumes_from_it(container: str) -> None:
     run = (*LOCKED_UP, f"--name={container}", "digits-training", "train", "--epochs=200")
     docker("run", "--detach", *run)
     until(lambda: "2/200" in docker("logs", container), "two epochs are trained", UP_SECONDS)

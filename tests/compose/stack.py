@@ -78,7 +78,7 @@ def test_the_servers_serve_over_the_native_transport(stack: Stack) -> None:
         assert json.loads(listening)["transport"] == "native"
 
 
-def test_envoy_carries_http_too_but_nobodys_metrics(stack: Stack) -> None:
+def test_envoy_carries_http_too_but_no_metrics(stack: Stack) -> None:
     with urllib.request.urlopen(f"{stack.http}/readyz", timeout=10) as page:
         assert page.status == 200
     with pytest.raises(urllib.error.HTTPError, match="404") as refused:

@@ -31,7 +31,7 @@ def tool(command: str) -> str:
 
 
 def commands() -> list[str]:
-    """What the workflow's steps run."""
+    """The commands of the workflow's steps."""
     return [step["run"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "run" in step]
 
 

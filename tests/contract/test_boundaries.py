@@ -15,7 +15,7 @@ DOORS = {ROOT / "training/src/digits_training/data/formats/pictures.py"}
 
 
 def imports(folder: Path) -> set[str]:
-    """The top-level names of every import statement below `folder`, wherever it stands."""
+    """The top-level names of every import statement below `folder`, at any place."""
     return set().union(*map(imports_of, folder.rglob("*.py")))
 
 
@@ -38,7 +38,7 @@ def test_a_package_imports_the_stubs_and_nothing_of_the_others(package: str) -> 
     assert {path: others for path, others in importing.items() if others and path not in DOORS} == {}
 
 
-def test_the_training_job_imports_the_server_in_one_file_and_nothing_of_it_but_pictures() -> None:
+def test_the_training_job_imports_the_server_in_one_file_and_only_its_pictures() -> None:
     (door,) = DOORS
     assert rooms_imported(door, "digits_server") == {"errors", "pictures"}
     extras = tomllib.loads((ROOT / "training/pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -93,7 +93,7 @@ def rooms_imported(path: Path, package: str) -> set[str]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_package_depends_on_the_stubs_and_on_none_of_the_others(package: str) -> None:
+def test_a_package_depends_on_the_stubs_and_on_no_other_package_of_ours(package: str) -> None:
     project = tomllib.loads((ROOT / PACKAGES[package] / "pyproject.toml").read_text())["project"]
     ours = {name.split("==")[0] for name in project["dependencies"] if name.startswith("digits-")}
     assert ours == {"digits-proto"}
@@ -114,7 +114,7 @@ def test_the_client_depends_on_grpcio_protobuf_and_numpy_only() -> None:
         ("digits_training.cli", ["tensorflow", "keras", "matplotlib"]),
     ],
 )
-def test_importing_does_not_load_what_is_not_needed(module: str, unwanted: list[str]) -> None:
+def test_importing_does_not_load_unneeded_modules(module: str, unwanted: list[str]) -> None:
     code = f"import sys, {module}; print([name for name in {unwanted} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert loaded.stdout.strip() == "[]"

@@ -29,7 +29,7 @@ def test_all_is_exactly_what_is_exported() -> None:
     assert sorted(public) == sorted(digits_client.__all__)
 
 
-def test_every_module_is_private_but_the_command_the_metrics_and_what_is_for_tests() -> None:
+def test_every_module_is_private_except_the_command_the_metrics_and_the_test_helpers() -> None:
     package = Path(digits_client.__file__).parent
     modules = {path.stem for path in (*package.glob("*.py"), *package.glob("*/"))}
     assert {name for name in modules if not name.startswith("_")} == {"cli", "metrics", "testing"}

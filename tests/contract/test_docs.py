@@ -83,7 +83,7 @@ def test_the_readme_leads_to_the_index_and_is_short() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_says_first_who_it_is_for(page: Path) -> None:
+def test_a_page_names_its_readers_first(page: Path) -> None:
     _, first, *_ = page.read_text(encoding="utf-8").split("\n\n")
     assert first.startswith("For ")
 

@@ -56,7 +56,7 @@ def test_the_states_of_a_version() -> None:
     assert {"SERVING", "AVAILABLE", "LOADING", "REJECTED"} <= set(prediction_pb2.ModelVersionStatus.State.keys())
 
 
-def test_what_tools_read_from_the_manifest_has_its_name() -> None:
+def test_manifest_fields_that_tools_read_keep_their_names() -> None:
     manifest = manifest_pb2.Manifest(
         model_version=3,
         metrics=manifest_pb2.Metrics(test_accuracy=0.5),

@@ -112,7 +112,7 @@ def test_the_page_quotes_messages() -> None:
 
 
 @pytest.mark.parametrize(("heading", "message"), QUOTED, ids=[message[:60] for _, message in QUOTED])
-def test_a_quoted_message_is_what_people_see(heading: str, message: str, seen: dict[str, str]) -> None:
+def test_a_quoted_message_is_the_real_one(heading: str, message: str, seen: dict[str, str]) -> None:
     if message in FROM_SOURCE:
         path, text = FROM_SOURCE[message]
         assert text in (ROOT / path).read_text(encoding="utf-8")

@@ -84,7 +84,7 @@ def use(name: str, module: Any, address: str) -> None:
 
 
 def use_extensions(name: str, module: Any, client: Any) -> None:
-    """What Triton's own tests ask for beyond the protocol."""
+    """Requests of Triton's own tests that go beyond the protocol."""
     image = [tensor(module, "UINT8")]
     told = {"priority": 1, "timeout": 1_000_000, "sequence_id": 7, "sequence_start": True, "parameters": {"mine": "x"}}
     tell_answer(name, "parameters", client.infer("digits", image, **told))

@@ -24,6 +24,6 @@ def script() -> Iterator[ScriptedServer]:
 
 @pytest.fixture(scope="module")
 def collector() -> Iterator[Collector]:
-    """What takes the spans of a server that is told its address."""
+    """A collector that receives the spans of servers with its address."""
     with Collector() as running:
         yield running

@@ -99,7 +99,7 @@ def test_a_stream_is_one_line(stub: PredictionServiceStub, server: ServerProcess
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, 'quote"d', "{evil}"])
-def test_an_id_that_is_none_is_replaced(stub: PredictionServiceStub, server: ServerProcess, given: str) -> None:
+def test_an_invalid_id_is_replaced(stub: PredictionServiceStub, server: ServerProcess, given: str) -> None:
     before = len([record for record in server.log if record["message"] == "call"])
     stub.Predict(ONE, timeout=DEADLINE, metadata=(("x-request-id", given), KNOWN))
 

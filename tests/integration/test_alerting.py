@@ -17,7 +17,7 @@ from support.waiting import until
 CONFIGURATION = DEPLOY / "alertmanager.yml"
 
 
-def test_a_certificate_near_its_end_is_told_to_the_receiver(repository: Path, tmp_path: Path) -> None:
+def test_a_certificate_near_its_end_reaches_the_receiver(repository: Path, tmp_path: Path) -> None:
     files = Folder(tmp_path / "tls")
     files.put(Authority().sign(not_after=datetime.now(UTC) + timedelta(days=3)))
     with (
@@ -32,7 +32,7 @@ def test_a_certificate_near_its_end_is_told_to_the_receiver(repository: Path, tm
     assert received.lines[0].startswith(f"firing warning DigitsCertificateExpires: The certificate of {target} expires")
 
 
-def test_the_example_of_a_receiver_refuses_what_is_not_an_alert_and_prints_one_line_for_each() -> None:
+def test_the_example_receiver_refuses_other_messages_and_prints_one_line_for_each_alert() -> None:
     alert = {"status": "firing", "labels": {"alertname": "A"}, "annotations": {"summary": "two\nlines"}}
     bodies = (b"", b"[]", b"{}", b'{"alerts": 1}', b'{"alerts": [{}]}', b'{"alerts": ["x"]}', b"x" * 1024)
     with alert_log() as received:

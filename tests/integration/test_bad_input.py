@@ -66,7 +66,7 @@ def test_bad_input_gets_its_status_and_a_sentence_that_says_what_was_expected(
     assert "Traceback" not in message
 
 
-def test_the_file_that_is_no_picture_is_named_by_its_place(stub: PredictionServiceStub) -> None:
+def test_a_file_that_is_not_a_picture_is_named_by_its_position(stub: PredictionServiceStub) -> None:
     digit = np.full((60, 60), 255, np.uint8)
     digit[10:50, 28:32] = 0
     file = BytesIO()
@@ -76,7 +76,7 @@ def test_the_file_that_is_no_picture_is_named_by_its_place(stub: PredictionServi
     assert message.startswith("image_files[2]:")
 
 
-def test_bytes_that_are_no_message_are_an_invalid_argument(server: ServerProcess) -> None:
+def test_bytes_that_are_not_a_message_are_an_invalid_argument(server: ServerProcess) -> None:
     with server.channel() as channel:
         status, message = refusal(lambda: raw_call(channel, "/digits.v1.PredictionService/Predict", b"\x0a\xff\xff"))
     assert status == "INVALID_ARGUMENT"

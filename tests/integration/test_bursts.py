@@ -24,7 +24,7 @@ pytestmark = OVER_BOTH_TRANSPORTS
 
 REQUEST = PredictRequest(images=bytes(784))
 MOST_CALLS = 2048
-"""What --max-calls is by default."""
+"""The default of --max-calls."""
 ROUNDS = 3
 """Further calls after each call: a refusal happens when a new call takes the place of one that was just answered."""
 CALL_SECONDS = 60.0

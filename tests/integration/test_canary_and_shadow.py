@@ -77,7 +77,7 @@ def test_a_canary_is_a_version_and_a_share(root: Path, value: str) -> None:
     assert "is not a version and its share" in ended.stderr
 
 
-def test_the_shadow_scores_copies_of_what_was_answered_and_answers_nobody(root: Path) -> None:
+def test_the_shadow_scores_copies_of_answered_images_and_answers_no_caller(root: Path) -> None:
     with following(root, "--shadow", "3") as follower:
         until(lambda: follower.model().shadow_version == 3, "the shadow is loaded")
         assert follower.states() == {1: "SERVING", 2: "SERVING", 3: "AVAILABLE"}
@@ -102,7 +102,7 @@ def test_a_shadow_that_sees_the_same_agrees(root: Path, repository: Path) -> Non
         until(lambda: agreement(follower, "true") >= before + 20, "the shadow has scored every answer")
 
 
-def test_a_shadow_that_is_pinned_answers_and_is_compared_no_more(root: Path) -> None:
+def test_a_pinned_shadow_answers_and_is_no_longer_compared(root: Path) -> None:
     with following(root, "--shadow", "3") as follower:
         until(lambda: follower.model().shadow_version == 3, "the shadow is loaded")
         root.joinpath("digits/pin.json").write_text('{"version": 3}')
@@ -175,7 +175,7 @@ def test_the_file_overrules_the_flags_and_its_end_hands_back_to_them(root: Path)
         (("--shadow", "9"), (1, 2), "version 9 is the shadow but is not in the repository"),
     ],
 )
-def test_what_cannot_be_tried_out_is_said_and_the_best_version_answers(
+def test_a_version_that_cannot_be_tried_out_is_reported_and_the_best_version_answers(
     repository: Path, tmp_path: Path, flags: tuple[str, ...], versions: tuple[int, ...], sentence: str
 ) -> None:
     """The last of `versions` is the best one that may answer."""
@@ -187,14 +187,14 @@ def test_what_cannot_be_tried_out_is_said_and_the_best_version_answers(
         assert {follower.answer() for _ in range(20)} == {(answers, answers)}
 
 
-def test_a_shadow_that_is_the_only_version_is_said_at_the_start(repository: Path, tmp_path: Path) -> None:
+def test_a_shadow_that_is_the_only_version_is_reported_at_the_start(repository: Path, tmp_path: Path) -> None:
     publish(repository, tmp_path, 2)
     ended = run_server("--repository", tmp_path, "--shadow", "2")
     assert ended.returncode == 1
     assert "version 2 is the shadow, which answers no request, and no other version is good" in ended.stderr
 
 
-def test_more_than_the_shadow_has_time_for_is_shed_and_answered_all_the_same(root: Path) -> None:
+def test_images_beyond_the_shadows_time_are_shed_but_answered(root: Path) -> None:
     with following(root, "--shadow", "3") as follower, follower.server.channel() as channel:
         until(lambda: follower.model().shadow_version == 3, "the shadow is loaded")
         stub = PredictionServiceStub(channel)

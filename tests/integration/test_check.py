@@ -28,7 +28,7 @@ def free_ports() -> list[str]:
     return ["--grpc-port", str(free_port()), "--http-port", str(free_port())]
 
 
-def test_a_server_that_would_start_is_said_to_part_by_part(repository: Path, tmp_path: Path) -> None:
+def test_a_server_that_would_start_is_reported_part_by_part(repository: Path, tmp_path: Path) -> None:
     authority, folder = Authority(), Folder(tmp_path)
     folder.put(authority.sign(), authority)
     tmp_path.joinpath("tokens").write_text("a-token-of-a-caller-4dAq1\n")
@@ -45,7 +45,7 @@ def test_a_server_that_would_start_is_said_to_part_by_part(repository: Path, tmp
         socket.create_server(("127.0.0.1", int(port))).close()  # no server listens there
 
 
-def test_every_fault_is_said_and_hides_no_other(tmp_path: Path) -> None:
+def test_every_fault_is_reported_and_hides_no_other(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         faulty: list[str | Path] = [
@@ -69,7 +69,7 @@ def test_every_fault_is_said_and_hides_no_other(tmp_path: Path) -> None:
     assert "no model repository" in said["model"][1]
 
 
-def test_a_model_that_serves_nobody_is_said_with_the_reason(repository: Path, tmp_path: Path) -> None:
+def test_a_model_that_cannot_serve_is_reported_with_the_reason(repository: Path, tmp_path: Path) -> None:
     version = tmp_path / "digits" / "1"
     version.mkdir(parents=True)
     for file in (repository / "digits" / "1").iterdir():
@@ -84,7 +84,7 @@ def test_a_model_that_serves_nobody_is_said_with_the_reason(repository: Path, tm
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - nothing listens
-def test_a_server_that_is_open_to_a_network_is_said_to_be(repository: Path, host: str) -> None:
+def test_a_server_that_is_open_to_a_network_is_reported(repository: Path, host: str) -> None:
     code, said = check("--repository", repository, "--host", host, *free_ports())
     assert code == 0
     assert "neither TLS nor a list of tokens" in said["settings"][1]

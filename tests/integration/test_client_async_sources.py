@@ -24,7 +24,7 @@ async def test_the_async_client_takes_async_iterables(script: ScriptedServer) ->
         assert list((await client.predict_batch(images())).digits) == [value % 10 for value in range(30)]
 
 
-async def test_what_an_async_source_has_given_is_sent_and_answered_while_the_source_pauses(
+async def test_images_of_an_async_source_are_sent_and_answered_while_it_pauses(
     script: ScriptedServer,
 ) -> None:
     """The source continues only when all its images are answered: to wait for more images would be to wait for ever."""
@@ -73,7 +73,7 @@ async def test_an_async_source_that_fails_ends_the_iterator_with_its_own_error(s
                     pass
 
 
-async def test_an_iterator_left_early_reads_no_more_of_its_async_source(script: ScriptedServer) -> None:
+async def test_an_iterator_left_early_stops_reading_its_async_source(script: ScriptedServer) -> None:
     ended = asyncio.Event()
 
     async def source() -> AsyncIterator[NDArray[np.uint8]]:

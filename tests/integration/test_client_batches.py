@@ -25,7 +25,7 @@ from digits_client._limits import FILES_PER_RPC
 @pytest.mark.parametrize(
     ("status", "kind"), [(grpc.StatusCode.INTERNAL, ServerError), (grpc.StatusCode.UNAVAILABLE, Unavailable)]
 )
-def test_a_batch_that_fails_tells_which_images_failed_and_what_was_answered(
+def test_a_failed_batch_names_the_failed_images_and_keeps_the_answers(
     connect: Connect, script: ScriptedServer, status: grpc.StatusCode, kind: type[Exception]
 ) -> None:
     script.answer = failing(2, status)
@@ -45,7 +45,7 @@ def test_the_first_chunk_may_fail_too(connect: Connect, script: ScriptedServer) 
     assert len(caught.value.answered) == 0
 
 
-def test_what_was_answered_can_be_kept_and_the_rest_asked_again(connect: Connect, script: ScriptedServer) -> None:
+def test_answers_can_be_kept_and_the_rest_requested_again(connect: Connect, script: ScriptedServer) -> None:
     """Their use: resume at the failed image."""
     script.answer = failing(3, grpc.StatusCode.INTERNAL)
     images = numbered(5 * CHUNK + 7)
@@ -66,7 +66,7 @@ def test_after_a_failure_nothing_more_is_sent(connect: Connect, script: Scripted
     assert len(script.requests) < 10
 
 
-def test_an_image_in_the_middle_that_is_none_is_named_with_what_came_before(
+def test_an_invalid_image_in_the_middle_is_named_with_the_answers_before_it(
     connect: Connect, script: ScriptedServer
 ) -> None:
     images: list[Any] = [*numbered(2 * CHUNK), None, *numbered(CHUNK)]

@@ -1,4 +1,4 @@
-"""`digits predict` on the command line, in a process of its own against a real server."""
+"""`digits predict` on the command line, in a separate process against a real server."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_exit_code_1_and_costs_no
     assert err == "digits: cannot read absent.png: No such file or directory\n"
 
 
-def test_a_file_that_is_no_picture_is_one_sentence_and_exit_code_1_and_costs_no_other(
+def test_a_file_that_is_not_a_picture_is_one_sentence_and_exit_code_1_and_affects_no_other(
     server: ServerProcess, pictures: list[Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "words.png"
@@ -141,7 +141,7 @@ def test_long_lists_tell_how_far_they_are_on_a_terminal_only(server: ServerProce
     assert "150 of 150 files" in told
 
 
-def test_output_that_nobody_reads_any_more_ends_quietly(server: ServerProcess, pictures: list[Path]) -> None:
+def test_output_whose_reader_has_ended_ends_quietly(server: ServerProcess, pictures: list[Path]) -> None:
     with subprocess.Popen(
         [SCRIPTS / "digits", "predict", "--json", "--target", server.target, *pictures * 700],
         stdout=subprocess.PIPE,

@@ -30,7 +30,7 @@ def test_bench_tells_rates_percentiles_and_errors(server: ServerProcess) -> None
     assert [line.split()[0] for line in text[1].splitlines()] == list(json.loads(closed[1]))
 
 
-def test_bench_sends_every_digit_as_often_as_the_others_and_none_that_is_unsure(server: ServerProcess) -> None:
+def test_bench_sends_every_digit_equally_often_and_only_clear_ones(server: ServerProcess) -> None:
     def counted() -> NDArray[np.float64]:
         by_digit = [server.metric("digits_predictions_total", digit=str(digit)) for digit in range(10)]
         confidence = [server.metric(f"digits_prediction_confidence_{name}") for name in ("sum", "count")]
@@ -81,7 +81,7 @@ def test_health_is_1_when_not_serving() -> None:
 
 
 @pytest.mark.parametrize("command", [["health"], ["info"], ["predict", __file__]], ids=lambda command: command[0])
-def test_nobody_there_is_one_sentence_and_exit_code_1(command: list[str]) -> None:
+def test_a_missing_server_is_one_sentence_and_exit_code_1(command: list[str]) -> None:
     code, out, err = digits(*command, "--timeout", "1")
     assert (code, out) == (1, "")
     assert err.startswith("digits: ")

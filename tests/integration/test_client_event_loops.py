@@ -14,7 +14,7 @@ from support.waiting import until
 from digits_client import AsyncClient, Client, Coalescing, Misused
 
 
-def test_a_second_event_loop_is_told_to_make_its_own_client(script: ScriptedServer) -> None:
+def test_a_second_event_loop_gets_an_error_to_make_its_own_client(script: ScriptedServer) -> None:
     client = AsyncClient(script.target)
     sentence = "an AsyncClient belongs to the event loop of its first call"
     with asyncio.Runner() as first, asyncio.Runner() as second:
@@ -73,7 +73,7 @@ async def test_a_caller_cancelled_on_the_way_disturbs_no_other(script: ScriptedS
 
 
 async def test_the_caller_whose_rpc_it_was_may_be_cancelled_too(script: ScriptedServer) -> None:
-    """What gathered behind it leaves once it has ended: only one RPC may be in flight."""
+    """Calls that gathered behind it are sent when it has ended: only one RPC may be in flight."""
     script.answer = Gate()
     async with AsyncClient(script.target, coalescing=Coalescing(rpcs_in_flight=1)) as client:
         tasks = await held_and_gathered(client, script, 5)
@@ -84,7 +84,7 @@ async def test_the_caller_whose_rpc_it_was_may_be_cancelled_too(script: Scripted
         assert [(await task).digit for task in tasks[1:]] == [1, 2, 3, 4, 5]
 
 
-async def test_an_rpc_that_nobody_waits_for_any_more_is_cancelled(script: ScriptedServer) -> None:
+async def test_an_rpc_without_waiting_callers_is_cancelled(script: ScriptedServer) -> None:
     """Long before its deadline."""
     script.answer = gate = Gate()
     async with AsyncClient(script.target, timeout=60, coalescing=Coalescing(images_per_rpc=10)) as client:

@@ -79,7 +79,7 @@ def test_an_endless_timeout_is_no_limit(connect: Connect, script: ScriptedServer
 
 
 @pytest.mark.parametrize("timeout", [math.nan, -1, "1"])
-def test_a_timeout_that_is_no_duration_is_refused_by_name(connect: Connect, timeout: Any) -> None:
+def test_an_invalid_timeout_is_refused_by_name(connect: Connect, timeout: Any) -> None:
     client = connect("localhost:1")
     for call in (client.health, client.model, lambda **given: client.predict(ZEROS, **given), client.wait_ready):
         with pytest.raises(InvalidInput, match="timeout: expected seconds"):

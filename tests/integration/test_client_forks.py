@@ -65,7 +65,7 @@ def forking(script: ScriptedServer, code: str, *, supported: bool = False) -> li
     return done.stdout.splitlines()
 
 
-def test_a_process_forked_after_a_call_is_told_that_it_cannot_call(script: ScriptedServer) -> None:
+def test_a_process_forked_after_a_call_gets_an_error(script: ScriptedServer) -> None:
     lines = forking(
         script,
         """
@@ -110,7 +110,7 @@ print(client.predict(image).digit)
     ],
     ids=["threads", "tasks", "frozen objects", "another client"],
 )
-def test_a_process_forked_after_something_else_used_grpc_is_told_that_it_cannot_call(
+def test_a_process_forked_after_another_library_used_grpc_gets_an_error(
     script: ScriptedServer, how: str, other: str
 ) -> None:
     lines = forking(
@@ -146,7 +146,7 @@ fork(lambda: asyncio.run(ask()), {how})
     assert lines == ["child: 7"] * 3
 
 
-def test_a_child_that_goes_on_with_the_event_loop_of_its_parent_is_told_that_it_cannot_call(
+def test_a_child_that_goes_on_with_the_event_loop_of_its_parent_gets_an_error(
     script: ScriptedServer,
 ) -> None:
     lines = forking(

@@ -67,7 +67,7 @@ def client(connect: Connect, script: ScriptedServer) -> Client:
 
 
 @pytest.mark.parametrize(("image", "sentence"), REFUSED)
-def test_what_is_no_image_is_refused_in_one_sentence_and_nothing_is_sent(
+def test_an_invalid_image_is_refused_in_one_sentence_and_nothing_is_sent(
     client: Client, script: ScriptedServer, image: Any, sentence: str
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
@@ -78,7 +78,7 @@ def test_what_is_no_image_is_refused_in_one_sentence_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize(("images", "sentence"), REFUSED_BATCHES)
-def test_what_are_no_images_is_refused_naming_the_place_and_nothing_is_sent(
+def test_an_invalid_image_in_a_batch_is_refused_by_its_position_and_nothing_is_sent(
     client: Client, script: ScriptedServer, images: Any, sentence: str
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
@@ -139,7 +139,7 @@ def test_a_version_that_cannot_be_is_refused_here(client: Client, script: Script
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pixels=arrays.arrays(np.uint8, (28, 28)), layout=st.sampled_from(["C", "F", "strided", "reversed", "read-only"]))
-def test_pixels_travel_row_major_whatever_their_layout_in_memory(
+def test_pixels_are_sent_row_major_with_any_layout_in_memory(
     client: Client, script: ScriptedServer, pixels: Any, layout: str
 ) -> None:
     script.requests.clear()

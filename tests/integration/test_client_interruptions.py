@@ -79,7 +79,7 @@ def test_a_signal_handler_may_call_at_any_line(script: ScriptedServer) -> None:
 
 
 def test_calls_leave_without_the_one_ahead_when_its_server_is_silent(connect: Connect, script: ScriptedServer) -> None:
-    """One RPC is held at the server; the calls behind it are answered all the same."""
+    """One RPC is held at the server; the calls behind it are still answered."""
     client = connect(script.target, timeout=30)
     assert client.predict(IMAGE).digit == 7
     gate = Gate()

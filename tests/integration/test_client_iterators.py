@@ -67,7 +67,7 @@ def test_an_iterator_gives_all_answers_before_the_failure_then_its_place(
     assert caught.value.failed == range(2 * CHUNK, 3 * CHUNK)
 
 
-def test_an_iterator_left_early_ends_what_it_had_sent(connect: Connect, script: ScriptedServer) -> None:
+def test_an_iterator_left_early_ends_its_rpcs(connect: Connect, script: ScriptedServer) -> None:
     ended = threading.Semaphore(0)
     gate = Gate()
 

@@ -14,7 +14,9 @@ from digits_client import DigitsError
 SECRET = "a-token-that-no-log-may-have"  # noqa: S105 - known to tests only
 
 
-def test_a_connection_that_is_lost_and_found_again_is_told(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_connection_that_is_lost_and_found_again_is_logged(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "digits_client")
     with ScriptedServer() as first:
         client = connect(first.target)
@@ -28,7 +30,7 @@ def test_a_connection_that_is_lost_and_found_again_is_told(connect: Connect, cap
         until(lambda: f"connected to {first.target} again" in caplog.messages, "its return is told")
 
 
-def test_an_rpc_of_a_batch_that_is_sent_again_is_told(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_rpc_of_a_batch_that_is_sent_again_is_logged(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "digits_client")
     with ScriptedServer(answer=refusing(grpc.StatusCode.RESOURCE_EXHAUSTED, 1, pushback=5)) as script:
         connect(script.target).predict_batch([IMAGE])
@@ -37,7 +39,7 @@ def test_an_rpc_of_a_batch_that_is_sent_again_is_told(connect: Connect, caplog: 
     ]
 
 
-def test_an_rpc_that_finds_no_server_after_all_its_tries_is_told(
+def test_an_rpc_that_finds_no_server_after_all_its_tries_is_logged(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "digits_client")

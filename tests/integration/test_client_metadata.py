@@ -49,7 +49,7 @@ def test_the_metadata_of_a_client_goes_with_every_rpc(
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_what_a_call_sends_replaces_what_its_client_sends_under_the_same_name(
+def test_metadata_of_a_call_replaces_the_clients_entry_of_the_same_name(
     connect: Connect, script: ScriptedServer, call: Callable[..., object]
 ) -> None:
     client = connect(script.target, metadata=[("x-tenant", "blue"), ("x-zone", "a")], request_id="job-7")
@@ -114,7 +114,7 @@ def test_calls_with_a_request_id_of_their_own_have_an_rpc_each_and_wait_for_no_o
     ],
     ids=str,
 )
-def test_what_cannot_be_sent_is_refused_by_name_before_anything_is_sent(
+def test_invalid_metadata_is_refused_by_name_before_anything_is_sent(
     connect: Connect, script: ScriptedServer, settings: dict[str, Any], named: str
 ) -> None:
     client = connect(script.target)

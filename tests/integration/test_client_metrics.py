@@ -93,7 +93,7 @@ async def test_a_call_is_waiting_until_it_ends_and_a_cancelled_one_is_counted(
     assert value("calls_total", method="predict", status="OK") == 2
 
 
-def test_clients_of_one_registry_add_up_and_none_is_measured_twice(
+def test_clients_of_one_registry_add_up_and_no_client_is_measured_twice(
     script: ScriptedServer, registry: CollectorRegistry, value: Value
 ) -> None:
     with measured(Client(script.target), registry) as one, measured(Client(script.target), registry) as other:

@@ -38,7 +38,7 @@ def script() -> Iterator[ScriptedServer]:
         yield script
 
 
-def test_a_model_is_told_by_name(connect: Connect, server: ServerProcess) -> None:
+def test_a_model_is_described_by_name(connect: Connect, server: ServerProcess) -> None:
     model = connect(server.target).model()
     assert (model.name, model.version, model.runtime, model.network) == ("digits", 1, "litert", "mlp")
     assert model.labels == tuple("0123456789")
@@ -51,7 +51,7 @@ def test_a_model_is_told_by_name(connect: Connect, server: ServerProcess) -> Non
     assert isinstance(model.message, GetModelResponse)
 
 
-def test_what_the_message_has_is_found_on_the_object_too(connect: Connect, server: ServerProcess) -> None:
+def test_fields_of_the_message_are_attributes_of_the_object_too(connect: Connect, server: ServerProcess) -> None:
     model = connect(server.target).model()
     assert model.manifest == model.message.manifest
     assert model.manifest.metrics.test_accuracy == model.test_accuracy
@@ -71,7 +71,7 @@ def test_a_model_is_a_value(connect: Connect, server: ServerProcess) -> None:
         model.name = "another"  # type: ignore[misc]
 
 
-def test_what_a_server_does_not_tell_is_empty(connect: Connect, script: ScriptedServer) -> None:
+def test_values_that_a_server_does_not_send_are_empty(connect: Connect, script: ScriptedServer) -> None:
     script.model = GetModelResponse(runtime="scripted", versions=[ModelVersionStatus(version=3, state=9)])  # type: ignore[arg-type]
     script.model.manifest.created_at.CopyFrom(Timestamp(seconds=2**60))
     model = connect(script.target).model()

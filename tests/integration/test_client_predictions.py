@@ -135,7 +135,7 @@ def test_predictions_are_columns_and_a_sequence(client: Client, test_images: Ima
     assert repr(result) == "<Predictions of 50 images: [7 2 1 ... 2 4 4]>"
 
 
-def test_the_named_version_answers_or_nobody(client: Client, test_images: Images) -> None:
+def test_only_the_named_version_answers(client: Client, test_images: Images) -> None:
     assert client.predict(test_images[0], model_version=1).model_version == 1
     with pytest.raises(NotFound, match="99"):
         client.predict(test_images[0], model_version=99)
@@ -143,7 +143,7 @@ def test_the_named_version_answers_or_nobody(client: Client, test_images: Images
         client.predict_batch(test_images[:3], model_version=99)
 
 
-def test_bytes_that_are_no_picture_are_refused_by_the_server(client: Client) -> None:
+def test_bytes_that_are_not_a_picture_are_refused_by_the_server(client: Client) -> None:
     with pytest.raises(InvalidInput):
         client.predict(b"no picture")
 
@@ -153,7 +153,7 @@ def test_a_picture_beyond_the_servers_limit_is_refused_naming_the_limit(client: 
         client.predict(png(np.zeros((5000, 5000), np.uint8)))
 
 
-def test_what_is_served_is_told(client: Client) -> None:
+def test_the_served_model_is_described(client: Client) -> None:
     model = client.model()
     assert model.manifest.model_name == "digits"
     assert model.manifest.model_version == 1

@@ -82,7 +82,7 @@ def test_a_single_call_to_an_overloaded_server_is_not_repeated_and_the_delay_rea
 
 
 @pytest.mark.parametrize("said", ["-1", "soon", ""])
-def test_a_delay_that_is_none_is_none(connect: Connect, serve: Any, said: str) -> None:
+def test_an_invalid_delay_is_none(connect: Connect, serve: Any, said: str) -> None:
     pushing = Pushing(grpc.StatusCode.RESOURCE_EXHAUSTED, said)
     with pytest.raises(ResourceExhausted) as caught:
         connect(serve(pushing)).predict(IMAGE)

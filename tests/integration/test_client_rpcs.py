@@ -96,7 +96,7 @@ def test_the_default_timeout_is_the_clients(connect: Connect, script: ScriptedSe
     assert 0 < default < 11
 
 
-def test_nobody_there_is_unavailable(connect: Connect) -> None:
+def test_a_missing_server_is_unavailable(connect: Connect) -> None:
     with pytest.raises(Unavailable):
         connect(f"127.0.0.1:{unused_port()}").predict(IMAGE, timeout=60)
 

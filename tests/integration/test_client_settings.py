@@ -105,7 +105,7 @@ def test_a_setting_out_of_bounds_is_refused_by_name(kind: Any, field: str, value
     [({"retries": 3}, "retries: expected Retries"), ({"sizes": None}, "sizes: expected Sizes")],
     ids=str,
 )
-def test_a_number_in_the_place_of_settings_is_refused_with_what_was_expected(
+def test_a_number_instead_of_settings_is_refused_with_the_expected_type(
     connect: Connect, settings: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(InvalidInput, match=named):
@@ -135,7 +135,7 @@ def test_a_channel_option_replaces_what_the_client_sets_itself(connect: Connect,
 
 
 @pytest.mark.parametrize("options", [7, "grpc.x", {"grpc.x": 1.5}, {"grpc.x": None}, {7: 1}, [("grpc.x",)]], ids=str)
-def test_what_is_not_a_channel_option_is_refused_at_once(connect: Connect, options: Any) -> None:
+def test_an_invalid_channel_option_is_refused_at_once(connect: Connect, options: Any) -> None:
     with pytest.raises(InvalidInput, match="channel_options"):
         connect("localhost:1", channel_options=options)
 

@@ -22,7 +22,7 @@ def test_before_the_first_call_and_without_coalescing_everything_is_zero(
     assert Stats().images_per_rpc == 0
 
 
-def test_what_is_in_flight_and_what_waits_is_told_at_any_moment(connect: Connect, script: ScriptedServer) -> None:
+def test_calls_in_flight_and_waiting_are_shown_at_any_moment(connect: Connect, script: ScriptedServer) -> None:
     script.answer = gate = Gate()
     client = connect(script.target, coalescing=Coalescing(rpcs_in_flight=1, images_per_rpc=8, max_waiting=19))
     with ThreadPoolExecutor(32) as threads:

@@ -77,9 +77,7 @@ def test_a_failure_ends_the_stream_after_the_answers_before_it(
     assert list(answers) == []
 
 
-def test_what_is_not_an_image_ends_the_stream_after_the_answers_before_it(
-    connect: Connect, script: ScriptedServer
-) -> None:
+def test_an_invalid_image_ends_the_stream_after_the_answers_before_it(connect: Connect, script: ScriptedServer) -> None:
     answers = connect(script.target).predict_stream([image(1), image(2), np.zeros((5, 5), np.uint8), image(3)])
     assert [next(answers).digit, next(answers).digit] == [1, 2]
     with pytest.raises(InvalidInput, match=r"images\[2\]") as caught:
@@ -87,7 +85,9 @@ def test_what_is_not_an_image_ends_the_stream_after_the_answers_before_it(
     assert caught.value.failed == range(2, 3)
 
 
-def test_what_the_source_raises_is_raised_after_the_answers_before_it(connect: Connect, script: ScriptedServer) -> None:
+def test_an_exception_of_the_source_is_raised_after_the_answers_before_it(
+    connect: Connect, script: ScriptedServer
+) -> None:
     def source() -> Iterator[NDArray[np.uint8]]:
         yield image(1)
         raise KeyError("the camera is gone")

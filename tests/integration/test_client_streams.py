@@ -71,7 +71,7 @@ def test_a_stream_is_one_rpc_with_a_request_for_each_batch(connect: Connect, scr
     assert script.sizes == [4, 4, 1]
 
 
-def test_answers_come_while_the_source_has_nothing_to_give(script: ScriptedServer) -> None:
+def test_answers_arrive_while_the_source_pauses(script: ScriptedServer) -> None:
     more = threading.Event()
 
     def source() -> Iterator[NDArray[np.uint8]]:
@@ -88,7 +88,7 @@ def test_answers_come_while_the_source_has_nothing_to_give(script: ScriptedServe
         assert [item.digit for item in answers] == [3]
 
 
-def test_answers_come_while_an_asynchronous_source_has_nothing_to_give(script: ScriptedServer) -> None:
+def test_answers_arrive_while_an_asynchronous_source_pauses(script: ScriptedServer) -> None:
     async def digits() -> list[int]:
         more = asyncio.Event()
 

@@ -70,7 +70,7 @@ def test_without_the_wheels_only_the_tests_of_the_real_server_fail_and_say_what_
     assert "CannotStart: digits-model must be installed" in done.stdout
 
 
-def test_what_keeps_a_local_server_from_starting_is_said(repository: Path, tmp_path: Path) -> None:
+def test_a_local_server_that_cannot_start_says_why(repository: Path, tmp_path: Path) -> None:
     with (
         pytest.raises(CannotStart, match=r"ended before it answered: .*no model repository"),
         LocalServer("--repository", str(tmp_path / "nowhere")),

@@ -102,7 +102,7 @@ def test_a_host_of_two_addresses_with_a_server_on_one_does_not_hide_what_is_wron
             ask()
 
 
-def test_where_nobody_listens_tls_is_not_blamed(connect: Connect, authority: Authority) -> None:
+def test_without_a_listener_tls_is_not_blamed(connect: Connect, authority: Authority) -> None:
     with pytest.raises(Unavailable) as failed:
         connect(f"localhost:{free_port()}", root_certificates=authority.certificate).predict(IMAGE, timeout=5)
     assert "TLS" not in str(failed.value)

@@ -90,7 +90,7 @@ def test_a_function_that_fails_fails_its_call(
 
 
 @pytest.mark.parametrize("token", ["", " \n", "two words", "naïve", "a\nb"])
-def test_what_is_no_token_is_refused_at_once(connect: Connect, server: ServerProcess, token: str) -> None:
+def test_an_invalid_token_is_refused_at_once(connect: Connect, server: ServerProcess, token: str) -> None:
     with pytest.raises(InvalidInput, match="token"):
         connect(server.target, token=token)
 
@@ -121,7 +121,7 @@ def test_the_command_line_sends_no_token_to_another_machine_in_plaintext(
     assert "plaintext" in capsys.readouterr().err
 
 
-def test_a_token_leaves_the_machine_in_plaintext_only_for_who_insists() -> None:
+def test_a_token_leaves_the_machine_in_plaintext_only_if_the_caller_insists() -> None:
     with pytest.raises(Misused, match="plaintext"):
         Client("digits.invalid:50051", token=TOKEN)
     Client("digits.invalid:50051", token=TOKEN, token_in_plaintext=True).close()

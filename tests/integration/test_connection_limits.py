@@ -92,7 +92,7 @@ def test_one_connection_too_many_is_closed_and_the_others_are_served(repository:
             one.__exit__(None, None, None)
 
 
-def test_an_idle_connection_is_told_to_go_and_closed(server: ServerProcess) -> None:
+def test_an_idle_connection_gets_goaway_and_is_closed(server: ServerProcess) -> None:
     with closing(connection(server)) as idle:
         assert GOAWAY in types(until_its_end(idle))
 
@@ -121,7 +121,7 @@ def test_a_connection_with_a_call_is_not_idle_and_old_ones_lose_no_call(server: 
         assert len(next(replies).digits) == 1
 
 
-def test_a_flood_of_pings_harms_nobody_else(server: ServerProcess, transport: str) -> None:
+def test_a_flood_of_pings_harms_no_other_caller(server: ServerProcess, transport: str) -> None:
     with closing(connection(server)) as flooding, server.channel() as channel:
         stub = PredictionServiceStub(channel)
         for _ in range(200):

@@ -45,7 +45,7 @@ def test_one_connection_cannot_take_every_place_for_health_watches(repository: P
 
 
 @pytest.mark.parametrize(("connections", "each"), [(2, 3), (6, 1)])
-def test_a_balancer_is_let_in_though_every_watch_is_taken_and_stays(
+def test_a_balancer_gets_and_keeps_a_watch_when_every_watch_is_taken(
     repository: Path, connections: int, each: int
 ) -> None:
     with ServerProcess("--repository", repository, "--max-streams", "6") as server, ExitStack() as opened:

@@ -99,7 +99,7 @@ def test_each_example_calls_over_mutual_tls_with_a_token(secured: Secured, call:
     ],
     ids=["no token", "another authority", "no such file", "no TLS"],
 )
-def test_each_example_says_in_a_sentence_what_is_wrong(
+def test_each_example_explains_an_error_in_a_sentence(
     secured: Secured, call: Call, changes: dict[str, str], sentence: str
 ) -> None:
     changed = {f"DIGITS_{name}": str(secured.folder / file) if file else "" for name, file in changes.items()}
@@ -130,7 +130,7 @@ def test_node_prints_the_digits(server: ServerProcess, node: Path) -> None:
 
 
 @OVER_BOTH_TRANSPORTS
-def test_node_tells_what_the_server_refuses(server: ServerProcess, node: Path) -> None:
+def test_node_reports_a_refusal_of_the_server(server: ServerProcess, node: Path) -> None:
     ended = run("node", node, server.target, ROOT / "README.md")
     assert ended.returncode == 1
     assert ended.stderr.startswith("INVALID_ARGUMENT: image_files[0]: not a valid PNG")
@@ -170,7 +170,7 @@ def test_the_documented_commands_build_a_caller_that_prints_the_digits(
 
 
 @OVER_BOTH_TRANSPORTS
-def test_the_built_caller_tells_what_the_server_refuses(
+def test_the_built_caller_reports_a_refusal_of_the_server(
     server: ServerProcess, documented: tuple[str, dict[str, str]]
 ) -> None:
     call, environment = documented

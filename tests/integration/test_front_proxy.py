@@ -100,7 +100,7 @@ def listens(target: str) -> bool:
     return True
 
 
-def test_with_all_servers_gone_callers_are_told_unavailable(proxy: FrontProxy, servers: list[ServerProcess]) -> None:
+def test_with_all_servers_gone_callers_get_unavailable(proxy: FrontProxy, servers: list[ServerProcess]) -> None:
     for each in servers:
         each.kill()
     until(lambda: proxy.counter("cluster.digits.membership_healthy") == 0, "Envoy finds nobody healthy")
@@ -109,7 +109,7 @@ def test_with_all_servers_gone_callers_are_told_unavailable(proxy: FrontProxy, s
     assert {outcome.partition(":")[0] for outcome in load.outcomes} == {"UNAVAILABLE"}
 
 
-def test_both_servers_answer_over_grpc_and_http_but_nobodys_metrics_are_shown(
+def test_both_servers_answer_over_grpc_and_http_but_show_no_metrics(
     proxy: FrontProxy, servers: list[ServerProcess]
 ) -> None:
     with SteadyLoad(proxy.target, CALLERS) as load:

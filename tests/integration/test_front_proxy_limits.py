@@ -118,7 +118,7 @@ def test_too_much_metadata_is_refused_here_and_the_connections_go_on(
     assert (passed_on(), proxy.counter("cluster.digits.upstream_cx_destroy")) == (before[0] + 1, before[1])
 
 
-def test_a_caller_may_name_its_request_and_is_told_nothing_of_the_proxy(stub: PredictionServiceStub) -> None:
+def test_a_caller_may_name_its_request_and_learns_nothing_about_the_proxy(stub: PredictionServiceStub) -> None:
     call = stub.Predict.with_call(REQUEST, metadata=(("x-request-id", "mine-1"),), timeout=DEADLINE)[1]
     told = {*call.initial_metadata(), *call.trailing_metadata()}
     assert not [key for key, _ in told if key.startswith("x-envoy") or key == "server"]
@@ -168,7 +168,7 @@ def test_the_command_explains_itself_and_names_what_is_wrong(tmp_path: Path) -> 
         assert "Traceback" not in refused.stderr
 
 
-def test_the_command_runs_a_proxy_that_answers_what_is_in_flight_when_it_is_stopped(server: ServerProcess) -> None:
+def test_the_command_runs_a_proxy_that_answers_calls_in_flight_when_it_is_stopped(server: ServerProcess) -> None:
     ports = {name: free_port() for name in on_this_machine.PORTS}
     servers = ":".join(map(str, ports_of(server)))
     flags = [f"--port={name}={port}" for name, port in ports.items()]

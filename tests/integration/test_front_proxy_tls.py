@@ -68,12 +68,12 @@ def shown_by(target: str) -> str:
     return ssl.get_server_certificate((host, int(port)), timeout=DEADLINE)
 
 
-def test_a_caller_who_trusts_the_authority_is_answered(proxy: FrontProxy, authority: Authority) -> None:
+def test_a_caller_that_trusts_the_authority_is_answered(proxy: FrontProxy, authority: Authority) -> None:
     with calling(proxy.tls_target, authority) as predict:
         assert len(predict().digits) == 1
 
 
-def test_a_caller_who_does_not_trust_it_sends_nothing(proxy: FrontProxy) -> None:
+def test_a_caller_that_does_not_trust_it_sends_nothing(proxy: FrontProxy) -> None:
     with calling(proxy.tls_target, Authority()) as predict:
         assert refusal(predict)[0] == "UNAVAILABLE"
 
@@ -119,7 +119,7 @@ def test_renewed_files_are_shown_and_believed_without_a_restart_and_connections_
         assert len(predict().digits) == 1
 
 
-def test_prometheus_is_told_how_long_the_certificate_lasts_and_of_files_that_cannot_be_used(
+def test_prometheus_sees_the_end_of_the_certificate_and_files_that_cannot_be_used(
     server: ServerProcess, authority: Authority, tmp_path: Path
 ) -> None:
     (tmp_path / "tls").mkdir()

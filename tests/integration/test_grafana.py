@@ -65,7 +65,7 @@ def test_every_legend_names_labels_that_its_query_keeps(prometheus: PrometheusPr
     assert found
 
 
-def test_what_can_be_chosen_at_the_top_is_what_prometheus_knows(prometheus: PrometheusProcess) -> None:
+def test_the_choices_at_the_top_come_from_prometheus(prometheus: PrometheusProcess) -> None:
     source, *others = DASHBOARD["templating"]["list"]
     assert (source["name"], source["type"]) == ("datasource", "datasource")
     for variable in others:

@@ -95,7 +95,7 @@ def test_a_message_over_the_limit_is_refused_by_its_prefix(wire: Http2, transpor
     assert str(LIMIT) in reply.message
 
 
-def test_a_stream_answers_what_came_before_a_message_over_the_limit(wire: Http2) -> None:
+def test_a_stream_answers_requests_before_a_message_over_the_limit(wire: Http2) -> None:
     stream = wire.begin(STREAM, GRPC)
     wire.send(stream, request() + b"\0" + (LIMIT + 1).to_bytes(4, "big"))
     assert wire.reply(stream).status == RESOURCE_EXHAUSTED

@@ -35,7 +35,7 @@ def test_an_unknown_service_is_not_found(server: ServerProcess) -> None:
     assert status == "NOT_FOUND"
 
 
-def test_a_watcher_of_an_unknown_service_is_told_so(server: ServerProcess) -> None:
+def test_a_watcher_of_an_unknown_service_gets_service_unknown(server: ServerProcess) -> None:
     with server.channel() as channel:
         watch = HealthStub(channel).Watch(HealthCheckRequest(service="nobody"), timeout=DEADLINE)
         assert next(watch).status == HealthCheckResponse.SERVICE_UNKNOWN

@@ -49,9 +49,7 @@ def test_the_server_is_asked_where_it_listens(repository: Path, host: str) -> No
     assert "Connection refused" in line
 
 
-def test_tls_on_the_http_port_is_no_hindrance_whatever_name_the_certificate_bears(
-    repository: Path, tmp_path: Path
-) -> None:
+def test_tls_on_the_http_port_works_with_any_name_in_the_certificate(repository: Path, tmp_path: Path) -> None:
     Folder(tmp_path).put(Authority().sign())
     flags = [*Folder(tmp_path).flags, "--http-tls"]
     with ServerProcess("--repository", repository, *flags) as server:
@@ -131,7 +129,7 @@ def test_health_is_asked_over_grpc_in_tls(repository: Path, tmp_path: Path, *, m
         assert health("--http-port", "0", "--grpc-port", grpc_port, *other.flags)[0] == 1
 
 
-def test_two_ports_that_nobody_knows_are_one_sentence() -> None:
+def test_two_unknown_ports_are_one_sentence() -> None:
     code, line = health("--http-port", "0", "--grpc-port", "0")
     assert code == 1
     assert "--http-port" in line

@@ -57,7 +57,7 @@ def test_a_variable_that_is_ignored_is_named_once_and_nothing_prevents_the_start
         assert len(said(server, "neither TLS nor a list of tokens")) == 1
 
 
-def test_a_server_for_this_machine_or_with_tokens_is_not_said_to_be_open(repository: Path, tmp_path: Path) -> None:
+def test_a_server_for_this_machine_or_with_tokens_is_not_reported_as_open(repository: Path, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text("a-token-of-a-caller-4dAq1\n")
     for flags in (["--host", "127.0.0.1"], ["--host", "0.0.0.0", "--tokens", tokens]):  # noqa: S104 - for a moment
@@ -163,7 +163,7 @@ def test_a_clock_that_jumps_by_years_costs_no_call_and_no_new_version(repository
         assert server.wait() == 0
 
 
-def test_nothing_that_waits_goes_by_the_wall_clock() -> None:
+def test_no_wait_uses_the_wall_clock() -> None:
     """Except for log lines and traces, which need the time of day."""
     package = Path(digits_server.__file__).parent
     wall = re.compile(r"\btime\.time\b|\btime_ns\b|import time, |from time import (.*, )?time\b|\bdatetime\b|utcnow")

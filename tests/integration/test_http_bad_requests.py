@@ -53,7 +53,7 @@ def test_a_version_that_is_not_a_number_of_ours_is_not_found(server: ServerProce
         "text/plain; escaping=;;;=,,,;",
     ],
 )
-def test_the_metrics_are_answered_whatever_format_is_asked_for(server: ServerProcess, accept: str) -> None:
+def test_the_metrics_are_answered_in_any_requested_format(server: ServerProcess, accept: str) -> None:
     answer = get(server, "/metrics", f"accept: {accept}")
     assert answer.status == 200
     assert b"digits_http_requests_total" in answer.body
@@ -94,7 +94,7 @@ def test_a_malformed_chunk_ends_its_connection_only(server: ServerProcess, targe
         b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 70_000,
     ],
 )
-def test_what_is_not_http_is_refused_with_400(server: ServerProcess, head: bytes) -> None:
+def test_data_that_is_not_http_is_refused_with_400(server: ServerProcess, head: bytes) -> None:
     assert ask(server, head).status == 400
 
 

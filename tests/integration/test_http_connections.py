@@ -65,7 +65,7 @@ def test_probes_and_scrapers_are_answered_though_every_place_is_taken(repository
             assert get(server, path).status == 200
 
 
-def test_the_unfinished_request_that_began_first_makes_room_and_is_told(repository: Path) -> None:
+def test_the_unfinished_request_that_began_first_is_closed_with_a_reason(repository: Path) -> None:
     with ServerProcess("--repository", repository, "--max-connections", "2") as server, ExitStack() as held:
         server.wait_ready()
         first, second = held.enter_context(connect(server)), held.enter_context(connect(server))
@@ -117,7 +117,7 @@ def test_a_caller_that_does_not_read_its_answers_is_cut_off_for_others(repositor
         assert closed(server, "pushed_out") >= 1
 
 
-def test_unfinished_bodies_hold_no_more_than_all_may_and_the_first_is_told(repository: Path) -> None:
+def test_unfinished_bodies_are_bounded_together_and_the_first_gets_a_reason(repository: Path) -> None:
     flags = ["--max-waiting-bytes", "300000"]
     with ServerProcess("--repository", repository, *flags) as server, ExitStack() as held:
         server.wait_ready()
@@ -136,7 +136,7 @@ def test_unfinished_bodies_hold_no_more_than_all_may_and_the_first_is_told(repos
         assert server.metric("digits_rejected_total", reason="overloaded") == 1
 
 
-def test_a_caller_has_a_time_for_its_whole_request_whatever_it_trickles(repository: Path) -> None:
+def test_a_caller_has_a_time_limit_for_its_whole_request_even_if_it_trickles(repository: Path) -> None:
     """A byte now and then does not extend the time.
 
     The route does not read the body, so only the connection can end it.

@@ -1,4 +1,4 @@
-"""Who may use which route over HTTP: every route in every spelling, names of the machine, pages of other sites."""
+"""Access to routes over HTTP: every route in every spelling, names of the machine, pages of other sites."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +57,7 @@ def spellings(path: str) -> list[str]:
 
 
 PROBES = (b"alive\n", b"ready\n", b'{"live":true}', b'{"ready":true}', b"")
-"""What probes are answered; nothing for HEAD."""
+"""The answers to probes; HEAD has no body."""
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "OPTIONS", "DELETE", "TRACE", "PROPFIND", "get")
 
@@ -79,7 +79,7 @@ def plain(repository: Path) -> Iterator[ServerProcess]:
 
 
 @pytest.mark.parametrize("path", [*CLOSED, *OPEN])
-def test_no_spelling_of_a_path_opens_what_its_plain_form_does_not(guarded: ServerProcess, path: str) -> None:
+def test_no_spelling_of_a_path_opens_more_than_its_plain_form(guarded: ServerProcess, path: str) -> None:
     """Without a token every answer is 401, except those of probes and of missing paths among them."""
     for spelling in spellings(path):
         for method in METHODS if spelling in (path, path + "%0A") else ("GET",):
@@ -164,7 +164,7 @@ def from_browser(server: ServerProcess, method: str, path: str, *headers: str) -
         ["sec-fetch-site: cross-site", "sec-fetch-mode: navigate", "sec-fetch-dest: iframe"],
     ],
 )
-def test_what_a_browser_marks_as_another_site_s_is_403(
+def test_a_request_marked_as_from_another_site_is_403(
     plain: ServerProcess, method: str, path: str, headers: list[str]
 ) -> None:
     answer = from_browser(plain, method, path, *headers)
@@ -191,7 +191,7 @@ def test_a_form_cannot_follow_a_link(plain: ServerProcess) -> None:
     assert from_browser(plain, "POST", "/v2/models/digits/infer", *link).status == 403
 
 
-def test_a_route_without_a_word_on_who_may_use_it_cannot_be_made() -> None:
+def test_a_route_without_an_access_rule_cannot_be_made() -> None:
     from digits_server.web.routes import Route
 
     async def endpoint(_request: object) -> None: ...

@@ -11,7 +11,7 @@ from digits_training.conversion.litert import convert
 
 
 def _layers(inputs: Any) -> Any:
-    """A network of the layers that TensorFlow's converter turns into operators of their own."""
+    """A network of the layers that TensorFlow's converter turns into separate operators."""
     from keras import layers
 
     one = layers.ZeroPadding2D(2)(layers.Reshape((28, 28, 1))(inputs))

@@ -30,7 +30,7 @@ BEYOND_THE_PROTOCOL = {
     "statistics": ("UNIMPLEMENTED", "404"),
     "repository": ("UNIMPLEMENTED", "404"),
 }
-"""What Triton has and this server does not have: the status over gRPC and over HTTP."""
+"""Features of Triton that this server does not have: the status over gRPC and over HTTP."""
 
 Found = dict[tuple[str, str], dict[str, Any]]
 

@@ -26,9 +26,7 @@ def server(repository: Path) -> Iterator[ServerProcess]:
         yield running.wait_ready()
 
 
-def test_the_metrics_account_for_exactly_what_was_answered(
-    server: ServerProcess, test_images: NDArray[np.uint8]
-) -> None:
+def test_the_metrics_count_the_answers_exactly(server: ServerProcess, test_images: NDArray[np.uint8]) -> None:
     sizes = [1] * 50 + [3] * 20 + [1100] * 3
     total = sum(sizes)
 
@@ -82,7 +80,7 @@ def test_callers_cannot_grow_the_series(server: ServerProcess) -> None:
     assert set(server.samples()) == series
 
 
-def test_openmetrics_is_served_to_who_asks_for_it(server: ServerProcess) -> None:
+def test_openmetrics_is_served_on_request(server: ServerProcess) -> None:
     status, page = server.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
     assert status == 200
     assert page.endswith("# EOF\n")

@@ -72,7 +72,7 @@ def test_a_report_file_that_changed_after_it_was_verified_is_not_sent(changing: 
     assert ask(server, "GET", "/model/1/report/model_card.md").status == 404
 
 
-def test_what_a_browser_would_run_is_not_sent_though_it_is_listed(changing: tuple[ServerProcess, Path]) -> None:
+def test_a_listed_file_that_a_browser_would_run_is_not_sent(changing: tuple[ServerProcess, Path]) -> None:
     assert ask(changing[0], "GET", "/model/1/report/page.html").status == 404
 
 

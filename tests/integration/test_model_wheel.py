@@ -110,7 +110,7 @@ def test_without_the_package_the_error_says_what_to_install(workers: str) -> Non
     assert NEEDED not in named.stderr
 
 
-def test_what_cannot_become_a_wheel_is_refused_in_one_sentence(repository: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_become_a_wheel_is_refused_in_one_sentence(repository: Path, tmp_path: Path) -> None:
     folder = copy_version(repository, tmp_path, 2)
     edit_manifest(folder, lambda manifest: manifest["training"].update(data=[]))
     assert "name the file with their licence" in build_model(folder, tmp_path / "dist").stderr

@@ -77,7 +77,7 @@ def test_a_body_that_does_not_come_in_time_is_504_and_ends_the_connection(reposi
         assert server.metric("digits_rejected_total", reason="deadline") == 1
 
 
-def test_a_caller_who_leaves_takes_the_work_along(repository: Path) -> None:
+def test_a_caller_that_leaves_cancels_its_work(repository: Path) -> None:
     with ServerProcess("--repository", repository) as server:
         server.wait_ready()
         with begin(server, pictures(16, side=4000)):
@@ -88,7 +88,7 @@ def test_a_caller_who_leaves_takes_the_work_along(repository: Path) -> None:
         assert post(server.http + INFER, pictures(1, side=50))[0] == 200
 
 
-def test_a_caller_who_leaves_in_the_middle_of_its_body_is_forgotten(repository: Path) -> None:
+def test_a_caller_that_leaves_in_the_middle_of_its_body_is_forgotten(repository: Path) -> None:
     with ServerProcess("--repository", repository) as server:
         server.wait_ready()
         with begin(server, b"{", length=1000):
@@ -96,7 +96,7 @@ def test_a_caller_who_leaves_in_the_middle_of_its_body_is_forgotten(repository: 
         until(lambda: answered(server, "499") == 1, "its request has ended")
 
 
-def test_a_draining_server_is_not_ready_and_answers_what_it_has_begun(repository: Path) -> None:
+def test_a_draining_server_is_not_ready_and_answers_calls_in_flight(repository: Path) -> None:
     body = pictures(1, side=50)
     with ServerProcess("--repository", repository) as server:
         server.wait_ready()

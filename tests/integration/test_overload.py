@@ -26,7 +26,7 @@ def pictures(count: int, side: int) -> PredictRequest:
 PUSHBACK = {"grpcio": "grpc-retry-pushback-ms", "native": "digits-retry-pushback-ms"}
 
 
-def test_a_refused_caller_is_told_the_limit_and_when_to_come_back(repository: Path, transport: str) -> None:
+def test_a_refused_caller_learns_the_limit_and_when_to_retry(repository: Path, transport: str) -> None:
     with ServerProcess("--repository", repository, "--max-waiting-files", "10") as server, server.channel() as channel:
         server.wait_ready()
         stub = PredictionServiceStub(channel)

@@ -1,4 +1,4 @@
-"""What the page asks for, over plain HTTP: predictions, the model, its files; and what it must not answer."""
+"""The requests of the page, over plain HTTP: predictions, the model, its files; and what it must not answer."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 FOUR_MIB = 4 * 1024 * 1024
 
 
-def test_a_prediction_says_what_the_rpc_says_and_shows_the_pixels(
+def test_a_prediction_agrees_with_the_rpc_and_shows_the_pixels(
     server: ServerProcess, stub: PredictionServiceStub, test_images: NDArray[np.uint8]
 ) -> None:
     file = png(test_images[3])
@@ -76,7 +76,7 @@ def test_every_answer_is_counted_under_its_route(server: ServerProcess, test_ima
 @pytest.mark.parametrize(
     "kind", ["text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", ""]
 )
-def test_what_a_form_of_another_site_can_send_is_refused(server: ServerProcess, kind: str) -> None:
+def test_content_types_of_forms_are_refused(server: ServerProcess, kind: str) -> None:
     reply = ask(server, "POST", "/predict", b"x=1", content_type=kind)
     assert reply.status == 415
     assert "image's content type" in reply.json()["error"]
@@ -91,7 +91,7 @@ def test_a_browser_that_says_another_site_asks_is_refused(
     assert "own page" in reply.json()["error"]
 
 
-def test_a_browser_that_asks_for_another_site_s_permission_gets_none(server: ServerProcess) -> None:
+def test_a_browser_that_asks_for_another_sites_permission_is_refused(server: ServerProcess) -> None:
     reply = ask(server, "OPTIONS", "/predict", origin="https://example.org", access_control_request_method="POST")
     assert reply.status == 403
     assert not any(name.lower().startswith("access-control") for name in reply.headers)
@@ -112,7 +112,7 @@ def test_predictions_are_posted_and_nothing_else(server: ServerProcess, method: 
     ],
     ids=["nothing", "svg", "an empty sheet", "too much"],
 )
-def test_what_cannot_be_answered_gets_a_sentence(
+def test_a_request_that_cannot_be_answered_gets_a_sentence(
     server: ServerProcess, body: bytes, status: int, sentence: str
 ) -> None:
     reply = ask(server, "POST", "/predict", body, content_type="image/png")
@@ -136,7 +136,7 @@ def test_the_page_allows_itself_only_its_own_script_and_style(server: ServerProc
 
 
 @pytest.mark.parametrize("path", ["/", "/model", "/model/1/report/history.png"])
-def test_what_the_browser_has_already_is_not_sent_again(server: ServerProcess, path: str) -> None:
+def test_a_file_in_the_browsers_cache_is_not_sent_again(server: ServerProcess, path: str) -> None:
     first = ask(server, "GET", path)
     again = ask(server, "GET", path, if_none_match=first.headers["etag"])
     assert (first.status, first.headers["cache-control"]) == (200, "no-cache")
@@ -153,7 +153,7 @@ def test_the_model_is_what_its_manifest_says(server: ServerProcess, repository: 
     assert set(model["report"]) == {path.name for path in (repository / "digits/1/report").iterdir()}
 
 
-def test_without_the_page_there_is_none(repository: Path) -> None:
+def test_the_page_can_be_turned_off(repository: Path) -> None:
     with ServerProcess("--repository", repository, "--no-page") as server:
         server.wait_ready()
         assert [ask(server, "GET", path).status for path in ("/", "/model", "/predict", "/readyz")] == [404] * 3 + [200]

@@ -92,9 +92,7 @@ def test_a_pin_broken_by_hand_leaves_a_running_server_as_it_is(repository: Path,
         assert server.get("/readyz")[0] == 200
 
 
-def test_a_pinned_version_that_is_deleted_is_said_and_a_version_before_it_stands_in(
-    repository: Path, tmp_path: Path
-) -> None:
+def test_a_deleted_pinned_version_is_reported_and_a_version_before_it_answers(repository: Path, tmp_path: Path) -> None:
     for version in (1, 2, 3):
         publish(repository, tmp_path, version)
     models(tmp_path, "pin", "2")

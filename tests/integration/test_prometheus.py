@@ -43,7 +43,7 @@ def predict(stub: PredictionServiceStub, images: NDArray[np.uint8]) -> list[int]
     return list(stub.Predict(PredictRequest(images=images.tobytes()), timeout=DEADLINE).digits)
 
 
-def test_prometheus_counts_exactly_what_was_sent(
+def test_prometheus_counts_the_sent_images_exactly(
     stub: PredictionServiceStub, prometheus: PrometheusProcess, test_images: NDArray[np.uint8]
 ) -> None:
     def counts() -> dict[str, float]:

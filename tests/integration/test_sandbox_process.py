@@ -155,7 +155,7 @@ def test_a_proving_process_reaches_no_network_program_or_other_process_and_may_s
     assert ended.returncode == -signal.SIGABRT, ended.stderr
 
 
-def test_a_proving_process_imports_nothing_of_the_server_around_it() -> None:
+def test_the_sandbox_process_imports_no_other_part_of_the_server() -> None:
     child = Child("litert")
     try:
         maps = Path(f"/proc/{child.pid}/maps")

@@ -51,7 +51,7 @@ def sign(root: Path, version: int, key: Path) -> subprocess.CompletedProcess[str
     )
 
 
-def test_what_is_not_signed_by_a_trusted_key_is_rejected_and_comes_good_when_it_is(
+def test_a_version_without_a_trusted_signature_is_rejected_until_it_has_one(
     repository: Path, root: Path, keys: Path
 ) -> None:
     assert sign(root, 1, keys / "ours.pem").returncode == 0
@@ -107,7 +107,7 @@ def test_models_verify_and_pin_ask_for_the_signature_too(root: Path, keys: Path)
         assert "manifest.json.sig is missing" in ended.stdout + ended.stderr
 
 
-def test_a_key_that_is_none_is_said_at_the_start(root: Path, keys: Path) -> None:
+def test_an_invalid_key_is_reported_at_the_start(root: Path, keys: Path) -> None:
     keys.joinpath("garbage").write_text("no key")
     other = generate_private_key(SECP256R1()).public_key()
     keys.joinpath("other.pub").write_bytes(

@@ -45,7 +45,7 @@ def new_caller_gets(server: ServerProcess) -> str:
         return status_of(error)[0] if error else "OK"
 
 
-def test_a_server_that_loads_its_model_greets_nobody_over_grpc_and_then_answers_who_waits(repository: Path) -> None:
+def test_a_loading_server_answers_no_grpc_handshake_and_then_answers_waiting_callers(repository: Path) -> None:
     """A client of several servers considers a server with an open connection ready, and sends it calls."""
     with ServerProcess("--repository", repository, "--runtime", "keras") as server:  # loads for seconds
         host, _, port = server.target.rpartition(":")
@@ -60,7 +60,7 @@ def test_a_server_that_loads_its_model_greets_nobody_over_grpc_and_then_answers_
             assert early.recv(1)
 
 
-def test_sigterm_answers_what_is_in_flight_and_exits_0(repository: Path) -> None:
+def test_sigterm_answers_calls_in_flight_and_exits_0(repository: Path) -> None:
     with ServerProcess("--repository", repository) as server, server.channel() as channel:
         server.wait_ready()
         call = PredictionServiceStub(channel).Predict.future(slow_request(), timeout=DEADLINE)
@@ -91,7 +91,7 @@ def test_calls_that_come_during_a_stop_are_answered_as_they_come(repository: Pat
     assert ends == ["UNAVAILABLE"]
 
 
-def test_an_upload_that_the_grace_period_does_not_suffice_for_is_told_503(repository: Path) -> None:
+def test_an_upload_longer_than_the_grace_period_gets_503(repository: Path) -> None:
     unfinished = request("POST", "/v2/models/digits/infer", "content-length: 1000", "expect: 100-continue")
     with ServerProcess("--repository", repository, "--shutdown-grace", "0.2") as server:
         server.wait_ready()
@@ -118,7 +118,7 @@ def test_a_draining_server_is_not_ready_at_once_and_then_refuses_new_callers_as_
         assert len(call.result(timeout=DEADLINE).digits) == 16
 
 
-def test_a_stop_cuts_off_none_of_the_callers_in_the_middle_of_it(repository: Path) -> None:
+def test_a_stop_cuts_off_no_caller_in_the_middle_of_a_call(repository: Path) -> None:
     with ServerProcess("--repository", repository) as server, server.channel() as channel:
         server.wait_ready()
         stub = PredictionServiceStub(channel)
@@ -154,7 +154,7 @@ def test_an_idle_stream_does_not_hold_up_the_end(repository: Path) -> None:
         assert server.wait() == 0
 
 
-def test_what_outlasts_the_grace_period_is_cut_and_the_exit_is_still_clean(repository: Path) -> None:
+def test_calls_beyond_the_grace_period_are_cut_and_the_exit_is_still_clean(repository: Path) -> None:
     with ServerProcess("--repository", repository, "--shutdown-grace", "0") as server, server.channel() as channel:
         server.wait_ready()
         call = PredictionServiceStub(channel).Predict.future(slow_request(), timeout=DEADLINE)

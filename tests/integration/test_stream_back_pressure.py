@@ -47,7 +47,7 @@ def test_a_stream_alone_may_send_requests_of_many_files(
     assert [len(reply.digits) for reply in replies] == [17] * REQUESTS
 
 
-def test_many_streams_of_one_connection_share_what_waits(
+def test_many_streams_of_one_connection_share_the_queue(
     repository: Path, test_images: NDArray[np.uint8], transport: str
 ) -> None:
     """Together they want eight times the available places."""

@@ -197,6 +197,6 @@ def test_help_of_envoy_on_this_machine_needs_python_alone() -> None:
 
 
 def without_packages(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """What on_this_machine.py says to a Python that has the standard library alone."""
+    """The output of on_this_machine.py with a Python that has only the standard library."""
     command = [sys.executable, "-S", str(SHIPPED / "on_this_machine.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

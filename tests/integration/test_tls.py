@@ -53,12 +53,12 @@ def strict_server(repository: Path, transport: str, strict_folder: Folder) -> It
         yield running.wait_ready()
 
 
-def test_a_caller_who_trusts_the_authority_is_answered(server: ServerProcess, authority: Authority) -> None:
+def test_a_caller_that_trusts_the_authority_is_answered(server: ServerProcess, authority: Authority) -> None:
     with calling(server, authority) as call:
         assert len(call().digits) == 1
 
 
-def test_a_caller_without_tls_is_turned_away_and_nobody_else_is(server: ServerProcess, authority: Authority) -> None:
+def test_only_a_caller_without_tls_is_refused(server: ServerProcess, authority: Authority) -> None:
     with calling(server, authority) as call, server.channel() as plain:
         status, _ = refusal(lambda: PredictionServiceStub(plain).Predict(PredictRequest(images=bytes(784)), timeout=5))
         assert status == "UNAVAILABLE"
@@ -205,7 +205,7 @@ def test_the_key_is_in_no_line_of_the_log(server: ServerProcess, folder: Folder)
     assert not [line for line in lines if line in log]
 
 
-def test_a_stop_under_tls_answers_who_is_there_and_leaves_nothing_behind(
+def test_a_stop_under_tls_answers_its_callers_and_leaves_nothing_behind(
     repository: Path, authority: Authority, folder: Folder, tmp_path: Path
 ) -> None:
     private = {"TMPDIR": str(tmp_path)}

@@ -63,7 +63,7 @@ def near(expected: NDArray[np.float32]) -> object:
     return pytest.approx(expected, rel=1e-4)
 
 
-def test_each_image_gets_its_own_score_whatever_else_is_asked(
+def test_each_image_gets_its_own_score_with_any_other_options(
     stub: PredictionServiceStub, images: Images, expected: NDArray[np.float32]
 ) -> None:
     for part in (slice(0, 1), slice(3, 10), slice(0, 700)):
@@ -87,7 +87,7 @@ def test_noise_is_above_1_and_few_digits_are(expected: NDArray[np.float32]) -> N
     assert (expected[:600] > 1).mean() < 0.1
 
 
-def test_who_does_not_ask_gets_the_bytes_of_the_four_fields(server: ServerProcess, images: Images) -> None:
+def test_a_request_without_unlike_gets_the_bytes_of_the_four_fields(server: ServerProcess, images: Images) -> None:
     with server.channel() as channel:
         for count in (1, 40):
             request = PredictRequest(images=images[:count].tobytes(), include_probabilities=count > 1)

@@ -31,7 +31,7 @@ SETTLED = 15.0  # seconds after which every call is answered
 LEAST_SUCCESS = 0.9
 
 
-def test_a_frozen_server_of_three_costs_a_tenth_of_the_calls_at_most_and_later_none(
+def test_a_frozen_server_of_three_costs_at_most_a_tenth_of_the_calls_and_later_no_call(
     repository: Path, test_images: NDArray[np.uint8], record: Record
 ) -> None:
     outcomes: Counter[tuple[str, bool]] = Counter()

@@ -21,7 +21,7 @@ from digits.v1.prediction_pb2 import PredictRequest
 TESTS = Path(__file__).parents[1]
 DIGIT = TESTS.parent / "docs/digit.png"
 SECONDS_EACH, MEBIBYTES = 10, 2048
-"""What one input may take; the memory is the whole process's, TensorFlow not among it."""
+"""The limits of one input; the memory is that of the whole process, without TensorFlow."""
 
 READERS = ("message", "picture", "inference_message", "inference_json", "model")
 

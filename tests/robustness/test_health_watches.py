@@ -29,7 +29,7 @@ MOST_MEMORY = 200.0
 
 
 @pytest.mark.timeout(300)
-def test_a_balancer_watches_beside_callers_who_take_every_place(server: ServerProcess, record: Record) -> None:
+def test_a_balancer_watches_beside_callers_that_take_every_place(server: ServerProcess, record: Record) -> None:
     usage = Usage(server.process.pid)
     before = usage.resident
     usage.forget_peak()
@@ -59,7 +59,7 @@ def test_a_balancer_watches_beside_callers_who_take_every_place(server: ServerPr
     assert grown <= MOST_MEMORY
 
 
-def test_watches_of_very_long_names_hold_nothing(server: ServerProcess, record: Record) -> None:
+def test_watches_of_very_long_names_hold_no_memory(server: ServerProcess, record: Record) -> None:
     """A watch for an unknown name stays open, and with it its request."""
     usage = Usage(server.process.pid)
     before = usage.resident

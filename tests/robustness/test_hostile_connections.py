@@ -18,7 +18,7 @@ CALLS, CALLS_IN_FULL = 50, 2_000
 """Of the good caller, while the attackers hold what they have."""
 
 ROUNDS_IN_FULL = 3
-"""Of the same attack; what is timed is their median, for the machine has stalls of its own."""
+"""Rounds of the same attack. The result is their median, because the machine itself stalls sometimes."""
 
 MOST_MEMORY = 100.0
 """MiB by which the server and the proxy in front may grow."""
@@ -27,8 +27,7 @@ MORE_MEMORY = {("continuations", "grpcio"): 200.0}
 """Promises that a transport cannot keep: docs/security.md says which transport to use if they matter."""
 
 REFUSALS = {("unfinished_calls", "grpcio"): "StatusCode.CANCELLED"}
-"""What a transport may tell a good caller all the same: grpcio's core, while a burst of more calls than --max-calls has
-not been taken yet."""
+"""Statuses that a good caller may still get: from grpcio's core, during a burst of more calls than --max-calls."""
 
 AS_FAST = ("idle", "half_open", "one_byte_a_second", "rapid_resets")
 """Attacks beside which a good caller's p99 is at most twice what it was. Floods take processor time while they last."""
@@ -130,13 +129,13 @@ def held_against(
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_good_caller_notices_nothing_of(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
+def test_a_good_caller_is_not_affected_by(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
     attack = Attack(name, server.target, ATTACKS[name][full])
     held_against(attack, server, GrpcWitness(server.target), record, full=full)
 
 
 @pytest.mark.parametrize("name", HTTP_ATTACKS)
-def test_probes_notice_nothing_of(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
+def test_probes_are_not_affected_by(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
     attack = Attack(name, server.http.removeprefix("http://"), HTTP_ATTACKS[name][full])
     held_against(attack, server, HttpWitness(server.http + "/healthz"), record, full=full, who="a probe")
 

@@ -26,8 +26,7 @@ ROOM = 3_000
 """Bytes of a body beside its worst part."""
 
 TRIES = 10
-"""Of a body beside which a probe waits too long: the machine has stalls of its own, so that the shortest wait is the
-server's."""
+"""Repetitions of a body if a probe waits too long: the machine itself stalls sometimes, so the shortest wait counts."""
 
 PROMISED, MOST = 0.020, 1.0
 """Seconds that a probe waits beside a body: what is promised, on a machine that does nothing else, and what is asserted

@@ -36,10 +36,11 @@ STREAM_SECONDS = 240.0
 """A busy machine takes a minute to decode all of them."""
 
 FORMAT_TRIES = 10
-"""Of one picture: the machine has stalls of its own, so that the shortest of the waits is the server's."""
+"""Repetitions for one picture: the machine itself stalls sometimes, so the shortest wait counts."""
 
 PROMISED_SECONDS, MOST_SECONDS = 0.1, 2.0
-"""What a probe waits beside one picture: what is recorded, on a quiet machine, and what is asserted on any."""
+"""A probe's longest wait during one picture: the recorded limit, on a quiet machine, and the asserted one, on any
+machine."""
 
 MOST_MEMORY = 384.0
 """MiB that the server may grow by: grpcio takes in some megabytes of each stream before anybody asks for them."""

@@ -62,7 +62,7 @@ def test_one_byte_more_than_the_limit_is_refused(server: ServerProcess) -> None:
 
 
 def dribbled(target: str, *, refused: bool) -> int | None:
-    """What becomes of a call that declares 1 GiB and begins to send it byte by byte.
+    """The end of a call that declares 1 GiB and begins to send it byte by byte.
 
     refused  whether it is to be told to stop by a status; None: its beginning is read, and that is all
     """

@@ -145,7 +145,7 @@ BY_NAME = {"OK": OK, "INVALID_ARGUMENT": INVALID, "NOT_FOUND": NOT_FOUND, "RESOU
 
 
 def by_grpcio(body: bytes) -> set[int]:
-    """What grpcio may say to `body`. It keeps a call that ends within its message until its deadline."""
+    """The valid statuses of grpcio for `body`. It keeps a call with an incomplete message until the deadline."""
     mark, length = body[:1], int.from_bytes(body[1:5], "big")
     if mark > b"\1":  # an invalid flag: it considers the message empty, or waits
         return {INVALID, LATE}
@@ -161,7 +161,7 @@ def by_grpcio(body: bytes) -> set[int]:
 
 
 def by_tonic(body: bytes) -> set[int]:
-    """What `native` may say to `body`: INTERNAL to all that is not a whole message, or has a part of one behind it."""
+    """The valid statuses of `native` for `body`: INTERNAL unless it is exactly one complete message."""
     mark, length = body[:1], int.from_bytes(body[1:5], "big")
     if len(body) < 5 or mark > b"\0" or len(body) - 5 < length:
         return {INTERNAL}

@@ -16,7 +16,7 @@ def alone(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*ALONE, *command], capture_output=True, text=True, timeout=250, check=False)
 
 
-def test_training_serving_and_predicting_need_nobody_else(tmp_path: Path) -> None:
+def test_training_serving_and_predicting_need_no_network(tmp_path: Path) -> None:
     job = alone(sys.executable, ROOT / "deploy/local/main_job.py", "--repository", tmp_path, "--exit")
     assert job.returncode == 0, job.stderr
     assert "The metrics count 10,000 predictions." in job.stdout

@@ -64,7 +64,7 @@ def cut_short(version: Path, random: Random) -> None:
 
 
 def flip_a_bit(version: Path, random: Random) -> None:
-    """Of any file that the manifest vouches for; who vouches for the manifest is a matter of signing."""
+    """Of any file in the manifest. The manifest itself is protected by a signature."""
     path = random.choice([path for path in files(version) if path.name != "manifest.json"])
     content = bytearray(path.read_bytes())
     content[random.randrange(len(content))] ^= 1 << random.randrange(8)
@@ -97,7 +97,7 @@ def test_a_version_cut_short_anywhere_or_with_any_bit_flipped_is_refused(
     assert all(reason and str(tmp_path) not in reason for reason in said)
 
 
-def test_a_publisher_killed_at_any_step_publishes_a_whole_version_or_none(
+def test_a_publisher_killed_at_any_step_publishes_a_whole_version_or_no_version(
     repository: Path, tmp_path: Path, record: Record
 ) -> None:
     copy_version(repository, tmp_path, 1)

@@ -34,7 +34,7 @@ PREDICT = {"grpc_service": "digits.v1.PredictionService", "grpc_method": "Predic
 
 @dataclass
 class Tally:
-    """What became of the calls, and the largest difference of a probability from that of the image alone."""
+    """The outcomes of the calls, and the largest difference of a probability from that of the image alone."""
 
     ends: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ def probabilities(reply: PredictResponse, count: int) -> NDArray[np.float32]:
 
 
 async def alone(stub: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What each image gets in a request of its own, one after the other: float32[N, 10]."""
+    """The answer to each image in a separate request, one after the other: float32[N, 10]."""
     rows = []
     for image in images:
         request = PredictRequest(images=image.tobytes(), include_probabilities=True)
@@ -109,7 +109,7 @@ def in_flight(server: ServerProcess) -> float:
     return started - server.metric("grpc_server_handled_total", **PREDICT)
 
 
-async def test_callers_who_leave_at_random_cost_the_others_nothing(
+async def test_callers_that_leave_at_random_cost_the_others_nothing(
     server: ServerProcess, test_images: NDArray[np.uint8], full: bool, record: Record
 ) -> None:
     calls = CALLS_IN_FULL if full else CALLS

@@ -26,7 +26,7 @@ GRACE = 25.0  # seconds, the server's default
 
 RECONNECTS_SOON = ("grpc.max_reconnect_backoff_ms", 100)
 CUT_OFF = ("Stream removed", "Socket closed", "shutting down", "CANCELLED")
-"""What a call says that had left when the server closed. Others say that nobody listened any more."""
+"""What a call says that had left when the server closed. Others say that no server listened."""
 
 
 @pytest.mark.parametrize("timeout", [PATIENT, HURRIED])

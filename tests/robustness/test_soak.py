@@ -68,7 +68,7 @@ FULL = {
 
 @dataclass
 class Tally:
-    """What the callers count, and what the process took after each round."""
+    """The counts of the callers, and the resources of the process after each round."""
 
     predicted: int = 0
     bad: int = 0
@@ -76,7 +76,7 @@ class Tally:
     inferred_at_most: int = 0
     wrong: list[str] = field(default_factory=list)
     images_by_version: dict[str, int] = field(default_factory=dict)
-    """What the server counts of each. It forgets a version some time after that has left, so it is asked each round."""
+    """The server's count for each. It forgets a version some time after that has left, so it is asked each round."""
     resident: list[float] = field(default_factory=list)
     descriptors: list[int] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)

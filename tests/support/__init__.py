@@ -1,4 +1,4 @@
-"""What tests share. Each kind of help has its room.
+"""Helpers for tests, in a package for each purpose.
 
 servers   real servers          client    both clients, scripted servers    models    repositories and model files
 calls     calls and answers     wire      HTTP byte by byte                  pictures  images, and the page

@@ -31,7 +31,7 @@ def need_root() -> None:
 
 
 def said_by(program: str, *arguments: str | Path) -> str:
-    """What such a program prints. Fails unless its exit code is 0."""
+    """The output of such a program. Fails unless its exit code is 0."""
     need(program)
     ended = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -1,4 +1,4 @@
-"""What the audit of the locked packages says of pip-audit's findings."""
+"""The audit's report on pip-audit's findings in the locked packages."""
 
 from typing import Any
 
@@ -22,13 +22,13 @@ def test_a_known_vulnerability_fails() -> None:
     ]
 
 
-def test_one_that_nobody_has_fixed_fails_too() -> None:
+def test_a_vulnerability_without_a_fix_fails_too() -> None:
     lines, clean = findings([vulnerable()], strict=False)
     assert not clean
     assert lines[0] == "open 2.0: CVE-1, fixed in none yet"
 
 
-def test_what_the_index_does_not_know_fails_only_where_that_is_asked_for() -> None:
+def test_packages_unknown_to_the_index_fail_only_if_requested() -> None:
     assert findings([SOUND, UNKNOWN], strict=False)[1]
     assert not findings([SOUND, UNKNOWN], strict=True)[1]
 

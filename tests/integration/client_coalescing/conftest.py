@@ -1,4 +1,4 @@
-"""What the tests of coalescing share: a gate that holds RPCs back, and calls in threads."""
+"""Shared by the tests of coalescing: a gate that holds RPCs, and calls in threads."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What ends an RPC that calls share ends each of them with a clear error, and no other call."""
+"""If a shared RPC ends, each of its calls ends with a clear error, and no other call."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ from digits_client import ClientClosed, Coalescing, ServerError, Unavailable
 from digits_client._limits import ATTEMPTS
 
 
-def test_a_transport_error_is_retried_once_for_all_who_share_the_rpc(
+def test_a_transport_error_is_retried_once_for_all_callers_of_the_rpc(
     connect: Connect, script: ScriptedServer, call: Calls
 ) -> None:
     first = Gate()
@@ -32,7 +32,7 @@ def test_a_transport_error_is_retried_once_for_all_who_share_the_rpc(
 @pytest.mark.parametrize(
     "failure", [(grpc.StatusCode.UNAVAILABLE, Unavailable, ATTEMPTS), (grpc.StatusCode.INTERNAL, ServerError, 1)]
 )
-def test_a_final_error_reaches_every_caller_who_shared_the_rpc(
+def test_a_final_error_reaches_every_caller_of_the_shared_rpc(
     connect: Connect, script: ScriptedServer, call: Calls, failure: tuple[grpc.StatusCode, type[Exception], int]
 ) -> None:
     status, kind, tries = failure
@@ -71,7 +71,7 @@ def test_a_failed_rpc_fails_no_other_callers(connect: Connect, script: ScriptedS
     assert outcomes == ["NotFound" if index % 3 else index % 250 % 10 for index in range(600)]
 
 
-def test_an_answer_of_the_wrong_length_is_an_error_for_all_who_asked(
+def test_an_answer_of_the_wrong_length_is_an_error_for_all_callers(
     connect: Connect, script: ScriptedServer, call: Calls
 ) -> None:
     first = Gate()
@@ -98,7 +98,7 @@ def test_closing_ends_every_call_that_waits_or_is_on_the_way(
     gate.open()
 
 
-def test_a_closed_client_answers_no_more_and_says_so(connect: Connect, script: ScriptedServer) -> None:
+def test_a_closed_client_raises_client_closed(connect: Connect, script: ScriptedServer) -> None:
     client = connect(script.target)
     client.predict(image(1))
     client.close()
@@ -112,7 +112,7 @@ def test_a_closed_client_answers_no_more_and_says_so(connect: Connect, script: S
             ask()
 
 
-def test_closing_in_the_middle_of_traffic_hangs_nobody(connect: Connect, script: ScriptedServer) -> None:
+def test_closing_in_the_middle_of_traffic_hangs_no_caller(connect: Connect, script: ScriptedServer) -> None:
     client = connect(script.target, coalescing=Coalescing(images_per_rpc=3))
     begun = threading.Semaphore(0)
 

@@ -71,7 +71,7 @@ def test_an_rpc_has_no_more_images_than_allowed(
     assert script.sizes == [1, 8, 8, 4]
 
 
-def test_what_fills_an_rpc_leaves_without_waiting_for_a_return(
+def test_a_full_rpc_is_sent_without_waiting_for_a_return(
     connect: Connect, script: ScriptedServer, gate: Gate, call: Calls
 ) -> None:
     client = connect(script.target, coalescing=Coalescing(images_per_rpc=8, rpcs_in_flight=2))
@@ -137,7 +137,7 @@ def test_coalescing_can_be_turned_off(connect: Connect, script: ScriptedServer, 
     assert script.sizes == [1] * 20
 
 
-def test_batches_files_and_other_calls_pass_by_what_waits(
+def test_batches_files_and_other_calls_do_not_wait_for_coalesced_calls(
     connect: Connect, script: ScriptedServer, call: Calls
 ) -> None:
     gate = Gate()

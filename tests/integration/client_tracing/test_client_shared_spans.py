@@ -57,7 +57,7 @@ def test_a_call_that_waited_for_its_rpc_keeps_its_own_trace(connect: Connect, le
     assert not any(span.links for span in spans)
 
 
-def test_an_rpc_that_nobody_answers_leaves_one_span(connect: Connect, left: InMemorySpanExporter) -> None:
+def test_an_unanswered_rpc_leaves_one_span(connect: Connect, left: InMemorySpanExporter) -> None:
     with pytest.raises((Unavailable, DeadlineExceeded)) as failed:
         connect("127.0.0.1:1", tracing=True).predict(IMAGE, timeout=2)
     (span,) = rpcs(left, 1)

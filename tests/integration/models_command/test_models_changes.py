@@ -47,7 +47,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(root: Path) -> None:
         root.joinpath("digits/pin.json").write_bytes(before)
 
 
-def test_a_canary_starts_changes_and_ends_and_who_answers_the_others_stays(root: Path) -> None:
+def test_a_canary_starts_changes_and_ends_and_the_other_version_stays(root: Path) -> None:
     code, said = models(root, "canary", "3", "--share", "0.1")
     assert (code, said) == (
         0,
@@ -77,7 +77,7 @@ def test_two_commands_at_once_lose_no_change(root: Path) -> None:
     assert stated(root) == {"version": "1", "canaryVersion": "2", "canaryShare": 0.05, "shadowVersion": "3"}
 
 
-def test_a_broken_pin_file_is_said_beside_the_versions_and_is_not_overwritten(root: Path) -> None:
+def test_a_broken_pin_file_is_reported_with_the_versions_and_is_not_overwritten(root: Path) -> None:
     root.joinpath("digits/pin.json").write_text("{")
     code, said = models(root, "list")
     assert code == 1
@@ -87,7 +87,7 @@ def test_a_broken_pin_file_is_said_beside_the_versions_and_is_not_overwritten(ro
     assert root.joinpath("digits/pin.json").read_text() == "{"
 
 
-def test_prune_keeps_the_newest_good_versions_and_what_is_in_use(repository: Path, tmp_path: Path) -> None:
+def test_prune_keeps_the_newest_good_versions_and_those_in_use(repository: Path, tmp_path: Path) -> None:
     for version in range(1, 9):
         publish(repository, tmp_path, version)
     folder = tmp_path / "digits"

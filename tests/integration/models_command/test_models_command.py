@@ -11,7 +11,7 @@ from support.servers.models_command import listed, models, spoil, stated
 from support.servers.process import SCRIPTS
 
 
-def test_list_and_verify_say_of_each_version_what_a_server_would(root: Path) -> None:
+def test_list_and_verify_judge_each_version_as_a_server_does(root: Path) -> None:
     spoil(root / "digits/2")
     models(root, "pin", "1")
     code, said = models(root, "list")
@@ -59,7 +59,7 @@ def test_list_shows_network_accuracy_date_size_state_and_role(root: Path) -> Non
     assert " kB " in said
 
 
-def test_a_repository_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_repository_is_reported_in_one_line(tmp_path: Path) -> None:
     for command in (
         *(["list"], ["verify"], ["pin", "1"], ["unpin"], ["rollback"], ["canary", "--end"], ["shadow", "1"]),
         ["prune", "--keep", "1"],
@@ -87,7 +87,7 @@ def test_a_command_that_says_too_little_or_too_much_is_a_wrong_usage(repository:
     assert models(repository, *command)[0] == 2
 
 
-def test_list_says_what_cannot_be_followed(root: Path) -> None:
+def test_list_shows_settings_that_cannot_be_followed(root: Path) -> None:
     root.joinpath("digits/pin.json").write_text('{"version": 7, "canaryVersion": 8, "canaryShare": 0.5}')
     listing = listed(root, "--shadow", "9")
     assert {row["version"]: row["state"] for row in listing["versions"]} == {
@@ -114,7 +114,7 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
 
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["before models", "after models", "after the command"])
-def test_a_flag_holds_wherever_it_stands(root: Path, place: int) -> None:
+def test_a_flag_applies_at_any_position(root: Path, place: int) -> None:
     words: list[str | Path] = ["models", "rollback"]
     words[place:place] = ["--repository", root, "--shadow", "3"]
     ended = run(*words, DIGITS_REPOSITORY="/nowhere")

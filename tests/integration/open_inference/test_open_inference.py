@@ -39,7 +39,7 @@ def images(test_images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def expected(stub: PredictionServiceStub, images: NDArray[np.uint8]) -> Tensors:
-    """What digits.v1 answers."""
+    """The answers of digits.v1."""
     request = PredictRequest(images=images.tobytes(), include_probabilities=True)
     reply = stub.Predict(request, timeout=DEADLINE)
     return {
@@ -84,7 +84,7 @@ def test_a_body_gets_the_answers_of_predict_binary_on_request(
 
 
 @pytest.mark.parametrize("of_all", [True, False, None])
-def test_outputs_that_say_nothing_have_the_form_that_the_request_asks_of_all(
+def test_outputs_without_a_form_have_the_requests_form(
     server: ServerProcess, expected: Tensors, images: NDArray[np.uint8], of_all: bool | None
 ) -> None:
     body, headers = rest_request(images, images.shape, form="flat", parameters={"binary_data_output": of_all})

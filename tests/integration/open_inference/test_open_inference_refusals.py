@@ -101,7 +101,7 @@ def test_bad_bodies_are_400_with_a_sentence(server: ServerProcess) -> None:
     assert json.loads(answer) == {"error": "images: expected 1568 elements for the shape [2, 784], got 784"}
 
 
-def test_what_the_protocol_does_not_have_is_404_in_its_way(server: ServerProcess) -> None:
+def test_a_path_that_the_protocol_does_not_have_is_404_in_its_form(server: ServerProcess) -> None:
     for method, path in (
         ("GET", "/v2/models/digits/config"),
         ("GET", INFER),
@@ -112,7 +112,7 @@ def test_what_the_protocol_does_not_have_is_404_in_its_way(server: ServerProcess
         assert (status, list(json.loads(answer))) == (404, ["error"])
 
 
-def test_a_compressed_request_is_refused_and_told_what_is_taken(server: ServerProcess) -> None:
+def test_a_compressed_request_is_refused_with_the_accepted_encoding(server: ServerProcess) -> None:
     status, headers, answer = post(server.http + INFER, b"x", {"content-encoding": "gzip"})
     assert (status, headers["accept-encoding"]) == (415, "identity")
     assert "identity" in json.loads(answer)["error"]

@@ -113,7 +113,7 @@ def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(page: Pa
     assert all(width == 3 for name, width in reached if name != "BODY")
 
 
-def test_a_screen_reader_is_told_what_is_there(page: Page) -> None:
+def test_a_screen_reader_gets_a_description_of_the_page(page: Page) -> None:
     draw(page, 8)
     shows(page, 8)
     for role, name in [

@@ -59,6 +59,6 @@ def test_the_dark_page_is_dark_and_its_drawing_light(page: Page) -> None:
     assert ink > 192
 
 
-def test_nothing_moves_for_those_who_asked_for_stillness(page: Page) -> None:
+def test_nothing_moves_with_reduced_motion(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     assert page.locator(".bar").first.evaluate("bar => getComputedStyle(bar).transitionDuration") == "0s"

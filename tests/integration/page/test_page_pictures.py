@@ -59,7 +59,7 @@ def test_the_pixels_shown_are_those_the_model_saw(page: Page, test_images: NDArr
     assert np.abs(np.array(shown).reshape(28, 28) - test_images[0].astype(int)).max() <= 1
 
 
-def test_an_image_that_does_not_look_like_a_digit_is_said_not_to(
+def test_an_image_that_does_not_look_like_a_digit_is_marked(
     browser: Browser, scored_repository: Path, test_images: NDArray[np.uint8]
 ) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (28, 28), np.uint8)
@@ -95,7 +95,7 @@ class TestWhatIsComplainedOf:
         yield opened
         context.close()
 
-    def test_a_file_that_is_no_picture_is_refused_in_a_sentence(self, open_page: Page) -> None:
+    def test_a_file_that_is_not_a_picture_is_refused_in_a_sentence(self, open_page: Page) -> None:
         open_page.locator("#choose").set_input_files(
             {"name": "drawing.svg", "mimeType": "image/svg+xml", "buffer": b"<svg xmlns='http://www.w3.org/2000/svg'/>"}
         )
@@ -114,7 +114,7 @@ class TestWhatIsComplainedOf:
         open_page.wait_for_timeout(200)
         assert open_page.evaluate("window.broken") is None
 
-    def test_a_server_that_is_gone_is_said_to_be(self, browser: Browser, repository: Path) -> None:
+    def test_a_server_that_is_gone_is_reported(self, browser: Browser, repository: Path) -> None:
         with ServerProcess("--repository", repository) as ending:
             ending.wait_ready()
             context = browser.new_context(**LOOKS["light"])

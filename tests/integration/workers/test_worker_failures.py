@@ -96,7 +96,7 @@ def test_a_worker_that_cannot_come_back_is_tried_again_and_until_then_the_server
         all_answer(server)
 
 
-def test_what_keeps_the_workers_from_starting_is_said_once_and_exit_1(tmp_path: Path) -> None:
+def test_a_reason_why_workers_cannot_start_is_logged_once_with_exit_1(tmp_path: Path) -> None:
     ended = run_server("--repository", tmp_path / "nowhere", "--workers", str(WORKERS))
     assert ended.returncode == 1
     assert "no model repository" in ended.stderr.splitlines()[-1]

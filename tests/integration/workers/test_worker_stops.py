@@ -17,7 +17,7 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 pytestmark = OVER_BOTH_TRANSPORTS
 
 
-def test_sigterm_answers_what_is_in_flight_in_every_worker_and_exits_0(server: ServerProcess) -> None:
+def test_sigterm_answers_calls_in_flight_in_every_worker_and_exits_0(server: ServerProcess) -> None:
     pids = workers(server)
     with ExitStack() as opened:
         calls = begin_slow_calls(server, opened, pictures=4)
@@ -27,7 +27,7 @@ def test_sigterm_answers_what_is_in_flight_in_every_worker_and_exits_0(server: S
     assert not any(map(lives, pids))
 
 
-def test_a_stop_cuts_off_none_of_the_callers_in_the_middle_of_it(server: ServerProcess) -> None:
+def test_a_stop_cuts_off_no_caller_in_the_middle_of_a_call(server: ServerProcess) -> None:
     def call_until_refused(stub: PredictionServiceStub) -> str:
         while True:
             call = stub.Predict.future(IMAGE, timeout=DEADLINE)

@@ -39,7 +39,7 @@ def test_the_connections_are_spread_over_all_workers_and_each_answers(server: Se
     assert logged == {number + 1: 1 for number in range(WORKERS)}
 
 
-def test_one_page_accounts_for_exactly_what_all_workers_answered(
+def test_one_page_counts_exactly_the_answers_of_all_workers(
     server: ServerProcess, test_images: NDArray[np.uint8]
 ) -> None:
     sizes = [1] * 60 + [3] * 30 + [1100] * 2
@@ -86,7 +86,7 @@ def test_the_web_page_is_answered_by_all_workers_and_counted_as_one(
     assert server.metric("digits_predictions_total") == CONNECTIONS
 
 
-def test_the_page_of_all_is_openmetrics_for_who_asks_for_it(server: ServerProcess) -> None:
+def test_the_page_of_all_workers_is_openmetrics_on_request(server: ServerProcess) -> None:
     all_answer(server)
     status, page = server.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
     assert status == 200
@@ -99,7 +99,7 @@ def test_the_page_of_all_is_openmetrics_for_who_asks_for_it(server: ServerProces
 
 
 @pytest.mark.parametrize("flag", ["--grpc-port", "--http-port"])
-def test_a_port_is_shared_with_nobody_else_however_they_listen(repository: Path, flag: str) -> None:
+def test_a_port_is_shared_with_no_other_program_however_it_listens(repository: Path, flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
         port = str(taken.getsockname()[1])
         ended = run_server("--repository", repository, "--workers", str(WORKERS), flag, port)

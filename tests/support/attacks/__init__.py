@@ -1,1 +1,1 @@
-"""Attacks on a server, each in a process of its own, and fuzzers of what reads strangers' bytes."""
+"""Attacks on a server, each in a separate process, and fuzzers of readers of untrusted bytes."""

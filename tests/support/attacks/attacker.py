@@ -1,4 +1,4 @@
-"""Somebody with many connections to a server, who does harm with them."""
+"""An attacker with many connections to a server."""
 
 import socket
 import threading

@@ -39,5 +39,5 @@ class Callers:
         until(lambda: self.outcomes.total() >= enough, f"{calls} more calls under load", 120)
 
     def _call(self, place: int) -> None:
-        """What thread number `place` does: calls, and notes what came of each, until `_stopping` is set."""
+        """The work of thread number `place`: it calls, and records each outcome, until `_stopping` is set."""
         raise NotImplementedError

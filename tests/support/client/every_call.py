@@ -18,5 +18,5 @@ CALLS: dict[str, Callable[[Client], object]] = {
 
 
 def tokens(script: ScriptedServer) -> set[object]:
-    """What the calls that reached the server had as their authorization."""
+    """The authorization of the calls that reached the server."""
     return {dict(context.invocation_metadata()).get("authorization") for context in script.calls}

@@ -3,7 +3,7 @@
 The frames of HTTP/2 are written and read here by hand, as cheaply as Python can: no gRPC library for it offers a server
 several times what it can do. Like any gRPC client a call is given up, and reset, when its deadline passes, and as many
 are under way on a connection as the server allows; the others are held, the oldest first. A connection that ends is
-made anew at once. Where that fails, because it ends before the server has said anything, all calls fail until it
+opened again at once. If that fails, because it ends before the server has said anything, all calls fail until it
 succeeds, with pauses between the attempts.
 """
 

@@ -5,7 +5,7 @@ delays.
 
     python -m support.load.open_loop '{"target": "127.0.0.1:5051", "rate": 1000, …}'
 
-is one run of `Offer`, in a process of its own; it writes the rows of `Outcomes` to standard output.
+is one run of `Offer`, in a separate process; it writes the rows of `Outcomes` to standard output.
 """
 
 import json

@@ -36,7 +36,7 @@ was opened before the server had seen the reset of another one (grpcio), or a co
 
 @dataclass(frozen=True)
 class Calls:
-    """What is offered.
+    """The load of an overload.
 
     images        of each call
     least_rate    calls a second at which the search for the capacity begins
@@ -108,7 +108,7 @@ def cpu_seconds(server: ServerProcess) -> float:
 
 @dataclass(frozen=True)
 class Overload:
-    """What became of one.
+    """The result of an overload.
 
     goodput  answered in time, of the capacity
     in_vain  images whose callers left while they were computed

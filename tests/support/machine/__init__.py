@@ -1,1 +1,1 @@
-"""What the kernel says of processes, and volumes that stop answering."""
+"""Data of the kernel about processes, and volumes that stop answering."""

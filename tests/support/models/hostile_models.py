@@ -82,7 +82,7 @@ def with_huge_claim(model: bytes) -> bytes:
 
 
 def with_text(model: bytes) -> bytes:
-    """A model with a tensor of texts, whose elements have lengths of their own."""
+    """A model with a tensor of texts, whose elements have different lengths."""
     editor = Editor(model)
     editor.graph.tensors[editor.constant(np.zeros(4, np.int32))].type = schema.TensorType.STRING
     return editor.packed()

@@ -1,4 +1,4 @@
-"""A name server of this machine: whatever is asked, it answers with the IPv4 addresses that it is told."""
+"""A name server on this machine: it answers every question with the given IPv4 addresses."""
 
 import socket
 import struct

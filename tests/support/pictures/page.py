@@ -1,4 +1,4 @@
-"""What somebody does on the page at /, and what it then shows."""
+"""Actions of a user on the page at /, and the page's answers."""
 
 import re
 from typing import Any

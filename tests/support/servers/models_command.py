@@ -32,7 +32,7 @@ def stated(root: Path) -> dict[str, Any]:
 
 
 def listed(root: Path, *flags: str) -> dict[str, Any]:
-    """What `list --json` says."""
+    """The output of `list --json`."""
     code, said = models(root, "list", "--json", *flags)
     assert code == 0
     return dict(json.loads(said))

@@ -17,11 +17,11 @@ def test_a_day_is_sized_for_its_peak() -> None:
     assert "| 100,000,000,000 | 1,157,407 | 3,472,222 | 348 | 417 + 521 for Envoy | 35 | 21.78 |" in text
 
 
-def test_nothing_is_calculated_from_what_was_not_measured() -> None:
+def test_nothing_is_calculated_without_a_measurement() -> None:
     assert daily.page_part(daily.Costs(60.0, None, None, None)).startswith("Not measured")
 
 
-def test_a_run_on_a_busy_machine_is_told() -> None:
+def test_a_run_on_a_busy_machine_is_reported() -> None:
     def measured(one: float, two: float) -> page.Round:
         rates = {"native-one": one, "native-two": two}
         return {name: {"single": {"requests_per_second": rate}} for name, rate in rates.items()}

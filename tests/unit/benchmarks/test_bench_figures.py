@@ -53,7 +53,7 @@ def test_a_percentile_of_a_histogram_is_that_of_its_values(counts: dict[float, i
     assert percentile_of_counts(histogram, share) == percentile(values, share)
 
 
-def test_what_is_missing_stays_missing() -> None:
+def test_a_missing_figure_stays_missing() -> None:
     assert median_of([None, None]) is None
     assert median_of([3.0, None, 1.0]) == 2.0
     assert ratio(1.0, None) is None
@@ -85,7 +85,7 @@ def test_an_echo_and_a_network_share_a_core() -> None:
     assert echo_and_network({}) is None
 
 
-def test_a_server_that_failed_is_told_by_round() -> None:
+def test_a_server_that_failed_is_reported_by_round() -> None:
     run = results(cpu(1, 1), {"digits-grpcio": {"error": "single_64: no answer"}})
     assert run.errors() == ["Digits, round 2: single_64: no answer"]
 

@@ -12,7 +12,7 @@ REPORT = """
 """
 
 
-def test_a_library_has_a_row_whatever_its_version_is() -> None:
+def test_a_library_of_any_version_has_a_row() -> None:
     assert layer("cygrpc.cpython-313-x86_64-linux-gnu.so") == layer("cygrpc.abi3.so") != OTHER
     assert layer("[kernel.kallsyms]") != OTHER
 

@@ -36,7 +36,7 @@ RUN = Results(
 )
 
 
-def test_only_what_is_between_the_markers_changes() -> None:
+def test_only_text_between_the_markers_changes() -> None:
     written = f"before\n{page.BEGIN}\n\nold\n\n{END}\nafter\n"
     assert spliced(written, "new\n", page.BEGIN) == f"before\n{page.BEGIN}\n\nnew\n\n{END}\nafter\n"
 
@@ -51,13 +51,13 @@ def test_the_documentation_has_both_markers() -> None:
     assert "new" in spliced(SERVING.page.read_text(), "new", page.BEGIN)
 
 
-def test_targets_stand_beside_what_was_measured() -> None:
+def test_targets_are_next_to_the_measured_figures() -> None:
     text = tables.targets(RUN, "digits-grpcio")
     assert "| CPU per request, 64 in flight ÷ bare grpc.aio echo | ≤ 1× | 1.10× | **missed** |" in text
     assert "| p50, 1 in flight ÷ Triton | ≤ 0.1× | – | – |" in text
 
 
-def test_the_page_says_what_ran_where_and_what_did_not() -> None:
+def test_the_page_describes_the_run_and_its_missing_contenders() -> None:
     text = page.figures(RUN)
     assert "Measured 2026-01-01 in 9 minutes, rounds: 1, 1.5 s a load." in text
     assert "- CPU: 2 × something" in text
@@ -65,7 +65,7 @@ def test_the_page_says_what_ran_where_and_what_did_not() -> None:
     assert "| Digits, grpcio transport | 90% | 1,620 | 2.00 | 9.00 | 0.10 | 0 of 99 |" in text
 
 
-def test_a_busy_machine_is_told() -> None:
+def test_a_busy_machine_is_reported() -> None:
     assert page.disturbed(RUN) == []
     floor = {"single_64": {"core_share": 0.38}}
     busy = replace(RUN, rounds=[{"echo-grpcio": floor, "digits-grpcio": {"single_64": {"core_share": 0.97}}}])

@@ -71,7 +71,7 @@ def test_a_stat_line_is_read_after_the_last_parenthesis() -> None:
     assert stat.cpu_seconds == 400 / os.sysconf("SC_CLK_TCK")
 
 
-def test_this_process_is_of_its_own_family() -> None:
+def test_this_process_belongs_to_its_own_family() -> None:
     assert os.getpid() in family(os.getpid())
     assert cpu_seconds(os.getpid()) > 0
     used = memory(os.getpid())

@@ -1,4 +1,4 @@
-"""What a start takes is shown step by step."""
+"""The time of a start is shown step by step."""
 
 from benchmarks.serving.start_up import STEPS, added, rows
 

@@ -150,7 +150,7 @@ def test_missing_clothes_name_the_package_that_brings_them(tmp_path: Path) -> No
         kinds.clothes(tmp_path / "missing")
 
 
-def test_the_tables_hold_what_was_measured() -> None:
+def test_the_tables_hold_the_measured_figures() -> None:
     found = {
         "entropy": {"MNIST": np.zeros(100), "printed": _scores(0, 3), "letters": _scores(1, 2), "clothes": np.zeros(4)}
     }
@@ -160,7 +160,7 @@ def test_the_tables_hold_what_was_measured() -> None:
     assert row == "| entropy | 0.0% / 50.0% | 100.0% / 100.0% | 50.0% | 100.0% | 0.0% |"
 
 
-def test_the_served_score_refuses_what_is_above_1() -> None:
+def test_the_served_score_refuses_images_above_1() -> None:
     table = page.above_1({"MNIST": _scores(0.2, 0.5, 1.0, 1.1), "blank": _scores(4)})
     assert table.splitlines() == ["| `unlike` above 1 | MNIST | blank |", "|---|---|---|", "| share | 25.0% | 100.0% |"]
 

@@ -14,7 +14,7 @@ from digits_client._command.bench import PERCENTILES, Load, Run, closed_loop, op
 DEADLINE = 30.0
 
 
-async def test_a_closed_loop_keeps_as_many_calls_in_flight_as_asked_and_no_more() -> None:
+async def test_a_closed_loop_keeps_exactly_the_given_number_of_calls_in_flight() -> None:
     now = 0
     seen = set()
 
@@ -67,7 +67,7 @@ async def test_latencies_of_an_open_loop_count_from_when_the_call_was_due() -> N
     assert sum(latency > 0.005 for latency in run.latencies) >= 30
 
 
-async def test_an_open_loop_that_cannot_keep_up_ends_in_time_and_says_what_it_did_not_send(
+async def test_an_open_loop_that_cannot_keep_up_ends_in_time_and_reports_unsent_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bench, "LATEST_SECONDS", 0)
@@ -102,7 +102,7 @@ async def test_an_open_loop_says_that_the_server_left_too_many_calls_unanswered(
     )
 
 
-async def test_an_open_loop_that_keeps_up_has_nothing_to_say() -> None:
+async def test_an_open_loop_that_keeps_up_reports_no_shortfall() -> None:
     async def call() -> None:
         return
 

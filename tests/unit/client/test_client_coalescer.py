@@ -126,7 +126,7 @@ def test_kinds_take_turns_so_that_a_busy_one_starves_no_other() -> None:
     assert order[3:] == [(KINDS[0], 2)] * 3
 
 
-def test_what_is_cleared_is_forgotten_and_its_return_changes_nothing() -> None:
+def test_a_cleared_core_forgets_its_rpcs_and_their_return_changes_nothing() -> None:
     core = Coalescer(Coalescing(rpcs_in_flight=1))
     group = core.join(first := call())
     core.join(second := call())

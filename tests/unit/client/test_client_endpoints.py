@@ -77,6 +77,6 @@ def test_a_target_without_a_port_means_the_default_port(written: str, meant: str
 
 
 @pytest.mark.parametrize("target", ["", " ", "http://localhost:50051", "https://a.example", "a b:1"])
-def test_what_is_not_a_target_is_refused_with_what_was_expected(target: str) -> None:
+def test_an_invalid_target_is_refused_with_the_expected_form(target: str) -> None:
     with pytest.raises(Misused, match="expected host:port"):
         Client(target)

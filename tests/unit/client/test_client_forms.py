@@ -79,7 +79,7 @@ SCALES: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("several", [False, True])
-def test_what_can_mean_two_things_is_refused_with_the_line_that_converts_it(scale: str, several: bool) -> None:
+def test_an_ambiguous_array_is_refused_with_the_line_that_converts_it(scale: str, several: bool) -> None:
     picture = np.arange(784, dtype=np.int64).reshape(28, 28) % 256
     images = SCALES[scale](np.stack([picture] * 3) if several else picture)
     send: Callable[[Any], Any] = batch if several else encode
@@ -167,7 +167,7 @@ async def test_open_files_of_every_kind_are_read_from_where_they_stand(tmp_path:
     assert await encoded(BytesIO(FILE), convert=False) == await encoded(Upload(FILE), convert=False) == (True, FILE)
 
 
-async def test_a_file_that_gives_no_bytes_is_refused_with_what_to_do(tmp_path: Path) -> None:
+async def test_a_file_that_gives_no_bytes_is_refused_with_advice(tmp_path: Path) -> None:
     path = tmp_path / "digit.png"
     path.write_bytes(FILE)
     closed = path.open("rb")
@@ -195,7 +195,7 @@ def test_one_open_file_is_not_taken_for_the_images_of_a_batch() -> None:
 @given(
     st.text("ABCXYZabcxyz0189+/", min_size=120, max_size=5000), st.sampled_from(["", "data:image/png;base64,", "/9j/"])
 )
-def test_base64_is_not_echoed_and_named_as_what_it_is(text: str, beginning: str) -> None:
+def test_base64_is_recognised_and_not_repeated_in_the_error(text: str, beginning: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         encode(beginning + text)
     assert len(str(refused.value)) < 350

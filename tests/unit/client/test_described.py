@@ -56,7 +56,7 @@ def test_a_bare_file_has_no_accuracy_and_no_date() -> None:
     assert names == ["model", "runtime", "size", "version"]
 
 
-def test_a_pinned_version_that_is_gone_is_said() -> None:
+def test_a_missing_pinned_version_is_shown() -> None:
     model = GetModelResponse(manifest=PUBLISHED, versions=[status(2, "SERVING")], pinned_version=9)
     assert list(described(model))[-2:] == [
         ("version", "2  SERVING, current"),

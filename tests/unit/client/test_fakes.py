@@ -116,7 +116,7 @@ async def test_an_error_among_the_answers_fails_its_rpc_without_a_retry(error: D
     assert len(client.requests) == 5
 
 
-def test_a_fake_refuses_what_the_client_refuses(tmp_path: Path) -> None:
+def test_a_fake_refuses_the_same_inputs_as_the_client(tmp_path: Path) -> None:
     with FakeClient((7, 0.25)) as client:
         answer = client.predict(IMAGE, probabilities=True)
         assert (answer.digit, answer.confidence) == (7, 0.25)
@@ -133,7 +133,7 @@ def test_a_fake_refuses_what_the_client_refuses(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answers", [[], 10, [-1], True, "7", (7, 1.5), [None], [1, (2, 3, 4)]])
-def test_what_cannot_be_an_answer_is_refused(answers: Any) -> None:
+def test_an_invalid_answer_is_refused(answers: Any) -> None:
     with pytest.raises(InvalidInput, match="answers: expected"):
         FakeClient(answers)
 

@@ -1,4 +1,4 @@
-"""What the images are built from: a base that is pinned, and the extras that the documentation promises."""
+"""The ingredients of the images: a pinned base, and the extras that the documentation promises."""
 
 import re
 import tomllib

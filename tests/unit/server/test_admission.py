@@ -54,18 +54,18 @@ def took(submission: Submission, seconds: float) -> Submission:
     return submission
 
 
-def test_a_wait_may_take_what_is_left_but_for_some_headroom(waiting: Waiting) -> None:
+def test_a_wait_may_take_the_remaining_time_minus_some_headroom(waiting: Waiting) -> None:
     assert waiting.is_admitted(9, 0.101 / HEADROOM)
     assert not waiting.is_admitted(9, 0.099 / HEADROOM)
 
 
-def test_what_waits_already_counts(waiting: Waiting) -> None:
+def test_requests_that_already_wait_count(waiting: Waiting) -> None:
     waiting.queue.add(waiting.admitted(10, 1.0))
     assert not waiting.is_admitted(9, 0.199 / HEADROOM)
     assert waiting.is_admitted(9, 0.201 / HEADROOM)
 
 
-def test_waits_that_took_longer_than_expected_make_the_next_be_judged_so_until_nobody_waits(waiting: Waiting) -> None:
+def test_longer_waits_than_expected_correct_the_estimate_until_the_queue_is_empty(waiting: Waiting) -> None:
     assert waiting.is_admitted(9, 0.2)
     for _ in range(20):
         waiting.admission.through(took(waiting.admitted(1, 1.0), 3 * 2 * SECONDS_AN_IMAGE))
@@ -81,7 +81,7 @@ def test_a_single_long_wait_is_forgotten_slowly_and_one_shorter_than_expected_ch
     assert not waiting.is_admitted(9, 0.2 / HEADROOM)
 
 
-def test_what_is_next_but_would_be_through_too_late_is_told_so(waiting: Waiting) -> None:
+def test_a_submission_whose_turn_comes_too_late_is_rejected(waiting: Waiting) -> None:
     submission = waiting.admitted(10, 1.0)
     assert waiting.admission.too_late(submission, 0.11) is None
     refusal = waiting.admission.too_late(submission, 0.09)
@@ -91,7 +91,7 @@ def test_what_is_next_but_would_be_through_too_late_is_told_so(waiting: Waiting)
     assert waiting.admission.too_late(submission, 0.09) is None
 
 
-def test_a_processor_that_was_slow_is_tried_again_once_nobody_waits() -> None:
+def test_a_processor_that_was_slow_is_tried_again_when_the_queue_is_empty() -> None:
     waiting = Waiting()
     for _ in range(100):
         waiting.costs.ran(1, 20 * SECONDS_AN_IMAGE)

@@ -89,7 +89,7 @@ def test_a_rejected_caller_waits_at_least_a_millisecond() -> None:
     assert caught.value.retry_after_ms == 1
 
 
-def test_an_empty_queue_admits_what_can_be_answered_just_in_time() -> None:
+def test_an_empty_queue_admits_a_request_that_is_just_in_time() -> None:
     queueing = Queueing()
     assert queueing.admission.admit(2, "a", 1.0) == 0.0
     with pytest.raises(Overloaded, match="the images could not be answered before the deadline"):
@@ -129,7 +129,7 @@ def test_no_single_wait_counts_for_more_than_ten_times_the_expectation_or_less_t
     assert is_stretched(1.0 + RISE * (MOST_STRETCH - 1.0))
 
 
-def test_waits_without_a_noticeable_expectation_teach_nothing(clock: Clock) -> None:
+def test_waits_with_a_tiny_estimate_are_not_learned_from(clock: Clock) -> None:
     queueing = Queueing()
     short = queueing.add(1, expected=LEAST_EXPECTED_SECONDS * 0.99)
     noticeable = queueing.add(1, expected=LEAST_EXPECTED_SECONDS)

@@ -57,7 +57,7 @@ def test_a_file_without_a_token_is_refused_for_it_would_lock_everybody_out(path:
 @pytest.mark.parametrize(
     "line", [b"short", b"fifteen-letters", b"two words of a token", b"a" * 513, b"\xff" * 20, b"\0" * 20, b"=" * 20]
 )
-def test_a_line_that_is_no_token_is_named_by_its_number_alone(path: Path, line: bytes) -> None:
+def test_an_invalid_line_of_tokens_is_named_by_its_number_only(path: Path, line: bytes) -> None:
     with pytest.raises(OperatorError, match="line 2") as caught:
         read(path, GOOD.encode() + b"\n" + line)
     assert line.decode("latin-1") not in caught.value.message
@@ -104,7 +104,7 @@ def test_open_paths_are_exact_or_all_that_begin_so(path: Path, path_asked: str, 
     assert let_in(read(path, GOOD.encode(), "/,/static/*"), None, path_asked) == is_open
 
 
-def test_without_tokens_everybody_is_let_in() -> None:
+def test_without_tokens_every_caller_is_accepted() -> None:
     known = guard(Settings())
     assert let_in(known, None)
     known.admit(PlainCall())

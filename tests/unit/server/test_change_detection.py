@@ -152,7 +152,7 @@ def test_there_another_size_is_noticed_at_once() -> None:
     assert watch.digest(1, look(10, size=101), lambda: b"second") == b"second"
 
 
-def test_what_is_looked_at_is_bounded_in_number_and_depth(tmp_path: Path) -> None:
+def test_files_and_folders_are_bounded_in_number_and_depth(tmp_path: Path) -> None:
     for number in range(MAX_ENTRIES + 100):
         (tmp_path / str(number)).touch()
     with opened_folder(tmp_path) as folder:

@@ -90,7 +90,7 @@ def test_a_digit_in_the_middle_of_its_page_is_left_as_it_is() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))))
-def test_whatever_the_picture_it_lies_whole_within_its_margin(picture: Picture) -> None:
+def test_every_picture_lies_completely_within_its_margin(picture: Picture) -> None:
     around = with_margin(picture)
     margin = (around.shape[0] - picture.shape[0]) // 2
     height, width = picture.shape[:2]

@@ -16,7 +16,7 @@ async def nothing(_question: str, _argument: object) -> None:
 
 
 @pytest.mark.parametrize("read", [True, False], ids=["having read all", "leaving something unread"])
-def test_whoever_asks_the_other_side_as_it_ends_is_told_and_nobody_is_alarmed(
+def test_a_question_to_a_side_that_ends_gets_an_error_and_no_log_line(
     read: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def asked() -> None:
@@ -38,7 +38,7 @@ def test_whoever_asks_the_other_side_as_it_ends_is_told_and_nobody_is_alarmed(
     assert [record.getMessage() for record in caplog.records if record.name.startswith("digits")] == []
 
 
-def test_an_answer_that_is_none_ends_the_conversation_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_answer_ends_the_conversation_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def told() -> None:
         ours, theirs = socket.socketpair()
         channel = Channel(nothing)

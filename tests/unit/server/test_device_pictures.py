@@ -197,7 +197,7 @@ def test_bytes_that_look_like_scans_in_a_good_webp_are_not_scans() -> None:
     assert np.abs(from_file(data, "file", MAX_PIXELS).astype(int) - plain()).mean() < 4
 
 
-def test_the_page_s_file_chooser_offers_what_is_taken_and_nothing_else() -> None:
+def test_the_file_chooser_of_the_page_offers_only_accepted_types() -> None:
     (page,) = Path(digits_server.__file__).parent.rglob("playground.html")
     (accepted,) = re.findall(r'accept="([^"]+)"', page.read_text(encoding="utf-8"))
     assert set(accepted.split(",")) == {f"image/{kind.lower()}" for kind in FORMATS}

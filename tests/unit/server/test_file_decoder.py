@@ -71,7 +71,7 @@ async def test_one_large_picture_waits_for_one_of_each_other_connection_at_most(
     await asyncio.gather(*greedy, return_exceptions=True)
 
 
-async def test_what_is_past_its_deadline_is_not_decoded(usual: FileDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_past_its_deadline_is_not_decoded(usual: FileDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[str] = []
     monkeypatch.setattr(file_decoder, "_decode", lambda _data, name, _pixels: decoded.append(name))
     with pytest.raises(DeadlineExceeded):
@@ -79,7 +79,7 @@ async def test_what_is_past_its_deadline_is_not_decoded(usual: FileDecoder, monk
     assert decoded == []
 
 
-async def test_a_caller_who_leaves_takes_the_rest_of_its_files_along(usual: FileDecoder) -> None:
+async def test_a_caller_that_leaves_cancels_the_rest_of_its_files(usual: FileDecoder) -> None:
     leaving = asyncio.create_task(usual.decode([LARGE] * 60, PlainCall(peer="a")))
     await asyncio.sleep(0)
     leaving.cancel()

@@ -36,7 +36,7 @@ def test_help_gives_each_setting_one_line_in_a_section_with_its_default() -> Non
     assert {"Model:", "Network:", "Requests:", "Queues:", "Logs:", "Other:"} <= set(lines)
 
 
-def test_print_config_says_every_value_and_who_said_so() -> None:
+def test_print_config_shows_every_value_and_its_source() -> None:
     output = run("--print-config", "--grpc-port", "7", "--no-reflection", DIGITS_HOST="::1", DIGITS_GRPC_PORT="8")
     assert line(output, "--grpc-port") == ["--grpc-port", "7", "flag"]
     assert line(output, "--reflection") == ["--reflection", "off", "flag"]
@@ -68,7 +68,7 @@ OF_A_SERVICE = {
     "DIGITS_PORT": LINK,
     "DIGITS_SERVICE_HOST": "10.96.0.1",
 }
-"""What Kubernetes sets for Services called digits-grpc, digits-http, digits-server and digits."""
+"""Variables that Kubernetes sets for Services named digits-grpc, digits-http, digits-server and digits."""
 
 
 def test_addresses_of_kubernetes_services_are_no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def test_addresses_of_kubernetes_services_are_no_ports(monkeypatch: pytest.Monke
     assert all("enableServiceLinks: false" in sentence for sentence in said)
 
 
-def test_a_port_that_is_no_number_is_refused_all_the_same() -> None:
+def test_a_port_that_is_not_a_number_is_still_refused() -> None:
     ended = CliRunner().invoke(main, ["--print-config"], env={"DIGITS_GRPC_PORT": "ten"})
     assert ended.exit_code == 2
     ended = CliRunner().invoke(main, ["--print-config", "--grpc-port", LINK])
@@ -99,7 +99,7 @@ def test_a_port_that_is_no_number_is_refused_all_the_same() -> None:
         ("DIGITS_XYZ", None),
     ],
 )
-def test_a_variable_that_is_no_setting_is_named_with_the_nearest_one(name: str, nearest: str | None) -> None:
+def test_an_unknown_variable_is_named_with_the_nearest_setting(name: str, nearest: str | None) -> None:
     (said,) = flags.remarks({name: "1", "PATH": "/bin", "DIGITS_HOST": "::1", "DIGITS_WORKER_NUMBER": "1"})
     assert said.startswith(f"{name} is ignored")
     assert said.endswith(f"did you mean {nearest}?" if nearest else "no such setting")

@@ -51,7 +51,7 @@ def self_signed(folder: Folder, *kind: str) -> None:
     openssl(folder, "req", "-x509", "-newkey", *kind, "-nodes", "-keyout", "tls.key", "-out", "tls.crt", *names)
 
 
-def test_what_the_files_hold_is_the_identity(folder: Folder, authority: Authority) -> None:
+def test_the_identity_is_the_content_of_the_files(folder: Folder, authority: Authority) -> None:
     own = read(folder)
     assert own.key == (folder.path / "tls.key").read_bytes()
     assert own.certificate == (folder.path / "tls.crt").read_bytes()
@@ -82,7 +82,7 @@ def test_an_encrypted_key_is_refused_without_asking_anyone(folder: Folder) -> No
 
 @pytest.mark.parametrize("name", ["tls.crt", "tls.key", "ca.crt"])
 @pytest.mark.parametrize("content", [b"", b"no PEM\n", b"\x80\xff", b"-----BEGIN CERTIFICATE-----\nAA==\n"])
-def test_a_file_that_is_no_pem_is_named(folder: Folder, name: str, content: bytes) -> None:
+def test_a_file_that_is_not_pem_is_named(folder: Folder, name: str, content: bytes) -> None:
     (folder.path / name).write_bytes(content)
     assert str(folder.path / name) in refused(folder)
 
@@ -119,7 +119,7 @@ def test_authorities_of_callers_without_a_certificate_of_its_own_are_refused(fol
         identity(Settings(tls_client_ca=folder.path / "ca.crt"))
 
 
-def test_what_was_proved_is_shown_though_the_files_are_gone(folder: Folder) -> None:
+def test_a_verified_version_is_shown_although_its_files_are_gone(folder: Folder) -> None:
     own = identity(settings(folder))
     assert own
     for name in ("tls.crt", "tls.key"):

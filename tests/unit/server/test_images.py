@@ -91,7 +91,7 @@ def test_pictures_of_any_proportion_are_answered_or_refused_never_a_crash(size: 
 
 @settings(max_examples=100, deadline=None)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))))
-def test_whatever_the_pixels_are_the_answer_is_an_image_or_a_refusal(picture: NDArray[np.uint8]) -> None:
+def test_any_pixels_give_an_image_or_a_refusal(picture: NDArray[np.uint8]) -> None:
     try:
         image = normalise(picture)
     except InvalidRequest as refusal:

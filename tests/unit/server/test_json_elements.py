@@ -17,7 +17,7 @@ NUMBERS = st.integers(-300, 300) | st.floats(width=32, allow_nan=False, allow_in
 
 
 def spaced(text: str, data: st.DataObject) -> bytes:
-    """The same JSON with white space between its tokens, drawn anew for a few of them."""
+    """The same JSON with white space between its tokens, chosen at random for some of them."""
     gaps = [data.draw(SPACE) for _ in range(4)]
     for mark in "[],":
         gap = data.draw(st.sampled_from(gaps))
@@ -57,7 +57,7 @@ OTHERS = st.sampled_from(["images", 'a "quoted" word', [1, 784], {"data": 1, "x"
 
 
 @given(data=st.data(), others=st.dictionaries(NAMES, OTHERS), element=st.sampled_from([1, 2.5, [[[7], [8]]], *FILES]))
-def test_data_that_is_cut_out_is_what_any_reader_finds(
+def test_data_that_is_cut_out_is_the_same_for_every_parser(
     data: st.DataObject, others: dict[str, object], element: object
 ) -> None:
     """At any place of the data in a large request."""

@@ -30,7 +30,7 @@ def test_no_control_character_reaches_a_terminal(text: str) -> None:
     assert written(text, method=text).isprintable()
 
 
-def test_what_can_be_printed_stays_as_it_is() -> None:
+def test_printable_characters_stay_unchanged() -> None:
     assert written("Grüße, 数字 ✓ \\n").endswith("Grüße, 数字 ✓ \\n")
 
 

@@ -70,7 +70,9 @@ EVENTS = st.lists(
 
 @settings(deadline=None)
 @given(EVENTS)
-def test_totals_equal_what_was_counted_and_never_go_down_whoever_is_replaced(events: list[tuple[object, ...]]) -> None:
+def test_totals_equal_the_counts_and_never_go_down_whichever_process_is_replaced(
+    events: list[tuple[object, ...]],
+) -> None:
     server = Server()
     observed: list[float] = []
     before: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
@@ -152,7 +154,7 @@ def test_a_total_is_the_same_in_the_last_bit_whichever_process_ends_first(values
     assert samples(rounded(merge(reports)))["seconds_total", frozenset()] == math.fsum(values)
 
 
-def test_what_a_process_measures_goes_with_it_and_what_it_counted_stays() -> None:
+def test_gauges_of_an_ended_process_go_and_its_counts_stay() -> None:
     server = Server()
     for process in server.processes:
         process.queue.set(5)
@@ -222,7 +224,7 @@ def test_versions_that_left_leave_the_page_whole_and_until_then_no_count_goes_do
         before = now
 
 
-def test_a_sum_that_is_no_number_spoils_no_other_sample() -> None:
+def test_a_sum_that_is_nan_spoils_no_other_sample() -> None:
     def family(value: float) -> list[Family]:
         samples: list[Sample] = [("seconds_sum", {}, value), ("seconds_count", {}, 1.0)]
         return [{"name": "seconds", "help": "", "type": "histogram", "samples": samples}]

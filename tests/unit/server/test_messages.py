@@ -64,7 +64,7 @@ def test_every_request_is_read_as_protobuf_reads_it(
 
 
 @given(st.data())
-def test_what_follows_the_pixels_is_read_as_protobuf_reads_it_or_refused_as_it_does(data: st.DataObject) -> None:
+def test_fields_after_the_pixels_are_read_or_refused_as_by_protobuf(data: st.DataObject) -> None:
     head = PredictRequest(images=LARGE).SerializeToString()
     tail = data.draw(
         st.one_of(

@@ -123,7 +123,7 @@ async def test_work_whose_deadline_passes_while_it_waits_is_dropped(offload: Off
     assert not ran
 
 
-async def test_the_caller_is_told_at_its_deadline_though_its_work_has_begun(offload: Offload) -> None:
+async def test_the_caller_gets_an_answer_at_its_deadline_even_if_its_work_has_begun(offload: Offload) -> None:
     blocked = Blocked()
     deadline = asyncio.get_running_loop().time() + 0.01
     with pytest.raises(DeadlineExceeded):
@@ -146,7 +146,7 @@ async def test_work_whose_caller_left_is_dropped(offload: Offload) -> None:
     assert not ran
 
 
-async def test_a_caller_that_leaves_when_its_turn_comes_holds_up_nobody(offload: Offload) -> None:
+async def test_a_caller_that_leaves_when_its_turn_comes_delays_no_other(offload: Offload) -> None:
     async with busy(offload) as blocked:
         leaving, staying = submit(offload, "leaving", int), submit(offload, "staying", int)
         await asyncio.sleep(0)
@@ -158,7 +158,7 @@ async def test_a_caller_that_leaves_when_its_turn_comes_holds_up_nobody(offload:
     assert offload.held_bytes == 0
 
 
-async def test_once_closed_nothing_is_taken_and_what_waits_is_rejected(offload: Offload) -> None:
+async def test_once_closed_new_and_waiting_requests_are_rejected(offload: Offload) -> None:
     async with busy(offload):
         waiting = submit(offload, "waiting", int)
         await asyncio.sleep(0)

@@ -34,6 +34,6 @@ def test_a_limit_that_is_enough_stays() -> None:
     assert allowed(900, 1000, 500) == (900, "")
 
 
-def test_what_the_system_does_not_allow_is_said() -> None:
+def test_a_limit_of_the_system_is_logged() -> None:
     limit, said = allowed(64, 300, 500)
     assert (limit, said) == (300, "the system allows 300 open files; 500 connections may need 756\n")

@@ -58,7 +58,7 @@ def test_grey_levels_as_floats_are_rounded_in_every_form(levels: NDArray[np.floa
 
 @pytest.mark.parametrize("raw", [True, False])
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, -0.5, 255.5, 1e30])
-def test_floats_that_are_no_grey_levels_are_refused(wrong: float, raw: bool) -> None:
+def test_floats_that_are_not_grey_levels_are_refused(wrong: float, raw: bool) -> None:
     levels = np.full((1, 784), 100, np.float32)
     levels[0, 300] = wrong
     with pytest.raises(InvalidRequest, match="from 0 to 255"):

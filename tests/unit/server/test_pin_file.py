@@ -22,7 +22,7 @@ from digits_server.settings import Canary
         StatedRollout(pinned=1, canary=NO_CANARY, shadow=0),
     ],
 )
-def test_what_is_written_is_read(tmp_path: Path, stated: StatedRollout) -> None:
+def test_a_written_pin_is_read_again(tmp_path: Path, stated: StatedRollout) -> None:
     file = PinFile(tmp_path)
     with file.locked():
         file.write(stated)
@@ -61,7 +61,7 @@ def test_a_pin_keeps_its_time_while_something_else_changes(tmp_path: Path) -> No
         *('{"version": 1}' + " " * 5000, "[" * 4000),
     ],
 )
-def test_a_file_that_is_not_valid_is_refused_with_what_to_do(tmp_path: Path, content: str) -> None:
+def test_an_invalid_pin_file_is_refused_with_advice(tmp_path: Path, content: str) -> None:
     tmp_path.joinpath("pin.json").write_text(content)
     with pytest.raises(
         RepositoryError, match=r"^pin\.json (is not valid: .*; correct it, or remove it|cannot be read: )"
@@ -69,7 +69,7 @@ def test_a_file_that_is_not_valid_is_refused_with_what_to_do(tmp_path: Path, con
         PinFile(tmp_path).read()
 
 
-def test_of_many_changes_at_once_none_is_lost(tmp_path: Path) -> None:
+def test_of_many_changes_at_once_no_change_is_lost(tmp_path: Path) -> None:
     PinFile(tmp_path).write(StatedRollout(pinned=1))
 
     def count(_: int) -> None:

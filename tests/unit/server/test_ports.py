@@ -27,11 +27,11 @@ def test_a_taken_port_is_asked_about() -> None:
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", "x" * 300])
-def test_a_name_that_does_not_resolve_is_said_to_be_one(host: str) -> None:
+def test_a_name_that_does_not_resolve_is_reported(host: str) -> None:
     assert reason(host, 50051).endswith(f"the name {host} does not resolve to an address")
 
 
-def test_an_address_of_another_machine_is_said_to_be_one() -> None:
+def test_an_address_of_another_machine_is_reported() -> None:
     assert reason("192.0.2.1", 50051).endswith("this machine has no such address")
 
 
@@ -43,7 +43,7 @@ def test_an_address_of_another_machine_is_said_to_be_one() -> None:
         (errno.EMFILE, 8080, "Too many open files"),
     ],
 )
-def test_what_the_system_says_is_said(number: int, port: int, words: str) -> None:
+def test_an_error_of_the_system_is_passed_on(number: int, port: int, words: str) -> None:
     error = unavailable("127.0.0.1", port, "HTTP", OSError(number, os.strerror(number)))
     assert error.message == f"cannot listen for HTTP on 127.0.0.1:{port}: {words}"
 
@@ -84,7 +84,7 @@ def test_a_name_is_listened_to_on_each_address_that_this_machine_has(
             each.close()
 
 
-def test_a_name_without_an_address_of_this_machine_is_said_to_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_without_an_address_of_this_machine_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     resolves_to(monkeypatch, "192.0.2.1", "2001:db8::1")
     with pytest.raises(AddressUnavailable, match="this machine has no such address"):
         listen("any.example", 0, "HTTP", shared=False, backlog=1)

@@ -49,7 +49,7 @@ def test_small_submissions_leave_a_large_one_half_of_each_batch() -> None:
     assert images(queue.take(256, any_of_them), large) == 128
 
 
-def test_a_large_submission_has_the_whole_batch_while_nobody_else_waits() -> None:
+def test_a_large_submission_has_the_whole_batch_if_no_other_waits() -> None:
     large = submission(LARGE)
     assert images(filled(large).take(256, any_of_them), large) == 256
 

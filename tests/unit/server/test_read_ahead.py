@@ -70,7 +70,7 @@ async def test_beyond_all_bytes_a_request_is_rejected_and_beyond_three_quarters_
     streams.of("c").took(100)
 
 
-async def test_what_ended_streams_held_is_free_again() -> None:
+async def test_ended_streams_free_their_bytes() -> None:
     streams = ahead()
     for _ in range(100):
         window = streams.of("a")

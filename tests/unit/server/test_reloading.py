@@ -89,7 +89,7 @@ def test_files_that_look_different_at_every_look_are_taken_up(file: Path) -> Non
 @pytest.mark.parametrize(
     "kind", [ValueError("s3cret"), OSError("s3cret"), KeyError("s3cret"), OperatorError("not yet")]
 )
-async def test_no_error_ends_the_watch_and_each_is_said_once(
+async def test_no_error_ends_the_watch_and_each_is_logged_once(
     file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, kind: Exception
 ) -> None:
     monkeypatch.setattr(reloading, "LONGEST_PAUSE", 0.02)
@@ -110,7 +110,7 @@ async def test_no_error_ends_the_watch_and_each_is_said_once(
     assert len(counted) == 5
 
 
-async def test_a_listener_that_fails_is_told_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_listener_that_fails_is_called_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reloading, "LONGEST_PAUSE", 0.02)
     files = Reloading("the file", [file], text)
     failures = [OSError("no memory")] * 3
@@ -165,7 +165,7 @@ def replace(file: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "named pipe"])
-async def test_what_cannot_be_read_leaves_the_value_and_is_named(
+async def test_an_unreadable_file_keeps_the_old_value_and_is_named(
     file: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     files = Reloading("the file", [file], text)
@@ -179,7 +179,7 @@ async def test_what_cannot_be_read_leaves_the_value_and_is_named(
     assert f"--file: cannot read {file}" in caplog.text
 
 
-def test_what_is_not_taken_is_read_no_further(tmp_path: Path) -> None:
+def test_a_file_over_the_limit_is_not_read_completely(tmp_path: Path) -> None:
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate(reloading.MAX_FILE_BYTES + 1)

@@ -104,6 +104,6 @@ def test_a_manifest_of_something_else_is_rejected_by_name(
     assert words in caught.value.message
 
 
-def test_a_missing_repository_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_missing_repository_is_reported_as_missing(tmp_path: Path) -> None:
     with pytest.raises(RepositoryError, match="no model repository"):
         opened(tmp_path / "nowhere").versions()

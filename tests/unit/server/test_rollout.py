@@ -8,7 +8,7 @@ from digits_server.settings import Canary
 CANARY = Canary(3, 0.05)
 
 
-def test_a_flag_holds_where_the_file_says_nothing() -> None:
+def test_a_flag_applies_where_the_file_says_nothing() -> None:
     assert effective(StatedRollout(), CANARY, 2) == Rollout(canary=CANARY, shadow=2)
     assert effective(StatedRollout(canary=Canary(4, 0.5), shadow=1), None, None) == Rollout(
         canary=Canary(4, 0.5), shadow=1
@@ -16,7 +16,7 @@ def test_a_flag_holds_where_the_file_says_nothing() -> None:
     assert effective(StatedRollout(canary=CANARY, shadow=2), CANARY, 2).overruled == ()
 
 
-def test_a_flag_that_the_file_overrules_is_said() -> None:
+def test_a_flag_that_the_file_overrules_is_reported() -> None:
     ended = effective(StatedRollout(canary=NO_CANARY, shadow=0), CANARY, 2)
     assert (ended.canary, ended.shadow) == (NO_CANARY, 0)
     assert ended.notes([1, 2, 3], {}, 3) == [

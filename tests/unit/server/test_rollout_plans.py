@@ -94,12 +94,12 @@ def test_a_pin_ends_the_canary_and_the_shadow_that_it_names(beside: VersionsBesi
     assert plan.says == ["version 2 is pinned", "version 2 is no longer the shadow"]
 
 
-def test_an_unpin_says_who_answers(beside: VersionsBeside) -> None:
+def test_an_unpin_says_which_version_answers(beside: VersionsBeside) -> None:
     assert plans.unpin(beside(), StatedRollout(pinned=1)).says == ["no version is pinned; version 4 answers"]
     assert plans.unpin(beside(CANARY), StatedRollout(pinned=1)).says == ["no version is pinned; version 2 answers"]
 
 
-def test_a_canary_starts_and_changes_and_says_who_answers_the_others(beside: VersionsBeside) -> None:
+def test_a_canary_starts_and_changes_and_names_the_version_that_answers_the_others(beside: VersionsBeside) -> None:
     plan = plans.start_canary(beside(), StatedRollout(), 4, 0.05)
     assert plan.stated == StatedRollout(canary=CANARY)
     assert plan.says == [
@@ -112,7 +112,7 @@ def test_a_canary_starts_and_changes_and_says_who_answers_the_others(beside: Ver
 
 
 @pytest.mark.parametrize("flag", [None, CANARY])
-def test_the_end_of_a_canary_changes_nobodys_answers_but_its_own(beside: VersionsBeside, flag: Canary | None) -> None:
+def test_the_end_of_a_canary_changes_only_its_own_answers(beside: VersionsBeside, flag: Canary | None) -> None:
     plan = plans.end_canary(beside(flag), StatedRollout(canary=None if flag else CANARY))
     assert plan.stated == StatedRollout(pinned=2, canary=NO_CANARY)
     assert plan.says == [
@@ -123,7 +123,7 @@ def test_the_end_of_a_canary_changes_nobodys_answers_but_its_own(beside: Version
     assert (lower.stated, lower.says) == (StatedRollout(canary=NO_CANARY), ["version 1 is no longer the canary"])
 
 
-def test_the_end_of_a_shadow_changes_nobodys_answers(beside: VersionsBeside) -> None:
+def test_the_end_of_a_shadow_changes_no_answers(beside: VersionsBeside) -> None:
     plan = plans.end_shadow(beside(), StatedRollout(shadow=4))
     assert plan.stated == StatedRollout(pinned=2, shadow=0)
     assert plans.end_shadow(beside(), StatedRollout(pinned=1, shadow=4)).stated == StatedRollout(pinned=1, shadow=0)
@@ -171,7 +171,7 @@ def test_a_shadow_becomes_the_canary_and_a_canary_the_shadow(beside: VersionsBes
         (lambda versions, stated: plans.pin(versions, stated, 3), "version 3 is not pinned: model.tflite"),
     ],
 )
-def test_what_cannot_be_is_refused_with_a_sentence(
+def test_an_impossible_plan_is_refused_with_a_sentence(
     beside: VersionsBeside, plan: Callable[..., object], sentence: str
 ) -> None:
     with pytest.raises(OperatorError) as refused:

@@ -85,7 +85,7 @@ async def test_a_failing_sender_ends_the_stream_in_its_turn() -> None:
         await anext(answers)
 
 
-async def test_draining_answers_what_is_in_work_and_ends_an_idle_stream() -> None:
+async def test_draining_answers_requests_in_work_and_ends_an_idle_stream() -> None:
     draining, silence, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def one_then_silence() -> AsyncIterator[int]:

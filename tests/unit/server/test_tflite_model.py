@@ -70,7 +70,9 @@ def test_custom_operators_are_refused(model: bytes) -> None:
         hostile_models.with_hidden_outer_product,
     ],
 )
-def test_absurd_memory_is_refused_whatever_the_tensors_claim(model: bytes, change: Callable[[bytes], bytes]) -> None:
+def test_absurd_memory_is_refused_regardless_of_the_tensors_claims(
+    model: bytes, change: Callable[[bytes], bytes]
+) -> None:
     cause, message = refusal(change(model))
     assert cause == "memory"
     assert f"more than {MAX_TENSOR_BYTES} bytes" in message
@@ -90,12 +92,12 @@ def test_a_tensor_that_claims_another_shape_than_it_has_is_refused(model: bytes)
 
 
 @pytest.mark.parametrize("change", [hostile_models.with_second_graph, hostile_models.with_text])
-def test_what_a_classifier_does_not_need_is_refused(model: bytes, change: Callable[[bytes], bytes]) -> None:
+def test_parts_that_a_classifier_does_not_need_are_refused(model: bytes, change: Callable[[bytes], bytes]) -> None:
     assert refusal(change(model))[0] == "load"
 
 
 @pytest.mark.parametrize("change", hostile_models.CORRUPTING, ids=lambda change: change.__name__)
-def test_what_corrupts_the_interpreter_is_refused(model: bytes, change: Callable[[bytes], bytes]) -> None:
+def test_models_that_corrupt_the_interpreter_are_refused(model: bytes, change: Callable[[bytes], bytes]) -> None:
     cause, message = refusal(change(model))
     assert cause == "load"
     assert message.startswith("model.tflite is not a LiteRT model: ")

@@ -150,7 +150,7 @@ def test_the_shape_of_an_operator(function: Any, given: Call, shape: Shape) -> N
         (shapes.pack, call((), (), count=1), "packs more than single numbers"),
     ],
 )
-def test_what_an_operator_refuses(function: Any, given: Call, sentence: str) -> None:
+def test_an_operator_refuses_invalid_input(function: Any, given: Call, sentence: str) -> None:
     with pytest.raises(Refused, match=f"^{sentence}"):
         function(given)
 

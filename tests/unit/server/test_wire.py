@@ -62,7 +62,7 @@ def test_a_valid_message_of_any_size_passes() -> None:
 @pytest.mark.parametrize(
     "end", [b"\x0a\xff", b"\x0a\xff\xff\xff\xff\x7f", b"\x18" + b"\xff" * 11, b"\x0f", b"\x09\x00"]
 )
-def test_what_does_not_fit_is_not_a_message(end: bytes) -> None:
+def test_bytes_that_do_not_fit_are_not_a_message(end: bytes) -> None:
     data = PredictRequest(images=bytes(SMALL_BYTES)).SerializeToString() + end
     with pytest.raises(DecodeError):
         PredictRequest.FromString(data)

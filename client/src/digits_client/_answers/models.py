@@ -1,4 +1,4 @@
-"""What a server says about the model it serves."""
+"""A server's description of the model it serves."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -9,7 +9,7 @@ from digits.v1.prediction_pb2 import GetModelResponse
 
 
 class VersionState(IntEnum):
-    """What a server does with a version. The numbers are those of the protobuf enum."""
+    """The state of a version on a server. The numbers are those of the protobuf enum."""
 
     STATE_UNSPECIFIED = 0
     SERVING = 1

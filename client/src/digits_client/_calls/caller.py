@@ -1,4 +1,4 @@
-"""What both clients have in common: how they are made, their timeouts and their errors."""
+"""The common base of both clients: their construction, timeouts and errors."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -98,7 +98,7 @@ class Caller:
         self._prepare()
 
     def _prepare(self) -> None:
-        """Makes room for connections."""
+        """Prepares the state of the connections."""
         raise NotImplementedError
 
     def _error(self, error: BaseException) -> DigitsError:

@@ -1,4 +1,4 @@
-"""How calls share RPCs, as the user of a client sets it."""
+"""The settings for how calls share RPCs."""
 
 from dataclasses import dataclass
 

@@ -33,7 +33,7 @@ _FLAGS = 6
 _THREADS = ("grpc", "event_engine")
 """How the names of gRPC's threads begin."""
 _USERS = (grpc.Channel, grpc.Server, aio.Channel, aio.Server)
-"""What keeps gRPC running."""
+"""The types of objects that keep gRPC running."""
 
 
 class _Process:

@@ -49,7 +49,7 @@ class TlsFaults:
 
     encrypted          whether the client uses TLS
     root_certificates  PEM of the authorities that it trusts; None: the platform's own
-    server_name        the name that the certificate must bear, if not the host's
+    server_name        the name that the certificate must contain, if it is not the host's
     shows_certificate  whether the client has its own certificate
     loopback           host and port, if the servers are on this machine; else None
     """

@@ -17,7 +17,7 @@ DIGITS = tuple("0123456789")
 
 
 class Fake(Caller):
-    """What both fakes have in common: they are made of answers, and these stand in for their connection."""
+    """The common base of both fakes: they get answers, which replace their connection."""
 
     _stand_in: ClassVar[type[ThreadStub] | type[TaskStub]]
 

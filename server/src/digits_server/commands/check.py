@@ -61,7 +61,7 @@ def _settings(settings: Settings) -> str:
 def _certificate(settings: Settings) -> str:
     own = identity(settings)
     if own is None:
-        return "none is configured: plaintext"
+        return "not configured: plaintext"
     days = int((own.value.expires - time.time()) // DAY)
     callers = "; callers need one, too" if settings.tls_client_ca else ""
     return f"{settings.tls_certificate} and its key can be used, for {days} days{callers}"
@@ -72,14 +72,14 @@ def _tokens(settings: Settings) -> str:
     for flag, path in (("--tokens", settings.tokens), ("--metrics-tokens", settings.metrics_tokens)):
         if found := token_file(flag, path):
             said.append(f"{len(found.value.names)} in {flag}")
-    return ", ".join(said) or "none are configured"
+    return ", ".join(said) or "not configured"
 
 
 def _traces(settings: Settings) -> str:
     from digits_server.observers.setup import observation
 
     observation(settings, None).close()
-    return f"they would be sent to {settings.tracing_endpoint}" if settings.tracing_endpoint else "none are configured"
+    return f"they would be sent to {settings.tracing_endpoint}" if settings.tracing_endpoint else "not configured"
 
 
 def _ports(settings: Settings) -> str:
@@ -96,7 +96,7 @@ def _model(settings: Settings) -> str:
 
     source = model_source(settings)
 
-    # The other parts have lines of their own.
+    # The other parts print their own lines.
     plain = replace(
         settings,
         transport="grpcio",

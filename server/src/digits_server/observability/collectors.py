@@ -98,7 +98,7 @@ class Counter(Collector):
         return self._counts.setdefault(values, [Count()])[0]
 
     def part(self, *values: str) -> Count:
-        """A further count for these label values, for a thread of its own."""
+        """A further count for these label values, for one other thread."""
         self.labels(*values)
         count = Count()
         self._counts[values].append(count)
@@ -127,7 +127,7 @@ class Histogram(Collector):
         return self._buckets.setdefault(values, [Buckets(self._bounds)])[0]
 
     def part(self, *values: str) -> Buckets:
-        """Further buckets for these label values, for a thread of its own."""
+        """Further buckets for these label values, for one other thread."""
         self.labels(*values)
         buckets = Buckets(self._bounds)
         self._buckets[values].append(buckets)

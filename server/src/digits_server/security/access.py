@@ -4,7 +4,7 @@ from enum import Enum
 
 
 class Access(Enum):
-    """Who may use a route. Paths in --http-open need no token, except for scrapers with tokens of their own."""
+    """Who may use a route. Paths in --http-open need no token, except for scrapers with their own tokens."""
 
     PROBES = "probes"
     """Every caller, even if all places are busy."""

@@ -15,7 +15,7 @@ from digits_server.service.calls import Call
 from digits_server.service.offload import Offload
 
 SMALL_BYTES, SMALL_PIXELS = 256 * 1024, 1_000_000
-"""Files of one request up to this size have a thread of their own, so that they do not wait for larger ones."""
+"""Files of one request up to this size go to a separate thread, so that they do not wait for larger ones."""
 
 MOST_SECONDS = 10.0
 """Processor time for the files of one request; the largest picture takes half a second."""

@@ -1,4 +1,4 @@
-"""The arrival of calls, which a stop watches: it waits until no more come."""
+"""Counts the arrival of calls: a stop waits until no more arrive."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,11 +11,11 @@ LOOK_SECONDS = 0.005
 """Time between two checks, at a stop, whether calls have arrived."""
 
 HELD_SHARE = 0.25
-"""Share of the time that a held call has left in which clients must be told to use another connection."""
+"""Share of a held call's remaining time in which clients must be told to use another connection."""
 
 
 class Arrivals:
-    """Counts arrivals, and knows until when held calls can wait for their answers."""
+    """Counts arrivals, and tracks how long held calls can wait for their answers."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -28,13 +28,13 @@ class Arrivals:
             self._answer_by = min(self._answer_by, monotonic() + left * HELD_SHARE)
 
     async def quiet(self, seconds: float, busy: Callable[[], bool] = lambda: False) -> None:
-        """Returns when nothing has arrived for QUIET_SECONDS in which the server was not `busy`.
+        """Returns when no call has arrived for QUIET_SECONDS in which the server was not `busy`.
 
         It returns earlier after `seconds`, or when a held call must be answered.
         """
         end = monotonic() + seconds
         count, looks = self.count, 0
-        while looks * LOOK_SECONDS < QUIET_SECONDS:  # looks, not time: on a busy machine calls may arrive late
+        while looks * LOOK_SECONDS < QUIET_SECONDS:  # counts checks, not time: on a busy machine calls may arrive late
             if monotonic() >= min(end, self._answer_by):
                 return
             await asyncio.sleep(LOOK_SECONDS)

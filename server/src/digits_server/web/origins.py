@@ -1,8 +1,8 @@
 """Where a request comes from, as a browser says: pages of other sites must not use this server.
 
 A page can make its browser send requests to any address, including this machine. Browsers mark such requests with
-Sec-Fetch-Site, or Origin in old browsers; other clients send no such mark. If a page uses a name of its own for the
-server's address ("DNS rebinding"), that name is in the Host header.
+Sec-Fetch-Site, or Origin in old browsers; other clients send no such mark. If a page uses its own name for the server's
+address ("DNS rebinding"), that name is in the Host header.
 """
 
 from collections.abc import Iterable

@@ -24,7 +24,7 @@ class ChannelClosed(Exception):
 class Channel:
     """One end of the socket. Lives on the event loop.
 
-    answer  answers the other side's questions; each in a task of its own, started in the order of arrival
+    answer  answers the other side's questions; each in a separate task, started in the order of arrival
     """
 
     def __init__(self, answer: Answer) -> None:

@@ -14,7 +14,8 @@ VERSIONS = ("1.30", kubernetes_validate.latest_version())
 """The oldest that knows all of it (the sleep before a stop), and the newest."""
 MONITORED = ("overlays/production", "overlays/tls")
 CUSTOM = "monitoring.coreos.com/v1"
-"""What Kubernetes itself does not know: the Prometheus operator brings it. test_custom_resources.py validates it."""
+"""Resources that Kubernetes itself does not know: the Prometheus operator defines them. test_custom_resources.py
+validates it."""
 DEFAULTS = Settings()
 
 
@@ -94,7 +95,7 @@ def test_probes_and_prometheus_speak_tls_where_the_server_does(resources: list[R
     assert schemes == {"HTTPS" if with_tls else "HTTP"}
 
 
-def test_with_tls_the_server_reads_what_the_secret_holds() -> None:
+def test_with_tls_the_server_reads_the_files_of_the_secret() -> None:
     resources = render(KUBERNETES / "overlays/tls")
     server = only(resources, "Deployment", "digits-server")
     (container,) = containers(server)

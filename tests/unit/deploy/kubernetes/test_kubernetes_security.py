@@ -38,7 +38,7 @@ def test_the_compose_file_gives_the_private_key_to_the_training_job_alone() -> N
     assert "signers:/signers:ro" in services["server"]["volumes"]
 
 
-def test_the_models_command_has_a_pod_only_when_somebody_wants_one_and_ends_at_once(
+def test_the_models_command_has_a_pod_only_on_demand_and_ends_at_once(
     resources: list[Resource],
 ) -> None:
     commands = only(resources, "Deployment", "digits-models")
@@ -105,7 +105,7 @@ def test_no_pod_holds_a_token_or_runs_unbounded(pod: dict[str, Any]) -> None:
         assert "memory" in container["resources"]["limits"]
 
 
-def test_nobody_is_called_and_nobody_unknown_calls(resources: list[Resource]) -> None:
+def test_no_unknown_address_is_called_or_calls(resources: list[Resource]) -> None:
     for _, name in WORKLOADS:
         policy = only(resources, "NetworkPolicy", name)["spec"]
         assert set(policy["policyTypes"]) == {"Ingress", "Egress"}

@@ -40,7 +40,7 @@ async def test_a_caller_cancelled_while_its_batch_runs_disturbs_no_batch_mate(
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_cancelling_anyone_at_any_moment_hangs_nobody_and_mixes_nothing(data: st.DataObject) -> None:
+def test_cancelling_any_caller_at_any_moment_hangs_no_other_and_mixes_nothing(data: st.DataObject) -> None:
     sizes = data.draw(st.lists(st.integers(1, 12), min_size=2, max_size=15))
     doomed = data.draw(st.sets(st.integers(0, len(sizes) - 1)))
     pauses = data.draw(st.lists(st.integers(0, 3), min_size=len(sizes), max_size=len(sizes)))

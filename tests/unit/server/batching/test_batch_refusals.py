@@ -62,7 +62,7 @@ def test_every_error_of_the_batcher_has_a_status_and_a_reason() -> None:
         assert kind.status is not Status.OK
 
 
-async def test_what_cannot_be_through_before_its_deadline_is_refused_at_once_and_told_when_to_come_back(
+async def test_a_submission_that_would_miss_its_deadline_is_refused_at_once_with_a_retry_time(
     make: Callable[..., Batcher], gate: Gate
 ) -> None:
     batcher = make(gate)

@@ -23,7 +23,7 @@ from digits_server.batching.batcher import SMALL_IMAGES, Batcher
 from digits_server.errors import InferenceFailed, Unavailable
 
 
-async def test_what_queued_while_a_batch_ran_is_the_next_batch(
+async def test_images_that_queued_while_a_batch_ran_are_the_next_batch(
     make: Callable[..., Batcher], gate: Gate, observer: Observer
 ) -> None:
     batcher = make(gate)
@@ -67,7 +67,7 @@ def test_every_caller_gets_the_rows_of_its_own_images(sizes: list[int], max_batc
     asyncio.run(scenario())
 
 
-async def test_nobody_small_waits_for_anybody_large(make: Callable[..., Batcher], gate: Gate) -> None:
+async def test_no_small_submission_waits_for_a_large_one(make: Callable[..., Batcher], gate: Gate) -> None:
     def predict(images: Images) -> Probabilities:
         return gate(images) if len(images) > SMALL_IMAGES else echo(images)
 
@@ -109,9 +109,7 @@ async def test_a_split_submission_whose_first_batch_fails_leaves_the_queue(make:
     assert marks(await batcher.submit(marked(6))) == [6]
 
 
-async def test_closing_answers_what_was_submitted_and_refuses_the_rest(
-    make: Callable[..., Batcher], gate: Gate
-) -> None:
+async def test_closing_answers_submitted_images_and_refuses_others(make: Callable[..., Batcher], gate: Gate) -> None:
     batcher = make(gate)
     tasks = waiting_tasks(batcher, marked(1), marked(*range(20)))
     await entered(gate)

@@ -26,7 +26,7 @@ class GrpcioCall:
     def __init__(self, context: Any) -> None:
         self._context = context
         peer = str(context.peer())
-        # Calls passed on by another transport all have one connection. Each of them has turns and bounds of its own.
+        # Calls that another transport passes on share one connection, so each call gets its own turns and bounds.
         self.peer: Hashable = context if peer == UNIX_PEER else peer
         remaining = context.time_remaining()
         self.deadline = None if remaining is None else asyncio.get_running_loop().time() + remaining

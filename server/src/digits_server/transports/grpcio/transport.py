@@ -23,10 +23,10 @@ from digits_server.transports.limits import (
 )
 
 MIN_PING_SECONDS, PING_STRIKES = 10, 2
-"""The connection of a caller that pings more often than this, so many times, is closed."""
+"""If a caller pings more often than this, this many times, its connection is closed."""
 
 GOAWAY_SECONDS = 0.02
-"""What clients have to read that, before the held calls are answered and they send the next ones."""
+"""Time for clients to read this, before the held calls are answered and the clients send the next ones."""
 
 IDENTITY_ONLY = 1
 """Bit set of message encodings: no compression. grpcio inflates without a bound, so a few kilobytes could fill the
@@ -112,10 +112,10 @@ def _options(limits: Limits, *, shared: bool) -> list[tuple[str, int]]:
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_concurrent_streams", limits.streams),
         # A call counts against the stream limit until its memory is freed, some time after the client has the reply. A
-        # client that has more calls than the limit sends its next one at once, so calls that have ended need a limit of
-        # their own: else that one is refused (REFUSED_STREAM). Calls that their callers took back count the same way.
+        # client that has more calls than the limit sends its next one at once, so ended calls need a separate limit:
+        # otherwise the next call is refused (REFUSED_STREAM). Calls that their callers cancelled count in the same way.
         ("grpc.http2.max_deallocating_streams", limits.streams),
-        # Refusing a call in Python costs most of what answering does, so grpcio's core is to refuse what is too much.
+        # To refuse a call in Python costs nearly as much as to answer it, so grpcio's core refuses further calls.
         ("grpc.server.max_pending_requests", limits.calls),
         ("grpc.server.max_pending_requests_hard_limit", limits.calls),
         ("grpc.max_allowed_incoming_connections", limits.connections),

@@ -44,7 +44,7 @@ class LoopCalls:
         self._limits = limits
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._calls = 0
-        """Calls in flight that have a single answer. Streams of answers have limits of their own."""
+        """Calls in flight that have a single answer. Streams of answers have separate limits."""
         self._held_bytes = 0
         """Bytes of the messages of those calls."""
 

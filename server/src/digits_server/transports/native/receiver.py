@@ -67,7 +67,7 @@ class Receiver:
         self._thread.start()
 
     def hold(self) -> None:
-        """From now on, calls are held: they are computed, and their replies kept."""
+        """From now on, calls are held: they are computed, but their replies are kept."""
         self._holding = True
         self._replies.keep()
 

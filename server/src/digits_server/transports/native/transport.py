@@ -1,4 +1,4 @@
-"""The fast transport: what it is made of, and how it starts and stops."""
+"""The fast transport: its parts, its start and its stop."""
 
 import asyncio
 import shutil
@@ -104,7 +104,7 @@ class NativeTransport:
         await self._streams.stop(max(0.0, end - loop.time()))
         self._receiver.hold()
         await quiet(min(SETTLE_SECONDS, max(0.0, end - loop.time())), busy=lambda: self._calls.in_flight)
-        if self._calls.in_flight:  # those that are done do not wait for them
+        if self._calls.in_flight:  # calls that are done do not wait for them
             self._replies.release()
             await self._calls.finish(end - loop.time())
             self._calls.cancel()
