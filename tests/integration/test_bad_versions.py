@@ -11,13 +11,11 @@ import pytest
 from support.calls.rpc import DEADLINE
 from support.models import hostile_models
 from support.models.repositories import copy_version, edit_manifest, replace_file
-from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.servers.process import ServerProcess, run_server
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import GetModelRequest, ModelVersionStatus, PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
-
-pytestmark = OVER_BOTH_TRANSPORTS
 
 
 def remove_the_model(version: Path) -> None:

@@ -13,8 +13,6 @@ from support.waiting import until
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
-pytestmark = OVER_BOTH_TRANSPORTS
-
 REQUESTS = 400
 
 
@@ -30,6 +28,7 @@ def agreement(follower: Follower, agrees: str) -> float:
     return follower.server.metric("digits_shadow_agreement_total", agrees=agrees)
 
 
+@OVER_BOTH_TRANSPORTS
 def test_the_canary_gets_its_share_of_the_requests_that_name_no_version(root: Path) -> None:
     with following(root, "--canary", "3=5%") as follower:
         follower.wait_for({1: "AVAILABLE", 2: "SERVING", 3: "SERVING"})
@@ -77,6 +76,7 @@ def test_a_canary_is_a_version_and_a_share(root: Path, value: str) -> None:
     assert "is not a version and its share" in ended.stderr
 
 
+@OVER_BOTH_TRANSPORTS
 def test_the_shadow_scores_copies_of_answered_images_and_answers_no_caller(root: Path) -> None:
     with following(root, "--shadow", "3") as follower:
         until(lambda: follower.model().shadow_version == 3, "the shadow is loaded")

@@ -16,7 +16,6 @@ from support.servers.process import OVER_BOTH_TRANSPORTS, SCRIPTS, ServerProcess
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_client._limits import FILES_PER_RPC
 
-pytestmark = OVER_BOTH_TRANSPORTS
 Images = NDArray[np.uint8]
 
 
@@ -29,6 +28,7 @@ def pictures(tmp_path: Path, test_images: Images) -> list[Path]:
     return paths
 
 
+@OVER_BOTH_TRANSPORTS
 def test_predict_prints_a_table_of_file_digit_and_confidence(server: ServerProcess, pictures: list[Path]) -> None:
     code, out, err = digits("predict", *pictures, target=server.target)
     assert (code, err) == (0, "")

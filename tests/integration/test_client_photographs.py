@@ -10,11 +10,9 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from support.client.both import Connect
-from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers.process import ServerProcess
 
 from digits_client import Client, DigitsError
-
-pytestmark = OVER_BOTH_TRANSPORTS
 
 PHOTOGRAPHS = 800
 BYTES = 46_000

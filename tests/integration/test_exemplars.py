@@ -19,8 +19,6 @@ from support.waiting import until
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
-pytestmark = OVER_BOTH_TRANSPORTS
-
 CONNECTIONS = 24
 """So many that it is very unlikely (1 in 2²³) that one worker gets all of them."""
 
@@ -82,6 +80,7 @@ def test_prometheus_has_traces_for_examples_of_the_latencies_of_two_workers(
         assert all(0 < float(exemplar["value"]) < DEADLINE for exemplar in found)
 
 
+@OVER_BOTH_TRANSPORTS
 def test_the_example_of_a_bucket_is_its_latest_whichever_worker_answered(server: ServerProcess) -> None:
     assert len(children(server.process.pid)) == 2
     for _ in range(5):

@@ -11,9 +11,8 @@ from support.servers.following import following
 from support.servers.process import OVER_BOTH_TRANSPORTS
 from support.waiting import until
 
-pytestmark = OVER_BOTH_TRANSPORTS
 
-
+@OVER_BOTH_TRANSPORTS
 def test_a_new_version_goes_live_and_health_info_and_metrics_follow(repository: Path, tmp_path: Path) -> None:
     publish(repository, tmp_path, 1)
     with following(tmp_path) as follower:
@@ -28,6 +27,7 @@ def test_a_new_version_goes_live_and_health_info_and_metrics_follow(repository: 
         assert follower.failures() == 0
 
 
+@OVER_BOTH_TRANSPORTS
 def test_a_request_may_name_the_newest_versions_and_no_other(repository: Path, tmp_path: Path) -> None:
     for version in range(1, 5):
         publish(repository, tmp_path, version)

@@ -19,8 +19,6 @@ import digits_server
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
-pytestmark = OVER_BOTH_TRANSPORTS
-
 JUMPING_CLOCK = Path(__file__).parents[1] / "support/faults/jumping_clock"
 
 LINKS = {
@@ -79,6 +77,7 @@ def test_a_read_only_root_is_enough(repository: Path) -> None:
         assert server.wait() == 0
 
 
+@OVER_BOTH_TRANSPORTS
 def test_with_nowhere_to_write_at_all_it_serves_or_says_so(repository: Path, transport: str) -> None:
     under = read_only("/dev/shm", "/run")  # noqa: S108 - made unusable
     if transport == "grpcio":
@@ -98,6 +97,7 @@ def started_under(under: Sequence[str], repository: Path) -> "subprocess.Complet
     return subprocess.run(command, capture_output=True, text=True, timeout=STOP_SECONDS, check=False)
 
 
+@OVER_BOTH_TRANSPORTS
 def test_a_disk_without_a_place_for_another_folder_is_one_sentence_or_no_matter(
     repository: Path, transport: str
 ) -> None:
@@ -133,6 +133,7 @@ def test_a_log_on_a_full_disk_costs_no_call(repository: Path, workers: str) -> N
             process.kill()
 
 
+@OVER_BOTH_TRANSPORTS
 def test_a_long_tmpdir_is_no_hindrance(repository: Path, tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 120)
     folder.mkdir()
@@ -143,6 +144,7 @@ def test_a_long_tmpdir_is_no_hindrance(repository: Path, tmp_path: Path) -> None
     assert list(folder.iterdir()) == []
 
 
+@OVER_BOTH_TRANSPORTS
 def test_a_clock_that_jumps_by_years_costs_no_call_and_no_new_version(repository: Path, tmp_path: Path) -> None:
     """Deadlines, turns, polls of the repository and the drain use a monotonic clock."""
     copy_version(repository, tmp_path, 1)

@@ -15,10 +15,8 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from support.calls.rpc import DEADLINE
 from support.programs.collector import Collector, attributes
-from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers.process import ServerProcess
 from support.waiting import until
-
-pytestmark = OVER_BOTH_TRANSPORTS
 
 INFER = "/v2/models/digits/infer"
 INFER_ROUTE = "/v2/models/{name}/infer"

@@ -12,8 +12,6 @@ from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
-pytestmark = OVER_BOTH_TRANSPORTS
-
 Images = NDArray[np.uint8]
 COUNT = 64
 
@@ -40,6 +38,7 @@ def from_files(stub: PredictionServiceStub, files: list[bytes]) -> list[int]:
     return list(stub.Predict(PredictRequest(image_files=files), timeout=DEADLINE).digits)
 
 
+@OVER_BOTH_TRANSPORTS
 def test_a_png_of_the_pixels_gets_the_same_answers_as_the_pixels(
     stub: PredictionServiceStub, test_images: Images
 ) -> None:
@@ -86,6 +85,7 @@ def test_the_camera_s_rotation_is_undone(stub: PredictionServiceStub, test_image
     assert from_files(stub, [file.getvalue()]) == [7]
 
 
+@OVER_BOTH_TRANSPORTS
 def test_a_photograph_with_a_damaged_exif_block_is_answered_and_leaves_no_line_in_the_log(
     server: ServerProcess, stub: PredictionServiceStub, test_images: Images
 ) -> None:

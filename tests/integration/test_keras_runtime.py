@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.calls.rpc import DEADLINE
-from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.servers.process import ServerProcess, run_server
 
 from digits.v1.prediction_pb2 import GetModelRequest, PredictRequest, PredictResponse
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
-
-pytestmark = OVER_BOTH_TRANSPORTS
 
 COUNT = 300
 

@@ -7,10 +7,8 @@ import pytest
 from support.models.variants import publish
 from support.servers.following import following
 from support.servers.models_command import models, spoil
-from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess, run_server
+from support.servers.process import ServerProcess, run_server
 from support.waiting import until
-
-pytestmark = OVER_BOTH_TRANSPORTS
 
 
 def test_a_running_server_follows_pin_rollback_and_unpin(repository: Path, tmp_path: Path) -> None:

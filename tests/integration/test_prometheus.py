@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from support.calls.rpc import DEADLINE, refusal
 from support.programs.prometheus import PrometheusProcess, selectors
-from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers.process import ServerProcess
 from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest
@@ -19,8 +19,6 @@ ALERTS = Path(__file__).parents[2] / "deploy/prometheus/rules/alerts.yml"
 
 OF_FILES = ("digits_tls_certificate_expiry_seconds", "digits_reload_failures_total")
 """Series of certificates and tokens, which this server does not have."""
-
-pytestmark = OVER_BOTH_TRANSPORTS
 
 NOBODY = "127.0.0.1:1"
 """A second target, where no server listens."""

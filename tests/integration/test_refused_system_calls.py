@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 from support.calls.rpc import DEADLINE
 from support.needs import need
-from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
+from support.servers.process import OVER_BOTH_TRANSPORTS, OVER_GRPCIO, ServerProcess
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
-
-pytestmark = OVER_BOTH_TRANSPORTS
 
 REFUSED = {
     "sched_setscheduler": ("EPERM", "EINVAL", "ENOSYS"),
@@ -40,6 +38,12 @@ def strace(*injection: str) -> list[str]:
     return ["strace", "-D", "-f", "-qq", "-o", os.devnull, *injection]
 
 
+def refused(calls: Sequence[str], error: str) -> list[str]:
+    """A command that runs a program for which these system calls fail with this error."""
+    names = ",".join(calls)
+    return strace("--seccomp-bpf", "-e", f"trace={names}", "-e", f"inject={names}:error={error}")
+
+
 def serves(repository: Path, under: Sequence[str], *flags: str) -> None:
     with ServerProcess("--repository", repository, *flags, under=under) as server, server.channel() as channel:
         server.wait_ready()
@@ -52,9 +56,16 @@ def serves(repository: Path, under: Sequence[str], *flags: str) -> None:
 
 @pytest.mark.parametrize(("call", "error"), [(call, error) for call, errors in REFUSED.items() for error in errors])
 def test_a_server_starts_where_a_system_call_is_refused(repository: Path, call: str, error: str) -> None:
-    serves(repository, strace("--seccomp-bpf", "-e", f"trace={call}", "-e", f"inject={call}:error={error}"))
+    serves(repository, refused([call], error))
 
 
+@OVER_GRPCIO
+@pytest.mark.parametrize("error", ["EPERM", "EINVAL", "EACCES", "ENOSYS"])
+def test_a_server_over_grpcio_starts_where_every_such_call_is_refused(repository: Path, error: str) -> None:
+    serves(repository, refused([call for call, errors in REFUSED.items() if error in errors], error))
+
+
+@OVER_BOTH_TRANSPORTS
 def test_a_server_starts_where_files_of_the_system_cannot_be_read(repository: Path) -> None:
     paths = [argument for path in FILES for argument in ("-P", path)]
     serves(repository, strace(*paths, "-e", "inject=openat:error=EACCES"))

@@ -6,9 +6,6 @@ from pathlib import Path
 from support.machine.mounted import Mounted
 from support.models.repositories import copy_version
 from support.servers.following import following
-from support.servers.process import OVER_BOTH_TRANSPORTS
-
-pytestmark = OVER_BOTH_TRANSPORTS
 
 READS = 4
 """Most reads of a model file: to load it, to compute its digest, and again when it first looked changed."""

@@ -11,10 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support.models.repositories import edit_manifest
 from support.models.variants import publish
 from support.servers.following import following
-from support.servers.process import OVER_BOTH_TRANSPORTS, SCRIPTS, run_server
+from support.servers.process import SCRIPTS, run_server
 from support.waiting import until
-
-pytestmark = OVER_BOTH_TRANSPORTS
 
 
 @pytest.fixture

@@ -16,8 +16,6 @@ from support.waiting import until
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
-pytestmark = OVER_BOTH_TRANSPORTS
-
 CALLS = 20
 
 
@@ -38,6 +36,7 @@ def predict(channel: grpc.Channel) -> PredictResponse:
     return PredictionServiceStub(channel).Predict(PredictRequest(images=bytes(784)), timeout=DEADLINE)
 
 
+@OVER_BOTH_TRANSPORTS
 def test_calls_probes_and_a_stop_go_on_while_the_repository_does_not_answer(volume: Mounted) -> None:
     with (
         ServerProcess("--repository", volume.path, "--poll-interval", "0.02") as server,

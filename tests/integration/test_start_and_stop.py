@@ -19,8 +19,6 @@ from support.wire.raw_http import connect, read_answer, request
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
-pytestmark = OVER_BOTH_TRANSPORTS
-
 PREDICT = {"grpc_service": "digits.v1.PredictionService", "grpc_method": "Predict"}
 
 
@@ -45,6 +43,7 @@ def new_caller_gets(server: ServerProcess) -> str:
         return status_of(error)[0] if error else "OK"
 
 
+@OVER_BOTH_TRANSPORTS
 def test_a_loading_server_answers_no_grpc_handshake_and_then_answers_waiting_callers(repository: Path) -> None:
     """A client of several servers considers a server with an open connection ready, and sends it calls."""
     with ServerProcess("--repository", repository, "--runtime", "keras") as server:  # loads for seconds
@@ -60,6 +59,7 @@ def test_a_loading_server_answers_no_grpc_handshake_and_then_answers_waiting_cal
             assert early.recv(1)
 
 
+@OVER_BOTH_TRANSPORTS
 def test_sigterm_answers_calls_in_flight_and_exits_0(repository: Path) -> None:
     with ServerProcess("--repository", repository) as server, server.channel() as channel:
         server.wait_ready()
@@ -71,6 +71,7 @@ def test_sigterm_answers_calls_in_flight_and_exits_0(repository: Path) -> None:
         assert server.wait() == 0
 
 
+@OVER_BOTH_TRANSPORTS
 def test_calls_that_come_during_a_stop_are_answered_as_they_come(repository: Path) -> None:
     answered = 0
     ends: list[str] = []
@@ -105,6 +106,7 @@ def test_an_upload_longer_than_the_grace_period_gets_503(repository: Path) -> No
         assert server.wait() == 0
 
 
+@OVER_BOTH_TRANSPORTS
 def test_a_draining_server_is_not_ready_at_once_and_then_refuses_new_callers_as_unavailable(repository: Path) -> None:
     with ServerProcess("--repository", repository) as server, server.channel() as channel:
         server.wait_ready()
@@ -118,6 +120,7 @@ def test_a_draining_server_is_not_ready_at_once_and_then_refuses_new_callers_as_
         assert len(call.result(timeout=DEADLINE).digits) == 16
 
 
+@OVER_BOTH_TRANSPORTS
 def test_a_stop_cuts_off_no_caller_in_the_middle_of_a_call(repository: Path) -> None:
     with ServerProcess("--repository", repository) as server, server.channel() as channel:
         server.wait_ready()
@@ -137,6 +140,7 @@ def test_a_stop_cuts_off_no_caller_in_the_middle_of_a_call(repository: Path) -> 
             assert set(ends) == {"UNAVAILABLE"}
 
 
+@OVER_BOTH_TRANSPORTS
 def test_an_idle_stream_does_not_hold_up_the_end(repository: Path) -> None:
     with ServerProcess("--repository", repository, "--shutdown-grace", "3000") as server, server.channel() as channel:
         server.wait_ready()
@@ -154,6 +158,7 @@ def test_an_idle_stream_does_not_hold_up_the_end(repository: Path) -> None:
         assert server.wait() == 0
 
 
+@OVER_BOTH_TRANSPORTS
 def test_calls_beyond_the_grace_period_are_cut_and_the_exit_is_still_clean(repository: Path) -> None:
     with ServerProcess("--repository", repository, "--shutdown-grace", "0") as server, server.channel() as channel:
         server.wait_ready()
@@ -176,6 +181,7 @@ def test_a_second_sigterm_ends_the_server_at_once(repository: Path) -> None:
         assert status_of(call.exception(timeout=DEADLINE))[0] == "UNAVAILABLE"
 
 
+@OVER_BOTH_TRANSPORTS
 @pytest.mark.parametrize("flag", ["--grpc-port", "--http-port"])
 def test_an_occupied_port_is_one_clear_sentence_and_exit_1(repository: Path, flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

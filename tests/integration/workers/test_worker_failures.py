@@ -13,9 +13,8 @@ from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess, run_ser
 from support.servers.workers import CONNECTIONS, IMAGE, PREDICT, WORKERS, all_answer, connect, starting, workers
 from support.waiting import until
 
-pytestmark = OVER_BOTH_TRANSPORTS
 
-
+@OVER_BOTH_TRANSPORTS
 def test_a_killed_worker_is_replaced_while_the_other_serves_and_no_counter_goes_down(server: ServerProcess) -> None:
     all_answer(server)
     before = server.metric("grpc_server_handled_total", **PREDICT)
@@ -33,6 +32,7 @@ def test_a_killed_worker_is_replaced_while_the_other_serves_and_no_counter_goes_
     assert server.metric("digits_worker_replacements_total", reason="ended") == 1
 
 
+@OVER_BOTH_TRANSPORTS
 def test_a_worker_that_joins_others_listens_only_once_it_has_a_model(server: ServerProcess) -> None:
     os.kill(max(workers(server)), signal.SIGKILL)
     server.wait_for_log("a worker ended")
