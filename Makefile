@@ -91,10 +91,10 @@ demo: ready  ## the same, then exit
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %) --exit
 
 TEST_PROCESSES ?= 3
-PARALLEL = --numprocesses $(TEST_PROCESSES) --dist loadfile
+PARALLEL = --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 test: install inference-clients notebook tools buf $(VENV)/stubs/installed  ## every test; what fails beside other tests runs once more alone, and must pass then
-	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/robustness || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
-	$(BIN)/python -m pytest tests/robustness
+	$(BIN)/python -m pytest $(PARALLEL) -m "not alone" || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+	$(BIN)/python -m pytest tests/robustness -m alone
 
 test-quick: install  ## the tests of units and contracts but training: no Debian packages, no root
 	$(BIN)/python -m pytest $(PARALLEL) tests/contract tests/unit/server tests/unit/client tests/unit/benchmarks

@@ -40,6 +40,40 @@ def pytest_configure() -> None:
             del os.environ[name]
 
 
+LONGEST = (
+    "test_fuzzed_models",
+    "test_training_untrusted",
+    "test_training_job",
+    "test_keras_runtime",
+    "test_training_importing",
+    "test_main_job",
+    "test_start_and_stop",
+    "test_workers",
+    "test_hostile_connections",
+    "test_training_fit",
+    "test_models_command",
+    "test_page",
+    "test_training_runs",
+    "test_own_data",
+    "test_refused_system_calls",
+    "test_front_proxy",
+    "test_bursts",
+    "test_canary_and_shadow",
+    "test_examples",
+    "test_fuzzed_readers",
+)
+"""Beginnings of the names of the files that take a minute or more, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first: else one process is left with such a file when the others have ended."""
+
+    def place(item: pytest.Item) -> int:
+        return next((at for at, name in enumerate(LONGEST) if item.path.name.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints in red, at the very end, which tests were not run and why."""
     reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))

@@ -20,8 +20,11 @@ from support.servers.process import ServerProcess
 
 from digits_client import Client, DigitsError
 
-pytestmark = pytest.mark.parametrize("transport", ["native"], indirect=True, scope="module")
-"""The default one of servers on this machine."""
+pytestmark = [
+    pytest.mark.alone,
+    # The default transport of servers on this machine.
+    pytest.mark.parametrize("transport", ["native"], indirect=True, scope="module"),
+]
 
 SERVERS = 3
 CALLERS = 8

@@ -84,6 +84,7 @@ def seconds_of(stub: PredictionServiceStub, file: bytes, calls: int) -> list[flo
     return found
 
 
+@pytest.mark.alone
 def test_a_small_picture_is_answered_beside_callers_of_the_largest_ones(
     server: ServerProcess, large: bytes, small: bytes, record: Record, *, full: bool
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_small_picture_is_answered_beside_callers_of_the_largest_ones(
     assert still, "the large ones were done before"
 
 
+@pytest.mark.alone
 def test_no_largest_picture_holds_the_event_loop(server: ServerProcess, record: Record, *, full: bool) -> None:
     """Pillow decodes without Python's lock; only a WebP is copied whole, 64 MB, while it is held."""
     page = Image.new("RGB", (SIDE, SIDE), "white")

@@ -19,6 +19,8 @@ def alone(*command: str | Path) -> subprocess.CompletedProcess[str]:
 def test_training_serving_and_predicting_need_no_network(tmp_path: Path) -> None:
     job = alone(sys.executable, ROOT / "deploy/local/main_job.py", "--repository", tmp_path, "--exit")
     assert job.returncode == 0, job.stderr
+    assert "epoch 10/10" in job.stdout
+    assert "Classified the 10,000 test images: accuracy 0.9" in job.stdout
     assert "The metrics count 10,000 predictions." in job.stdout
 
 

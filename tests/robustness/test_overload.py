@@ -38,7 +38,7 @@ from support.servers.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT, se
 from support.servers.process import ServerProcess
 from support.waiting import until
 
-pytestmark = OVER_EACH_ARRANGEMENT
+pytestmark = [OVER_EACH_ARRANGEMENT, pytest.mark.alone]
 
 SERVER_CORE = min(os.sched_getaffinity(0))
 MAX_CALLS = 20  # of which each connection may have a quarter: gone through in the time a refusal may take

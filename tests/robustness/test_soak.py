@@ -27,7 +27,7 @@ from digits.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
-pytestmark = OVER_BOTH_TRANSPORTS
+pytestmark = [OVER_BOTH_TRANSPORTS, pytest.mark.alone]
 
 LEAKING = Path(__file__).parents[1] / "support/faults/leaking"
 GOOD, BAD, CANCELLED, KILLED = 20, 10, 10, 5

@@ -12,25 +12,17 @@ from digits_training.conversion.litert import litert_probabilities
 from digits_training.data import DataSet
 
 
-@pytest.fixture(scope="module")
-def published_cnn(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    repository = tmp_path_factory.mktemp("cnn")
-    arguments = ["--repository", str(repository), "--data", str(small_data), "--epochs", "2", "--min-accuracy", "0"]
-    assert cli.run(["train", "--network", "cnn", *arguments]) == 0
-    return repository
-
-
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 def test_an_onnx_file_gives_the_answers_of_the_model_that_serves(
-    network: str, request: pytest.FixtureRequest, small_data: Path, tmp_path: Path, mnist: DataSet
+    network: str, request: pytest.FixtureRequest, small_data: Path, tmp_path: Path, small: DataSet
 ) -> None:
-    repository: Path = request.getfixturevalue("published" if network == "mlp" else "published_cnn")
+    repository: Path = request.getfixturevalue("published" if network == "mlp" else "scored_repository")
     output = tmp_path / "deep/model.onnx"
     arguments = ["--repository", str(repository), "--data", str(small_data), "--output", str(output)]
     assert cli.run(["export", "1", "--format", "onnx", *arguments]) == 0
     assert [path.name for path in output.parent.iterdir()] == ["model.onnx"]
-    expected = litert_probabilities(repository / "digits/1/model.tflite", mnist.test.images)
-    answered = onnx.onnx_probabilities(output, mnist.test.images)
+    expected = litert_probabilities(repository / "digits/1/model.tflite", small.test.images)
+    answered = onnx.onnx_probabilities(output, small.test.images)
     assert answered == pytest.approx(expected, abs=1e-4)
     assert (answered.argmax(axis=1) == expected.argmax(axis=1)).all()
 
