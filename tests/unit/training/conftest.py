@@ -1,16 +1,27 @@
 """A small data set, and a small model published from it once for all tests of the training job."""
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.models.warm_loader import WarmLoader
 from support.shared import made_once
 
 from digits_training import cli, data
 from digits_training.data import DataSet, LabelledImages
+from digits_training.importing import loading
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_loader() -> Iterator[None]:
+    """Has one process start TensorFlow for all files that are tried; integration tests start one for each."""
+    with WarmLoader() as loader, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "load_in_child", loader)
+        yield
+
 
 WriteIdx = Callable[[Path, NDArray[np.uint8]], None]
 

@@ -41,11 +41,8 @@ def load(path: Path) -> Any:
 
 def _try_in_child(copy: Path, name: str) -> None:
     """Loads the copy in a process with limits of memory and time. Raises ModelFileError if that fails."""
-    command = [sys.executable, "-c", "from digits_training.importing import loading; loading.load_with_limits()"]
     try:
-        done = subprocess.run(  # nosec B603
-            [*command, str(copy), name], capture_output=True, timeout=CHILD_SECONDS, check=False
-        )
+        done = load_in_child(copy, name)
     except subprocess.TimeoutExpired:
         raise ModelFileError(f"refused: loading {name} took longer than {CHILD_SECONDS} s") from None
     if done.returncode == _REFUSED:
@@ -57,6 +54,14 @@ def _try_in_child(copy: Path, name: str) -> None:
     if done.returncode:
         reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1][:200]
         raise ModelFileError(f"{name} could not be loaded (exit code {done.returncode}): {reason}")
+
+
+def load_in_child(copy: Path, name: str) -> "subprocess.CompletedProcess[bytes]":
+    """Runs `load_with_limits` in a process of its own. Raises subprocess.TimeoutExpired."""
+    command = [sys.executable, "-c", "from digits_training.importing import loading; loading.load_with_limits()"]
+    return subprocess.run(  # nosec B603
+        [*command, str(copy), name], capture_output=True, timeout=CHILD_SECONDS, check=False
+    )
 
 
 def load_with_limits() -> None:
