@@ -1,7 +1,7 @@
 """A process that has imported TensorFlow, and forks for each model file that an import tries to load.
 
-`digits_training.importing.loading` starts a process for each. TensorFlow takes four seconds of processor time to start, and the
-tests load some fifty files.
+`digits_training.importing.loading` starts a process for each. TensorFlow takes four seconds of processor time to start,
+and the tests load some fifty files.
 """
 
 import json
