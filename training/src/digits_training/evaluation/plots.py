@@ -151,4 +151,5 @@ def _slanted_if_long(labels: tuple[str, ...]) -> dict[str, Any]:
 
 def _save(figure: Figure, path: Path) -> None:
     figure.set_dpi(_DOTS_PER_INCH)
-    FigureCanvasAgg(figure).print_png(path)  # Figure.savefig draws everything twice
+    # Figure.savefig draws everything twice.
+    FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]  # matplotlib has no types here
