@@ -42,7 +42,7 @@ def pytest_configure() -> None:
 
 LONGEST = (
     "test_fuzzed_models",
-    "test_training_untrusted",
+    "test_untrusted_configurations",
     "test_training_job",
     "test_keras_runtime",
     "test_training_importing",
@@ -50,10 +50,11 @@ LONGEST = (
     "test_start_and_stop",
     "test_worker",
     "test_hostile_connections",
-    "test_training_fit",
+    "test_training_resumed",
     "test_models_c",
     "test_page",
     "test_training_runs",
+    "test_untrusted_saved_models",
     "test_own_data",
     "test_refused_system_calls",
     "test_front_proxy",
