@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from digits_server.errors import InvalidRequest, RequestTooLarge, ServingError, Status
 from digits_server.observability.metrics import RpcMetrics
 from digits_server.rpcs.stream_limit import StreamLimit
-from digits_server.service.calls import Call, is_late, request_id
+from digits_server.service.calls import Call, is_late, reason_of, request_id
 from digits_server.service.offload import Offload
 from digits_server.service.wire import SMALL_BYTES
 
@@ -97,18 +97,13 @@ class Rpc:
 
         unanswered  whether a request has no reply yet: a caller that ends a stream between two requests misses no reply
         """
-        status = status_of(error, call)
-        self.metrics.handled(status, seconds)
+        self.metrics.handled(status_of(error, call), seconds)
         if unanswered or isinstance(error, Exception):
-            self.metrics.rejections.add(error.reason if isinstance(error, ServingError) else REASONS[status])
+            self.metrics.rejections.add(reason_of(error, call))
         if isinstance(error, Exception) and not isinstance(error, ServingError):
             request = request_id(call)
             self.metrics.failures.report(f"{self.service}/{self.method}", error, request)
             raise ServingError(f"the server failed on this request; its log says why (request id {request})") from error
-
-
-REASONS = {Status.INTERNAL: "internal", Status.CANCELLED: "cancelled", Status.DEADLINE_EXCEEDED: "deadline"}
-"""Reasons for the metrics when a call ends with another error than a ServingError."""
 
 
 def status_of(error: BaseException | None, call: Call) -> Status:

@@ -88,8 +88,7 @@ class LoopCalls:
             if error := self._too_much(message):
                 rpc.refused(error)
                 raise error
-            reply = await rpc.answer(message, known)
-            self._replies.respond(call, reply)  # looked up now: it changes at a stop
+            self._replies.respond(call, await rpc.answer(message, known))
         except ServingError as error:
             self._replies.fail(call, error)
         except asyncio.CancelledError:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import perf_counter
 
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
@@ -57,19 +57,13 @@ class Receiver:
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="receive", daemon=True)
-        self._holding = False
         self.arrivals = Arrivals()
         """Of events."""
-        self.answering = threading.Lock()
-        """Held while events are handled and a batch is computed."""
+        self.idle = True
+        """Whether it waits for the next event: every call of pixels is answered."""
 
     def start(self) -> None:
         self._thread.start()
-
-    def hold(self) -> None:
-        """From now on, calls are held: they are computed, but their replies are kept."""
-        self._holding = True
-        self._replies.keep()
 
     def join(self) -> None:
         """Returns when the thread has ended, which it does once the library is closed."""
@@ -78,30 +72,22 @@ class Receiver:
 
     def _run(self) -> None:
         while (events := self._next_events()) is not None:
-            with self.answering:
-                try:
-                    self._handle(events)
-                except Exception:  # if this thread ended, no call would be answered
-                    log.exception("the receiving thread failed on %d events", len(events))
-                    for _, call, *_ in events:
-                        self._replies.fail(call, ServingError("the server failed on this request; its log says why"))
-                    self._loop.call_soon_threadsafe(self._failed, events)
+            try:
+                self._handle(events)
+            except Exception:  # if this thread ended, no call would be answered
+                log.exception("the receiving thread failed on %d events", len(events))
+                for _, call, *_ in events:
+                    self._replies.fail(call, ServingError("the server failed on this request; its log says why"))
+                self._loop.call_soon_threadsafe(self._failed, events)
 
     def _handle(self, events: list[Event]) -> None:
         direct = self._direct
         self.arrivals.count += len(events)
-        if self._holding:
-            self._hold(events)
         others = events if direct is None else self._take(direct, events)
         if others:
             self._loop.call_soon_threadsafe(self._dispatch, others)
         if direct and direct.calls_wait:
             direct.answer(self._replies.respond, self._replies.fail)
-
-    def _hold(self, events: Iterable[Event]) -> None:
-        for kind, *_, details in events:
-            if kind == EVENT_CALL:
-                self.arrivals.hold(details[2])
 
     def _next_events(self) -> list[Event] | None:
         """The events that have arrived, up to MOST_EVENTS. Waits for one if no call waits for the model."""
@@ -111,7 +97,9 @@ class Receiver:
         else:
             if self._direct:
                 self._direct.rest()
+            self.idle = True
             events = receive(EVENTS)
+            self.idle = False
         more = events
         while events and more and len(more) == EVENTS and len(events) < MOST_EVENTS:
             more = receive(EVENTS, 0)

@@ -18,6 +18,7 @@ from digits_server.transports.limits import (
     SETTLE_SECONDS,
     Limits,
 )
+from digits_server.transports.native.goaway import send_away
 from digits_server.transports.native.loop_calls import LoopCalls
 from digits_server.transports.native.receiver import Receiver
 from digits_server.transports.native.replies import Replies
@@ -92,9 +93,8 @@ class NativeTransport:
     async def stop(self, grace: float) -> None:
         """Stops as `Transport.stop` says, without cutting off a call.
 
-        Calls are answered as they come, until none has come for a while, a second at most, and longer calls have ended.
-        The library tells clients to go elsewhere only as it closes, and ends every call that it still has. So calls are
-        then held until none has come for a while or their deadlines allow no more. They are answered as it closes.
+        Calls are answered as they come, until none has come for a while, a second at most. Then clients are told to go
+        elsewhere, and calls are still answered as they come, until none has come for a while.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + grace
@@ -102,16 +102,12 @@ class NativeTransport:
         await quiet(min(SETTLE_SECONDS, grace))
         await self._calls.finish(end - loop.time())
         await self._streams.stop(max(0.0, end - loop.time()))
-        self._receiver.hold()
-        await quiet(min(SETTLE_SECONDS, max(0.0, end - loop.time())), busy=lambda: self._calls.in_flight)
-        if self._calls.in_flight:  # calls that are done do not wait for them
-            self._replies.release()
-            await self._calls.finish(end - loop.time())
-            self._calls.cancel()
-            await asyncio.sleep(0)  # so that they end
-        with self._receiver.answering:
-            self._replies.release()
-            self._front.close()
+        await send_away(self.port, min(SETTLE_SECONDS, max(0.0, end - loop.time())))
+        await quiet(min(SETTLE_SECONDS, max(0.0, end - loop.time())), busy=lambda: not self._receiver.idle)
+        await self._calls.finish(end - loop.time())
+        self._calls.cancel()
+        await asyncio.sleep(0)  # so that they end
+        self._front.close()
         await asyncio.to_thread(self._receiver.join)
         shutil.rmtree(self._folder, ignore_errors=True)
 
