@@ -1,6 +1,6 @@
-"""`python -m benchmarks.lifecycle.model_memory`: the memory that a server needs for a version of N bytes.
+"""`python -m benchmarks.lifecycle.model_memory`: the memory that a server needs for a model of N bytes.
 
-Networks of several sizes are trained for one epoch, served, and published a second time, so that one version is loaded
+Networks of several sizes are trained on a few images, served, and published a second time, so that one version is loaded
 while the other one serves. What the server and the process that tries versions out use together is looked at all the
 time. Writes the figures between two markers of docs/operating.md.
 """
@@ -18,12 +18,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 
+import numpy as np
+
 from benchmarks.report import replace_figures
 from benchmarks.serving.machine import describe
 from benchmarks.serving.paths import ROOT, SCRIPTS
 from benchmarks.serving.process_tree import memory
 from benchmarks.serving.running import free_port
 from digits_client import Client
+from digits_training.data import read
 
 PAGE = ROOT / "docs" / "operating.md"
 BEGIN = "<!-- figures: begin (python -m benchmarks.lifecycle.model_memory) -->"
@@ -33,13 +36,14 @@ SAMPLE_SECONDS = 0.02
 SERVED_SECONDS = 300.0
 """Deadline until a version serves."""
 MIB = 2**20
+IMAGES = 1000
 
 
 @dataclass(frozen=True)
 class Needed:
-    """MiB: of the files of one version, of memory with one version, and the most while a second one takes its place."""
+    """MiB: of model.tflite, of memory with one version, and the most while a second one takes its place."""
 
-    files: float
+    model: float
     serving: float
     most: float
 
@@ -78,12 +82,22 @@ def publish_again(model_folder: Path) -> None:
     incoming.rename(model_folder / "2")
 
 
+def few_images(folder: Path) -> Path:
+    """The first images of MNIST as a file to train on: what a network has learnt takes no memory."""
+    mnist = read(None)
+    arrays = {f"x_{name}": part.images[:IMAGES] for name, part in (("train", mnist.train), ("test", mnist.test))}
+    arrays |= {f"y_{name}": part.labels[:IMAGES] for name, part in (("train", mnist.train), ("test", mnist.test))}
+    np.savez(folder / "few.npz", allow_pickle=False, **arrays)
+    return folder / "few.npz"
+
+
 def measure(units: int, folder: Path) -> Needed:
     """Trains, serves, publishes again."""
     train = [SCRIPTS / "digits-train", "train", "--repository", folder, "--hidden-sizes", f"{units},{units}"]
-    subprocess.run([*train, "--epochs", "1", "--force"], check=True, stdout=subprocess.DEVNULL)
-    manifest = json.loads((folder / "digits/1/manifest.json").read_text())
-    files = sum(int(file["sizeBytes"]) for file in manifest["files"]) / MIB
+    subprocess.run(
+        [*train, "--data", few_images(folder), "--epochs", "1", "--force"], check=True, stdout=subprocess.DEVNULL
+    )
+    model = (folder / "digits/1/model.tflite").stat().st_size / MIB
     port = free_port()
     command = [SCRIPTS / "digits-server", "--repository", folder, "--grpc-port", str(port), "--http-port", "0"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server, Client(f"127.0.0.1:{port}") as client:
@@ -96,21 +110,21 @@ def measure(units: int, folder: Path) -> Needed:
                 wait_for(client, 2)
         finally:
             server.terminate()
-    return Needed(files, serving, seen[0])
+    return Needed(model, serving, seen[0])
 
 
 def figures(found: list[Needed]) -> str:
     machine = "; ".join(f"{name} {text}" for name, text in describe().items())
     smallest, largest = found[0], found[-1]
-    factor = (largest.most - smallest.most) / (largest.files - smallest.files)
+    factor = (largest.most - smallest.most) / (largest.model - smallest.model)
     lines = [
         f"Measured {datetime.now(UTC):%Y-%m-%d}: {machine}. MiB, server and the process that tries versions out.",
         "",
-        "| files of a version | while it serves | the most, while the next one is loaded |",
+        "| model.tflite | while it serves | the most, while the next one is loaded |",
         "|---|---|---|",
-        *(f"| {each.files:.1f} | {each.serving:.0f} | {each.most:.0f} |" for each in found),
+        *(f"| {each.model:.1f} | {each.serving:.0f} | {each.most:.0f} |" for each in found),
         "",
-        f"So a version of N MiB takes {smallest.most:.0f} MiB and {factor:.1f} N.",
+        f"So a model.tflite of N MiB takes {smallest.most:.0f} MiB and {factor:.0f} N.",
     ]
     return "\n".join(lines)
 
