@@ -46,7 +46,7 @@ def main() -> None:
         disk = subprocess.run(
             [*ENV, "du", "-sm", ".venv"], cwd=clone, capture_output=True, text=True, check=True
         ).stdout
-    print("; ".join(f"{name} {text}" for name, text in describe().items()))
+    print(describe()["CPU"])
     print(
         f"first answers after {seconds:.0f} s; {used.ru_utime + used.ru_stime:.0f} CPU seconds; "
         f".venv takes {disk.split()[0]} MB"

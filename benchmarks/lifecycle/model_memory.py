@@ -1,8 +1,8 @@
 """`python -m benchmarks.lifecycle.model_memory`: the memory that a server needs for a model of N bytes.
 
-Networks of several sizes are trained on a few images, served, and published a second time, so that one version is loaded
-while the other one serves. What the server and the process that tries versions out use together is looked at all the
-time. Writes the figures between two markers of docs/operating.md.
+Networks of several sizes are trained on a few images, served, and published a second time, so that one version is
+loaded while the other one serves. What the server and the process that tries versions out use together is looked at
+all the time. Writes the figures between two markers of docs/operating.md.
 """
 
 import argparse
@@ -114,12 +114,12 @@ def measure(units: int, folder: Path) -> Needed:
 
 
 def figures(found: list[Needed]) -> str:
-    machine = "; ".join(f"{name} {text}" for name, text in describe().items())
+    machine = describe()["CPU"]
     smallest, largest = found[0], found[-1]
     factor = (largest.most - smallest.most) / (largest.model - smallest.model)
     lines = [
-        f"Measured {datetime.now(UTC):%Y-%m-%d}: {machine}. resident MiB of the server and of the process that tries "
-        "versions out; what both map of one file counts twice.",
+        f"Measured {datetime.now(UTC):%Y-%m-%d}: {machine}. MiB; the memory is that of the server and of the process",
+        "that tries versions out, added up.",
         "",
         "| model.tflite | while it serves | the most, while the next one is loaded |",
         "|---|---|---|",
