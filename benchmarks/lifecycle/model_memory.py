@@ -93,13 +93,28 @@ def few_images(folder: Path) -> Path:
 
 def measure(units: int, folder: Path) -> Needed:
     """Trains, serves, publishes again."""
-    train = [SCRIPTS / "digits-train", "train", "--repository", folder, "--hidden-sizes", f"{units},{units}"]
+    train: list[str | Path] = [
+        SCRIPTS / "digits-train",
+        "train",
+        "--repository",
+        folder,
+        "--hidden-sizes",
+        f"{units},{units}",
+    ]
     subprocess.run(
         [*train, "--data", few_images(folder), "--epochs", "1", "--force"], check=True, stdout=subprocess.DEVNULL
     )
     model = (folder / "digits/1/model.tflite").stat().st_size / MIB
     port = free_port()
-    command = [SCRIPTS / "digits-server", "--repository", folder, "--grpc-port", str(port), "--http-port", "0"]
+    command: list[str | Path] = [
+        SCRIPTS / "digits-server",
+        "--repository",
+        folder,
+        "--grpc-port",
+        str(port),
+        "--http-port",
+        "0",
+    ]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server, Client(f"127.0.0.1:{port}") as client:
         try:
             with most(server.pid) as seen:
