@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.serving.machine import describe
-from benchmarks.serving.paths import ROOT
-from benchmarks.serving.running import free_port
+from benchmarks.common.machine import describe
+from benchmarks.common.paths import ROOT
+from benchmarks.servers.running import free_port
 
 CLASSIFIED = "Classified the "
 ENV = ("/usr/bin/env",)

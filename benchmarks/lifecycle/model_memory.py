@@ -20,11 +20,11 @@ from threading import Event, Thread
 
 import numpy as np
 
-from benchmarks.report import replace_figures
-from benchmarks.serving.machine import describe
-from benchmarks.serving.paths import ROOT, SCRIPTS
-from benchmarks.serving.process_tree import memory
-from benchmarks.serving.running import free_port
+from benchmarks.common.machine import describe
+from benchmarks.common.paths import ROOT, SCRIPTS
+from benchmarks.common.report import replace_figures
+from benchmarks.servers.process_tree import memory
+from benchmarks.servers.running import free_port
 from digits_client import Client
 from digits_training.data import read
 
@@ -140,7 +140,7 @@ def figures(found: list[Needed]) -> str:
         "|---|---|---|",
         *(f"| {each.model:.1f} | {each.serving:.0f} | {each.most:.0f} |" for each in found),
         "",
-        f"So a model.tflite of N MiB takes {smallest.most:.0f} MiB and {factor:.0f} N.",
+        f"So a model.tflite of N MiB takes {smallest.most:.0f} + {factor:.1f} × N MiB.",
     ]
     return "\n".join(lines)
 

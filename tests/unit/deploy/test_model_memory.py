@@ -21,9 +21,9 @@ WAITING = 2 * DEFAULTS.max_waiting_bytes + DEFAULTS.max_waiting_file_bytes + DEF
 def needed_mib(model_bytes: int) -> float:
     """The memory that a model takes, by the sentence that the benchmark wrote, and what callers may make wait."""
     page = (ROOT / "docs/operating.md").read_text()
-    found = re.search(r"a model\.tflite of N MiB takes (\d+) MiB and (\d+) N", page)
+    found = re.search(r"a model\.tflite of N MiB takes (\d+) \+ ([\d.]+) × N MiB", page)
     assert found
-    return int(found[1]) + int(found[2]) * model_bytes / MIB + WAITING / MIB
+    return int(found[1]) + float(found[2]) * model_bytes / MIB + WAITING / MIB
 
 
 @pytest.mark.parametrize("name", ["digits-server", "digits-models"])
