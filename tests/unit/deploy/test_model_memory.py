@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.kustomize import containers, only, render
+from support.programs.kustomize import containers, only, render
 
 from digits_server.settings import Settings
 
