@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 PIP_AUDIT = "pip-audit==2.10.1"
-LOCKED = ("dev.txt", "server.txt", "training.txt")
+LOCKED = ("uv.txt", "dev.txt", "server.txt", "training.txt")
 TIME_LIMIT = 120.0  # seconds
 
 

@@ -20,6 +20,9 @@ REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 LOCKED = "tensorflow.txt"
 """The lock file of the packages that only training needs."""
 
+COMPILED_BESIDE = ("keras", "matplotlib")
+"""Compiled to bytecode while TensorFlow is imported, which comes first and takes seconds."""
+
 
 class CannotInstall(Exception):
     """TensorFlow could not be installed; the lines above say why."""
@@ -37,7 +40,8 @@ def trainer() -> Iterator[list[str | Path]]:
             prepared().rename(layer)
         except FileNotFoundError:
             _install(layer, cache=folder / "cache")
-        yield [layer / "bin/python", "-m", "digits_training"]
+        with _compiling(layer):
+            yield [layer / "bin/python", "-m", "digits_training"]
 
 
 def prepare() -> None:
@@ -67,6 +71,16 @@ def _folder() -> Iterator[Path]:
         yield Path(folder.name)
     finally:
         Thread(target=folder.cleanup).start()
+
+
+@contextmanager
+def _compiling(layer: Path) -> Iterator[None]:
+    packages = [path for name in COMPILED_BESIDE for path in layer.glob(f"lib/python3*/site-packages/{name}")]
+    if not packages:  # without a folder, all of Python's would be meant
+        yield
+        return
+    with subprocess.Popen([layer / "bin/python", "-m", "compileall", "-q", *packages]):
+        yield
 
 
 def _install(layer: Path, *, cache: Path) -> None:

@@ -126,9 +126,20 @@ def test_the_server_image_installs_no_tensorflow() -> None:
     assert not any(line.startswith(("tensorflow", "keras")) for line in locked.splitlines())
 
 
+def locked_packages(name: str) -> set[str]:
+    """The lines of requirements/`name` that name a package and its version."""
+    lines = (ROOT / "requirements" / name).read_text().splitlines()
+    return {line for line in lines if "==" in line and line[0].isalpha()}
+
+
+def test_make_run_trains_with_the_packages_of_the_training_job_but_those_it_never_loads() -> None:
+    assert not locked_packages("run.txt") & locked_packages("tensorflow.txt"), "installed once"
+    missing = locked_packages("training.txt") - locked_packages("run.txt") - locked_packages("tensorflow.txt")
+    assert {line.partition("==")[0] for line in missing} == {"libclang"}
+
+
 def test_make_run_installs_no_tensorflow_and_no_tools_of_development() -> None:
-    locked = (ROOT / "requirements/run.txt").read_text()
-    names = {line.partition("==")[0] for line in locked.splitlines() if "==" in line and line[0].isalpha()}
+    names = {line.partition("==")[0] for line in locked_packages("run.txt")}
     assert {"ai-edge-litert", "grpcio", "hatchling"} <= names
     assert not names & {"tensorflow", "tensorflow-cpu", "keras", "matplotlib", "ruff", "mypy", "pytest", "playwright"}
 

@@ -46,7 +46,6 @@ def test_the_limits_on_the_operating_page_have_the_defaults_of_the_code() -> Non
         item.name.replace("_", "-"): item.default for item in fields(Settings) if item.name.startswith("max_")
     }
     expected["http-timeout"] = 30.0
-    del expected["max-model-bytes"]  # a limit for the repository, described there
     assert rows.keys() == expected.keys()
     for name, default in expected.items():
         value = f"{default // 1024**2} MiB" if name.endswith("-bytes") else f"{default:,.0f}"
