@@ -13,6 +13,8 @@ from support.waiting import until
 
 from digits_client import AsyncClient, Client, Coalescing, Misused
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 def test_a_second_event_loop_gets_an_error_to_make_its_own_client(script: ScriptedServer) -> None:
     client = AsyncClient(script.target)

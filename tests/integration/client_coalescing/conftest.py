@@ -12,6 +12,11 @@ from support.pictures.pixels import image
 from digits_client import Client, Prediction
 
 
+@pytest.fixture(autouse=True)
+def _patient(patient: None) -> None:
+    """Which calls leave together does not depend on how fast the machine is."""
+
+
 @pytest.fixture
 def gate(script: ScriptedServer) -> Gate:
     """Holds every RPC until it is opened."""

@@ -15,6 +15,8 @@ from support.waiting import until
 
 from digits_client import AsyncClient, Client, Coalescing, DeadlineExceeded, Unavailable
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 def test_calls_that_share_an_rpc_are_linked_with_its_span(connect: Connect, left: InMemorySpanExporter) -> None:
     with ScriptedServer() as script, ThreadPoolExecutor(9) as threads:

@@ -33,7 +33,7 @@ def hold(script: ScriptedServer, client: Client, call: Calls) -> "Future[Predict
 
 
 def gather(client: Client, call: Calls, values: range, **settings: Any) -> "list[Future[Prediction]]":
-    """Calls that wait in the client behind a held RPC; on a slow machine, some may be sent without it."""
+    """Calls that wait in the client behind a held RPC."""
     before = joined(client)
     calls = [call(client, value, **settings) for value in values]
     until(lambda: joined(client) == before + len(values), "all have joined")
