@@ -1,7 +1,7 @@
 """What counting costs: `python -m benchmarks.serving.metrics_cost`.
 
-A server with and without metrics are loaded in turns, for a second each, many times: a machine whose
-speed drifts by more than the thing measured needs pairs that run right after each other. Writes the median of the pairs
+A server with and one without metrics are loaded in turns, for a second each, many times. The two runs of a pair follow
+each other at once, because the speed of a machine drifts by more than the difference. Writes the median of the pairs
 between the two markers of docs/performance.md.
 """
 

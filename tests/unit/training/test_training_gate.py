@@ -147,7 +147,7 @@ def test_force_publishes_and_says_so_in_the_manifest_and_the_card(
     assert not (served / "2").exists()
 
     assert cli.run(["train", *arguments, "--force"]) == 0
-    assert "published by force although test accuracy 0." in capsys.readouterr().out
+    assert "published by force, although test accuracy 0." in capsys.readouterr().out
     recorded = manifest.read(served / "2").overruled_objections
     assert any("is below --min-accuracy 0.9" in objection for objection in recorded)
     assert any("fell from" in objection for objection in recorded)
