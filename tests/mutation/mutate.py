@@ -1,7 +1,8 @@
-"""Changes single expressions of the code, and runs fast tests on each change: what would no test notice?
+"""Changes single expressions of the code, and runs fast tests on each change, to find what no test would notice.
 
 mutmut makes the changes, "mutants", and runs the tests, in a copy of the sources. A sample of the mutants is tried,
-always the same one: whether a mutant is in it depends on its name alone.
+always the same one: whether a mutant is in it depends on its name alone. mutmut reads its settings from the current
+folder when it is imported, so it is imported late.
 """
 
 import argparse
@@ -18,11 +19,6 @@ from contextlib import redirect_stdout
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
-
-from mutmut.__main__ import create_mutants
-from mutmut.mutation.diff_apply import get_diff_for_mutant
-from mutmut.stats import status_by_exit_code
-from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("server", "client", "training")
@@ -87,8 +83,8 @@ def lay_out(parts: Iterable[Part], work: Path) -> None:
         "source_paths": ["src"],
         "only_mutate": [f"src/{pattern}" for part in parts for pattern in part.sources],
         "pytest_add_cli_args_test_selection": tests,
-        # It starts TensorFlow, which does not survive that a process is forked.
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-k", "not of_this_keras"],
+        # TensorFlow does not survive that its process is forked; what another process runs is not changed there.
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-k", "not of_this_keras and not brings_the_process_down"],
         # Seconds, times 4, beside what the tests of a mutant take: room for a busy machine. Endless loops end there.
         "timeout_constant": 10.0,
         "timeout_multiplier": 4.0,
@@ -114,13 +110,17 @@ def sampled(path: Path, percent: float) -> list[str]:
 
 
 def outcomes(path: Path) -> dict[str, str]:
-    """What became of each mutant of a file: killed, survived, no tests, timeout, not checked, …"""
+    """What became of each mutant of a file: killed, survived, no tests, timeout or not checked."""
+    from mutmut.stats import status_by_exit_code
+
     codes = json.loads(Path("mutants", f"{path}.meta").read_text())["exit_code_by_key"]
     return {name: status_by_exit_code[code] for name, code in codes.items()}
 
 
 def report(part_names: list[str], chosen: dict[Path, list[str]]) -> None:
     """Prints every mutant that no test noticed, then the scores by module and by part."""
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
+
     by_part: dict[str, Counter[str]] = defaultdict(Counter)
     by_module: dict[Path, Counter[str]] = defaultdict(Counter)
     for path, names in chosen.items():
@@ -155,6 +155,9 @@ def main() -> None:
     lay_out([PARTS[name] for name in part_names], work)
     os.chdir(work)
     Path("mutants").mkdir()
+    from mutmut.__main__ import create_mutants
+    from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir
+
     with Path("mutmut.log").open("w") as log, redirect_stdout(log):
         copy_src_dir()
         copy_also_copy_files()
