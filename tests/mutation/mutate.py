@@ -74,6 +74,7 @@ def lay_out(parts: Iterable[Part], work: Path) -> None:
         shutil.copytree(ROOT / package / "src", work / "src", dirs_exist_ok=True, ignore=shutil.ignore_patterns("*pyc"))
     for folder in ("unit", "support"):
         shutil.copytree(ROOT / "tests" / folder, work / "tests" / folder, ignore=shutil.ignore_patterns("*pyc"))
+    shutil.copytree(ROOT / "deploy", work / "deploy", ignore=shutil.ignore_patterns("*pyc"))  # conftest.py imports it
     shutil.copy(ROOT / "tests/conftest.py", work / "tests")
     shutil.copy(Path(__file__).with_name("fixtures.py"), work / "tests/unit/conftest.py")
     tests = sorted(
@@ -82,6 +83,7 @@ def lay_out(parts: Iterable[Part], work: Path) -> None:
     options: dict[str, object] = {
         "source_paths": ["src"],
         "only_mutate": [f"src/{pattern}" for part in parts for pattern in part.sources],
+        "also_copy": ["deploy"],
         "pytest_add_cli_args_test_selection": tests,
         # TensorFlow does not survive that its process is forked; what another process runs is not changed there.
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-k", "not of_this_keras and not brings_the_process_down"],
