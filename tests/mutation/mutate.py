@@ -172,7 +172,13 @@ def main() -> None:
     if not names:
         sys.exit("no mutant is in the sample: take more of them (--percent), or other modules")
     print(f"{len(names)} mutants", flush=True)
-    command = [Path(sys.executable).with_name("mutmut"), "run", "--max-children", str(arguments.processes), *names]
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("mutmut"),
+        "run",
+        "--max-children",
+        str(arguments.processes),
+        *names,
+    ]
     with Path("mutmut.log").open("a") as log:
         if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode:
             sys.exit(f"mutmut failed: see {work / 'mutmut.log'}")
