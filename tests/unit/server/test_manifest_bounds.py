@@ -57,6 +57,12 @@ def test_the_files_of_a_version_may_have_as_many_bytes_as_the_limit(folder: Path
     )
 
 
+def test_a_model_that_the_manifest_does_not_list_is_refused_by_name(folder: Path) -> None:
+    with pytest.raises(ModelRejected) as caught:
+        opened(folder).verify(1, "other.tflite")
+    assert (caught.value.cause, caught.value.message) == ("manifest", "the manifest lists no other.tflite")
+
+
 def test_no_file_makes_up_for_another_by_a_negative_size(folder: Path) -> None:
     sizes = [{"path": "a", "sizeBytes": "-1"}, {"path": "b", "sizeBytes": "400"}]
     assert refusal(folder, lambda manifest: manifest.update(files=sizes))[0] == "size"
@@ -73,6 +79,17 @@ def test_a_file_without_any_bytes_may_be_listed(folder: Path) -> None:
         ({"schemaVersion": 2, "aFieldOfTomorrow": 1}, "manifest.json: expected schemaVersion 1, found 2"),
         ({"schemaVersion": 0}, "manifest.json: expected schemaVersion 1, found 0"),
         ({"modelVersion": "2"}, "manifest.json: expected modelVersion 1, found 2"),
+        ({"modelName": "letters"}, "manifest.json: expected modelName digits, found letters"),
+        ({"labels": ["0"]}, "manifest.json: expected the number of labels 10, found 1"),
+        (
+            {"input": {"dtype": "float32", "shape": [28, 28]}},
+            "manifest.json: expected input.dtype uint8, found float32",
+        ),
+        (
+            {"input": {"dtype": "uint8", "shape": [32, 32]}},
+            "manifest.json: expected input.shape [28, 28], found [32, 32]",
+        ),
+        ({"training": {"network": "x" * 101}}, "manifest.json: a network's name has at most 100 letters"),
         ({"goldenImages": []}, "manifest.json has no golden images to verify the model with"),
     ],
 )
