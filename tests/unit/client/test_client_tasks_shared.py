@@ -22,9 +22,9 @@ class Server:
     def __init__(self) -> None:
         self.asked: asyncio.Queue[tuple[PredictRequest, float, asyncio.Future[PredictResponse]]] = asyncio.Queue()
 
-    async def __call__(self, request: PredictRequest, *, timeout: float) -> PredictResponse:
+    async def __call__(self, request: PredictRequest, **options: float) -> PredictResponse:
         reply: asyncio.Future[PredictResponse] = asyncio.get_running_loop().create_future()
-        self.asked.put_nowait((request, timeout, reply))
+        self.asked.put_nowait((request, options["timeout"], reply))
         return await reply
 
     async def next(self) -> tuple[PredictRequest, float, "asyncio.Future[PredictResponse]"]:
