@@ -8,7 +8,7 @@ import pytest
 
 from digits.v1.prediction_pb2 import PredictRequest, PredictResponse
 from digits_client import ClientClosed, Coalescing, DeadlineExceeded, DigitsError, ServerError
-from digits_client._coalescing.core import Kind
+from digits_client._coalescing.calls import Kind
 from digits_client._coalescing.tasks import TaskCoalescer
 
 KIND = Kind(7, probabilities=False)

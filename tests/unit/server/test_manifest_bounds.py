@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.repositories import copy_version, edit_manifest
+from support.models.repositories import copy_version, edit_manifest
 
 from digits_server.errors import ModelRejected
 from digits_server.models import repository as repository_module
