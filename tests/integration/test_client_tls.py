@@ -64,7 +64,7 @@ def test_a_server_of_an_unknown_authority_is_not_called(connect: Connect, server
 
 def test_a_server_of_another_name_is_not_called(connect: Connect, server: ServerProcess, authority: Authority) -> None:
     client = connect(server.target, root_certificates=authority.certificate, server_name="elsewhere.test")
-    with pytest.raises(Unavailable, match="TLS failed: the server's certificate does not bear the name"):
+    with pytest.raises(Unavailable, match="TLS failed: the server's certificate does not contain the name"):
         client.predict(IMAGE, timeout=5)
 
 
@@ -84,8 +84,8 @@ def test_a_tls_client_does_not_reach_a_plain_server(
     ("settings", "sentence"),
     [
         ({"tls": True}, "is not signed by an authority"),
-        ({"roots": True, "server_name": "elsewhere.test"}, "does not bear the name"),
-        ({"roots": True}, "does not bear the name"),
+        ({"roots": True, "server_name": "elsewhere.test"}, "does not contain the name"),
+        ({"roots": True}, "does not contain the name"),
         ({}, "the server uses TLS on this port"),
     ],
 )

@@ -21,7 +21,7 @@ from digits_server.runtimes.loading import ModelContent
 from digits_server.sandbox import confinement
 from digits_server.sandbox.golden_images import GoldenImages
 from digits_server.sandbox.parent import Child
-from digits_server.settings import PROOF_LIMITS, ProofLimits
+from digits_server.settings import SANDBOX_LIMITS, SandboxLimits
 
 WITHOUT_FIRST_WALL = {"PYTHONPATH": str(Path(__file__).parents[1] / "support/faults/without_first_wall")}
 NO_IMAGES = GoldenImages.read(b"", b"", 0.0)
@@ -47,7 +47,7 @@ def model(repository: Path) -> ModelContent:
 
 def rejection(child: Child, model: ModelContent) -> tuple[str, str]:
     with pytest.raises(ModelRejected) as caught:
-        child.prove(model, NO_IMAGES, 8)
+        child.try_model(model, NO_IMAGES, 8)
     return caught.value.cause, caught.value.message
 
 
@@ -102,17 +102,17 @@ def test_a_child_that_is_killed_rejects_its_model(model: ModelContent) -> None:
 def test_a_model_that_needs_more_memory_than_allowed_is_rejected(
     model: ModelContent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PROOF_LIMITS, "litert", ProofLimits(memory=600 * 1024**2, seconds=60))
+    monkeypatch.setitem(SANDBOX_LIMITS, "litert", SandboxLimits(memory=600 * 1024**2, seconds=60))
     large = hostile_models.with_work(
         model.data, channels=64
     )  # 51 MB for each image of each convolution in a batch of 256
     with pytest.raises(ModelRejected) as caught:
-        Child("litert").prove(ModelContent(runtime="litert", name="model.tflite", data=large), NO_IMAGES, 256)
+        Child("litert").try_model(ModelContent(runtime="litert", name="model.tflite", data=large), NO_IMAGES, 256)
     assert caught.value.cause in {"crash", "load", "memory"}
 
 
 def test_a_child_that_hangs_is_ended_in_time(model: ModelContent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PROOF_LIMITS, "litert", ProofLimits(memory=3 * 1024**3, seconds=1))
+    monkeypatch.setitem(SANDBOX_LIMITS, "litert", SandboxLimits(memory=3 * 1024**3, seconds=1))
     child = Child("litert")
     os.kill(child.pid, signal.SIGSTOP)
     assert rejection(child, model) == ("time", "model.tflite was not loaded and run within 1 s")

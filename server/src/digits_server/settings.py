@@ -21,7 +21,7 @@ their requests: probes and scrapers are answered, every other request is rejecte
 
 
 @dataclass(frozen=True, slots=True)
-class ProofLimits:
+class SandboxLimits:
     """Limits of the sandbox: the process in which a model is tried first.
 
     memory   bytes of address space, programs and libraries included
@@ -32,7 +32,7 @@ class ProofLimits:
     seconds: int
 
 
-PROOF_LIMITS = {"litert": ProofLimits(3 * 1024**3, 120), "keras": ProofLimits(16 * 1024**3, 300)}
+SANDBOX_LIMITS = {"litert": SandboxLimits(3 * 1024**3, 120), "keras": SandboxLimits(16 * 1024**3, 300)}
 """The limits by runtime."""
 
 Kind = TypeVar("Kind", bound="click.ParamType[Any]")

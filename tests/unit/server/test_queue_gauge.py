@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from digits.v1.manifest_pb2 import Manifest
 from digits_server.batching.batch_costs import BatchCosts
 from digits_server.models.source import LoadedModel
-from digits_server.models.verification import ProvenModel
+from digits_server.models.verification import VerifiedModel
 from digits_server.observability.metrics import Metrics
 from digits_server.serving.registry import ModelRegistry
 
@@ -42,7 +42,7 @@ def test_the_gauge_is_the_longest_queue_and_the_limit_that_of_one() -> None:
         models = ModelRegistry(metrics, max_batch_size=2, max_queue_size=LIMIT)
         for version in (1, 2):
             loaded = LoadedModel(manifest=Manifest(model_version=version), runtime=gate, sha256="")
-            models.add(ProvenModel(loaded=loaded, costs=SLOW, seconds=0.0))
+            models.add(VerifiedModel(loaded=loaded, costs=SLOW, seconds=0.0))
         models.make_current(2)
         assert told("digits_queue_images") == 0
         submissions = []

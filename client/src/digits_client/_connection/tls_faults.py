@@ -14,8 +14,8 @@ NOT_TRUSTED = (
 )
 NOT_VALID_NOW = "TLS failed: the server's certificate has expired or is not valid yet: renew it, or set the clock"
 OTHER_NAME = (
-    "TLS failed: the server's certificate does not bear the name that was called: call a name in its certificate, or "
-    "pass that name as server_name"
+    "TLS failed: the server's certificate does not contain the name that was called: call a name in its certificate, "
+    "or pass that name as server_name"
 )
 NO_TLS_THERE = "TLS failed: the server does not use TLS on this port: leave tls=True and the certificates out"
 TLS_THERE = "the server uses TLS on this port: pass tls=True, or root_certificates with its authority"

@@ -22,7 +22,7 @@ up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ProvenModel:
+class VerifiedModel:
     """A verified and loaded model, which may answer."""
 
     loaded: LoadedModel
@@ -31,7 +31,7 @@ class ProvenModel:
     """Time it took to verify, try, load and warm it up."""
 
 
-def prove(source: ModelSource, version: int, largest: int, *, rest: float = 0.0) -> ProvenModel:
+def verify(source: ModelSource, version: int, largest: int, *, rest: float = 0.0) -> VerifiedModel:
     """Verifies `version`, tries it in the sandbox in batches of up to `largest` images, then loads it here.
 
     The loaded bytes are the ones that were tried. Raises ModelRejected.
@@ -42,9 +42,9 @@ def prove(source: ModelSource, version: int, largest: int, *, rest: float = 0.0)
     found = source.load(version)
     golden = GoldenImages.of(found.manifest)
     loading.prepare(found.content.runtime)  # the sandbox imports the same modules meanwhile
-    SANDBOX.prove(found.content, golden, largest)
+    SANDBOX.try_model(found.content, golden, largest)
     if found.unlike:
-        SANDBOX.prove(found.unlike, GoldenImages.of_unlike(found.manifest), largest)
+        SANDBOX.try_model(found.unlike, GoldenImages.of_unlike(found.manifest), largest)
     sleep(rest)
     try:
         runtime = loading.load(found.content)
@@ -56,7 +56,7 @@ def prove(source: ModelSource, version: int, largest: int, *, rest: float = 0.0)
     except RuntimeError as error:  # LiteRT raises it if an operator cannot run
         raise ModelRejected("load", "the model loads but cannot run") from error
     loaded = LoadedModel(manifest=found.manifest, runtime=runtime, sha256=found.sha256, unlike=unlike)
-    return ProvenModel(loaded=loaded, costs=costs, seconds=perf_counter() - begin)
+    return VerifiedModel(loaded=loaded, costs=costs, seconds=perf_counter() - begin)
 
 
 def warm_up(runtime: Runtime, largest: int, rest: float = 0.0) -> BatchCosts:

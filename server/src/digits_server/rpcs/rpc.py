@@ -93,7 +93,7 @@ class Rpc:
         self.metrics.rejections.add(error.reason)
 
     def failed(self, error: BaseException, call: Call, seconds: float, *, unanswered: bool = True) -> None:
-        """Counts a call that `error` ended. Raises ServingError; if `error` is of another type, it is logged once.
+        """Counts a call that `error` ended. Logs an unexpected error once, and raises a ServingError for it.
 
         unanswered  whether a request has no reply yet: a caller that ends a stream between two requests misses no reply
         """

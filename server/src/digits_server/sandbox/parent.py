@@ -16,7 +16,7 @@ from typing import IO, cast
 from digits_server.errors import ModelRejected
 from digits_server.runtimes.loading import ModelContent
 from digits_server.sandbox.golden_images import GoldenImages
-from digits_server.settings import PROOF_LIMITS
+from digits_server.settings import SANDBOX_LIMITS
 
 ARGUMENTS = ("-P", "-m", "digits_server.sandbox.child")  # -P: import nothing from the working directory
 MAX_ANSWER_BYTES = 64 * 1024
@@ -39,7 +39,7 @@ class Child:
         # The answer goes to a file in memory, because the limit of file sizes applies to it. It does not apply to a
         # pipe.
         self._answer = _file_in_memory()
-        limits = PROOF_LIMITS[runtime]
+        limits = SANDBOX_LIMITS[runtime]
         try:
             self._process = subprocess.Popen(
                 [sys.executable, *ARGUMENTS, runtime, str(limits.memory), str(limits.seconds)],
@@ -60,7 +60,7 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def prove(self, content: ModelContent, golden: GoldenImages, largest: int) -> None:
+    def try_model(self, content: ModelContent, golden: GoldenImages, largest: int) -> None:
         """Raises ModelRejected unless the child ran the model at every batch size and its golden images passed."""
         parts = (golden.images.tobytes(), golden.probabilities.tobytes(), content.data)
         head = {
@@ -70,7 +70,7 @@ class Child:
             "tolerance": golden.tolerance,
             "lengths": [len(part) for part in parts],
         }
-        seconds = PROOF_LIMITS[content.runtime].seconds
+        seconds = SANDBOX_LIMITS[content.runtime].seconds
         try:
             self._process.communicate(b"".join((json.dumps(head).encode(), b"\n", *parts)), timeout=seconds)
             self._judge(content)
@@ -80,7 +80,7 @@ class Child:
             self.end()
 
     def kill(self) -> None:
-        """Kills the process: `prove`, which may wait in another thread, then returns."""
+        """Kills the process: `try_model`, which may wait in another thread, then returns."""
         self._process.kill()
 
     def end(self) -> None:
@@ -95,7 +95,7 @@ class Child:
         code = self._process.returncode
         if code < 0 and -code in EXHAUSTED:
             raise ModelRejected(
-                "time", f"{content.name} was not loaded and run within {PROOF_LIMITS[content.runtime].seconds} s"
+                "time", f"{content.name} was not loaded and run within {SANDBOX_LIMITS[content.runtime].seconds} s"
             )
         if code < 0:
             killed = -code == signal.SIGKILL  # by the system, when memory is short
@@ -125,10 +125,10 @@ class Sandbox:
         self._closed = False
 
     def start_early(self, runtime: str) -> None:
-        with suppress(OSError):  # `prove` reports it
+        with suppress(OSError):  # `try_model` reports it
             self._early = Child(runtime)
 
-    def prove(self, content: ModelContent, golden: GoldenImages, largest: int) -> None:
+    def try_model(self, content: ModelContent, golden: GoldenImages, largest: int) -> None:
         """Loads and runs a model in a separate process. Raises ModelRejected."""
         try:
             early, self._early = self._early, None
@@ -137,7 +137,7 @@ class Sandbox:
             raise ModelRejected("internal", "the process in which a model is tried cannot be started") from error
         if self._closed:
             self._child.kill()
-        self._child.prove(content, golden, largest)
+        self._child.try_model(content, golden, largest)
 
     def close(self) -> None:
         """Stops trying the current model."""

@@ -9,7 +9,7 @@ from functools import partial
 from digits_server.errors import ModelRejected, OperatorError, RepositoryError
 from digits_server.models.rollout import Rollout
 from digits_server.models.source import ModelSource
-from digits_server.models.verification import REST_SECONDS, ProvenModel, prove
+from digits_server.models.verification import REST_SECONDS, VerifiedModel, verify
 from digits_server.sandbox.parent import SANDBOX
 from digits_server.serving.registry import ModelRegistry
 from digits_server.serving.retries import Retries
@@ -192,15 +192,15 @@ class Lifecycle:
             look.fingerprints[version] = self._tried[version]
         return version in self._registry.versions
 
-    async def _load(self, version: int, deliver: Callable[[ProvenModel], None]) -> None:
-        def fingerprint_and_prove() -> ProvenModel:
+    async def _load(self, version: int, deliver: Callable[[VerifiedModel], None]) -> None:
+        def fingerprint_and_verify() -> VerifiedModel:
             self._tried[version] = self._source.fingerprint(version)  # first, so that later changes are noticed
-            return prove(self._source, version, self._max_batch_size, rest=REST_SECONDS if live else 0.0)
+            return verify(self._source, version, self._max_batch_size, rest=REST_SECONDS if live else 0.0)
 
         live = bool(self._registry.versions)
         self._registry.loading(version)
         try:
-            model = await self._thread.run(fingerprint_and_prove)
+            model = await self._thread.run(fingerprint_and_verify)
         except ModelRejected as rejection:
             self._rejected(version, rejection)
         except OperatorError:  # no version can be loaded here

@@ -10,7 +10,7 @@ from digits_server.batching.batcher import Batcher
 from digits_server.errors import NotFound, Unavailable
 from digits_server.models.rollout import Rollout
 from digits_server.models.source import LoadedModel
-from digits_server.models.verification import ProvenModel
+from digits_server.models.verification import VerifiedModel
 from digits_server.observability.metrics import Metrics
 from digits_server.serving.canary import Split
 from digits_server.serving.served_model import ServedModel, with_scores
@@ -179,7 +179,7 @@ class ModelRegistry:
         self._metrics.model_load_failures.labels(cause).inc()
         log.error("model version %d rejected: %s", version, reason)
 
-    def add(self, model: ProvenModel) -> None:
+    def add(self, model: VerifiedModel) -> None:
         """From now on the model answers requests that name its version."""
         loaded = model.loaded
         predict, scoring = self._watched(loaded), None
@@ -208,7 +208,7 @@ class ModelRegistry:
             extra={"runtime": added.runtime.name, "load_seconds": round(added.load_seconds, 3)},
         )
 
-    def compare(self, version: int, model: ProvenModel | None) -> None:
+    def compare(self, version: int, model: VerifiedModel | None) -> None:
         """From now on `model` scores copies of the current version's batches; None: there is no shadow."""
         self._loading = None
         self.shadow_version = version

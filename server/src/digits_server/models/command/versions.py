@@ -5,7 +5,7 @@ from digits_server.errors import ModelRejected, OperatorError
 from digits_server.models.pins import PinFile
 from digits_server.models.published import PublishedVersions
 from digits_server.models.rollout import Rollout, StatedRollout, effective
-from digits_server.models.verification import prove
+from digits_server.models.verification import verify
 from digits_server.settings import MODEL_NAME, Settings
 
 LARGEST_BATCH = 1
@@ -43,7 +43,7 @@ class Versions:
             return "there is no such version"
         if version not in self._reasons:
             try:
-                self._manifests[version] = prove(self._source, version, LARGEST_BATCH).loaded.manifest
+                self._manifests[version] = verify(self._source, version, LARGEST_BATCH).loaded.manifest
                 self._reasons[version] = ""
             except ModelRejected as rejection:
                 self._reasons[version] = rejection.message
