@@ -93,10 +93,10 @@ demo: ready  ## the same as run, then exit
 	$(BIN)/python deploy/local/main_job.py --repository $(REPOSITORY) $(NETWORK:%=--network %) --exit
 
 TEST_PROCESSES ?= 3
-PARALLEL = --numprocesses $(TEST_PROCESSES) --dist loadfile
+PARALLEL = --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 test: install inference-clients notebook tools buf $(VENV)/stubs/installed  ## run every test; a test that fails in parallel runs once more alone, and must then pass
-	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/robustness || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
-	$(BIN)/python -m pytest tests/robustness
+	$(BIN)/python -m pytest $(PARALLEL) -m "not alone" || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+	$(BIN)/python -m pytest tests/robustness -m alone
 
 test-quick: install  ## run the unit and contract tests, without training: needs no Debian packages, no root
 	$(BIN)/python -m pytest $(PARALLEL) tests/contract tests/unit/server tests/unit/client tests/unit/benchmarks
@@ -110,6 +110,12 @@ coverage: install inference-clients tools  ## show which lines and branches of e
 	$(BIN)/coverage run -m pytest $(PARALLEL) $(COVERED); $(BIN)/coverage combine --quiet
 	for package in client server training; do \
 		echo "$$package:"; $(BIN)/coverage report --include "$$package/src/*" --skip-covered --skip-empty --show-missing; done
+
+PERCENT ?= 10
+mutate: $(MUTATION)/ready  ## show which changes of an expression no fast test notices, in a sample of PERCENT; MODULES=batching narrows it
+	$(BIN)/digits-train train --repository $(MUTATION)/repository --unless-published
+	$(MUTATION)/bin/python tests/mutation/mutate.py $(MODULES) --percent $(PERCENT) \
+		--repository $(MUTATION)/repository --work $(MUTATION)/work
 
 robust: install  ## run the tests of robustness in full length; rewrites the figures in tests/robustness/README.md
 	$(BIN)/python -m pytest tests/robustness --full --timeout 1800
