@@ -166,3 +166,12 @@ def test_a_call_that_waits_alone_and_is_interrupted_frees_its_kind() -> None:
     core.withdraw(interrupted)
     assert core.returned(first) == []
     assert core.join(call(WITH_PROBABILITIES)) is not None
+
+
+def test_what_is_cleared_is_not_counted_any_longer() -> None:
+    core = Coalescer(Coalescing(rpcs_in_flight=1))
+    core.join(call())
+    core.join(call())
+    core.clear()
+    stats = core.stats()
+    assert (core.waiting, stats.images_waiting, stats.rpcs_in_flight, stats.images_in_flight) == (0, 0, 0, 0)

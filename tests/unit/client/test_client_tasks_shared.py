@@ -1,6 +1,7 @@
 """How tasks share RPCs: what each RPC asks for, who gets which answer, and what ends the waiting."""
 
 import asyncio
+import re
 from typing import Any
 
 import grpc
@@ -20,12 +21,20 @@ class Server:
     """A gRPC method: notes what it is asked, and answers when the test says so."""
 
     def __init__(self) -> None:
+        self.ended = 0
+        """RPCs that were cancelled and have ended."""
         self.asked: asyncio.Queue[tuple[PredictRequest, float, asyncio.Future[PredictResponse]]] = asyncio.Queue()
 
     async def __call__(self, request: PredictRequest, **options: float) -> PredictResponse:
         reply: asyncio.Future[PredictResponse] = asyncio.get_running_loop().create_future()
         self.asked.put_nowait((request, options["timeout"], reply))
-        return await reply
+        try:
+            return await reply
+        except asyncio.CancelledError:
+            for _ in range(5):  # an RPC does not end at once
+                await asyncio.sleep(0)
+            self.ended += 1
+            raise
 
     async def next(self) -> tuple[PredictRequest, float, "asyncio.Future[PredictResponse]"]:
         return await asyncio.wait_for(self.asked.get(), LONG)
@@ -118,11 +127,52 @@ async def test_closing_fails_every_call_and_ends_the_rpcs() -> None:
     await asyncio.sleep(0)
     await coalescer.close()
     assert reply.cancelled()
+    assert server.ended == 1
     for task in (*tasks, waiting):
         with pytest.raises(ClientClosed):
             await task
     with pytest.raises(ClientClosed):
         await coalescer.predict(pixels(1), KIND, LONG)
+
+
+async def test_a_channel_that_is_closed_below_a_call_is_no_cancellation_of_its_task() -> None:
+    server = Server()
+    coalescer = TaskCoalescer(server, Coalescing())
+    task = started(coalescer, 1)
+    _, _, reply = await server.next()
+    await coalescer.close()
+    reply.cancel()  # as gRPC does when its channel is closed
+    with pytest.raises(ClientClosed):
+        await task
+
+
+async def test_a_task_that_is_cancelled_is_cancelled_even_if_the_client_is_closed() -> None:
+    server = Server()
+    coalescer = TaskCoalescer(server, Coalescing())
+    task = started(coalescer, 1)
+    await server.next()
+    await coalescer.close()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_call_whose_timeout_passes_in_flight_says_since_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server()
+    coalescer = TaskCoalescer(server, Coalescing(rpcs_in_flight=1))
+    (first, second), _ = await one_alone_and_two_together(coalescer, server)
+    loop = asyncio.get_running_loop()
+    later = loop.time() + 1.5 * LONG
+    monkeypatch.setattr(loop, "time", lambda: later)
+    with pytest.raises(DeadlineExceeded) as caught:
+        await first
+    assert re.fullmatch(
+        r"its RPC of 2 images was sent \d+(\.\d+)? seconds before and is not answered", str(caught.value.__cause__)
+    )
+    assert not second.done()
+    await coalescer.close()
+    with pytest.raises(ClientClosed):
+        await second
 
 
 async def test_a_call_behind_a_silent_rpc_leaves_without_it() -> None:
