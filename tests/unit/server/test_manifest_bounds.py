@@ -181,3 +181,22 @@ def test_only_folders_with_the_number_of_a_version_are_versions(folder: Path) ->
         folder.parent.joinpath(name).mkdir()
     folder.parent.joinpath("13").write_bytes(b"a file")
     assert sorted(opened(folder).every_version()) == [1, 12, int("9" * 18)]
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN"])
+def test_a_hyperparameter_that_is_not_a_finite_number_is_refused(folder: Path, number: str) -> None:
+    edit_manifest(folder, lambda manifest: manifest["training"].update(hyperparameters={"rate": 12345.5}))
+    assert opened(folder).manifest(1).training.hyperparameters["rate"] == 12345.5
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("12345.5", number))
+    with pytest.raises(ModelRejected) as caught:
+        opened(folder).manifest(1)
+    assert caught.value.cause == "manifest"
+
+
+def test_the_fingerprint_of_a_version_changes_with_its_content(folder: Path) -> None:
+    repository = opened(folder)
+    before = repository.fingerprint(1)
+    assert repository.fingerprint(1) == before
+    (folder / "model.tflite").write_bytes(b"another model")
+    assert repository.fingerprint(1) != before
