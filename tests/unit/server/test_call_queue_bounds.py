@@ -24,7 +24,7 @@ def test_the_smallest_queue_has_a_place_for_one_call() -> None:
     queue = CallQueue(0)
     queue.add(call(0), "a")
     assert refusal(queue, call(1), "b").message == (
-        "1 calls wait; at most 2 may (max_calls), and one connection may have no more than it leaves free"
+        "1 calls wait; at most 2 may (max_calls), and one connection may have at most as many as it leaves free"
     )
 
 

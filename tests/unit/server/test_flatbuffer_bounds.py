@@ -54,7 +54,7 @@ def u32(*numbers: int) -> bytes:
     return struct.pack(f"<{len(numbers)}I", *numbers)
 
 
-OUTSIDE = "it refers to what lies outside it"
+OUTSIDE = "it has an offset that leads outside the file"
 
 
 def test_the_fields_that_are_there_are_read_and_no_others() -> None:
@@ -64,7 +64,7 @@ def test_the_fields_that_are_there_are_read_and_no_others() -> None:
 
 
 def test_a_buffer_of_another_kind_is_refused() -> None:
-    assert refusal(b"\0\0\0\0tEST") == "it does not begin as a file of the kind TEST"
+    assert refusal(b"\0\0\0\0tEST") == "it is not a file of the kind TEST: bytes 4 to 7 differ"
 
 
 def test_a_number_ends_with_its_table_and_with_the_buffer() -> None:
@@ -74,7 +74,7 @@ def test_a_number_ends_with_its_table_and_with_the_buffer() -> None:
 
 def test_a_field_that_the_schema_lacks_may_only_be_left_out() -> None:
     assert read(buffer(b"", layout=[0, 0])) == {}
-    assert refusal(buffer(u32(1), layout=[0, 4])) == "A has a field that is not known here"
+    assert refusal(buffer(u32(1), layout=[0, 4])) == "A has an unknown field"
 
 
 def test_a_field_that_must_not_be_there_is_refused_by_name() -> None:
@@ -93,7 +93,7 @@ def test_a_layout_that_lies_before_the_buffer_is_refused() -> None:
 
 
 def test_a_table_at_an_odd_place_is_refused() -> None:
-    assert refusal(struct.pack("<I4sHHxi", 13, b"TEST", 4, 4, 5)) == "it has a number at an odd place"
+    assert refusal(struct.pack("<I4sHHxi", 13, b"TEST", 4, 4, 5)) == "it has a number at a misaligned offset"
 
 
 def test_a_text_ends_with_a_zero_within_the_buffer() -> None:
@@ -121,7 +121,7 @@ def test_numbers_stand_at_places_that_their_width_divides() -> None:
 
     assert len(of(1, 4)["wide"]) == 8
     assert len(of(0, 0)["wide"]) == 0
-    with pytest.raises(Malformed, match=r"^it has numbers at an odd place$"):
+    with pytest.raises(Malformed, match=r"^it has numbers at a misaligned offset$"):
         of(1, 0)
 
 

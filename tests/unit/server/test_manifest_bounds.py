@@ -159,7 +159,7 @@ def test_a_file_of_a_verified_version_is_read_again_and_checked_again(folder: Pa
         repository.read(1, file)
     assert (caught.value.cause, caught.value.message) == (
         "hash",
-        "report/history.json does not have the SHA-256 its manifest says",
+        "report/history.json does not have the SHA-256 in its manifest",
     )
     history.unlink()
     with pytest.raises(ModelRejected) as caught:

@@ -83,7 +83,7 @@ def test_the_shape_of_an_operator(function: Any, given: Call, shape: Shape) -> N
         (shapes.same, call((1,) * 6), "has an input of 6 axes"),
         (shapes.broadcast, call((2,), (3,)), "has inputs of shapes that do not fit together"),
         (shapes.arithmetic, call((2,), (2,), activation=4), "has an activation that is not allowed"),
-        (shapes.scale_below_zero, call((1, 3), (2, 3)), "has slopes for another shape"),
+        (shapes.scale_below_zero, call((1, 3), (2, 3)), "has slopes whose shape does not fit its input"),
         (shapes.convolve, call(IMAGES, (8, 3, 5, 4), **STRIDES), "has filters for other channels"),
         (shapes.convolve, call(IMAGES, (7, 3, 5, 3), **STRIDES), "has filters for other channels"),
         (shapes.convolve, call(IMAGES, (8, 3, 5, 6), (6,), **STRIDES), "has a bias for other channels"),
@@ -145,9 +145,9 @@ def test_the_shape_of_an_operator(function: Any, given: Call, shape: Shape) -> N
         (shapes.crop, with_numbers((9,), flat(-10), flat(9), flat(1)), "takes a part beyond an end"),
         (shapes.crop, with_numbers((9,), flat(0), flat(9), flat(2)), "takes a part with gaps"),
         (shapes.crop, with_numbers((9,), flat(0), flat(9), flat(1), shrink_mask=1), "takes a part with gaps"),
-        (shapes.shape_of, call((2,), type=4), "gives other numbers than int32"),
-        (shapes.pack, call((1,), count=1), "packs more than single numbers"),
-        (shapes.pack, call((), (), count=1), "packs more than single numbers"),
+        (shapes.shape_of, call((2,), type=4), "gives numbers of a type other than int32"),
+        (shapes.pack, call((1,), count=1), "packs inputs that are not single numbers"),
+        (shapes.pack, call((), (), count=1), "packs inputs that are not single numbers"),
     ],
 )
 def test_an_operator_refuses_invalid_input(function: Any, given: Call, sentence: str) -> None:

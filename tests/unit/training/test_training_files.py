@@ -129,7 +129,7 @@ def test_a_file_of_exactly_the_limit_is_read(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "model.h5").write_bytes(bytes(1000))
     assert files.read_bounded(tmp_path / "model.h5") == bytes(1000)
     (tmp_path / "model.h5").write_bytes(bytes(1001))
-    with pytest.raises(ModelFileError, match=r"^refused: model\.h5 is 1,001 bytes long; up to 1,000 are taken$"):
+    with pytest.raises(ModelFileError, match=r"^refused: model\.h5 is 1,001 bytes long; at most 1,000 are allowed$"):
         files.read_bounded(tmp_path / "model.h5")
 
 
