@@ -76,7 +76,8 @@ def test_a_request_that_does_not_fit_is_told_the_bound_and_when_to_try_again() -
     with pytest.raises(Overloaded) as caught:
         queueing.admission.admit(1, "a", None)
     assert caught.value.message == (
-        "50 images wait; the queue holds at most 100 (max_queue_size), and one connection at most as many as it leaves free"
+        "50 images wait; the queue holds at most 100 (max_queue_size), "
+        "and one connection at most as many as it leaves free"
     )
     assert caught.value.retry_after_ms == 25_000
 
