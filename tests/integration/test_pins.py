@@ -85,7 +85,7 @@ def test_a_pin_broken_by_hand_leaves_a_running_server_as_it_is(repository: Path,
         server.wait_ready()
         tmp_path.joinpath("digits/pin.json").write_text("{")
         server.wait_for_log(
-            "pin.json is not valid: expected digits.v1.Pin as JSON; correct it, or remove it; what serves"
+            "pin.json is not valid: expected digits.v1.Pin as JSON; correct it, or remove it; the versions"
         )
         assert server.get("/readyz")[0] == 200
 
