@@ -55,6 +55,7 @@ def test_every_query_of_every_panel_finds_data_in_a_live_server(
 
 
 def test_every_legend_names_labels_that_its_query_keeps(prometheus: PrometheusProcess) -> None:
+    until(lambda: bool(prometheus.query("digits_model_info")), "Prometheus has scraped the server")
     found = 0
     for panel in PANELS:
         for target in panel["targets"]:
