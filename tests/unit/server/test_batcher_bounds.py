@@ -1,6 +1,7 @@
 """The batcher and those who wait for it, at the exact bounds and in the exact words."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,11 +23,13 @@ class Model:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.threads: list[str] = []
         self.waits: list[float] = []
         self.fails = False
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.batches.append(len(images))
+        self.threads.append(threading.current_thread().name)
         if self.fails:
             raise RuntimeError("a fault")
         return np.zeros((len(images), 10), np.float32)
@@ -78,6 +81,17 @@ async def test_a_model_that_fails_is_said_to_have_failed(batcher: Batcher, model
     with pytest.raises(InferenceFailed) as caught:
         await batcher.submit(np.zeros((images, 28, 28), np.uint8))
     assert caught.value.message == "the model failed on these images"
+    (waited,) = model.waits
+    assert waited >= 0
+    assert model.threads == [threading.current_thread().name if images == 1 else "batch_0"]
+
+
+async def test_half_of_a_small_queue_is_computed_on_the_event_loop(model: Model) -> None:
+    costs = BatchCosts({2**power: 0.0001 for power in range(7)})
+    batcher = Batcher(model, model, costs, max_batch_size=64, max_queue_size=8)
+    await batcher.submit(np.zeros((4, 28, 28), np.uint8))
+    await asyncio.wait_for(batcher.close(), 30)
+    assert model.threads == [threading.current_thread().name]
 
 
 async def test_a_closed_batcher_says_that_the_server_is_draining(batcher: Batcher) -> None:

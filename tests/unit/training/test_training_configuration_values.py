@@ -40,7 +40,8 @@ def test_whether_a_layer_is_trained_and_has_a_bias_reaches_keras(*, value: bool)
 
 
 def test_keys_that_say_nothing_are_left_out_whatever_they_are_called() -> None:
-    for nothing in (None, False, [], {}):
+    values: list[Any] = [None, False, [], {}]
+    for nothing in values:
         assert written(layer(units=3, anything=nothing)) == [{"name": "d", "units": 3}]
     assert "the layer Dense has a 'anything'" in refusal(layer(units=3, anything=1))
 
