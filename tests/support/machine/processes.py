@@ -1,5 +1,6 @@
 """Data about processes from the kernel (proc(5)): their children and their connections."""
 
+from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -21,7 +22,10 @@ def lives(pid: int) -> bool:
 
 def connections(pid: int, port: int) -> int:
     """How many TCP connections to its `port` the process has accepted."""
-    mine = {file.readlink().name for file in (PROC / f"{pid}/fd").iterdir()}
+    mine = set()
+    for file in (PROC / f"{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            mine.add(file.readlink().name)
     found = 0
     for table in ("tcp", "tcp6"):  # a socket that takes both is in the latter
         for line in (PROC / f"{pid}/net/{table}").read_text().splitlines()[1:]:

@@ -18,6 +18,7 @@ from digits_server.transports.limits import (
     SETTLE_SECONDS,
     Limits,
 )
+from digits_server.transports.native.connections import close_surplus
 from digits_server.transports.native.goaway import send_away
 from digits_server.transports.native.loop_calls import LoopCalls
 from digits_server.transports.native.receiver import Receiver
@@ -59,6 +60,7 @@ class NativeTransport:
         self._limits = limits
         self._refused = refused
         self._shared = shared
+        self._bounding: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         self._folder = socket_folder("streams")
@@ -89,6 +91,7 @@ class NativeTransport:
         self._front.set_fallback(str(self._folder / "streams"))
         self._front.start()
         self._receiver.start()
+        self._bounding = asyncio.create_task(close_surplus(self.port, self._limits.connections))
 
     async def stop(self, grace: float) -> None:
         """Stops as `Transport.stop` says, without cutting off a call.
@@ -102,6 +105,8 @@ class NativeTransport:
         await quiet(min(SETTLE_SECONDS, grace))
         await self._calls.finish(end - loop.time())
         await self._streams.stop(max(0.0, end - loop.time()))
+        if self._bounding:
+            self._bounding.cancel()
         await send_away(self.port, min(SETTLE_SECONDS, max(0.0, end - loop.time())))
         await quiet(min(SETTLE_SECONDS, max(0.0, end - loop.time())), busy=lambda: not self._receiver.idle)
         await self._calls.finish(end - loop.time())
