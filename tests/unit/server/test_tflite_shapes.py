@@ -43,6 +43,12 @@ BLOCKS = (flat(2, 4), ((2, 2), [1, 1, 2, 2]))
         (shapes.convolve, call(IMAGES, (8, 3, 5, 6), stride_h=3, stride_w=7), (2, 10, 3, 8)),
         (shapes.convolve, call(IMAGES, (8, 28, 20, 6), padding=1, **STRIDES), (2, 1, 1, 8)),
         (shapes.convolve_depthwise, call(IMAGES, (1, 3, 5, 12), (12,), depth_multiplier=2, **STRIDES), (2, 28, 20, 12)),
+        (
+            shapes.convolve_depthwise,
+            call(IMAGES, (1, 3, 5, 6), depth_multiplier=1, padding=1, dilation_h=2, dilation_w=2, **STRIDES),
+            (2, 24, 12, 6),
+        ),
+        (shapes.crop, with_numbers((9, 8), flat(2, 5), flat(5, 6), flat(1, 1), begin_mask=2), (3, 6)),
         (shapes.pool, call(IMAGES, filter_h=2, filter_w=3, stride_h=2, stride_w=3, padding=1), (2, 14, 6, 6)),
         (shapes.fully_connect, call((2, 30), (5, 30), (5,)), (2, 5)),
         (shapes.reshape, with_numbers((2, 28, 28), flat(-1, 14, 56)), (2, 14, 56)),

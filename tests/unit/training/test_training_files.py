@@ -119,6 +119,10 @@ def test_a_member_may_unpack_to_a_hundred_times_its_size_and_small_ones_to_100_k
     monkeypatch.setattr(files, "MAX_BYTES", len(h5()))
     monkeypatch.setattr(files, "MAX_CONFIG_BYTES", len(members()["config.json"]))
     files.checked(keras_file(members()), ".keras")
+    monkeypatch.setattr(files, "MAX_CONFIG_BYTES", len(members()["config.json"]) - 1)
+    with pytest.raises(ModelFileError, match=r"zip bomb: config\.json "):
+        files.checked(keras_file(members()), ".keras")
+    monkeypatch.setattr(files, "MAX_CONFIG_BYTES", len(members()["config.json"]))
     monkeypatch.setattr(files, "MAX_BYTES", len(h5()) - 1)
     with pytest.raises(ModelFileError, match=r"zip bomb: model\.weights\.h5 "):
         files.checked(keras_file(members()), ".keras")
