@@ -36,6 +36,7 @@ class Group:
     left    when it was sent, in seconds of the shell's clock
     rpc     what cancels it
     sent    whether a shell has passed it to gRPC
+    ended   whether its RPC has ended
     """
 
     kind: Kind
@@ -44,6 +45,7 @@ class Group:
     left: float
     rpc: Any = field(default=None)
     sent: bool = False
+    ended: bool = False
 
     @property
     def deadline(self) -> float:

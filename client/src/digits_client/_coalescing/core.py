@@ -84,6 +84,7 @@ class Coalescer:
         The durations of answered RPCs update the running average.
         """
         kind = group.kind
+        group.ended = True
         if group in self._groups:
             self._groups.remove(group)
             self._in_flight[kind] -= 1
@@ -114,7 +115,9 @@ class Coalescer:
         Repairs what an interruption (Ctrl-C) may have left half done: everything is counted again.
         """
         self.abandon(call)
-        if call.group:
+        if call.group and call.group.ended:
+            self._groups.discard(call.group)
+        elif call.group:
             self._groups.add(call.group)
         for kind, calls in list(self._waiting.items()):
             self._waiting[kind] = {each: None for each in calls if each is not call and each.group is None}
