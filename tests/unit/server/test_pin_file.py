@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from digits_server.errors import RepositoryError
+from digits_server.errors import OperatorError, RepositoryError
+from digits_server.models import pins
 from digits_server.models.pins import PinFile
 from digits_server.models.rollout import NO_CANARY, StatedRollout
 from digits_server.settings import Canary
@@ -82,3 +83,20 @@ def test_of_many_changes_at_once_no_change_is_lost(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(count, range(100)))
     assert PinFile(tmp_path).read() == StatedRollout(pinned=101)
+
+
+def test_a_command_gives_up_if_another_one_keeps_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pins, "LOCK_SECONDS", 0.0)
+    file = PinFile(tmp_path)
+    with file.locked(), pytest.raises(OperatorError, match="another command is changing the repository"):
+        PinFile(tmp_path).locked().__enter__()
+    with PinFile(tmp_path).locked():
+        file.write(StatedRollout(pinned=1))
+
+
+def test_a_pin_that_cannot_replace_the_file_leaves_nothing_unfinished(tmp_path: Path) -> None:
+    file = PinFile(tmp_path)
+    tmp_path.joinpath("pin.json").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        file._replace("{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["pin.json"]
