@@ -66,8 +66,8 @@ EXPECTED_OUTPUTS = f"expected names among {', '.join(KINDS)}, each at most once"
 
 Numbers = NDArray[Any]
 Contents = bytes | memoryview | Numbers | list[bytes] | JsonElements
-"""The contents of an input: raw bytes, or JSON, or the elements themselves: numbers of any shape, or one bytes object
-each."""
+"""The contents of an input: raw bytes, or JSON, or the elements themselves: numbers in one dimension, or one bytes
+object each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +210,6 @@ def _numbers(tensor: InputTensor, shape: tuple[int, ...]) -> Numbers:
         if contents.size != count:
             raise InvalidRequest(
                 f"{tensor.name}: expected {count} elements for the shape {shown(shape)}, got {contents.size}"
-            )
-        if contents.ndim > 1 and contents.shape != shape:
-            raise InvalidRequest(
-                f"{tensor.name}: expected elements flat or nested as {shown(shape)}, got {shown(contents.shape)}"
             )
         return contents
     if isinstance(contents, list):

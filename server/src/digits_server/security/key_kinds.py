@@ -53,7 +53,7 @@ def _kind(certificate: bytes) -> str:
     """From Certificate → TBSCertificate → SubjectPublicKeyInfo → AlgorithmIdentifier (RFC 5280)."""
     to_be_signed = _inner(certificate, 0)
     at = _inner(certificate, to_be_signed)
-    if certificate[at] == _EXPLICIT_VERSION:
+    if certificate[at : at + 1] == bytes([_EXPLICIT_VERSION]):
         at = _after(certificate, at)
     for _ in ("serial number", "signature", "issuer", "validity", "subject"):
         at = _after(certificate, at)
