@@ -105,7 +105,12 @@ class Together:
         self.coalescer, self.answers = coalescer, list[Any]()
         self.threads: list[threading.Thread] = []
         arrived, self.release = threading.Event(), threading.Event()
-        method.during = once(lambda: (arrived.set(), self.release.wait(SECONDS)))
+
+        def stay() -> None:
+            arrived.set()
+            self.release.wait(SECONDS)
+
+        method.during = once(stay)
         self.calls()
         assert arrived.wait(SECONDS)
 
