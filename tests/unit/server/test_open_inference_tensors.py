@@ -1,5 +1,7 @@
 """Tensors of the Open Inference Protocol whose contents do not fit what they say: a sentence for each."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -17,11 +19,11 @@ from digits_server.service.prediction_service import Classified
 MAX_FILES = 2
 
 
-def levels(contents: object, shape: tuple[int, ...] = (1, 784)) -> InputTensor:
+def levels(contents: Any, shape: tuple[int, ...] = (1, 784)) -> InputTensor:
     return InputTensor("images", "UINT8", shape, contents)
 
 
-def files(contents: object, count: int = 1) -> InputTensor:
+def files(contents: Any, count: int = 1) -> InputTensor:
     return InputTensor("image_files", "BYTES", (count,), contents)
 
 
