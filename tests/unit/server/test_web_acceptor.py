@@ -93,7 +93,7 @@ async def test_a_connection_without_a_place_is_closed_and_counted_and_the_next_o
 
 async def test_the_end_of_the_server_cancels_a_handshake_and_frees_its_place() -> None:
     listener = listening()
-    accepts, places, _, _ = serving(listener, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    accepts, places, _, reasons = serving(listener, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
     accepts.start()
     reader, writer = await asyncio.open_connection(*listener.getsockname())  # and sends no handshake
     async with asyncio.timeout(SECONDS):
@@ -102,5 +102,6 @@ async def test_the_end_of_the_server_cancels_a_handshake_and_frees_its_place() -
         accepts.close()
         await accepts.wait_closed()
         assert len(places) == 0
+        assert reasons == []  # cancelled at once, not late
         assert await reader.read() == b""
     writer.close()
