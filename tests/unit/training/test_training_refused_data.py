@@ -43,7 +43,11 @@ def _picture_at(name: str) -> Write:
 
 
 def _arrays(**arrays: NDArray[Any]) -> Write:
-    return lambda folder: [np.save(folder / f"{name}.npy", array) for name, array in arrays.items()]
+    def write(folder: Path) -> None:
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+
+    return write
 
 
 def _table(name: str, image: list[bytes], label: list[object]) -> Write:
@@ -98,25 +102,29 @@ def test_many_empty_lines_between_images_are_passed_over(tmp_path: Path) -> None
     assert len(csv_files.read_file(tmp_path / "train.csv").train.labels) == 2
 
 
+def _three_lines(folder: Path) -> None:
+    (folder / "train.csv").write_text(ROW * 3)
+
+
+def _three_pictures(folder: Path) -> None:
+    for label in (1, 2, 3):
+        _picture_at(f"{label}/1.png")(folder)
+
+
 @pytest.mark.parametrize(
-    ("reader", "write", "name", "sentence"),
+    ("reader", "write", "sentence"),
     [
-        (csv_files, lambda folder: (folder / "train.csv").write_text(ROW * 3), "train.csv", "has more than 2 lines"),
-        (parquet_files, _table("train.parquet", [_picture()] * 3, [1, 2, 3]), "train.parquet", "has more than 2 rows"),
-        (
-            pictures,
-            lambda folder: [_picture_at(f"{label}/1.png")(folder) for label in (1, 2, 3)],
-            ".",
-            "has more than 2 pictures",
-        ),
+        (csv_files, _three_lines, "has more than 2 lines"),
+        (parquet_files, _table("train.parquet", [_picture()] * 3, [1, 2, 3]), "has more than 2 rows"),
+        (pictures, _three_pictures, "has more than 2 pictures"),
     ],
 )
 def test_more_images_than_the_limit_are_refused(
-    reader: object, write: Write, name: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reader: object, write: Write, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "MAX_IMAGES", 2)
     write(tmp_path)
-    refused_data(tmp_path / name, sentence)
+    refused_data(tmp_path, sentence)
 
 
 def test_a_folder_named_by_a_digit_is_the_label_of_that_number(tmp_path: Path) -> None:
