@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from digits_training import cli
+from digits_training.conversion import unlike
 
 Capture = pytest.CaptureFixture[str]
 
@@ -105,3 +106,26 @@ def test_a_damaged_manifest_is_said_so(repository: Path, evaluate: Callable[[], 
     (repository / "digits/1/manifest.json").write_text("{")
     assert evaluate() == 1
     assert "manifest.json of version 1 is damaged" in capsys.readouterr().err
+
+
+def test_golden_images_with_other_scores_are_noticed(
+    repository: Path, evaluate: Callable[[], int], capsys: Capture
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["goldenImages"][0]["probabilities"].reverse()
+
+    _change_manifest(repository, change)
+    assert evaluate() == 1
+    assert "the golden images get other scores: they differ by up to" in capsys.readouterr().err
+
+
+def test_another_share_of_images_unlike_digits_is_noticed(
+    repository: Path, evaluate: Callable[[], int], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["unlike"] = {"refusedShare": 0.01}
+
+    _change_manifest(repository, change)
+    monkeypatch.setattr(unlike, "refused_share", lambda _folder, _images: 0.02)
+    assert evaluate() == 1
+    assert "unlike.tflite refuses 2.00% of the test images, not 1.00%" in capsys.readouterr().err

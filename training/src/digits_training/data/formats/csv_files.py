@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import zlib
 from itertools import islice
 from pathlib import Path
 from typing import IO, cast
@@ -63,7 +64,7 @@ def _part(path: Path) -> StoredPart:
             if not header_lines:
                 file.seek(0)
             rows = _rows(file, path.name, header_lines)
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path.name} is not a sound gzip file") from error
     pixels = np.delete(rows, column, axis=1)
     return StoredPart(pixels, rows[:, column], f"the pixels of {path.name}", f"the column of labels of {path.name}")
