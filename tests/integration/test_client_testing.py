@@ -66,7 +66,7 @@ def test_the_tests_of_the_page_pass(reader: Path, repository: Path, tmp_path_fac
 def test_without_the_wheels_only_the_tests_of_the_real_server_fail_and_say_what_to_install(reader: Path) -> None:
     done = run_pytest(reader, path=str(reader))
     assert "3 passed, 1 failed, 1 error" in done.stdout or "1 failed, 3 passed, 1 error" in done.stdout, done.stdout
-    assert "the fixture digits_server: digits-model must be installed beside digits-client" in done.stdout
+    assert "the fixture digits_server: digits-model must be installed together with digits-client" in done.stdout
     assert "CannotStart: digits-model must be installed" in done.stdout
 
 

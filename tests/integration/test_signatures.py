@@ -134,5 +134,5 @@ def test_the_training_job_makes_the_key_pair_that_it_was_not_given(root: Path, t
 def test_only_an_ed25519_key_signs(root: Path, keys: Path) -> None:
     ended = sign(root, 1, keys / "ours.pub")
     assert ended.returncode == 2
-    assert "is no private key in PEM" in ended.stderr
+    assert "is not a private key in PEM" in ended.stderr
     assert not root.joinpath("digits/1/manifest.json.sig").exists()

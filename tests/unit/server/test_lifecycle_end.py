@@ -10,6 +10,7 @@ import pytest
 
 from digits_server.models.source import ModelSource
 from digits_server.observability.metrics import Metrics
+from digits_server.sandbox.parent import Sandbox
 from digits_server.serving import lifecycle
 from digits_server.serving.registry import ModelRegistry
 
@@ -29,6 +30,7 @@ class Loading:
 
 async def test_a_server_that_still_loads_ends_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lifecycle, "CLOSE_SECONDS", 10 * SECONDS)
+    monkeypatch.setattr(lifecycle, "SANDBOX", Sandbox())  # it will be closed; that of this process stays open
     source = Loading()
     models = ModelRegistry(Metrics(), max_batch_size=1, max_queue_size=1)
     own = lifecycle.Lifecycle(cast("ModelSource", source), models, poll_interval=0, served_versions=1, max_batch_size=1)
