@@ -1,4 +1,4 @@
-"""The ends of streams that no server of ours causes: an unasked answer, a failure in the reading thread, a closed loop."""
+"""Ends of streams that no server of ours causes: an unasked answer, a failure while reading, a closed loop."""
 
 import asyncio
 import threading
