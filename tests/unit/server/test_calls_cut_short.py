@@ -16,7 +16,7 @@ from digits_server.service.streaming import in_order, until
 from digits_server.web.calls import HttpCall, while_connected
 from digits_server.web.interceptors import WatchedRequest
 
-SECONDS = 30.0
+SECONDS = 10.0
 
 
 def window() -> Window:
@@ -87,15 +87,30 @@ async def test_a_patient_message_waits_for_a_place_where_another_is_refused() ->
     offload.close()
 
 
-async def test_a_caller_that_leaves_in_its_turn_passes_the_turn_on() -> None:
-    offload = Offload("test", max_bytes=100)
-    leaving = asyncio.create_task(offload.run(int, peer=1, size=1, deadline=None))
-    await asyncio.sleep(0)  # it has the turn, and has not begun
-    leaving.cancel()
+class Abrupt(Offload):
+    """The caller `leaving` leaves in the moment in which its turn comes."""
+
+    leaving: "asyncio.Task[int] | None" = None
+
+    def _next(self) -> None:
+        super()._next()
+        if self.leaving and self._working:
+            self.leaving.cancel()
+            self.leaving = None
+
+
+async def test_a_caller_that_leaves_when_its_turn_comes_passes_the_turn_on() -> None:
+    offload = Abrupt("test", max_bytes=100)
+    first = asyncio.create_task(offload.run(int, peer=1, size=1, deadline=None))
+    leaving = asyncio.create_task(offload.run(int, peer=2, size=1, deadline=None))
+    await asyncio.sleep(0)
+    assert offload.held_bytes == 2
+    offload.leaving = leaving
+    assert await asyncio.wait_for(first, SECONDS) == 0
     with pytest.raises(asyncio.CancelledError):
         await leaving
     assert offload.held_bytes == 0
-    assert await asyncio.wait_for(offload.run(lambda: 7, peer=2, size=1, deadline=None), SECONDS) == 7
+    assert await asyncio.wait_for(offload.run(lambda: 7, peer=3, size=1, deadline=None), SECONDS) == 7
     offload.close()
 
 
