@@ -83,7 +83,8 @@ async def test_a_patient_message_waits_for_a_place_where_another_is_refused() ->
     patient = asyncio.create_task(offload.run(lambda: 7, peer=2, size=80, deadline=None, patient=True))
     await asyncio.sleep(0)
     assert offload.held_bytes == 80
-    assert await asyncio.wait_for(asyncio.gather(first, patient), SECONDS) == [0, 7]
+    answers = await asyncio.wait_for(asyncio.gather(first, patient), SECONDS)
+    assert tuple(answers) == (0, 7)
     offload.close()
 
 

@@ -1,6 +1,7 @@
 """Failures around the model and the server's own commands, each said in one sentence."""
 
 import errno
+import http.client
 import os
 import ssl
 import sys
@@ -64,7 +65,7 @@ def test_a_health_command_without_an_answer_in_time_says_how_long_it_waited(monk
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(health.http.client, "HTTPConnection", Silent)
+    monkeypatch.setattr(http.client, "HTTPConnection", Silent)
     with pytest.raises(health.Unhealthy, match=r"no answer from HTTP port 8080 of 127\.0\.0\.1: none within 2\.5 s"):
         health.ask(Settings(http_port=8080))
 
