@@ -21,6 +21,3 @@ class WrappedChannel:
     def stream_stream(self, path: str, *arguments: Any, **options: Any) -> Any:
         method = self._channel.stream_stream(path, *arguments, **options)
         return self._stream(method, path) if self._stream else method
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._channel, name)
