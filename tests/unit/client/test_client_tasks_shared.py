@@ -146,6 +146,15 @@ async def test_a_channel_that_is_closed_below_a_call_is_no_cancellation_of_its_t
         await task
 
 
+async def test_an_rpc_that_fails_on_a_closed_channel_says_that_the_client_is_closed() -> None:
+    coalescer = TaskCoalescer(Server(), Coalescing())
+    await coalescer.close()
+    error = ValueError("the channel is closed")
+    made = coalescer._error(error)
+    assert isinstance(made, ClientClosed)
+    assert made.__cause__ is error
+
+
 async def test_a_task_that_is_cancelled_is_cancelled_even_if_the_client_is_closed() -> None:
     server = Server()
     coalescer = TaskCoalescer(server, Coalescing())

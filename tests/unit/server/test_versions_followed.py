@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -61,6 +62,9 @@ class Followed:
         self.left = list(outcomes)
         self.now = 0.0
         monkeypatch.setattr(lifecycle, "verify", self._verify)
+        monkeypatch.setattr(
+            lifecycle, "SANDBOX", SimpleNamespace(close=lambda: None)
+        )  # that of this process stays open
         monkeypatch.setattr(lifecycle, "Retries", lambda: Retries(lambda: self.now))
         self.source = Source()
         self.models = ModelRegistry(Metrics(), max_batch_size=2, max_queue_size=2)
