@@ -39,11 +39,11 @@ $(VENV)/running: requirements/run.txt $(PACKAGES:%=%/pyproject.toml) | $(BIN)/uv
 	$(INSTALL) $(BIN)/python --quiet --no-deps --no-build-isolation $(PACKAGES:%=--editable ./%)
 	touch $@
 
-# Training needs TensorFlow, too. Where it is not installed, it is installed for that time.
+# Training also needs TensorFlow. If it is not installed, this installs it for the time of the training.
 $(VENV)/training: requirements/tensorflow.txt | $(BIN)/uv
 	$(BIN)/python deploy/local/trainer.py
 
-# Both beside each other, the second one only where nothing is published.
+# Installs both at the same time; what training needs, only if no version is published.
 ready: $(BIN)/uv
 	$(MAKE) --no-print-directory --jobs 2 $(VENV)/running $(if $(wildcard $(REPOSITORY)/digits/[1-9]*),,$(VENV)/training)
 
@@ -74,7 +74,7 @@ $(BUF): requirements/buf/package-lock.json
 
 notebook: $(NOTEBOOK)/ready  ## install what the notebook of docs/examples needs besides .venv
 
-# Such an environment that sees the packages of .venv, too.
+# These environments can also import the packages of .venv.
 $(NOTEBOOK)/ready $(MUTATION)/ready: $(VENV)/%/ready: $(VENV)/%/installed $(VENV)/installed
 	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
 		> "$$($(VENV)/$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/packages.pth"

@@ -4,8 +4,8 @@ Only this package knows the library, pygrpc-native. One thread receives all call
 itself, batch by batch, and passes all other calls to the event loop, many at a time. The library cannot carry streams
 of requests; they go to grpcio through a Unix socket.
 
-The library reads a message of any size completely before it passes it on, and does not limit connections. So this
-transport is for callers on this machine, or behind a proxy that bounds both.
+The library reads a message of any size completely before it passes it on. So this transport is for callers on this
+machine, or behind a proxy that bounds messages.
 """
 
 from collections.abc import Sequence

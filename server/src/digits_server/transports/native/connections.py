@@ -16,6 +16,9 @@ from collections.abc import Sequence
 LOOK_SECONDS = 0.1
 """Time between two checks of how many descriptors there are."""
 
+OTHER_FILES = 512
+"""Files for HTTP and models, or half of those that the process may open if they are fewer."""
+
 LOG_SECONDS = 10.0
 """Time between two log lines about closed connections."""
 
@@ -28,7 +31,8 @@ log = logging.getLogger(__name__)
 async def close_surplus(port: int, most: int) -> None:
     """Closes connections to `port` beyond `most`, those first that have sent nothing for longest, until cancelled.
 
-    Ends at once on a system that does not show descriptors.
+    If the process may open few files, fewer connections stay, so that HTTP has some. Ends at once on a system that does
+    not show descriptors.
     """
     if sys.platform != "linux":
         return
@@ -36,10 +40,16 @@ async def close_surplus(port: int, most: int) -> None:
     closed, logged = 0, -LOG_SECONDS
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        if len(_descriptors()) > most:
-            closed += await asyncio.to_thread(_close, port, most)
+        files = _open_files()
+        allowed = min(most, max(files - OTHER_FILES, files // 2))
+        if len(_descriptors()) > allowed:
+            closed += await asyncio.to_thread(_close, port, allowed)
         if closed and loop.time() > logged + LOG_SECONDS:
-            log.warning("closed %d gRPC connections: more than %d were open (max_grpc_connections)", closed, most)
+            log.warning(
+                "closed %d gRPC connections: more than %d were open (max_grpc_connections, or the limit of open files)",
+                closed,
+                allowed,
+            )
             closed, logged = 0, loop.time()
 
 
@@ -58,7 +68,13 @@ def _descriptors() -> Sequence[int]:
     try:
         return [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208 - ten times a second, without objects
     except OSError:
-        return range(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        return range(_open_files())
+
+
+def _open_files() -> int:
+    """How many files the process may open."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if most == resource.RLIM_INFINITY else most
 
 
 def _idle(number: int, port: int) -> int | None:

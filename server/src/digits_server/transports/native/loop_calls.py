@@ -48,10 +48,6 @@ class LoopCalls:
         self._held_bytes = 0
         """Bytes of the messages of those calls."""
 
-    @property
-    def in_flight(self) -> bool:
-        return bool(self._tasks)
-
     async def finish(self, seconds: float) -> None:
         """Returns when the calls that are in flight now have ended, after `seconds` at the latest."""
         if self._tasks:
