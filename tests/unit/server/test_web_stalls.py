@@ -6,9 +6,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from digits_server.web.connections import Connection
 from digits_server.web.places import Places, Waiting
+from digits_server.web.reading import Turns
 
 
 class Transport:
@@ -69,3 +72,67 @@ async def test_only_an_idle_connection_is_closed_without_being_counted_as_late(
         made._late()
     assert transport.ended == ended
     assert counted == reasons
+
+
+class Pausable(Transport):
+    """A transport that can be told to read no further."""
+
+    def __init__(self) -> None:
+        super().__init__(unsent=0)
+        self.reading = asyncio.Event()
+        self.reading.set()
+
+    def pause_reading(self) -> None:
+        self.reading.clear()
+
+    def resume_reading(self) -> None:
+        self.reading.set()
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
+
+async def test_a_body_is_read_no_further_than_the_application_has_taken_it() -> None:
+    """The system hands over a large body within one turn of the event loop: it must not all be taken in."""
+    asked, taken = asyncio.Event(), list[int]()
+
+    async def application(_scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["more_body"]:
+            taken.append(len(message["body"]))
+            await asked.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    config = uvicorn.Config(application, http="h11", lifespan="off", log_config=None)
+    config.load()
+    transport = Pausable()
+    with socket.socket() as accepted:
+        made = Connection(
+            accepted,
+            cast("Places", SimpleNamespace(leave=lambda _: None)),
+            turns=Turns(),
+            seconds=30.0,
+            unreadable=lambda: None,
+            config=config,
+            server_state=ServerState(),
+        )
+        made.connection_made(cast("asyncio.Transport", transport))
+        made.data_received(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 400000\r\n\r\n")
+        made.data_received(bytes(100_000))
+        assert not transport.reading.is_set()
+        made.data_received(bytes(1))  # what had been received already
+        assert not transport.reading.is_set()
+        asked.set()
+        await asyncio.wait_for(transport.reading.wait(), 10.0)
+        made.data_received(bytes(299_999))
+        assert not transport.reading.is_set()
+        await asyncio.wait_for(transport.reading.wait(), 10.0)
+        assert made.is_idle
+        made.connection_lost(None)
+    assert taken == [100_001]

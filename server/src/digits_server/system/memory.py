@@ -25,7 +25,11 @@ IDLE_SHARE = 0.5
 LARGE_BYTES = 1024 * 1024
 """Blocks from this size on go back to the system as soon as they are freed."""
 
-M_MMAP_THRESHOLD = -3
+KEPT_BYTES = 2 * LARGE_BYTES
+"""Free memory that glibc may keep at the end of its heap. With less, it would return and request the memory of each
+piece of a large message again, and a request of 4 MiB would take twice as long to arrive."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
 
 
@@ -37,6 +41,7 @@ def return_large_blocks() -> None:
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option:
         set_option(M_MMAP_THRESHOLD, LARGE_BYTES)
+        set_option(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def release_memory() -> None:

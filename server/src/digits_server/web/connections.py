@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import h11
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
@@ -222,7 +223,7 @@ class Connection(H11Protocol):
             length = len(self._unread) if whole else PIECE_BYTES
             if self.conn.their_state is h11.IDLE and (end := self._unread.find(END_OF_HEADERS, 0, length)) >= 0:
                 length = end + len(END_OF_HEADERS)  # and nothing of the next request
-            piece = bytes(self._unread[:length])
+            piece = bytes(memoryview(self._unread)[:length])
             del self._unread[: len(piece)]
             if self.conn.their_state is h11.IDLE:
                 self._head_lines += piece.partition(END_OF_HEADERS)[0].count(b"\n")
@@ -236,7 +237,10 @@ class Connection(H11Protocol):
         if self._unread:
             self.flow.pause_reading()
             return
-        self.flow.resume_reading()
+        if (
+            self.is_idle or len(self.cycle.body) <= HIGH_WATER_LIMIT
+        ):  # else uvicorn resumes when the body has been taken
+            self.flow.resume_reading()
         if self._ended and self.conn.their_state is h11.SEND_BODY:
             super().data_received(b"")
         elif self._ended and self.is_idle:
