@@ -58,7 +58,7 @@ def test_a_balancer_gets_and_keeps_a_watch_when_every_watch_is_taken(
             ended = wire.reply(oldest)
             assert ended.messages == SERVING
             assert ended.status == RESOURCE_EXHAUSTED
-            assert "ended to make room for another connection" in unquote(ended.message)
+            assert "ended to make room for another one" in unquote(ended.message)
             for wire in greedy[1:]:
                 watch(wire, answered=False)
             for wire in greedy:

@@ -107,6 +107,7 @@ class App:
             metrics,
             reflection=settings.reflection,
             max_streams=settings.max_streams,
+            max_request_streams=limits(settings).unfinished,
             max_connection_streams=settings.max_connection_streams,
             max_image_files=settings.max_image_files,
             beside=self._offload,

@@ -207,6 +207,11 @@ class Settings:
     max_message_bytes: int = setting(
         4 * 1024 * 1024, BYTES, "Largest request message, or body of an HTTP request.", section="Requests"
     )
+    max_unfinished_bytes: int = setting(
+        256 * 1024 * 1024,
+        BYTES,
+        "Messages that arrive in streams: as many streams may be open as largest messages fit.",
+    )
     max_image_files: int = setting(64, COUNT, "Image files in one request.")
     max_image_pixels: int = setting(16_777_216, COUNT, "Pixels of one image file, width × height.")
     max_request_pixels: int = setting(268_435_456, COUNT, "Pixels of all image files in one request.")

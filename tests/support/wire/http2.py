@@ -9,6 +9,7 @@ from typing import Self
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 
 from digits.v1.prediction_pb2 import PredictRequest
 
@@ -87,8 +88,10 @@ class Http2:
         return stream
 
     def send(self, stream: int, piece: bytes, *, end: bool = False) -> None:
-        """Sends one DATA frame as soon as the server's window allows it."""
+        """Sends one DATA frame as soon as the server's window allows it; StreamClosedError if it is answered before."""
         while self._connection.local_flow_control_window(stream) < len(piece):
+            if self._replies[stream].ended:
+                raise h2.exceptions.StreamClosedError(stream)
             self._read()
         self._connection.send_data(stream, piece, end_stream=end)
         self._flush()

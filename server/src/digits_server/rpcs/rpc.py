@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from digits_server.errors import InvalidRequest, RequestTooLarge, ServingError, Status
 from digits_server.observability.metrics import RpcMetrics
-from digits_server.rpcs.stream_limit import StreamLimit
+from digits_server.rpcs.stream_limit import OpenStream, StreamLimit
 from digits_server.service.calls import Call, is_late, reason_of, request_id
 from digits_server.service.offload import Offload
 from digits_server.service.wire import SMALL_BYTES
@@ -150,33 +150,24 @@ class StreamRpc(Rpc):
     async def answers(self, incoming: AsyncIterator[Data], call: Call) -> AsyncGenerator[bytes]:
         begin = perf_counter()
         self.metrics.started.value += 1
-        waiting = Waiting()
+        stream = OpenStream()
         try:
             if self.admit:
                 self.admit(call)
-            async with self.limit.for_one(call.peer):
-                async for reply in self.behaviour(self._requests(incoming, call, waiting), call):
-                    waiting.requests -= 1
+            async with self.limit.place(stream, call.peer):
+                async for reply in self.behaviour(self._requests(incoming, call, stream), call):
+                    stream.replied()
                     yield self.format.serialise(reply)
         except BaseException as error:
-            self.failed(error, call, perf_counter() - begin, unanswered=waiting.requests > 0)
+            self.failed(error, call, perf_counter() - begin, unanswered=stream.requests > 0)
             raise
         self.metrics.succeeded(perf_counter() - begin)
 
-    async def _requests(self, incoming: AsyncIterator[Data], call: Call, waiting: "Waiting") -> AsyncIterator[Any]:
+    async def _requests(self, incoming: AsyncIterator[Data], call: Call, stream: OpenStream) -> AsyncIterator[Any]:
         async for data in incoming:
-            waiting.requests += 1
+            stream.requests += 1
             small = len(data) < SMALL_BYTES
             request = self.parse(data) if small else await self.parse_large(data, call, patient=True)
             del data  # hold only the request while waiting for the next message
             yield request
             del request
-
-
-class Waiting:
-    """The requests of one stream that have arrived and have no reply yet."""
-
-    __slots__ = ("requests",)
-
-    def __init__(self) -> None:
-        self.requests = 0

@@ -55,6 +55,7 @@ def all_rpcs(
     *,
     reflection: bool,
     max_streams: int,
+    max_request_streams: int,
     max_connection_streams: int,
     max_image_files: int,
     beside: Offload,
@@ -63,6 +64,7 @@ def all_rpcs(
     """Every RPC of the server. All except health check the caller with `admit`: load balancers have no token.
 
     max_streams             streams of one RPC open at once
+    max_request_streams     streams of requests, of all RPCs
     max_connection_streams  streams of one connection
     max_image_files         image files in one request
     beside                  where large messages are parsed
@@ -76,12 +78,17 @@ def all_rpcs(
 
     def stream(name: str, method: str, form: Format, behaviour: Any, *, takes_stream: bool) -> StreamRpc:
         counters = metrics.rpc("bidi_stream" if takes_stream else "server_stream", name, method)
-        watches = (
-            name == HEALTH_SERVICE
-        )  # they need no token, so callers must not be able to keep a balancer's watch out
-        limit = StreamLimit(max_streams, max_connection_streams, gives_way=watches)
+        limit = of_requests if takes_stream else StreamLimit(max_streams, max_connection_streams, crowded=True)
         return StreamRpc(name, method, form, counters, guard(name, method), beside, behaviour, takes_stream, limit)
 
+    # A stream of requests may hold a large message that never ends. Health watches need no token, so callers must not
+    # be able to keep a balancer's watch out.
+    of_requests = StreamLimit(
+        min(max_streams, max_request_streams),
+        max_connection_streams,
+        "max_streams" if max_streams <= max_request_streams else "max_unfinished_bytes / max_message_bytes",
+        silent=True,
+    )
     most_entries = MOST_ENTRIES + max_image_files
     prediction = predictions(most_entries)
     model_infer = ModelInfer(inference, most_entries)

@@ -27,14 +27,16 @@ QUIET_SECONDS = 0.1
 class Limits:
     """The limits that the operator sets.
 
-    message_bytes  bytes of one request message
-    calls          calls that may wait; one more is rejected
-    connections    connections at once; one more is closed
-    idle_seconds   a connection without a call is closed after so long; 0: never
-    age_seconds    a connection takes no further calls after so long, and ends with the last; 0: never
+    message_bytes    bytes of one request message
+    unfinished       messages of calls that may be arriving at once, and as many of streams: nobody knows their bytes
+    calls            calls that may wait; one more is rejected
+    connections      connections at once; one more is closed
+    idle_seconds     a connection without a call is closed after so long; 0: never
+    age_seconds      a connection takes no further calls after so long, and ends with the last; 0: never
     """
 
     message_bytes: int
+    unfinished: int
     calls: int
     connections: int
     idle_seconds: float
@@ -57,6 +59,7 @@ class Limits:
 def limits(settings: Settings) -> Limits:
     return Limits(
         message_bytes=settings.max_message_bytes,
+        unfinished=max(1, settings.max_unfinished_bytes // settings.max_message_bytes),
         calls=settings.max_calls,
         connections=settings.max_grpc_connections,
         idle_seconds=settings.max_connection_idle,

@@ -11,6 +11,7 @@ from digits_server.errors import Overloaded, ServingError
 from digits_server.observability.metrics import UNKNOWN_METHOD, UNREAD
 from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
 from digits_server.transports.grpcio.gate import Gate
+from digits_server.transports.grpcio.unfinished import Unfinished
 
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -40,25 +41,39 @@ class Methods(grpc.GenericRpcHandler):
     """Finds the method of each call, in the task that answers the call; sees calls that grpcio refuses after that.
 
     Such a call's task ends although no method has begun: its message could not be read.
+
+    unfinished  messages of calls that may be arriving at once: grpcio reads three quarters of them, `Unfinished` others
     """
 
-    def __init__(self, rpcs: Iterable[UnaryRpc | StreamRpc], gate: Gate, refused: Callable[[str], None]) -> None:
+    def __init__(
+        self, rpcs: Iterable[UnaryRpc | StreamRpc], gate: Gate, refused: Callable[[str], None], unfinished: int
+    ) -> None:
+        by_path = {f"/{rpc.service}/{rpc.method}": rpc for rpc in rpcs}
         self._refused = refused
-        self._handlers = {f"/{rpc.service}/{rpc.method}": _handler(rpc, gate, self._began) for rpc in rpcs}
+        self._handlers = {path: _handler(rpc, gate, self._began) for path, rpc in by_path.items()}
+        self._unread, self._most_unread = 0, max(1, unfinished * 3 // 4)
+        others = Unfinished(max(1, unfinished // 4))
+        self._reading = {path: _reading_handler(rpc, gate, others) for path, rpc in by_path.items()}
 
     def service(self, handler_call_details: Any) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        found = self._handlers.get(handler_call_details.method)
+        method = handler_call_details.method
+        found = self._handlers.get(method)
         if found is None:
             self._refused(UNKNOWN_METHOD)
         elif not found.request_streaming and (task := asyncio.current_task()):
+            if self._unread >= self._most_unread:
+                return self._reading[method]
+            self._unread += 1
             task.add_done_callback(self._never_began)
         return found
 
     def _began(self) -> None:
         if task := asyncio.current_task():
             task.remove_done_callback(self._never_began)
+            self._unread -= 1
 
     def _never_began(self, _task: object) -> None:
+        self._unread -= 1
         self._refused(UNREAD)
 
 
@@ -69,6 +84,36 @@ def _handler(rpc: UnaryRpc | StreamRpc, gate: Gate, began: Callable[[], None]) -
     if rpc.takes_stream:
         return grpc.stream_stream_rpc_method_handler(_stream(rpc, gate, began))
     return grpc.unary_stream_rpc_method_handler(_stream(rpc, gate, began))
+
+
+def _reading_handler(
+    rpc: UnaryRpc | StreamRpc, gate: Gate, unfinished: Unfinished
+) -> "grpc.RpcMethodHandler[Any, Any]":
+    """As `_handler`, of an RPC with one message, which is read by `unfinished`. For grpcio its calls are streams."""
+
+    async def read(context: Any) -> bytes:
+        try:
+            return await unfinished.read(context)
+        except ServingError as error:
+            rpc.refused(error)
+            await _abort(context, error)
+            raise  # not reached: aborting raises
+
+    if isinstance(rpc, UnaryRpc):
+        answer = _unary(rpc, gate, lambda: None)
+
+        async def handle(_messages: object, context: Any) -> bytes:
+            return bytes(await answer(await read(context), context))
+
+        return grpc.stream_unary_rpc_method_handler(handle)
+    answers = _stream(rpc, gate, lambda: None)
+
+    async def handle_stream(_messages: object, context: Any) -> AsyncIterator[bytes]:
+        async with aclosing(answers(await read(context), context)) as replies:
+            async for reply in replies:
+                yield reply
+
+    return grpc.stream_stream_rpc_method_handler(handle_stream)
 
 
 def _unary(rpc: UnaryRpc, gate: Gate, began: Callable[[], None]) -> Any:

@@ -60,11 +60,12 @@ class GrpcioTransport:
         self._host = host
         self.port = port
         self._unix_socket = unix_socket
+        self._unfinished = limits.unfinished
         self._options = _options(limits, shared=shared)
 
     async def open(self) -> None:
         self._server = aio.server(options=self._options)
-        self._server.add_generic_rpc_handlers([Methods(self._rpcs, self._gate, self._refused)])
+        self._server.add_generic_rpc_handlers([Methods(self._rpcs, self._gate, self._refused, self._unfinished)])
         if self._unix_socket:
             self._server.add_insecure_port(f"unix:{self._unix_socket}")
         else:
