@@ -19,7 +19,8 @@ from support.models.batches import (
     waiting_tasks,
 )
 
-from digits_server.batching.batcher import SMALL_IMAGES, Batcher
+from digits_server.batching.batch_sizes import SMALL_IMAGES
+from digits_server.batching.batcher import Batcher
 from digits_server.errors import InferenceFailed, Unavailable
 
 
