@@ -94,10 +94,10 @@ class Batcher:
         Raises RequestTooLarge, Overloaded, Unavailable, DeadlineExceeded or InferenceFailed.
         """
         count = len(images)
+        if patient and not self._may_run_at_once(count):
+            await self._until_it_fits(count, deadline, peer)
         if self._may_run_at_once(count):
             return self._run_at_once(images, deadline)
-        if patient:
-            await self._until_it_fits(count, deadline, peer)
         submission = self._admitted(images, deadline, peer)
         self._queue.add(submission)
         if count > self._sizes.small and not self._thread_busy:
