@@ -8,7 +8,8 @@ import pytest
 
 from digits_server.batching.admission import HEADROOM, Admission
 from digits_server.batching.batch_costs import BatchCosts
-from digits_server.batching.fair_queue import FairQueue, Submission
+from digits_server.batching.fair_queue import FairQueue
+from digits_server.batching.submission import Submission
 from digits_server.errors import Overloaded
 
 SECONDS_AN_IMAGE = 0.01

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits_server.batching import fair_queue
+from digits_server.batching import submission as submissions
 from digits_server.batching.admission import (
     FALL,
     HEADROOM,
@@ -16,8 +16,9 @@ from digits_server.batching.admission import (
     Admission,
 )
 from digits_server.batching.batch_costs import BatchCosts
-from digits_server.batching.fair_queue import FairQueue, Submission
-from digits_server.errors import Overloaded, RequestTooLarge
+from digits_server.batching.fair_queue import FairQueue
+from digits_server.batching.submission import Submission
+from digits_server.errors import DeadlineExceeded, Overloaded, RequestTooLarge
 
 SECONDS_AN_IMAGE = 0.5  # a power of two, so that sums are exact
 
@@ -32,7 +33,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(fair_queue, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(submissions, "perf_counter", lambda: clock.now)
     return clock
 
 
@@ -136,10 +137,10 @@ def test_waits_with_a_tiny_estimate_are_not_learned_from(clock: Clock) -> None:
     noticeable = queueing.add(1, expected=LEAST_EXPECTED_SECONDS)
     clock.now += 1000.0
     queueing.admission.through(short)
-    assert queueing.admission.too_late(short, 0.0) is None
+    assert queueing.admission.too_late(short, 0.001) is None
     is_stretched = queueing.most_stretch_admitted(1, 2 * SECONDS_AN_IMAGE)
     assert is_stretched(1.0)
-    assert queueing.admission.too_late(noticeable, 0.0) is not None
+    assert queueing.admission.too_late(noticeable, 0.001) is not None
     assert is_stretched(1.0 + RISE * (MOST_STRETCH - 1.0))
 
 
@@ -153,3 +154,12 @@ def test_a_submission_that_is_too_late_teaches_how_long_it_would_have_waited(clo
     assert refusal.message == ("the images waited longer than expected, and could not be answered before the deadline")
     is_stretched = queueing.most_stretch_admitted(1, 2 * SECONDS_AN_IMAGE)
     assert is_stretched(1.0 + RISE * (3.0 - 1.0))  # it waited 2 seconds, and needed one more
+
+
+def test_a_submission_that_is_next_is_late_at_its_deadline_and_not_before() -> None:
+    queueing = Queueing()
+    submission = queueing.add(1)
+    late = queueing.admission.too_late(submission, 0.0)
+    assert isinstance(late, DeadlineExceeded)
+    assert late.message == "the deadline passed while the images waited for the model"
+    assert queueing.admission.too_late(submission, 0.001) is None

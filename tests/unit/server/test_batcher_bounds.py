@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from digits_server.batching.batch_costs import BatchCosts
 from digits_server.batching.batcher import Batcher
-from digits_server.batching.fair_queue import Submission
 from digits_server.batching.waiters import Waiters
 from digits_server.errors import DeadlineExceeded, InferenceFailed, Unavailable
 
@@ -64,15 +62,6 @@ async def test_a_submission_whose_deadline_has_passed_is_not_computed(batcher: B
     assert model.batches == []
     await batcher.submit(ONE, now + 30)
     assert (model.batches, model.waits) == ([1], [0.0])
-
-
-async def test_a_submission_that_is_next_is_late_at_its_deadline_and_not_before(batcher: Batcher) -> None:
-    future: Any = None  # no caller waits for an answer here
-    submission = Submission(ONE, 0.0, "a", future)
-    late = batcher._error(submission, 0.0)
-    assert isinstance(late, DeadlineExceeded)
-    assert late.message == "the deadline passed while the images waited for the model"
-    assert batcher._error(submission, 0.001) is None
 
 
 @pytest.mark.parametrize("images", [1, 40])

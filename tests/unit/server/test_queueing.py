@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_server.batching.fair_queue import FairQueue, Piece, Submission
+from digits_server.batching.fair_queue import FairQueue
+from digits_server.batching.submission import Piece, Submission
 
 SMALL_IMAGES = 32
 LARGE = 1024

@@ -6,9 +6,8 @@ import os
 
 import pytest
 
-from digits_server.batching import batcher
 from digits_server.system.background_thread import BackgroundThread
-from digits_server.system.scheduling import work_in_batches
+from digits_server.system.scheduling import lower_priority, work_in_batches
 
 REFUSALS = [errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS]
 
@@ -21,5 +20,5 @@ def test_a_refused_priority_is_not_an_error(monkeypatch: pytest.MonkeyPatch, num
     for name in ("sched_setscheduler", "setpriority", "getpriority"):
         monkeypatch.setattr(os, name, refuse)
     work_in_batches()
-    batcher._give_way()
+    lower_priority(5)
     assert asyncio.run(BackgroundThread("test").run(lambda: 1)) == 1

@@ -3,8 +3,9 @@
 from collections.abc import Hashable
 
 from digits_server.batching.batch_costs import BatchCosts
-from digits_server.batching.fair_queue import FairQueue, Submission
-from digits_server.errors import Overloaded, RequestTooLarge
+from digits_server.batching.fair_queue import FairQueue
+from digits_server.batching.submission import Submission
+from digits_server.errors import DeadlineExceeded, Overloaded, RequestTooLarge, ServingError
 
 HEADROOM = 0.8
 """An expected wait may take at most this share of the time left to the deadline, because the estimate can be wrong."""
@@ -59,11 +60,13 @@ class Admission:
             raise self._overloaded("the images that wait could not be answered before the deadline")
         return expected
 
-    def too_late(self, submission: Submission, left: float) -> Overloaded | None:
+    def too_late(self, submission: Submission, left: float) -> ServingError | None:
         """The error if `submission`, which is next, cannot be answered within the `left` seconds; None if it can.
 
         So the model computes nothing for callers that have given up.
         """
+        if left <= 0:
+            return DeadlineExceeded("the deadline passed while the images waited for the model")
         if submission.expected < LEAST_EXPECTED_SECONDS:
             return None
         remaining = self._costs.of(submission.waiting)

@@ -6,57 +6,10 @@ meanwhile share its batches. Within a lane connections take turns, and a connect
 it leaves free. So a connection that sends much delays only itself.
 """
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from time import perf_counter
-from typing import NamedTuple
 
-from digits_server.runtimes import Images, Probabilities
-
-
-class Submission:
-    """The images of one caller: those before `taken` are in a batch or answered, the rest wait.
-
-    deadline  a time of the event loop's clock, if any
-    expected  seconds after which they should be answered; 0: not estimated
-    """
-
-    __slots__ = ("answer", "deadline", "expected", "future", "images", "peer", "submitted", "taken")
-
-    def __init__(
-        self,
-        images: Images,
-        deadline: float | None,
-        peer: Hashable,
-        future: "asyncio.Future[Probabilities]",
-        expected: float = 0.0,
-    ) -> None:
-        self.images = images
-        self.deadline = deadline
-        self.peer = peer
-        self.future = future
-        self.expected = expected
-        self.submitted = perf_counter()
-        self.taken = 0
-        self.answer: Probabilities | None = None
-
-    @property
-    def waiting(self) -> int:
-        return len(self.images) - self.taken
-
-    @property
-    def age(self) -> float:
-        """Seconds since it was submitted."""
-        return perf_counter() - self.submitted
-
-
-class Piece(NamedTuple):
-    """The images of a submission from `start` to `stop`: its part of one batch."""
-
-    submission: Submission
-    start: int
-    stop: int
+from digits_server.batching.submission import Piece, Submission
 
 
 class Lane:

@@ -28,7 +28,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from digits_server.batching.batcher import Batcher
-from digits_server.batching.fair_queue import Piece
+from digits_server.batching.submission import Piece
 from digits_server.errors import Status
 from digits_server.rpcs.interceptors import WatchedCall
 from digits_server.rpcs.rpc import Rpc
@@ -152,13 +152,13 @@ class TracedBatcher(Batcher):
         finally:
             self._submissions.pop(id(images), None)
 
-    def _timed(self, images: Images, pieces: list[Piece] | None) -> tuple[Probabilities | None, float]:
+    def _compute(self, images: Images, pieces: list[Piece] | None) -> tuple[Probabilities | None, float]:
         if pieces is None:  # it was computed at once and was never in the queue
             left = [self._left(images, len(images), first=True)]
         else:
             left = [self._left(submission.images, stop - start, first=start == 0) for submission, start, stop in pieces]
         leaving = [traced for traced in left if traced]
-        return self._traced(images, pieces, leaving) if leaving else super()._timed(images, pieces)
+        return self._traced(images, pieces, leaving) if leaving else super()._compute(images, pieces)
 
     def _traced(
         self, images: Images, pieces: list[Piece] | None, leaving: list[tuple[_Waiting, int]]
@@ -176,7 +176,7 @@ class TracedBatcher(Batcher):
             attributes={"digits.images": len(images)},
             links=[Link(batch.get_span_context()) for batch in others],
         )
-        outcome = super()._timed(images, pieces)
+        outcome = super()._compute(images, pieces)
         compute.end()
         for batch in others:
             batch.add_link(compute.get_span_context())

@@ -114,7 +114,7 @@ class Lifecycle:
     async def _look(self) -> Look:
         registry = self._registry
         in_use = {*registry.versions, registry.shadow_version}
-        rejected, known = registry.rejected, set(self._tried)
+        rejected, known = registry.states.rejected, set(self._tried)
         have_left, registry.have_left = registry.have_left, False
 
         def look() -> Look:
@@ -130,7 +130,7 @@ class Lifecycle:
         seen = await self._thread.run(look, what="looking at the model repository")
         self._tried = {version: self._tried[version] for version in seen.fingerprints}
         self._retries.keep(seen.versions)
-        self._registry.saw(seen.versions)
+        self._registry.states.saw(seen.versions)
         self._registry.rollout = seen.rollout
         return seen
 
@@ -179,9 +179,9 @@ class Lifecycle:
 
     def _changed(self, version: int, look: Look, *, known: bool) -> bool:
         """Whether to try `version`: it is new, its files have changed, or it is time to retry it."""
-        if not known and version not in self._registry.rejected:
+        if not known and version not in self._registry.states.rejected:
             return True
-        if version in self._registry.rejected and self._retries.due(version):
+        if version in self._registry.states.rejected and self._retries.due(version):
             return True
         return version not in look.fingerprints or look.fingerprints[version] != self._tried[version]
 
@@ -198,7 +198,7 @@ class Lifecycle:
             return verify(self._source, version, self._max_batch_size, rest=REST_SECONDS if live else 0.0)
 
         live = bool(self._registry.versions)
-        self._registry.loading(version)
+        self._registry.states.loading(version)
         try:
             model = await self._thread.run(fingerprint_and_verify)
         except ModelRejected as rejection:
@@ -217,4 +217,4 @@ class Lifecycle:
             self._retries.failed(version)
         else:
             self._retries.settled(version)
-        self._registry.reject(version, rejection.cause, rejection.message)
+        self._registry.states.reject(version, rejection.cause, rejection.message)

@@ -1,20 +1,19 @@
-"""The models that answer, and the state of every version seen."""
+"""The models that answer: which one answers a request, and how one replaces another."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from digits.v1.prediction_pb2 import ModelVersionStatus
-from digits_server.batching.batch_costs import BatchCosts
 from digits_server.batching.batcher import Batcher
 from digits_server.errors import NotFound, Unavailable
 from digits_server.models.rollout import Rollout
-from digits_server.models.source import LoadedModel
 from digits_server.models.verification import VerifiedModel
 from digits_server.observability.metrics import Metrics
 from digits_server.serving.canary import Split
-from digits_server.serving.served_model import ServedModel, with_scores
-from digits_server.serving.shadow import Predict, Shadow
+from digits_server.serving.served_model import Queues, ServedModel, served
+from digits_server.serving.shadow import Shadow
+from digits_server.serving.version_states import VersionStates
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +21,8 @@ log = logging.getLogger(__name__)
 class ModelRegistry:
     """Gives each request its model. Lives on the event loop, where every change takes effect at once.
 
-    A model that is replaced or retired answers the requests submitted to it, then its memory is released.
+    The life cycle adds models, and says which one is current; requests ask for one. A model that is replaced or retired
+    answers the requests submitted to it, then its memory is released.
     """
 
     def __init__(
@@ -34,26 +34,69 @@ class ModelRegistry:
         batcher: Callable[..., Batcher] = Batcher,
     ) -> None:
         self._metrics = metrics
-        self._max_batch_size = max_batch_size
-        self._max_queue_size = max_queue_size
-        self._make_batcher = batcher
-        self._current: ServedModel | None = None
+        self._queues = Queues(
+            observer=metrics, max_batch_size=max_batch_size, max_queue_size=max_queue_size, batcher=batcher
+        )
         self._served: dict[int, ServedModel] = {}
+        self._current: ServedModel | None = None
+        """The one of them that answers requests that name no version."""
         self._retiring: dict[ServedModel, asyncio.Task[None]] = {}
-        self._seen: set[int] = set()
-        self._loading: int | None = None
-        self._rejected: dict[int, str] = {}
         self._rollout = Rollout()
         self._split = Split(0.0)
         self._shadow = Shadow(metrics.shadow)
         self.shadow_version = 0
         """The version that scores copies of live batches; 0: no shadow."""
+        self.states = VersionStates(metrics.model_load_failures)
+        """What became of each version, whether it answers or not."""
         self.have_left = False
         """Whether models have left since memory was last released."""
         self.draining = asyncio.Event()
         """Set once the server drains."""
         self._others_waiting: Callable[[], int] = lambda: 0
         metrics.watch_queue(self._waiting, max_queue_size)
+
+    def get(self, version: int = 0) -> ServedModel:
+        """The model that answers a request for `version`; 0: the current one, or the canary for its share of requests.
+
+        It takes submissions until the event loop runs again; then it may have been retired.
+        Raises Unavailable or NotFound.
+        """
+        if not version and (canary := self.canary_version) and self._split.takes():
+            return self._served[canary]
+        return self.named(version)
+
+    def named(self, version: int) -> ServedModel:
+        """The model of `version`; 0: the current one. For questions about a model: they do not count for the canary.
+
+        Raises Unavailable or NotFound.
+        """
+        current = self.current
+        if not version:
+            return current
+        if version not in self._served:
+            expected = ", ".join(map(str, sorted(self._served, reverse=True)))
+            raise NotFound(
+                f"model_version: {version} is not served; expected 0 (the current one) or one of: {expected}"
+            )
+        return self._served[version]
+
+    def check(self, version: int) -> None:
+        """Raises Unavailable or NotFound if no model answers for `version`."""
+        self.named(version)
+
+    @property
+    def current(self) -> ServedModel:
+        """The model that answers requests that name no version. Raises Unavailable."""
+        if self._current is None:
+            raise Unavailable("no model is serving yet")
+        return self._current
+
+    def only(self) -> ServedModel | None:
+        """The model that answers all requests that name no version, for any thread.
+
+        None while there is a canary or a shadow, or no model.
+        """
+        return None if self.canary_version or self.shadow_version else self._current
 
     @property
     def ready(self) -> bool:
@@ -64,6 +107,32 @@ class ModelRegistry:
     def versions(self) -> set[int]:
         """The versions that answer."""
         return set(self._served)
+
+    @property
+    def current_version(self) -> int:
+        """The version that answers requests that name no version; 0: there is no such version."""
+        return self._current.version if self._current else 0
+
+    @property
+    def canary_version(self) -> int:
+        """The canary's version; 0: there is no canary."""
+        version = self._rollout.canary.version
+        answers = version in self._served and self._served[version] is not self._current
+        return version if answers else 0
+
+    @property
+    def canary_share(self) -> float:
+        """The canary's share of the requests, from 0 to 1."""
+        return self._rollout.canary.share if self.canary_version else 0.0
+
+    @property
+    def rejections(self) -> dict[int, str]:
+        """The versions that do not answer because their files failed when they were last tried, and why."""
+        return self.states.rejections(in_use={*self._served, self.shadow_version})
+
+    def statuses(self) -> list[ModelVersionStatus]:
+        """The state of every version seen, in ascending order."""
+        return self.states.statuses(serving=self._served)
 
     @property
     def rollout(self) -> Rollout:
@@ -85,116 +154,13 @@ class ModelRegistry:
             log.info(f"model version {canary} is the canary" if canary.version else "there is no canary now")
         self._metrics.model_pinned.set(rollout.pinned)
 
-    @property
-    def canary_version(self) -> int:
-        """The canary's version; 0: there is no canary."""
-        version = self._rollout.canary.version
-        answers = version in self._served and self._served[version] is not self._current
-        return version if answers else 0
-
-    @property
-    def canary_share(self) -> float:
-        """The canary's share of the requests, from 0 to 1."""
-        return self._rollout.canary.share if self.canary_version else 0.0
-
-    @property
-    def current_version(self) -> int:
-        """The version that answers requests that name no version; 0: there is no such version."""
-        return self._current.version if self._current else 0
-
-    @property
-    def rejections(self) -> dict[int, str]:
-        """The versions that do not answer because their files failed when they were last tried, and why."""
-        in_use = {*self._served, self.shadow_version}
-        return {version: reason for version, reason in self._rejected.items() if version not in in_use}
-
-    @property
-    def rejected(self) -> set[int]:
-        """The versions whose files failed when they were last tried."""
-        return set(self._rejected)
-
-    def also_waiting(self, images: Callable[[], int]) -> None:
-        """`images` returns the images that wait for the current model in a queue outside the registry."""
-        self._others_waiting = images
-
-    def only(self) -> ServedModel | None:
-        """The model that answers all requests that name no version, for any thread.
-
-        None while there is a canary or a shadow, or no model.
-        """
-        return None if self.canary_version or self.shadow_version else self._current
-
-    def get(self, version: int = 0) -> ServedModel:
-        """The model that answers for `version`; 0 is the current one. Raises Unavailable or NotFound.
-
-        It takes submissions until the event loop runs again; then it may have been retired.
-        """
-        if not version and (canary := self.canary_version) and self._split.takes():
-            return self._served[canary]
-        return self.named(version)
-
-    def named(self, version: int) -> ServedModel:
-        """The same for questions about the model, which do not count for the canary's share."""
-        if version:
-            self.check(version)
-            return self._served[version]
-        return self.current
-
-    def check(self, version: int) -> None:
-        """Raises Unavailable or NotFound when no model answers for `version`."""
-        if self._current is None:
-            raise Unavailable("no model is serving yet")
-        if version and version not in self._served:
-            served = ", ".join(map(str, sorted(self._served, reverse=True)))
-            raise NotFound(f"model_version: {version} is not served; expected 0 (the current one) or one of: {served}")
-
-    @property
-    def current(self) -> ServedModel:
-        """The model that answers requests that name no version. Raises Unavailable."""
-        if self._current is None:
-            raise Unavailable("no model is serving yet")
-        return self._current
-
-    def statuses(self) -> list[ModelVersionStatus]:
-        """The state of every version seen, in ascending order."""
-        return [
-            ModelVersionStatus(version=version, state=self._state(version), reason=self._rejected.get(version, ""))
-            for version in sorted(self._seen | set(self._served))
-        ]
-
-    def saw(self, versions: Iterable[int]) -> None:
-        """Receives the versions that exist now."""
-        self._seen = set(versions)
-        self._rejected = {version: reason for version, reason in self._rejected.items() if version in self._seen}
-
-    def loading(self, version: int) -> None:
-        """`version` is being loaded, until it is added or rejected."""
-        self._loading = version
-        self._rejected.pop(version, None)
-
-    def reject(self, version: int, cause: str, reason: str) -> None:
-        """`version` failed. If it already serves, from earlier content of its files, it goes on."""
-        self._loading = None
-        self._rejected[version] = reason
-        self._metrics.model_load_failures.labels(cause).inc()
-        log.error("model version %d rejected: %s", version, reason)
-
     def add(self, model: VerifiedModel) -> None:
         """From now on the model answers requests that name its version."""
-        loaded = model.loaded
-        predict, scoring = self._watched(loaded), None
-        if loaded.unlike:
-            scoring = self._batcher(with_scores(predict, loaded.unlike), model.costs.doubled())
-        added = ServedModel(
-            version=loaded.manifest.model_version,
-            manifest=loaded.manifest,
-            runtime=loaded.runtime,
-            batcher=self._batcher(predict, model.costs),
-            scoring=scoring,
-            sha256=loaded.sha256,
-            load_seconds=model.seconds,
-        )
-        self._loading = None
+        runtime = model.loaded.runtime
+        # The shadow sees the batches of a model while that model is the current one.
+        predict = self._shadow.watch(runtime.predict, lambda: self.current.runtime is runtime)
+        added = served(model, predict, self._queues)
+        self.states.loaded()
         before = self._served.get(added.version)
         self._served[added.version] = added
         self._metrics.predictions.of(added.version)  # its counters begin at 0, so that the first failure is an increase
@@ -207,13 +173,6 @@ class ModelRegistry:
             added.version,
             extra={"runtime": added.runtime.name, "load_seconds": round(added.load_seconds, 3)},
         )
-
-    def compare(self, version: int, model: VerifiedModel | None) -> None:
-        """From now on `model` scores copies of the current version's batches; None: there is no shadow."""
-        self._loading = None
-        self.shadow_version = version
-        self._shadow.follow(model.loaded.runtime if model else None)
-        log.info("model version %d is the shadow" if version else "there is no shadow now", *[version] * bool(version))
 
     def make_current(self, version: int) -> None:
         """Makes a version that was added the current one."""
@@ -234,6 +193,13 @@ class ModelRegistry:
                 del self._served[version]
                 self._retire(model)
 
+    def compare(self, version: int, model: VerifiedModel | None) -> None:
+        """From now on `model` scores copies of the current version's batches; None: there is no shadow."""
+        self.states.loaded()
+        self.shadow_version = version
+        self._shadow.follow(model.loaded.runtime if model else None)
+        log.info("model version %d is the shadow" if version else "there is no shadow now", *[version] * bool(version))
+
     def drain(self) -> None:
         """From now on the server is not ready, so that callers go elsewhere.
 
@@ -247,18 +213,9 @@ class ModelRegistry:
         self._shadow.close()
         await asyncio.gather(*(model.close() for model in self._served.values()), *self._retiring.values())
 
-    def _batcher(self, predict: Predict, costs: BatchCosts) -> Batcher:
-        return self._make_batcher(
-            predict,
-            self._metrics,
-            costs,
-            max_batch_size=self._max_batch_size,
-            max_queue_size=self._max_queue_size,
-        )
-
-    def _watched(self, loaded: LoadedModel) -> Predict:
-        """The function that computes a model's answers; the shadow sees them while the model is current."""
-        return self._shadow.watch(loaded.runtime.predict, lambda: self.current.runtime is loaded.runtime)
+    def also_waiting(self, images: Callable[[], int]) -> None:
+        """`images` returns the images that wait for the current model in a queue outside the registry."""
+        self._others_waiting = images
 
     def _waiting(self) -> int:
         """Images in the longest queue: every model has its own queue, and rejects requests when it is full."""
@@ -274,10 +231,3 @@ class ModelRegistry:
         self.have_left = True
         self._metrics.predictions.keep(self.versions)
         log.info("model version %d has left", model.version)
-
-    def _state(self, version: int) -> "ModelVersionStatus.State.ValueType":
-        if version in self._served:
-            return ModelVersionStatus.SERVING
-        if version == self._loading:
-            return ModelVersionStatus.LOADING
-        return ModelVersionStatus.REJECTED if version in self._rejected else ModelVersionStatus.AVAILABLE

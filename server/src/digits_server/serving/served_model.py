@@ -1,11 +1,15 @@
 """One model that answers, with the queues in front of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from digits.v1.manifest_pb2 import Manifest
+from digits_server.batching.batch_costs import BatchCosts
 from digits_server.batching.batcher import Batcher
+from digits_server.batching.observer import BatchObserver
+from digits_server.models.verification import VerifiedModel
 from digits_server.runtimes import Images, Probabilities, Runtime
 from digits_server.serving.shadow import Predict
 
@@ -33,6 +37,38 @@ class ServedModel:
         await self.batcher.close()
         if self.scoring:
             await self.scoring.close()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queues:
+    """Makes the queues in front of models. Each model has its own, with these bounds in images."""
+
+    observer: BatchObserver
+    max_batch_size: int
+    max_queue_size: int
+    batcher: Callable[..., Batcher] = Batcher
+
+    def before(self, predict: Predict, costs: BatchCosts) -> Batcher:
+        """The queue before one model, or one function of it."""
+        return self.batcher(
+            predict, self.observer, costs, max_batch_size=self.max_batch_size, max_queue_size=self.max_queue_size
+        )
+
+
+def served(model: VerifiedModel, predict: Predict, queues: Queues) -> ServedModel:
+    """The model with its queues; `predict` computes its answers."""
+    loaded, scoring = model.loaded, None
+    if loaded.unlike:
+        scoring = queues.before(with_scores(predict, loaded.unlike), model.costs.doubled())
+    return ServedModel(
+        version=loaded.manifest.model_version,
+        manifest=loaded.manifest,
+        runtime=loaded.runtime,
+        batcher=queues.before(predict, model.costs),
+        scoring=scoring,
+        sha256=loaded.sha256,
+        load_seconds=model.seconds,
+    )
 
 
 def with_scores(predict: Predict, unlike: Runtime) -> Predict:

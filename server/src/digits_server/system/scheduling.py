@@ -1,7 +1,8 @@
-"""The scheduling policy of this process."""
+"""The scheduling policy of this process, and the priorities of its threads."""
 
 import os
 import sys
+import threading
 from contextlib import suppress
 
 
@@ -15,3 +16,14 @@ def work_in_batches() -> None:
     if sys.platform == "linux":
         with suppress(OSError):  # some sandboxes reject the call, or do not know it
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def lower_priority(niceness: int) -> None:
+    """Lowers the priority of the current thread by `niceness` steps (nice(2)), to at most 19.
+
+    Does nothing if the system does not allow it. Only Linux has a priority for each thread; elsewhere nothing changes.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):  # some sandboxes reject the call
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)

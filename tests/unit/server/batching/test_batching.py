@@ -19,7 +19,8 @@ from support.models.batches import (
     waiting_tasks,
 )
 
-from digits_server.batching.batcher import SMALL_IMAGES, Batcher
+from digits_server.batching.batch_sizes import SMALL_IMAGES
+from digits_server.batching.batcher import Batcher
 from digits_server.errors import InferenceFailed, Unavailable
 
 
@@ -80,6 +81,17 @@ async def test_no_small_submission_waits_for_a_large_one(make: Callable[..., Bat
     assert not large.done()
     gate.opened.set()
     assert marks(await large) == list(range(2 * SMALL_IMAGES))
+
+
+async def test_a_patient_submission_that_finds_the_model_free_after_its_wait_is_computed(
+    make: Callable[..., Batcher], observer: Observer
+) -> None:
+    batcher = make(inline_size=8, max_queue_size=16)
+    first = [asyncio.create_task(batcher.submit(marked(mark), peer="a")) for mark in range(9)]
+    waits_for_a_place = asyncio.create_task(batcher.submit(marked(9), peer="a", patient=True))
+    async with asyncio.timeout(30):
+        assert [marks(await task) for task in (*first, waits_for_a_place)] == [[mark] for mark in range(10)]
+    assert observer.batches == [1, 8, 1]  # the queue was full, then empty
 
 
 async def test_a_failing_model_fails_its_batch_only(make: Callable[..., Batcher]) -> None:
