@@ -1,5 +1,6 @@
 """Fixtures that many tests share: a really trained model, a server of it, the test set."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -69,10 +70,11 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the longest files first: else one process is left with such a file when the others have ended."""
 
-    def place(item: pytest.Item) -> int:
-        return next((at for at, name in enumerate(LONGEST) if item.path.name.startswith(name)), len(LONGEST))
+    @functools.cache
+    def place(file: str) -> int:
+        return next((at for at, name in enumerate(LONGEST) if file.startswith(name)), len(LONGEST))
 
-    items.sort(key=place)
+    items.sort(key=lambda item: place(item.path.name))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -20,7 +20,7 @@ IMAGE = bytes(784)
 
 def png(width: int, height: int) -> bytes:
     file = BytesIO()
-    Image.new("L", (width, height), 255).save(file, "PNG")
+    Image.new("L", (width, height), 255).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
@@ -70,7 +70,7 @@ def test_a_file_that_is_not_a_picture_is_named_by_its_position(stub: PredictionS
     digit = np.full((60, 60), 255, np.uint8)
     digit[10:50, 28:32] = 0
     file = BytesIO()
-    Image.fromarray(digit).save(file, "PNG")
+    Image.fromarray(digit).save(file, "PNG", compress_level=1)
     request = PredictRequest(image_files=[file.getvalue(), file.getvalue(), b"?"])
     _, message = refusal(lambda: stub.Predict(request, timeout=DEADLINE))
     assert message.startswith("image_files[2]:")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 from unittest.mock import Mock
 
-import jsonschema
 import pytest
 from support.calls.open_inference import CLIENTS
 from support.servers.process import ServerProcess
@@ -61,6 +60,8 @@ def holds(document: Document, operation: Document, status: int, kind: str, body:
         response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
     schema = response["content"][kind].get("schema")
     if kind == "application/json" and schema:
+        import jsonschema  # takes five seconds, which every process of a test run would spend to collect the tests
+
         jsonschema.validate(json.loads(body), {**schema, "components": document["components"]})
 
 
@@ -101,6 +102,8 @@ def test_without_the_page_its_routes_are_not_described() -> None:
 @pytest.mark.parametrize("settings", [Settings(), Settings(page=False, tokens=Path("tokens"))])
 def test_the_document_is_well_formed(settings: Settings) -> None:
     """Its schemas are valid, its references exist, parameters of paths are declared, names are unique."""
+    import jsonschema
+
     document = openapi.document(settings)
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.calls.open_inference import CLIENTS
-from support.programs.wheels import PACKAGES, ROOT, SECONDS, build, environment, install, interpreters
+from support.programs.wheels import MINORS, PACKAGES, ROOT, SECONDS, build, environment, install, interpreters
 from support.servers.process import ServerProcess
 
 CALL = ROOT / "tests/packages/call.py"
@@ -29,7 +29,7 @@ COUNT = 20
 FLOORS_BELOW = 13
 """From this minor version on, Python needs a newer NumPy than the oldest that the client supports."""
 
-ENDS = [(interpreters()[0], "lowest"), (interpreters()[-1], "highest")]
+ENDS = [(next(interpreters()), "lowest"), (next(interpreters(reversed(MINORS))), "highest")]
 CASES = [(each, end) for each in interpreters() for end in ("lowest", "highest")] if EVERY else ENDS
 CASE_NAMES = [f"3.{minor}-{end}" for (minor, _), end in CASES]
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -51,17 +51,23 @@ def environment(folder: Path, interpreter: Path) -> Path:
     return folder / "bin/python"
 
 
+def interpreters(minors: Iterable[int] = MINORS) -> Iterator[tuple[int, Path]]:
+    """The Pythons of this machine that the client supports, in the order of `minors`: minor version and path.
+
+    Each is started when the iterator gets there, to see that it runs.
+    """
+    for minor in minors:
+        if python := _interpreter(minor):
+            yield minor, python
+
+
 @functools.cache
-def interpreters() -> Sequence[tuple[int, Path]]:
-    """The Pythons of this machine that the client supports, the oldest first: minor version and path."""
+def _interpreter(minor: int) -> Path | None:
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    found = []
-    for minor in MINORS:
-        known = [*pyenv.glob(f"versions/3.{minor}.*/bin/python")]
-        known += [Path(path)] if (path := shutil.which(f"python3.{minor}")) else []
-        known += [Path(sys.executable)] if sys.version_info[1] == minor else []
-        found += [(minor, path) for path in known if _runs(path, minor)][:1]
-    return found
+    known = [Path(sys.executable)] if sys.version_info[1] == minor else []
+    known += [*pyenv.glob(f"versions/3.{minor}.*/bin/python")]
+    known += [Path(path)] if (path := shutil.which(f"python3.{minor}")) else []
+    return next((path for path in known if _runs(path, minor)), None)
 
 
 def _runs(python: Path, minor: int) -> bool:
