@@ -6,9 +6,9 @@ from collections.abc import Callable
 POLL_SECONDS = 0.01
 
 
-def until(holds: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    """Returns once `holds()`; fails, naming `what`, after `seconds`."""
+def until(holds: Callable[[], bool], what: str, seconds: float = 30.0, *, pause: float = POLL_SECONDS) -> None:
+    """Returns once `holds()`; fails, naming `what`, after `seconds`. Waits for `pause` seconds between two looks."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
