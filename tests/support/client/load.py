@@ -5,7 +5,7 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_client import Client, DigitsError
+from digits_client import Client, DeadlineExceeded, DigitsError
 from support.calls.callers import Callers
 
 
@@ -22,6 +22,8 @@ class ClientLoad(Callers):
         super().__init__(callers)
         self.slowest = 0.0
         """Seconds of the slowest call."""
+        self.late: list[tuple[float, float]] = []
+        """When each call that missed its deadline began and ended, in seconds of `time.monotonic`."""
 
     def _call(self, place: int) -> None:
         while not self._stopping.is_set():
@@ -32,6 +34,8 @@ class ClientLoad(Callers):
                 outcome = "OK" if right else "wrong"
             except DigitsError as error:
                 outcome = type(error).__name__
+                if isinstance(error, DeadlineExceeded):
+                    self.late.append((begun, monotonic()))
             seconds = monotonic() - begun
             with self._noting:
                 self._outcomes[outcome] += 1
