@@ -10,7 +10,7 @@ from digits_server.transports.limits import QUIET_SECONDS
 LOOK_SECONDS = 0.005
 """Time between two checks, at a stop, whether calls have arrived."""
 
-HELD_SHARE = 0.25
+HELD_SHARE = 0.1
 """Share of a held call's remaining time in which clients must be told to use another connection."""
 
 
