@@ -1,7 +1,7 @@
 """How far the training of the cnn is from what this processor can compute; rewrites its figures in docs/training.md.
 
-Counts the floating-point operations of a step from the shapes of the layers, and times steps, and a product of two
-large matrices, in seconds of CPU time, so that other work on the machine disturbs little.
+Counts the floating-point operations of a step from the shapes of the layers. Times steps, and a product of two large
+matrices, in seconds of CPU time, which other work on the machine changes little.
 
     .venv/bin/python -m benchmarks.training.limit
 """

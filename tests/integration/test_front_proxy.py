@@ -103,7 +103,7 @@ def listens(target: str) -> bool:
 def test_with_all_servers_gone_callers_get_unavailable(proxy: FrontProxy, servers: list[ServerProcess]) -> None:
     for each in servers:
         each.kill()
-    until(lambda: proxy.counter("cluster.digits.membership_healthy") == 0, "Envoy finds nobody healthy")
+    until(lambda: proxy.counter("cluster.digits.membership_healthy") == 0, "Envoy finds no healthy server")
     with SteadyLoad(proxy.target, 1) as load:
         load.wait_for_more(3)
     assert {outcome.partition(":")[0] for outcome in load.outcomes} == {"UNAVAILABLE"}

@@ -60,7 +60,12 @@ PARTS = {
         (TRAINING + "*configuration*", TRAINING + "files*", TRAINING + "hdf5*", TRAINING + "connections*"),
     ),
     "manifest": Part(
-        ("digits_server/models/repository*", "digits_training/repository/manifest.py"),
+        (
+            "digits_server/models/manifests.py",
+            "digits_server/models/repository.py",
+            "digits_server/models/version_files.py",
+            "digits_training/repository/manifest.py",
+        ),
         (SERVER + "repository*", SERVER + "changing_repository*", SERVER + "manifest*", TRAINING + "written_manifest*"),
     ),
 }

@@ -22,7 +22,7 @@ import (
 
 const deadline = 5 * time.Second
 
-// gRPC tries again by itself, within the deadline, when nobody answers or the server is about to stop.
+// gRPC tries again by itself, within the deadline, when no server answers or the server is about to stop.
 const retries = `{"methodConfig": [{
 	"name": [{"service": "digits.v1.PredictionService"}],
 	"retryPolicy": {

@@ -23,7 +23,7 @@ import java.util.concurrent.TimeUnit;
 public final class Predict {
   private static final int DEADLINE_SECONDS = 5;
 
-  /** gRPC tries again by itself, within the deadline, when nobody answers or the server is about to stop. */
+  /** gRPC tries again by itself, within the deadline, when no server answers or the server is about to stop. */
   private static final Map<String, ?> RETRIES =
       Map.of(
           "methodConfig",

@@ -8,7 +8,7 @@ import { loadSync } from "@grpc/proto-loader";
 
 const PROTO = process.env.DIGITS_PROTO ?? join(dirname(fileURLToPath(import.meta.url)), "../../../proto");
 const DEADLINE_MS = 5_000;
-// gRPC tries again by itself, within the deadline, when nobody answers or the server is about to stop.
+// gRPC tries again by itself, within the deadline, when no server answers or the server is about to stop.
 const RETRIES = {
   methodConfig: [
     {

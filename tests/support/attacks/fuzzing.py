@@ -24,8 +24,9 @@ ARRAYS = [
 with atheris.instrument_imports(include=["digits_server"], exclude=ARRAYS):
     from digits_server.errors import InvalidRequest, ModelRejected, ServingError, Status
     from digits_server.open_inference import grpc, rest
+    from digits_server.open_inference.inputs import images_or_files
     from digits_server.open_inference.protocol import InferRequest
-    from digits_server.open_inference.tensors import images_or_files, requested
+    from digits_server.open_inference.tensors import requested
     from digits_server.pictures.images import from_file
     from digits_server.runtimes.tflite_model import check
     from digits_server.service.messages import parse_request

@@ -9,8 +9,8 @@ from typing import Any
 import ai_edge_litert.schema_py_generated as schema
 import numpy as np
 
+from digits_server.runtimes.tflite_calls import Call, Refused
 from digits_server.runtimes.tflite_operators import OPERATORS, Operator
-from digits_server.runtimes.tflite_shapes import Call, Refused
 from support.models.tflite import ADD_AFTER, Editor, Options
 
 KINDS = {"f": 0, "i": 2, "u": 3, "b": 6}

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.models.batches import Gate, entered, marked, waiting_tasks
 
 from digits_server.batching.batch_costs import BatchCosts
 from digits_server.batching.batcher import Batcher
@@ -88,6 +89,54 @@ async def test_a_closed_batcher_says_that_the_server_is_draining(batcher: Batche
     with pytest.raises(Unavailable) as caught:
         await batcher.submit(ONE)
     assert caught.value.message == "the server is draining"
+
+
+async def full(model: Gate) -> Batcher:
+    """A batcher that computes one image, and whose queue of two holds another."""
+    batcher = Batcher(model, Model(), BatchCosts({1: 1.0}), max_batch_size=1, max_queue_size=2)
+    tasks = waiting_tasks(batcher, ONE)
+    await entered(model)
+    tasks += waiting_tasks(batcher, ONE)
+    await asyncio.sleep(0)
+    assert batcher.waiting == 1
+    return batcher
+
+
+async def test_a_patient_submission_waits_for_a_place_until_its_deadline() -> None:
+    model = Gate()
+    batcher = await full(model)
+    with pytest.raises(DeadlineExceeded) as caught:
+        await asyncio.wait_for(batcher.submit(ONE, asyncio.get_running_loop().time() + 0.01, patient=True), 30)
+    assert caught.value.message == "the deadline passed while the images waited for a place in the queue"
+    model.opened.set()
+    await asyncio.wait_for(batcher.close(), 30)
+
+
+async def test_a_patient_submission_that_waits_is_refused_when_the_batcher_closes() -> None:
+    model = Gate()
+    batcher = await full(model)
+    patient = asyncio.create_task(batcher.submit(ONE, patient=True))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(batcher.close())
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(patient, 30)
+    model.opened.set()
+    await asyncio.wait_for(closing, 30)
+
+
+async def test_a_submission_that_expires_in_the_queue_is_not_computed() -> None:
+    model = Gate()
+    batcher = Batcher(model, Model(), BatchCosts({1: 0.001}), max_batch_size=1, max_queue_size=4)
+    first = waiting_tasks(batcher, marked(1))
+    await entered(model)
+    deadline = asyncio.get_running_loop().time() + 0.1
+    late = waiting_tasks(batcher, marked(2), deadline=deadline)
+    asyncio.get_running_loop().call_at(deadline + 0.01, model.opened.set)
+    with pytest.raises(DeadlineExceeded):
+        await asyncio.wait_for(late[0], 30)
+    await first[0]
+    assert model.seen == [1]
+    await asyncio.wait_for(batcher.close(), 30)
 
 
 async def test_a_waiter_is_told_of_each_change_until_its_condition_holds() -> None:

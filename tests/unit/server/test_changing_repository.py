@@ -10,9 +10,9 @@ import pytest
 from support.models.repositories import copy_version, edit_manifest, replace_file
 
 from digits_server.errors import ModelRejected, RepositoryError
-from digits_server.models import repository as repository_module
 from digits_server.models.pins import PinFile
 from digits_server.models.repository import MAX_VERSIONS, ModelRepository
+from digits_server.models.version_files import read_file
 from digits_server.serving.retries import FIRST_PAUSE, JITTER, LONGEST_PAUSE, Retries
 from digits_server.system.regular_files import NotRegular, read_regular
 
@@ -75,7 +75,7 @@ def test_a_file_that_is_swapped_all_the_time_is_never_read_elsewhere(
     try:
         for _ in range(ROUNDS):
             try:
-                contents.add(repository_module._read(folder, "model.tflite", 10_000_000)[:7])
+                contents.add(read_file(folder, "model.tflite", 10_000_000)[:7])
             except ModelRejected as error:
                 assert error.cause in ("path", "missing", "read")
     finally:

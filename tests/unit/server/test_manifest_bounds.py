@@ -9,8 +9,9 @@ import pytest
 from support.models.repositories import copy_version, edit_manifest
 
 from digits_server.errors import ModelRejected
-from digits_server.models import repository as repository_module
-from digits_server.models.repository import MAX_FILES, MAX_MANIFEST_BYTES, ModelRepository
+from digits_server.models import version_files
+from digits_server.models.manifests import MAX_FILES, MAX_MANIFEST_BYTES
+from digits_server.models.repository import ModelRepository
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -168,7 +169,7 @@ def test_a_file_of_a_verified_version_is_read_again_and_checked_again(folder: Pa
 
 
 def test_a_file_is_checked_piece_by_piece_to_its_last_byte(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repository_module, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(version_files, "PIECE_BYTES", 1000)
     opened(folder).verify(1, "model.tflite")
     other = folder / "model.keras"
     other.write_bytes(other.read_bytes()[:-1] + b"\xff")

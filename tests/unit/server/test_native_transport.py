@@ -69,7 +69,7 @@ class Serving:
         metrics = self.metrics.rpc("unary", PREDICTION_SERVICE, "Predict")
         offload = Offload("messages", 1 << 20)
         rpc = UnaryRpc(PREDICTION_SERVICE, "Predict", predictions(), metrics, None, offload, behaviour=elsewhere)
-        limits = Limits(message_bytes=1 << 20, calls=calls, connections=8, idle_seconds=0, age_seconds=0)
+        limits = Limits(message_bytes=1 << 20, calls=calls, unfinished=8, connections=8, idle_seconds=0, age_seconds=0)
         direct = DirectPredictions(lambda: self.served, DirectCounts(self.metrics), calls)
         knows = (lambda value: value == TOKEN) if tokens else None
         return NativeTransport([rpc], direct, "127.0.0.1", 0, limits, knows=knows, shared=False)

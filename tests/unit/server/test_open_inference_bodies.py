@@ -11,7 +11,8 @@ from support.calls.open_inference import images_tensor, rest_request
 
 from digits_server.errors import InvalidRequest
 from digits_server.open_inference import rest
-from digits_server.open_inference.tensors import images_or_files, requested
+from digits_server.open_inference.inputs import images_or_files
+from digits_server.open_inference.tensors import requested
 
 FLAT = {"inputs": [images_tensor(data=[0] * 784)]}
 BAD_REST: dict[str, tuple[bytes | str, str | None, str]] = {

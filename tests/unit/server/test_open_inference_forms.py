@@ -15,8 +15,9 @@ from support.calls.open_inference import grpc_message, grpc_request, grpc_tensor
 from digits.inference.inference_pb2 import ModelInferRequest
 from digits_server.errors import InvalidRequest
 from digits_server.open_inference import grpc, rest
+from digits_server.open_inference.inputs import images_or_files
 from digits_server.open_inference.protocol import InferReply
-from digits_server.open_inference.tensors import OUTPUTS, images_or_files, outputs
+from digits_server.open_inference.tensors import OUTPUTS, outputs
 from digits_server.service.prediction_service import Classified
 
 Images = NDArray[np.uint8]

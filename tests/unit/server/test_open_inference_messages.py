@@ -13,7 +13,8 @@ from support.calls.open_inference import grpc_message, grpc_request, images_tens
 from digits.inference.inference_pb2 import ModelInferRequest
 from digits_server.errors import InvalidRequest
 from digits_server.open_inference import grpc
-from digits_server.open_inference.tensors import images_or_files, requested
+from digits_server.open_inference.inputs import images_or_files
+from digits_server.open_inference.tensors import requested
 
 PIXELS = {"uint_contents": [0] * 784}
 BAD_GRPC: dict[str, tuple[dict[str, Any], str]] = {

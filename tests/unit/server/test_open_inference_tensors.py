@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from digits_server.errors import InvalidRequest, RequestTooLarge
+from digits_server.open_inference.inputs import images_or_files
 from digits_server.open_inference.protocol import ModelMetadata
 from digits_server.open_inference.tensors import (
     OUTPUTS,
     UNLIKE_OUTPUT,
     InputTensor,
-    images_or_files,
     outputs,
 )
 from digits_server.service.prediction_service import Classified

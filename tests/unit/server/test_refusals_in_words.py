@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from digits.v1.manifest_pb2 import Manifest
 from digits_server.commands import grpc_health, health
 from digits_server.errors import ModelRejected, OperatorError
-from digits_server.models import repository
+from digits_server.models import version_files
 from digits_server.models.published import PublishedVersions
 from digits_server.models.repository import ModelRepository
 from digits_server.observers.setup import observation
@@ -110,7 +110,7 @@ def test_a_volume_that_fails_while_a_file_is_read_is_named_and_may_be_tried_agai
     def fail(*_: Any, **__: Any) -> bytes:
         raise BROKEN
 
-    monkeypatch.setattr(repository, "read_regular", fail)
+    monkeypatch.setattr(version_files, "read_regular", fail)
     with pytest.raises(ModelRejected, match=f"manifest.json cannot be read: {BROKEN.strerror}") as caught:
         ModelRepository(tmp_path, "digits", max_bytes=1000).manifest(1)
     assert caught.value.passing

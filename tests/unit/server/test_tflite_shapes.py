@@ -6,8 +6,8 @@ import pytest
 
 from digits_server.runtimes import tflite_integers as integers
 from digits_server.runtimes import tflite_shapes as shapes
+from digits_server.runtimes.tflite_calls import MAX_WINDOW, Call, Refused, Shape
 from digits_server.runtimes.tflite_integers import MAX_PRODUCT
-from digits_server.runtimes.tflite_shapes import MAX_WINDOW, Call, Refused, Shape
 
 Values = list[int] | None
 

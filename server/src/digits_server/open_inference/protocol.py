@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from digits.v1.prediction_pb2 import ModelVersionStatus
 from digits_server.errors import NotFound
+from digits_server.open_inference.inputs import images_or_files
 from digits_server.open_inference.tensors import (
     FILE_INPUT,
     OUTPUTS,
@@ -15,7 +16,6 @@ from digits_server.open_inference.tensors import (
     InputTensor,
     OutputTensor,
     TensorKind,
-    images_or_files,
     outputs,
     requested,
 )

@@ -5,7 +5,7 @@ Each function returns the result of one operator, and raises Refused for input t
 
 import math
 
-from digits_server.runtimes.tflite_shapes import Call, Refused
+from digits_server.runtimes.tflite_calls import Call, Refused
 
 MAX_PRODUCT = 2**31 - 1
 """Largest product of integers: int32 holds no more."""

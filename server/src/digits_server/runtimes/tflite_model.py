@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from digits_server.errors import ModelRejected
 from digits_server.runtimes import flatbuffer
 from digits_server.runtimes.flatbuffer import Malformed, Values
+from digits_server.runtimes.tflite_calls import Call, Refused, Shape, integers
 from digits_server.runtimes.tflite_operators import OPERATORS, Operator
 from digits_server.runtimes.tflite_schema import ELEMENT_BYTES, IDENTIFIER, LETTERS, METADATA, SCHEMA
-from digits_server.runtimes.tflite_shapes import Call, Refused, Shape, integers
 
 MAX_TENSORS = 4000
 MAX_OPERATORS = 1000

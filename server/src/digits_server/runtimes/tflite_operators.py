@@ -11,7 +11,7 @@ from typing import Any
 
 from digits_server.runtimes import tflite_integers as integers
 from digits_server.runtimes import tflite_shapes as shapes
-from digits_server.runtimes.tflite_shapes import Call, Shape
+from digits_server.runtimes.tflite_calls import Call, Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,7 +44,9 @@ async def test_a_batch_never_passes_its_bound_and_a_large_submission_is_split(
     make: Callable[..., Batcher], observer: Observer
 ) -> None:
     batcher = make(max_batch_size=8)
-    assert marks(await batcher.submit(marked(*range(30)))) == list(range(30))
+    answer = await batcher.submit(marked(*range(30)))
+    assert marks(answer) == list(range(30))
+    assert answer.dtype == np.float32
     assert observer.batches == [8, 8, 8, 6]
 
 
