@@ -53,7 +53,11 @@ class Methods(grpc.GenericRpcHandler):
         self._handlers = {path: _handler(rpc, gate, self._began) for path, rpc in by_path.items()}
         self._unread, self._most_unread = 0, max(1, unfinished * 3 // 4)
         others = Unfinished(max(1, unfinished // 4))
-        self._reading = {path: _reading_handler(rpc, gate, others) for path, rpc in by_path.items()}
+        self._reading = {
+            path: _reading_handler(rpc, gate, others)
+            for path, rpc in by_path.items()
+            if isinstance(rpc, UnaryRpc) or not rpc.takes_stream
+        }
 
     def service(self, handler_call_details: Any) -> "grpc.RpcMethodHandler[Any, Any] | None":
         method = handler_call_details.method
