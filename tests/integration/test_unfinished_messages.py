@@ -21,7 +21,7 @@ pytestmark = OVER_GRPCIO
 WATCH = "/grpc.health.v1.Health/Watch"
 MESSAGE_BYTES = 1024 * 1024
 STREAMS = 2
-RESOURCE_EXHAUSTED, INTERNAL = 8, 13
+RESOURCE_EXHAUSTED, INVALID_ARGUMENT = 8, 3
 IMAGE = PredictRequest(images=bytes(784))
 
 
@@ -87,7 +87,7 @@ def test_many_calls_at_once_are_all_answered(server: ServerProcess) -> None:
 def test_a_call_without_a_message_is_told_so(server: ServerProcess) -> None:
     with Http2(server.target) as wire:
         reply = wire.reply(wire.begin(PREDICT, GRPC, end=True))
-    assert reply.status == INTERNAL
+    assert reply.status == INVALID_ARGUMENT
     assert "expected one" in unquote(reply.message)
 
 

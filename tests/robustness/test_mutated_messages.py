@@ -145,18 +145,21 @@ BY_NAME = {"OK": OK, "INVALID_ARGUMENT": INVALID, "NOT_FOUND": NOT_FOUND, "RESOU
 
 
 def by_grpcio(body: bytes) -> set[int]:
-    """The valid statuses of grpcio for `body`. It keeps a call with an incomplete message until the deadline."""
+    """The valid statuses of grpcio for `body`. It keeps a call with an incomplete message until the deadline.
+
+    Beyond the first of them, our own code reads the messages, and refuses such a call at once.
+    """
     mark, length = body[:1], int.from_bytes(body[1:5], "big")
     if mark > b"\1":  # an invalid flag: it considers the message empty, or waits
         return {INVALID, LATE}
     if len(body) < 5:
-        return {LATE}
+        return {LATE, INVALID}
     if mark > b"\0" and length <= MOST_BYTES and len(body) - 5 >= length:
         return {INTERNAL}  # by the rules of gRPC: compressed without a named encoding
     if length > MOST_BYTES:
         return {EXHAUSTED}
     if len(body) - 5 < length:
-        return {LATE}
+        return {LATE, INVALID}
     return {BY_NAME[name] for name in statuses(PREDICT, body[5 : 5 + length])}
 
 

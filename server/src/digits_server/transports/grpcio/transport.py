@@ -25,7 +25,7 @@ from digits_server.transports.limits import (
 MIN_PING_SECONDS, PING_STRIKES = 10, 2
 """If a caller pings more often than this, this many times, its connection is closed."""
 
-GOAWAY_SECONDS = 0.015
+GOAWAY_SECONDS = 0.02
 """Time for clients to read this, before the held calls are answered and the clients send the next ones."""
 
 IDENTITY_ONLY = 1

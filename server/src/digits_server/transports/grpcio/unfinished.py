@@ -9,7 +9,7 @@ from typing import Any
 
 from grpc import aio
 
-from digits_server.errors import BrokenProtocol, Overloaded
+from digits_server.errors import InvalidRequest, Overloaded
 
 RETRY_AFTER_MS = 1000
 """Milliseconds after which a caller whose message was given up may try again."""
@@ -29,7 +29,7 @@ class Unfinished:
     async def read(self, context: Any) -> bytes:
         """The message of a call.
 
-        Raises Overloaded if it is given up for others, and BrokenProtocol if the call ends without a message.
+        Raises Overloaded if it is given up for others, and InvalidRequest if the call ends without a message.
         """
         reading = asyncio.ensure_future(context.read())
         self._make_room()
@@ -48,7 +48,7 @@ class Unfinished:
         finally:
             self._reading.pop(reading, None)
         if message is aio.EOF:
-            raise BrokenProtocol("the call ended without a message; expected one")
+            raise InvalidRequest("the call ended without a whole message; expected one")
         return bytes(message)
 
     def _make_room(self) -> None:
