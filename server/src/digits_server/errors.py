@@ -12,7 +12,6 @@
     │   ├── Overloaded              RESOURCE_EXHAUSTED, with the time to wait before a retry
     │   └── Unavailable             UNAVAILABLE
     ├── InferenceFailed             INTERNAL: the model failed on a valid batch
-    ├── BrokenProtocol              INTERNAL: the call breaks the rules of gRPC itself
     └── OperatorError               the server cannot start with these settings; callers never see these
         ├── AddressUnavailable      a port is taken, or the host is not an address of this machine
         ├── RepositoryError         no model to serve
@@ -126,10 +125,6 @@ class InferenceFailed(ServingError):
     """The model failed on a valid batch: a fault of the server, logged with its traceback."""
 
     reason = "inference_failed"
-
-
-class BrokenProtocol(ServingError):
-    """The call breaks the rules of gRPC, which define INTERNAL as its status."""
 
 
 class OperatorError(ServingError):
