@@ -84,18 +84,31 @@ def test_many_calls_at_once_are_all_answered(server: ServerProcess) -> None:
         assert {call.code() for call in calls} == {grpc.StatusCode.OK}
 
 
-def test_a_call_without_a_message_is_told_so(server: ServerProcess) -> None:
+def test_a_message_that_cannot_be_read_is_counted_as_that_and_as_nothing_else(server: ServerProcess) -> None:
+    """Grpcio counts such calls in the same way when it reads them itself."""
+
+    def unread() -> float:
+        return server.metric("digits_grpc_refused_total", reason="unread")
+
+    before, handled = unread(), server.metric("grpc_server_handled_total")
     with Http2(server.target) as wire:
         reply = wire.reply(wire.begin(PREDICT, GRPC, end=True))
-    assert reply.status == INVALID_ARGUMENT
-    assert "expected one" in unquote(reply.message)
-
-
-def test_a_caller_that_leaves_before_its_message_is_whole_frees_its_place(server: ServerProcess) -> None:
-    with Http2(server.target) as wire:
+        assert reply.status == INVALID_ARGUMENT
+        assert "expected one" in unquote(reply.message)
+        until(lambda: unread() == before + 1, "the call without a message is counted")
         wire.reset(begin_unfinished(wire, PREDICT))
-        wire.ping()
-        stream = begin_unfinished(wire, PREDICT)
-        with server.channel() as channel:
-            assert len(PredictionServiceStub(channel).Predict(IMAGE, timeout=DEADLINE).digits) == 1
-        assert not wire.so_far(stream).ended or wire.reply(stream).status == RESOURCE_EXHAUSTED
+        until(lambda: unread() == before + 2, "the caller that left is counted")
+    with server.channel() as channel:
+        assert refusal(lambda: raw_call(channel, PREDICT, bytes(MESSAGE_BYTES + 1)))[0] == "RESOURCE_EXHAUSTED"
+    until(lambda: unread() == before + 3, "the large message is counted")
+    assert server.metric("grpc_server_handled_total") == handled
+
+
+def test_one_connection_cannot_take_every_place_for_streams_of_requests(server: ServerProcess) -> None:
+    path = "/digits.v1.PredictionService/PredictStream"
+    with Http2(server.target) as greedy, Http2(server.target) as another:
+        greedy.begin(path, GRPC)
+        refused = greedy.call(path, [])
+        assert refused.status == RESOURCE_EXHAUSTED
+        assert "max_unfinished_bytes" in unquote(refused.message)
+        assert another.call(path, [framed(IMAGE.SerializeToString())]).status == 0

@@ -208,7 +208,9 @@ class Settings:
         4 * 1024 * 1024, BYTES, "Largest request message, or body of an HTTP request.", section="Requests"
     )
     max_unfinished_bytes: int = setting(
-        192 * 1024 * 1024, BYTES, "Arriving messages of streams, and of calls over grpcio: so many of the largest size."
+        192 * 1024 * 1024,
+        BYTES,
+        "Messages that are arriving: each stream, or call over grpcio, counts with the largest.",
     )
     max_image_files: int = setting(64, COUNT, "Image files in one request.")
     max_image_pixels: int = setting(16_777_216, COUNT, "Pixels of one image file, width × height.")

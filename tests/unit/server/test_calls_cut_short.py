@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from support.waiting import until_cancelled
 
 from digits_server.errors import Unavailable
 from digits_server.service.offload import Offload
@@ -48,11 +49,7 @@ async def test_a_caller_that_leaves_cancels_the_answers_in_work() -> None:
     async def answer(number: int) -> int:
         if number:
             begun.put_nowait(number)
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                cancelled.append(number)
-                raise
+            await until_cancelled(number, cancelled)
         return number
 
     answers = in_order(requests(), answer, window=window(), draining=asyncio.Event())

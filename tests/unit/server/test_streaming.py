@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from support.waiting import until_cancelled
 
 from digits_server.errors import InvalidRequest, Unavailable
 from digits_server.service.read_ahead import ReadAhead, Window
@@ -56,11 +57,7 @@ async def test_the_first_error_ends_the_stream_after_the_answers_before_it_and_c
             raise InvalidRequest("number 3")
         if number > 3:
             begun.append(number)
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                cancelled.append(number)
-                raise
+            await until_cancelled(number, cancelled)
         return number
 
     answers = in_order(numbers(20), answer, window=window(6), draining=asyncio.Event())

@@ -62,7 +62,8 @@ class StreamLimit:
         own = len(self._open[peer]) if peer in self._open else 0
         if own >= self._most_each:
             raise Overloaded(
-                f"{own} streams are open on this connection; at most {self._most_each} may be (max_connection_streams)",
+                f"{own} streams are open on this connection; at most {self._most_each} may be "
+                "(max_connection_streams, or half of what max_unfinished_bytes allows)",
                 RETRY_AFTER_MS,
             )
         if self._count >= self._most and not self._make_room(own):

@@ -64,7 +64,7 @@ def all_rpcs(
     """Every RPC of the server. All except health check the caller with `admit`: load balancers have no token.
 
     max_streams             streams of one RPC open at once
-    max_request_streams     streams of requests, of all RPCs
+    max_request_streams     streams of requests, of all RPCs; half of them on one connection
     max_connection_streams  streams of one connection
     max_image_files         image files in one request
     beside                  where large messages are parsed
@@ -85,7 +85,7 @@ def all_rpcs(
     # be able to keep a balancer's watch out.
     of_requests = StreamLimit(
         min(max_streams, max_request_streams),
-        max_connection_streams,
+        min(max_connection_streams, max(1, max_request_streams // 2)),
         "max_streams" if max_streams <= max_request_streams else "max_unfinished_bytes / max_message_bytes",
         silent=True,
     )

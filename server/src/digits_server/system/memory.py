@@ -26,8 +26,8 @@ LARGE_BYTES = 1024 * 1024
 """Blocks from this size on go back to the system as soon as they are freed."""
 
 KEPT_BYTES = 2 * LARGE_BYTES
-"""Free memory that glibc may keep at the end of its heap. With less, it would return and request the memory of each
-piece of a large message again, and a request of 4 MiB would take twice as long to arrive."""
+"""Free memory that glibc may keep at the end of its heap. With less, it would return the memory of each piece of a
+large message, and request it again for the next piece."""
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""

@@ -11,7 +11,8 @@ LOOK_SECONDS = 0.005
 """Time between two checks, at a stop, whether calls have arrived."""
 
 HELD_SHARE = 0.1
-"""Share of a held call's remaining time in which clients must be told to use another connection."""
+"""Share of a held call's remaining time after which a stop goes on. The call is answered only once clients have been
+told to use another connection, and that takes time too."""
 
 
 class Arrivals:

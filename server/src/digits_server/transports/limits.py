@@ -28,7 +28,7 @@ class Limits:
     """The limits that the operator sets.
 
     message_bytes    bytes of one request message
-    unfinished       messages of calls that may be arriving at once, and as many of streams: nobody knows their bytes
+    unfinished       calls whose messages may be arriving at once, and as many streams of requests
     calls            calls that may wait; one more is rejected
     connections      connections at once; one more is closed
     idle_seconds     a connection without a call is closed after so long; 0: never

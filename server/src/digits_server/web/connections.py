@@ -8,22 +8,15 @@ from contextlib import suppress
 
 import h11
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from digits_server.web.places import Places, Waiting
-from digits_server.web.reading import MAX_HEADERS, PIECE_BYTES, CountingConnection, Flow, Turns
+from digits_server.web.reading import PiecewiseProtocol, Turns
 from digits_server.web.routes import BROKEN
-
-MAX_REQUEST_BYTES = 16 * 1024
-"""Bytes of a request's line and headers."""
 
 HEADERS_SECONDS = 15
 """Time from the connection, or from the last answer on it, to the end of the next request's headers. It also limits how
 long an idle connection stays open, and how long a caller may take to read the end of an answer."""
-
-END_OF_HEADERS = b"\r\n\r\n"
 
 RESET_SECONDS = 0.1
 """Time between two checks whether a caller that has closed its side has also reset the connection."""
@@ -38,7 +31,7 @@ ROOM_MADE = (
 """The answer to a caller whose unfinished request was dropped in favour of another connection."""
 
 
-class Connection(H11Protocol):
+class Connection(PiecewiseProtocol):
     """uvicorn's protocol, with a place before its first byte and a deadline for everything its caller does.
 
     turns       work on the event loop, shared by all connections
@@ -57,8 +50,7 @@ class Connection(H11Protocol):
         config: Config,
         server_state: ServerState,
     ) -> None:
-        super().__init__(config, server_state, {})
-        self.conn = CountingConnection(h11.SERVER, MAX_REQUEST_BYTES)
+        super().__init__(config, server_state, turns)
         self._socket = accepted
         self._places = places
         self._seconds = seconds
@@ -68,18 +60,10 @@ class Connection(H11Protocol):
         self._stalled_since: float | None = None
         """When the caller stopped reading, or None."""
         self._due: asyncio.TimerHandle | None = None
-        self._turns = turns
-        self._unread = bytearray()
-        """Data that has arrived and is not parsed yet."""
-        self._has_turn = False
-        self._head_lines = 0
-        self._ended = False
-        """Whether the caller has closed its side of the connection."""
         self.pushed_out = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self.flow = Flow(transport, self._unread)
         if self.pushed_out:
             transport.abort()
         self._give(HEADERS_SECONDS)
@@ -90,16 +74,8 @@ class Connection(H11Protocol):
         self._places.leave(self)
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        self._unread += data
-        self._take_up()
-
-    def handle_events(self) -> None:
-        last = self.cycle
-        super().handle_events()
-        if self.cycle is not last:
-            self._head_lines = 0
-            self._give(self._seconds + HEADERS_SECONDS)
+    def request_began(self) -> None:
+        self._give(self._seconds + HEADERS_SECONDS)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio keeps the connection for sending if True
         """The caller will send nothing more. Complete requests are answered first; half a request is rejected."""
@@ -126,7 +102,7 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         self._give(HEADERS_SECONDS)
         super().on_response_complete()
-        self._take_up()
+        self.take_up()
         if self._ended and self.is_idle and not self._unread:
             self.transport.close()
 
@@ -142,11 +118,6 @@ class Connection(H11Protocol):
             super().send_400_response(msg)
         else:
             self.transport.abort()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no request is being answered."""
-        return self.cycle is None or self.cycle.response_complete
 
     def waiting(self) -> Waiting | None:
         """Since when the server waits for the caller to finish its handshake, send its request or read its answer."""
@@ -193,58 +164,6 @@ class Connection(H11Protocol):
         with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.transport.abort()
-
-    @property
-    def _is_chunked(self) -> bool:
-        """Whether a chunked body is being read."""
-        return self.conn.their_state is h11.SEND_BODY and any(name == b"transfer-encoding" for name, _ in self.headers)
-
-    def _take_up(self) -> None:
-        """Parses arrived data: the first request of a connection at once, later ones in turns with other connections.
-
-        A probe on a new connection so waits for no caller that sends one request after the other.
-        """
-        if self._has_turn:
-            return
-        if self._unread and self.cycle is not None and self.conn.their_state is h11.IDLE:
-            self._wait_for_turn()
-        else:
-            self._read_on()
-
-    def _wait_for_turn(self) -> None:
-        self._has_turn = True
-        self._turns.add(self._read_on)
-
-    def _read_on(self) -> None:
-        """Parses arrived data: chunks in turns with other connections, the next request after this one's answer."""
-        self._has_turn = False
-        while self._unread and not self.transport.is_closing() and self.conn.their_state is not h11.DONE:
-            whole = self.conn.their_state is h11.SEND_BODY and not self._is_chunked
-            length = len(self._unread) if whole else PIECE_BYTES
-            if self.conn.their_state is h11.IDLE and (end := self._unread.find(END_OF_HEADERS, 0, length)) >= 0:
-                length = end + len(END_OF_HEADERS)  # and nothing of the next request
-            piece = bytes(memoryview(self._unread)[:length])
-            del self._unread[: len(piece)]
-            if self.conn.their_state is h11.IDLE:
-                self._head_lines += piece.partition(END_OF_HEADERS)[0].count(b"\n")
-                if self._head_lines > MAX_HEADERS:
-                    self.send_400_response(f"expected at most {MAX_HEADERS} headers")
-                    break
-            super().data_received(piece)
-            if self._unread and self._is_chunked:
-                self._wait_for_turn()
-                break
-        if self._unread:
-            self.flow.pause_reading()
-            return
-        if (
-            self.is_idle or len(self.cycle.body) <= HIGH_WATER_LIMIT
-        ):  # else uvicorn resumes when the body has been taken
-            self.flow.resume_reading()
-        if self._ended and self.conn.their_state is h11.SEND_BODY:
-            super().data_received(b"")
-        elif self._ended and self.is_idle:
-            self.transport.close()
 
     def _abort_if_reset(self) -> None:
         """Ends the request of a caller that has reset its connection. After the end of input, only polling shows that.

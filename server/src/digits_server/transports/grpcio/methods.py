@@ -7,11 +7,13 @@ from typing import Any
 
 import grpc
 
-from digits_server.errors import Overloaded, ServingError
+from digits_server.errors import InvalidRequest, Overloaded, ServingError
 from digits_server.observability.metrics import UNKNOWN_METHOD, UNREAD
 from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
 from digits_server.transports.grpcio.gate import Gate
 from digits_server.transports.grpcio.unfinished import Unfinished
+
+NO_MESSAGE = InvalidRequest("the call ended without a whole message; expected one")
 
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -54,7 +56,7 @@ class Methods(grpc.GenericRpcHandler):
         self._unread, self._most_unread = 0, max(1, unfinished * 3 // 4)
         others = Unfinished(max(1, unfinished // 4))
         self._reading = {
-            path: _reading_handler(rpc, gate, others)
+            path: _reading_handler(rpc, gate, others, refused)
             for path, rpc in by_path.items()
             if isinstance(rpc, UnaryRpc) or not rpc.takes_stream
         }
@@ -91,17 +93,25 @@ def _handler(rpc: UnaryRpc | StreamRpc, gate: Gate, began: Callable[[], None]) -
 
 
 def _reading_handler(
-    rpc: UnaryRpc | StreamRpc, gate: Gate, unfinished: Unfinished
+    rpc: UnaryRpc | StreamRpc, gate: Gate, unfinished: Unfinished, refused: Callable[[str], None]
 ) -> "grpc.RpcMethodHandler[Any, Any]":
     """As `_handler`, of an RPC with one message, which is read by `unfinished`. For grpcio its calls are streams."""
 
     async def read(context: Any) -> bytes:
         try:
-            return await unfinished.read(context)
-        except ServingError as error:
+            message = await unfinished.read(context)
+        except Overloaded as error:
             rpc.refused(error)
             await _abort(context, error)
             raise  # not reached: aborting raises
+        except asyncio.CancelledError:  # its caller has left
+            refused(UNREAD)
+            raise
+        if message is None:
+            refused(UNREAD)
+            await _abort(context, NO_MESSAGE)
+            raise NO_MESSAGE  # not reached: aborting raises
+        return message
 
     if isinstance(rpc, UnaryRpc):
         answer = _unary(rpc, gate, lambda: None)

@@ -9,7 +9,7 @@ from typing import Any
 
 from grpc import aio
 
-from digits_server.errors import InvalidRequest, Overloaded
+from digits_server.errors import Overloaded
 
 RETRY_AFTER_MS = 1000
 """Milliseconds after which a caller whose message was given up may try again."""
@@ -26,10 +26,10 @@ class Unfinished:
         self._reading: dict[asyncio.Task[Any], float] = {}
         """When each began, in the order in which they did: event-loop time, seconds."""
 
-    async def read(self, context: Any) -> bytes:
-        """The message of a call.
+    async def read(self, context: Any) -> bytes | None:
+        """The message of a call; None if the call ends without a whole message.
 
-        Raises Overloaded if it is given up for others, and InvalidRequest if the call ends without a message.
+        Raises Overloaded if it is given up for others.
         """
         reading = asyncio.ensure_future(context.read())
         self._make_room()
@@ -47,9 +47,7 @@ class Unfinished:
             ) from None
         finally:
             self._reading.pop(reading, None)
-        if message is aio.EOF:
-            raise InvalidRequest("the call ended without a whole message; expected one")
-        return bytes(message)
+        return None if message is aio.EOF else bytes(message)
 
     def _make_room(self) -> None:
         """Gives up messages until there is a place for one more, or the others have just begun."""
