@@ -22,6 +22,7 @@ from typing import Any
 
 from support.models.graphs import random_model
 from support.models.keras_files import random_h5_file, random_keras_file, random_saved_model
+from support.models.warm_loader import WarmLoader
 
 HANG_SECONDS = 120.0
 """Deadline of one input, on a machine that is busy with other work."""
@@ -83,6 +84,13 @@ def _watch() -> None:
     serialization.class_and_config_for_serialized_keras_object = look_up_old
 
 
+def _keep_warm() -> None:
+    """From now on, one process starts TensorFlow for all files: that takes longer than to read a file."""
+    from digits_training.importing import loading
+
+    setattr(loading, "load_in_child", WarmLoader())  # noqa: B010 - for mypy it is another function
+
+
 def _imported(path: Path) -> str:
     from digits_training.errors import ModelFileError
     from digits_training.importing import loading
@@ -116,6 +124,7 @@ def h5(model: bytes) -> Callable[[int], str]:
 def _files(path: Path, make: Callable[[int], bytes]) -> Callable[[int], str]:
     """Imports the file that belongs to a seed, from `path`."""
     _watch()
+    _keep_warm()
 
     def one(seed: int) -> str:
         path.write_bytes(make(seed))
@@ -131,6 +140,7 @@ def saved_models(model: bytes) -> Callable[[int], str]:
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     (folder / "model.keras").write_bytes(model)
     keras.models.load_model(folder / "model.keras", compile=False).export(folder / "good", verbose=False)
+    _keep_warm()
 
     def one(seed: int) -> str:
         path = folder / "saved"

@@ -6,6 +6,7 @@ and the tests load some fifty files.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,7 @@ def _load(arguments: list[str], out: IO[bytes], err: IO[bytes]) -> NoReturn:
 
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
+    signal.alarm(loading.CHILD_SECONDS)
     sys.argv = ["", *arguments]
     code: Any = 1  # as Python ends with an exception
     try:

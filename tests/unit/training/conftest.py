@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from support.models.warm_loader import WarmLoader
 from support.shared import made_once
@@ -21,6 +22,23 @@ def warm_loader() -> Iterator[None]:
     with WarmLoader() as loader, pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "load_in_child", loader)
         yield
+
+
+_draw = Figure.draw
+
+
+@pytest.fixture(autouse=True)
+def blank_pictures() -> Iterator[pytest.MonkeyPatch]:
+    """Every picture is written, but stays white: to draw a report takes half of the time of a short training run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "draw", lambda figure, renderer: None)  # noqa: ARG005 - the parameters of matplotlib
+        yield patch
+
+
+@pytest.fixture
+def drawn_pictures(blank_pictures: pytest.MonkeyPatch) -> None:
+    """For tests of pictures: they are drawn."""
+    blank_pictures.undo()
 
 
 WriteIdx = Callable[[Path, NDArray[np.uint8]], None]
@@ -78,11 +96,25 @@ def small_data(small: DataSet, write_data_set: WriteDataSet, tmp_path_factory: p
 
 
 @pytest.fixture(scope="session")
+def tiny(mnist: DataSet) -> DataSet:
+    """The first 600 training and 300 test images of MNIST, for a cnn that need not be good."""
+    return DataSet(mnist.train.take(np.arange(600)), mnist.test.take(np.arange(300)), ())
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tiny: DataSet, write_data_set: WriteDataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a folder for `--data`."""
+    return write_data_set(tmp_path_factory.mktemp("data") / "tiny", tiny.train, tiny.test)
+
+
+@pytest.fixture(scope="session")
 def published(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with one version of a small mlp, published by the command line. Tests only read it."""
 
     def train(repository: Path) -> None:
         where = ["--repository", str(repository), "--data", str(small_data)]
-        assert cli.run(["train", *where, "--epochs", "4", "--min-accuracy", "0.6"]) == 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Figure, "draw", _draw)  # whichever test asks first: others look at the pictures
+            assert cli.run(["train", *where, "--epochs", "4", "--min-accuracy", "0.6"]) == 0
 
     return made_once(tmp_path_factory, "published", train)

@@ -70,12 +70,12 @@ def test_an_npz_file_is_trained_on_like_idx_files(small: DataSet, small_data: Pa
 
 @pytest.mark.parametrize(("network", "name"), [("mlp", "mnist_model.h5"), ("mlp", "model.keras"), ("cnn", "cnn.h5")])
 def test_a_saved_model_takes_pixels_from_0_to_1_and_from_0_to_255(
-    network: str, name: str, small_data: Path, tmp_path: Path, small: DataSet
+    network: str, name: str, tiny_data: Path, tmp_path: Path, tiny: DataSet
 ) -> None:
     import keras
 
     saved = tmp_path / "deep/down" / name
-    version = _train(tmp_path / "models", small_data, "--network", network, "--save", str(saved))
+    version = _train(tmp_path / "models", tiny_data, "--network", network, "--save", str(saved))
     assert [path.name for path in saved.parent.iterdir()] == [name]
     model = keras.models.load_model(saved)
     assert model.inputs[0].dtype == "float32"
@@ -83,9 +83,9 @@ def test_a_saved_model_takes_pixels_from_0_to_1_and_from_0_to_255(
         assert np.array_equal(ours, theirs)
     expected = manifest.read(version).metrics.test_accuracy
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    x = small.test.images
+    x = tiny.test.images
     for images in (x, x / 255, x.astype("float32")):
-        _, accuracy = model.evaluate(images, small.test.labels, verbose=0)
+        _, accuracy = model.evaluate(images, tiny.test.labels, verbose=0)
         assert accuracy == pytest.approx(expected)
     faint = np.where(x > 128, 2, 0)  # the darkest picture there is: still from 0 to 255
     assert model.predict(faint, verbose=0) == pytest.approx(model.predict(faint / 255, verbose=0), abs=1e-5)

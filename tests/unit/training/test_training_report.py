@@ -15,6 +15,8 @@ from digits_training.evaluation import model_card, plots
 from digits_training.evaluation.figures import evaluate
 from digits_training.repository import manifest
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
+
 PICTURES = ["history.png", "confusion_matrix.png", "per_label.png", "calibration.png", "mistakes.png"]
 LABELS = (*"abcdefghi", "a long label")
 

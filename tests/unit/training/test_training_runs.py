@@ -36,6 +36,7 @@ def _only(runs: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_a_refused_run_leaves_its_report_and_says_where(
     small_data: Path, tmp_path: Path, runs: Path, capsys: Capture
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_folder_that_fills_up_ends_the_record_and_not_the_run(tmp_path: Path) 
     assert said[0].startswith("the record of this run is incomplete: ")
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_runs_are_listed_and_compared(small_data: Path, tmp_path: Path, runs: Path, capsys: Capture) -> None:
     for rate in ("0.01", "0.05"):
         assert _train(tmp_path, small_data, "--no-publish", "--learning-rate", rate) == 0
