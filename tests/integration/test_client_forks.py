@@ -157,12 +157,14 @@ async def main():
     await ask(client)
     pid = os.fork()
     try:
-        print(await ask(client) if pid else "child: " + str(await ask(client)), flush=True)
+        said = str(await ask(client))
     except DigitsError as error:
-        print("child:", type(error).__name__, str(error), flush=True)
+        said = f"{type(error).__name__} {error}"
     if not pid:
+        print("child:", said, flush=True)
         os._exit(0)
-    os.waitpid(pid, 0)
+    os.waitpid(pid, 0)  # two processes that print at once could mix their lines
+    print(said, flush=True)
 
 asyncio.run(main())
 """,
