@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from random import Random
 from time import perf_counter
 
 import grpc
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from support.attacks.large_messages import picture
 from support.calls.probe import Probe
 from support.calls.rpc import DEADLINE, status_of
 from support.machine.usage import Usage
@@ -68,11 +68,6 @@ def encoded(page: Image.Image) -> bytes:
     file = BytesIO()
     page.save(file, "PNG")
     return file.getvalue()
-
-
-def heavy(seed: int) -> bytes:
-    """A picture of noise: about 1 MB, quickly decoded."""
-    return encoded(Image.fromarray(np.frombuffer(Random(seed).randbytes(1000 * 1000), np.uint8).reshape(1000, 1000)))
 
 
 def seconds_of(stub: PredictionServiceStub, file: bytes, calls: int) -> list[float]:
@@ -145,7 +140,7 @@ def test_a_request_of_more_pixels_than_that_is_refused_at_once(server: ServerPro
 
 
 def test_streams_of_files_take_bounded_memory_and_give_it_back(repository: Path, record: Record) -> None:
-    files = [heavy(seed) for seed in range(3)]
+    files = [picture(seed) for seed in range(3)]
 
     def requests() -> Iterator[PredictRequest]:
         for _ in range(STREAM_REQUESTS):

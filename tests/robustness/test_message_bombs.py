@@ -3,12 +3,13 @@
 import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 
 import grpc
 import pytest
 from h2.exceptions import StreamClosedError
+from support.attacks.attack import Attack
 from support.calls.rpc import refusal, status_of
 from support.calls.witness import GrpcWitness
 from support.machine.usage import Usages, as_text
@@ -27,7 +28,6 @@ WINDOW_BITS = {"gzip": 31, "deflate": 15}
 pytestmark = [OVER_EACH_ARRANGEMENT, pytest.mark.usefixtures("a_good_caller_is_served")]
 
 PREDICT = "/digits.v1.PredictionService/Predict"
-PREDICT_STREAM = "/digits.v1.PredictionService/PredictStream"
 MIB = 1024 * 1024
 LIMIT = 4 * MIB
 """Bytes of one message, by default."""
@@ -132,14 +132,8 @@ def test_messages_that_are_never_finished_take_bounded_memory(
     server: ServerProcess, transport: str, usage: Usages, record: Record, calls: str, *, full: bool
 ) -> None:
     count = UNFINISHED_IN_FULL if full else UNFINISHED
-    body = framed(bytes(LIMIT))[:-1]
-    with ExitStack() as open_ones:
-        for _ in range(count):
-            wire = open_ones.enter_context(Http2(server.target))
-            stream = wire.begin(PREDICT if calls == "messages" else PREDICT_STREAM, GRPC)
-            with suppress(StreamClosedError):  # it was refused
-                for start in range(0, len(body), PIECE):
-                    wire.send(stream, body[start : start + PIECE])
+    with Attack(f"unfinished_{calls}", server.target, count) as attack:
+        attack.done()
         with GrpcWitness(server.target) as witness:
             witness.wait_for_more(10)
         with server.channel() as channel:

@@ -8,14 +8,18 @@ input ends.
 
 import json
 import sys
+from importlib import import_module
 
-from support.attacks import grpc_attacks, http_attacks
 from support.attacks.attacker import Attacker
+
+MODULES = ("grpc_attacks", "http_attacks", "large_messages")
+"""Where attacks are looked for. The last one imports gRPC, which takes longer than most attacks."""
 
 
 def main(name: str, target: str, count: str) -> None:
     attacker = Attacker(target)
-    attack = getattr(grpc_attacks, name, None) or getattr(http_attacks, name)
+    modules = (import_module(f"support.attacks.{module}") for module in MODULES)
+    attack = next(getattr(module, name) for module in modules if hasattr(module, name))
     attack(attacker, int(count))
     sys.stdout.write(json.dumps({"sent": attacker.sent, "cut": attacker.cut}) + "\n")
     sys.stdout.flush()

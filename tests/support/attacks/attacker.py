@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from support.wire.frames import PREFACE
 
@@ -14,14 +15,18 @@ STREAMS = 100
 MOST_CONNECTIONS = 2_000
 """Most times that an attacker connects again after it was disconnected."""
 
+Wire = TypeVar("Wire")
+
 
 class Attacker:
     """An attacker with connections to "host:port"; it counts the server's reactions."""
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
+        self.target = target
         self._address = (host, int(port))
         self.open: list[socket.socket] = []
+        self._held: list[object] = []
         self.sent = 0
         self.cut = 0
 
@@ -32,6 +37,11 @@ class Attacker:
             made.sendall(begin)
         self.open.append(made)
         return made
+
+    def hold_open(self, wire: Wire) -> Wire:
+        """Keeps a connection of another kind open until the attacker ends."""
+        self._held.append(wire)
+        return wire
 
     def flood(self, pieces: Callable[[int], bytes], count: int, in_one: int = 100, begin: bytes = PREFACE) -> None:
         """Sends pieces(0), pieces(1), … until `count` have been sent, `in_one` at a time.
