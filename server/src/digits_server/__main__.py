@@ -130,7 +130,9 @@ async def _serve(chosen: Settings, role: "Role") -> None:
     import asyncio
 
     from digits_server.sandbox.parent import SANDBOX
+    from digits_server.system.memory import postpone_collections
 
+    postpone_collections()
     SANDBOX.start_early("keras" if chosen.model else chosen.runtime)  # its imports run in parallel with the code below
     from digits_server.app import App
     from digits_server.models.source import model_source

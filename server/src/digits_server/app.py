@@ -29,7 +29,7 @@ from digits_server.serving.lifecycle import Lifecycle
 from digits_server.serving.registry import ModelRegistry
 from digits_server.settings import Settings
 from digits_server.system.loop_lag import LoopLag
-from digits_server.system.memory import give_back_when_idle, return_large_blocks
+from digits_server.system.memory import freeze_objects, give_back_when_idle, return_large_blocks
 from digits_server.transports import Transport
 from digits_server.transports.choice import choose
 from digits_server.transports.grpcio.transport import GrpcioTransport
@@ -145,6 +145,7 @@ class App:
             lag = LoopLag(self._metrics.loop_lag.observe)
             lag.start()
             return_large_blocks()
+            freeze_objects()
             closing.callback(lag.stop)
             closing.callback(asyncio.create_task(give_back_when_idle()).cancel)
             await self._role.begin(self._metrics.registry, lambda: self._models.ready)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import os
 import sys
 from pathlib import Path
@@ -49,6 +50,20 @@ def release_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)
+
+
+def postpone_collections() -> None:
+    """Lets no garbage collection run until `freeze_objects`: importing makes many objects, and next to no garbage."""
+    gc.disable()
+
+
+def freeze_objects() -> None:
+    """Takes the objects that exist now, modules above all, out of all further garbage collections.
+
+    They live as long as the process. To visit each of them took 20 ms, in which nothing else ran.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 async def give_back_when_idle() -> None:
