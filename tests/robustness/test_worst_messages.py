@@ -3,6 +3,7 @@
 import grpc
 import pytest
 from support.calls.rpc import raw_call, refusal, status_of
+from support.machine.usage import Usages
 from support.records import Record
 from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.wire.worst_messages import Worst, worst_messages
@@ -57,6 +58,8 @@ def test_the_worst_message_of_every_field_does_not_hold_the_event_loop(
         "grpc.reflection.v1alpha.ServerReflection",
     }
     sent = 0
+    if full:
+        Usages(server.pids).pin(0)
     begin, late = later_than(server, SECONDS), later_than(server, PROMISED_SECONDS)
     with server.channel() as channel:
         for worst in messages if full else messages[::EVERY]:
