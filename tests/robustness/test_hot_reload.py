@@ -23,7 +23,9 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 pytestmark = OVER_BOTH_TRANSPORTS
 
 PICTURE = Path("docs/digit.png").read_bytes()
-SWAPS, SWAPS_IN_FULL = 10, 100
+SWAPS, SWAPS_WITHOUT_LOAD, SWAPS_IN_FULL = 3, 10, 100
+"""The versions of so many swaps without load are more than a server counts."""
+
 CALLERS = 4
 SETTLED = 50
 """Calls after which a server has allocated all it needs to answer."""
@@ -105,6 +107,11 @@ def counted(server: ServerProcess) -> set[int]:
     }
 
 
+def newest(last: int) -> set[int]:
+    """The versions that are counted after `last` of them have answered."""
+    return set(range(last, 0, -1)[: SERVED_VERSIONS + DEPARTED_VERSIONS])
+
+
 def current(server: ServerProcess) -> int:
     with server.channel() as channel:
         model = PredictionServiceStub(channel).GetModel(GetModelRequest(), timeout=DEADLINE)
@@ -134,12 +141,13 @@ def test_versions_swapped_under_load_lose_no_request_and_mix_no_reply(
         assert set(load.answers) == set(range(1, 2 + swaps))
         until(lambda: server.metric("digits_queue_images") == 0, "the queues are empty")
         assert server.metric("digits_rejected_total") == 0
-        newest = set(range(swaps + 1, 0, -1)[: SERVED_VERSIONS + DEPARTED_VERSIONS])
-        until(lambda: counted(server) == newest, "versions that left long ago are counted no more")
+        until(lambda: counted(server) == newest(1 + swaps), "versions that left long ago are counted no more")
 
 
-def test_versions_that_have_left_hold_no_memory(repository: Path, tmp_path: Path, full: bool, record: Record) -> None:
-    swaps = SWAPS_IN_FULL if full else SWAPS
+def test_versions_that_have_left_hold_no_memory_and_are_counted_no_more(
+    repository: Path, tmp_path: Path, full: bool, record: Record
+) -> None:
+    swaps = SWAPS_IN_FULL if full else SWAPS_WITHOUT_LOAD
     for version in range(1, 1 + SERVED_VERSIONS):  # as many as stay: the memory before and after is of as many
         publish(repository, tmp_path, version)
     with ServerProcess("--repository", tmp_path, "--poll-interval", "0.02") as server, server.channel() as channel:
@@ -155,6 +163,8 @@ def test_versions_that_have_left_hold_no_memory(repository: Path, tmp_path: Path
         for version in range(1 + SERVED_VERSIONS, 1 + SERVED_VERSIONS + swaps):
             publish(repository, tmp_path, version)
             until(partial(answered_by, version), f"version {version} answers")
+        assert newest(version) < set(range(SERVED_VERSIONS, version + 1)), "all that answered are counted still"
         until(lambda: usage.resident <= GROWTH * before, "the memory of those that left is given back")
+        until(lambda: counted(server) == newest(version), "versions that left long ago are counted no more")
         growth = usage.resident / before - 1
         record(f"{swaps} swaps: resident memory (at most +{GROWTH - 1:.0%})", f"{growth:+.1%}")
