@@ -27,6 +27,9 @@ SWAPS, SWAPS_WITHOUT_LOAD, SWAPS_IN_FULL = 3, 10, 100
 """The versions of so many swaps without load are more than a server counts."""
 
 CALLERS = 4
+AHEAD, AHEAD_IN_FULL = 8, 1_000_000
+"""Requests of a stream that may wait for their replies; in full, as many as the server takes in."""
+
 SETTLED = 50
 """Calls after which a server has allocated all it needs to answer."""
 SERVED_VERSIONS, DEPARTED_VERSIONS = 2, 8
@@ -38,7 +41,10 @@ GROWTH = 1.1
 class Load:
     """Calls without a pause from several callers, until the end of the context; every answer is checked."""
 
-    def __init__(self, server: ServerProcess, call: Callable[[PredictionServiceStub, "Load"], None]) -> None:
+    def __init__(
+        self, server: ServerProcess, call: Callable[[PredictionServiceStub, "Load"], None], ahead: int
+    ) -> None:
+        self.ahead = ahead
         self._server = server
         self._call = call
         self._stop = threading.Event()
@@ -96,8 +102,17 @@ def unary(stub: PredictionServiceStub, load: Load) -> None:
 
 
 def stream(stub: PredictionServiceStub, load: Load) -> None:
-    for reply in stub.PredictStream(load.until_stopped(requests()), timeout=DEADLINE):
+    room = threading.Semaphore(load.ahead)
+
+    def sent() -> Iterator[PredictRequest]:
+        for request in load.until_stopped(requests()):
+            if not room.acquire(timeout=DEADLINE):
+                return
+            yield request
+
+    for reply in stub.PredictStream(sent(), timeout=DEADLINE):
         load.check(reply)
+        room.release()
 
 
 def counted(server: ServerProcess) -> set[int]:
@@ -130,7 +145,7 @@ def test_versions_swapped_under_load_lose_no_request_and_mix_no_reply(
     publish(repository, tmp_path, 1)
     with ServerProcess("--repository", tmp_path, "--poll-interval", "0.02") as server:
         server.wait_ready()
-        with Load(server, call) as load:
+        with Load(server, call, AHEAD_IN_FULL if full else AHEAD) as load:
             for version in range(2, 2 + swaps):
                 publish(repository, tmp_path, version)
                 until(partial(load.has_answer_of, version), f"version {version} answers")
