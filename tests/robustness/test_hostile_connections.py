@@ -68,12 +68,15 @@ HTTP_ATTACKS = {
 }
 """The same, of attacks on the HTTP port."""
 
-CALLERS: dict[str, Callable[[ServerProcess], Witness]] = {
-    "a probe": lambda server: HttpWitness(server.http + "/healthz"),
-    "a good HTTP caller": lambda server: PostWitness(server.http),
-    "a good gRPC caller": lambda server: GrpcWitness(server.target),
+CALLERS: dict[str, Callable[[ServerProcess, float], Witness]] = {
+    "a probe": lambda server, pause: HttpWitness(server.http + "/healthz", pause=pause),
+    "a good HTTP caller": lambda server, pause: PostWitness(server.http, pause=pause),
+    "a good gRPC caller": lambda server, pause: GrpcWitness(server.target, pause=pause),
 }
 """Who is answered beside attacks on the HTTP port."""
+
+PAUSE_SECONDS = 0.005
+"""Between two calls of each of several callers."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -175,4 +178,5 @@ def test_callers_and_probes_are_answered_beside(
     name: str, callers: list[str], server: ServerProcess, record: Record, *, full: bool
 ) -> None:
     attack = Attack(name, server.http.removeprefix("http://"), HTTP_ATTACKS[name][full])
-    held_against(attack, server, {who: CALLERS[who](server) for who in callers}, record, full=full)
+    pause = 0.0 if full else PAUSE_SECONDS
+    held_against(attack, server, {who: CALLERS[who](server, pause) for who in callers}, record, full=full)

@@ -23,7 +23,7 @@ pytestmark = OVER_BOTH_TRANSPORTS
 
 RESTARTS, RESTARTS_IN_FULL = 2, 20
 STOPS, STOPS_IN_FULL = 1, 20
-LOADING, LOADING_KERAS, LOADING_IN_FULL = 2, 1, 20
+LOADING, LOADING_IN_FULL = {"litert": 2, "keras": 1}, 20
 CALLERS = 8
 PATIENT, HURRIED = 10.0, 0.05  # seconds of each call
 GRACE = 25.0  # seconds, the server's default
@@ -73,7 +73,9 @@ def test_rolling_restarts_are_invisible_to_a_client(
             )
             if timeout == PATIENT:
                 record(f"slowest stop, exit 0 (grace: {GRACE:.0f} s)", f"{longest:.1f} s", met=longest <= GRACE)
-            late = paused if full or timeout == PATIENT else load.outcomes["DeadlineExceeded"]  # the machine may be busy
+            late = (
+                paused if full or timeout == PATIENT else load.outcomes["DeadlineExceeded"]
+            )  # the machine may be busy
             assert load.outcomes.total() == load.outcomes["OK"] + late, load.outcomes
         assert [server.metric("digits_queue_images") for server in pair.servers] == [0, 0]
 
@@ -110,12 +112,12 @@ def has_come(moment: float) -> bool:
     return monotonic() >= moment
 
 
-@pytest.mark.parametrize(("runtime", "seconds", "in_short"), [("litert", 0.2, LOADING), ("keras", 4.0, LOADING_KERAS)])
+@pytest.mark.parametrize(("runtime", "seconds"), [("litert", 0.2), ("keras", 4.0)])
 def test_sigterm_while_the_server_loads_is_an_end_like_any_other(
-    repository: Path, full: bool, record: Record, runtime: str, seconds: float, in_short: int
+    repository: Path, full: bool, record: Record, runtime: str, seconds: float
 ) -> None:
     moment = random.Random(3)
-    times = LOADING_IN_FULL if full else in_short
+    times = LOADING_IN_FULL if full else LOADING[runtime]
     codes = []
     slowest = 0.0
     for _ in range(times):
