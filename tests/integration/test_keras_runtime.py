@@ -23,6 +23,7 @@ class Loaded(NamedTuple):
     """The files, and what those that could be loaded answered."""
     rejections: list[str]
 
+
 MAKE_AND_LOAD = """
 import sys, pathlib
 import numpy as np
