@@ -56,7 +56,7 @@ def loaded(repository: Path, test_images: NDArray[np.uint8], tmp_path_factory: p
     """
     folder = tmp_path_factory.mktemp("files")
     np.save(folder / "images.npy", test_images[:COUNT])
-    make = [sys.executable, "-c", MAKE_AND_LOAD, repository / "digits/1/model.keras", "images.npy"]
+    make: list[str | Path] = [sys.executable, "-c", MAKE_AND_LOAD, repository / "digits/1/model.keras", "images.npy"]
     done = subprocess.run(make, check=True, capture_output=True, text=True, timeout=120, cwd=folder)
     return Loaded(folder, done.stdout.splitlines())
 

@@ -136,14 +136,15 @@ def test_a_run_stopped_then_killed_then_killed_while_it_publishes_ends_as_if_und
 
 
 @pytest.mark.parametrize(
-    ("largest_file", "left"),
+    "fault",
     [(30_000, []), (230_000, [".checkpoints"])],
     ids=["at the checkpoint", "at the version"],
 )
 def test_a_full_disk_is_one_line_and_no_litter(
-    largest_file: int, left: list[str], warm: WarmCommand, data_set: Path, tmp_path: Path, uninterrupted: Path
+    fault: tuple[int, list[str]], warm: WarmCommand, data_set: Path, tmp_path: Path, uninterrupted: Path
 ) -> None:
     """A limit on the size of files fails writes the way a full disk does, and works without privileges."""
+    largest_file, left = fault
     repository = tmp_path / "models"
     published = {path.relative_to(uninterrupted): path.read_bytes() for path in _files(uninterrupted)}
     (repository / "digits/1").parent.mkdir(parents=True)
