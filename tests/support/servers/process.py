@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import queue
-import re
 import signal
 import subprocess
 import sysconfig
@@ -19,6 +18,7 @@ from typing import Any, Self
 
 import grpc
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 START_SECONDS = 120.0
@@ -116,9 +116,17 @@ class ServerProcess:
                 return error.code, error.read().decode()
 
     def samples(self, name: str = "") -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        """Every sample of /metrics, or those whose names begin with `name`: (name, labels) → value."""
-        lines = [line for line in self.get("/metrics")[1].splitlines() if line.startswith(name) and line[:1] != "#"]
-        return dict(map(_sample, lines))
+        """Every sample of /metrics, or those whose names begin with `name`: (name, labels) → value.
+
+        Parsing the whole page takes most of the time.
+        """
+        lines = [line for line in self.get("/metrics")[1].splitlines() if line.startswith(name)]
+        families = text_string_to_metric_families("\n".join([*lines, ""]))
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in families
+            for sample in family.samples
+        }
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of this name that have these labels."""
@@ -135,24 +143,6 @@ class ServerProcess:
                 self.log.append(record)
                 self._lines.put(record)
         self._lines.put(None)
-
-
-_SAMPLE = re.compile(r"([\w:]+)(?:\{(.*)\})? (\S+)")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-_ESCAPED = re.compile(r"\\(.)")
-
-
-def _sample(line: str) -> tuple[tuple[str, frozenset[tuple[str, str]]], float]:
-    """A line of /metrics. The parser of prometheus_client takes four times as long."""
-    match = _SAMPLE.fullmatch(line)
-    assert match, line
-    name, labels, value = match.groups()
-    pairs = _LABEL.findall(labels or "")
-    return (name, frozenset((label, _ESCAPED.sub(_meant, text)) for label, text in pairs)), float(value)
-
-
-def _meant(escaped: re.Match[str]) -> str:
-    return "\n" if escaped[1] == "n" else escaped[1]
 
 
 def run_server(*flags: str | Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
