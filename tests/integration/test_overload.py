@@ -5,6 +5,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 from support.calls.rpc import DEADLINE, status_of
+from support.models.hostile_models import with_work
+from support.models.repositories import copy_version, replace_file
 from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 
@@ -50,3 +52,18 @@ def test_more_images_than_the_queue_holds_name_the_limit(repository: Path) -> No
     assert status == "RESOURCE_EXHAUSTED"
     assert "101 images" in message
     assert "max_queue_size" in message
+
+
+def test_batches_of_a_slow_model_are_short(repository: Path, tmp_path: Path) -> None:
+    """Calls that arrive while a batch runs can be neither answered nor refused before its end."""
+    version = copy_version(repository, tmp_path, 1)
+    replace_file(version, "model.tflite", with_work(version.joinpath("model.tflite").read_bytes(), channels=64))
+    with ServerProcess("--repository", tmp_path) as server, server.channel() as channel:
+        server.wait_ready()
+        predict = PredictionServiceStub(channel).Predict
+        calls = [predict.future(PredictRequest(images=bytes(784 * 32)), timeout=DEADLINE) for _ in range(30)]
+        assert {len(call.result(timeout=DEADLINE).digits) for call in calls} == {32}
+        samples = server.samples()
+    assert samples["digits_batch_size_sum", frozenset()] >= 30 * 32
+    short = samples["digits_batch_size_bucket", frozenset({("le", "64.0")})]
+    assert short == samples["digits_batch_size_count", frozenset()]

@@ -77,6 +77,16 @@ def test_a_batch_takes_calls_until_the_largest_call_would_no_longer_fit() -> Non
         assert not queue.calls or sum(each.images for each in batch.calls) > BATCH_IMAGES - LARGEST_CALL
 
 
+def test_a_batch_may_be_bounded_to_fewer_images_but_never_to_none() -> None:
+    """So it is with a slow model; and a call may wait from when the model was a faster one."""
+    queue = CallQueue(1000)
+    for number, images in enumerate([3, 5, 1, 9, 8]):
+        queue.add(call(number, images), "a")
+    taken = [numbers(queue.take(0.0, most_images=8).calls) for _ in range(4)]
+    assert taken == [[0, 1], [2], [3], [4]]
+    assert queue.calls == 0
+
+
 def test_calls_that_are_not_computed_take_no_place_in_a_batch() -> None:
     queue = CallQueue(1000)
     for number in range(100):

@@ -15,6 +15,10 @@ TURN_SECONDS = 0.02
 """How long one submission may fill the batches before other connections have their turn. If turns changed with every
 batch, all submissions would end late, and each new one would delay all waiting ones."""
 
+DIRECT_SECONDS = 0.01
+"""How long a batch may take in the thread that receives calls: those that arrive meanwhile are neither answered nor
+rejected before it ends."""
+
 SMALL_IMAGES = 32
 """Images of the largest submission that counts as small."""
 

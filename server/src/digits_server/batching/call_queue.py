@@ -87,12 +87,17 @@ class CallQueue:
         if call in self._waiting:
             self._left.add(call)
 
-    def take(self, now: float) -> Batch:
-        """The next batch, of at most BATCH_IMAGES images. Each connection has its turn for one call, then the next."""
+    def take(self, now: float, most_images: int = BATCH_IMAGES) -> Batch:
+        """The next batch. Each connection has its turn for one call, then the next.
+
+        It ends before the call with which it would have more than `most_images`; its first call may be larger.
+        """
         batch = Batch([], [], [])
-        room = BATCH_IMAGES
-        while self._queues and room >= LARGEST_CALL:
+        room = most_images
+        while self._queues:
             for peer, queue in list(self._queues.items()):
+                if batch.calls and queue[0].images > room:
+                    return batch
                 waiting = queue.popleft()
                 if not queue:
                     del self._queues[peer]
@@ -107,8 +112,6 @@ class CallQueue:
                 else:
                     batch.calls.append(waiting)
                     room -= waiting.images
-                    if room < LARGEST_CALL:
-                        break
         return batch
 
     def took(self, images: int, seconds: float) -> None:

@@ -43,6 +43,8 @@ class DirectPredictions:
     def __init__(self, model: Callable[[], ServedModel | None], counts: DirectCounts, most_calls: int) -> None:
         self._current = model
         self._model = model()
+        self._most_images = 0
+        """Of one batch: with a slow model, a call of more images goes to the event loop."""
         self._counts = counts
         self._queue = CallQueue(most_calls)
         self._last_batch = (0, 0.0)
@@ -71,6 +73,7 @@ class DirectPredictions:
         """Whether calls are accepted now. To be called once for each set of calls that has arrived."""
         current = self._current()
         self._model = current or self._model  # calls that already wait are answered by the previous model
+        self._most_images = self._model.direct_images if self._model else 0
         return current is not None
 
     def take(self, call: int, message: bytes, peer: Hashable, left: float | None, now: float) -> bool:
@@ -82,6 +85,8 @@ class DirectPredictions:
         if form is None or not message.startswith(form[0]):
             return False
         header, images = form
+        if images > self._most_images:
+            return False
         deadline = None if left is None else now + left
         try:
             self._queue.add(Waiting(call, message[len(header) :], images, now, deadline), peer)
@@ -100,7 +105,7 @@ class DirectPredictions:
         images, began = self._last_batch
         if images:
             self._queue.took(images, begin - began)
-        batch = self._queue.take(begin)
+        batch = self._queue.take(begin, self._most_images)
         if batch.late:
             self._fail(batch.late, DeadlineExceeded("the deadline passed while the images waited for the model"), fail)
         for waiting in batch.left:

@@ -7,7 +7,9 @@ import numpy as np
 
 from digits.v1.manifest_pb2 import Manifest
 from digits_server.batching.batch_costs import BatchCosts
+from digits_server.batching.batch_sizes import DIRECT_SECONDS
 from digits_server.batching.batcher import Batcher
+from digits_server.batching.call_queue import BATCH_IMAGES
 from digits_server.batching.observer import BatchObserver
 from digits_server.models.verification import VerifiedModel
 from digits_server.runtimes import Images, Probabilities, Runtime
@@ -24,6 +26,8 @@ class ServedModel:
     batcher: Batcher
     scoring: Batcher | None
     """It adds the score of unlike as an eleventh column; None: the version does not give it."""
+    direct_images: int
+    """The most images of one batch in the thread that receives calls; 0: that thread computes none."""
     sha256: str
     load_seconds: float
 
@@ -66,6 +70,7 @@ def served(model: VerifiedModel, predict: Predict, queues: Queues) -> ServedMode
         runtime=loaded.runtime,
         batcher=queues.before(predict, model.costs),
         scoring=scoring,
+        direct_images=min(BATCH_IMAGES, model.costs.largest_within(DIRECT_SECONDS)),
         sha256=loaded.sha256,
         load_seconds=model.seconds,
     )
