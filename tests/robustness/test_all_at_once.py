@@ -7,7 +7,7 @@ import pytest
 from support.attacks.attack import Attacks
 from support.machine.usage import Usages, as_text
 from support.records import Record
-from support.servers.arrangements import OFFERED, server_process
+from support.servers.arrangements import BEHIND_ENVOY, OFFERED, server_process
 from support.waiting import until
 from support.wire.http2 import is_served
 
@@ -50,8 +50,9 @@ KEPT, GIVEN_BACK_SECONDS = 50.0, 30.0
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A short run leaves out native without a proxy: it has so wide a bound that so few attacks do not come near it."""
-    offered = OFFERED if metafunc.config.getoption("full") else [each for each in OFFERED if each != "native"]
+    """A short run takes the arrangement that has to keep the promise."""
+    full = metafunc.config.getoption("full")
+    offered = OFFERED if full else [each for each in OFFERED if each.endswith(BEHIND_ENVOY)]
     metafunc.parametrize("transport", offered, indirect=True, scope="module")
 
 
