@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support.calls.rpc import DEADLINE, refusal
 from support.models.variants import publish
 from support.servers.following import Follower, following
@@ -12,6 +13,7 @@ from support.waiting import until
 
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
+from digits_server.__main__ import main
 
 REQUESTS = 400
 
@@ -29,7 +31,7 @@ def agreement(follower: Follower, agrees: str) -> float:
 
 
 @OVER_BOTH_TRANSPORTS
-def test_the_canary_gets_its_share_of_the_requests_that_name_no_version(root: Path) -> None:
+def test_the_canary_gets_its_share_of_the_requests_that_name_no_version_until_a_pin_ends_it(root: Path) -> None:
     with following(root, "--canary", "3=5%") as follower:
         follower.wait_for({1: "AVAILABLE", 2: "SERVING", 3: "SERVING"})
         answers = [follower.answer() for _ in range(REQUESTS)]
@@ -40,6 +42,11 @@ def test_the_canary_gets_its_share_of_the_requests_that_name_no_version(root: Pa
         assert (model.canary_version, model.canary_share) == (3, 0.05)
         assert model.manifest.model_version == 2
         assert follower.server.metric("digits_predictions_total", model_version="3") == answers.count((3, 3))
+        root.joinpath("digits/pin.json").write_text('{"version": 1}')
+        until(lambda: follower.model().pinned_version == 1, "the pin is followed")
+        until(lambda: follower.answer() == (1, 1), "the version pinned answers")
+        assert {follower.answer() for _ in range(50)} == {(1, 1)}
+        assert follower.model().canary_version == 0
 
 
 def test_questions_about_the_model_take_no_part_of_the_canarys_share(root: Path) -> None:
@@ -52,16 +59,6 @@ def test_questions_about_the_model_take_no_part_of_the_canarys_share(root: Path)
         assert answers.count((3, 3)) == 10
 
 
-def test_a_pin_ends_the_canary(root: Path) -> None:
-    with following(root, "--canary", "3=50%") as follower:
-        until(lambda: follower.model().canary_version == 3, "the canary answers")
-        root.joinpath("digits/pin.json").write_text('{"version": 1}')
-        until(lambda: follower.model().pinned_version == 1, "the pin is followed")
-        until(lambda: follower.answer() == (1, 1), "the version pinned answers")
-        assert {follower.answer() for _ in range(50)} == {(1, 1)}
-        assert follower.model().canary_version == 0
-
-
 def test_a_bad_canary_gets_nothing(root: Path) -> None:
     root.joinpath("digits/3/model.tflite").write_bytes(b"spoilt")
     with following(root, "--canary", "3=50%") as follower:
@@ -70,14 +67,14 @@ def test_a_bad_canary_gets_nothing(root: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["3", "3=5", "3=0%", "3=101%", "x=5%", "0=5%", "3=nan%"])
-def test_a_canary_is_a_version_and_a_share(root: Path, value: str) -> None:
-    ended = run_server("--repository", root, "--canary", value)
-    assert ended.returncode == 2
+def test_a_canary_is_a_version_and_a_share(value: str) -> None:
+    ended = CliRunner().invoke(main, ["--repository", "/nowhere", "--canary", value])
+    assert ended.exit_code == 2
     assert "is not a version and its share" in ended.stderr
 
 
 @OVER_BOTH_TRANSPORTS
-def test_the_shadow_scores_copies_of_answered_images_and_answers_no_caller(root: Path) -> None:
+def test_the_shadow_scores_copies_of_answered_images_and_answers_no_caller_until_it_is_pinned(root: Path) -> None:
     with following(root, "--shadow", "3") as follower:
         until(lambda: follower.model().shadow_version == 3, "the shadow is loaded")
         assert follower.states() == {1: "SERVING", 2: "SERVING", 3: "AVAILABLE"}
@@ -88,6 +85,9 @@ def test_the_shadow_scores_copies_of_answered_images_and_answers_no_caller(root:
         assert follower.server.metric("digits_shadow_confidence_difference_sum") < 20
         assert refusal(lambda: follower.answer(3))[0] == "NOT_FOUND"
         assert follower.server.metric("digits_predictions_total", model_version="3") == 0
+        root.joinpath("digits/pin.json").write_text('{"version": 3}')
+        until(lambda: follower.answer() == (3, 3), "the version pinned answers")
+        until(lambda: follower.model().shadow_version == 0, "nothing is compared")
 
 
 def test_a_shadow_that_sees_the_same_agrees(root: Path, repository: Path) -> None:
@@ -102,20 +102,12 @@ def test_a_shadow_that_sees_the_same_agrees(root: Path, repository: Path) -> Non
         until(lambda: agreement(follower, "true") >= before + 20, "the shadow has scored every answer")
 
 
-def test_a_pinned_shadow_answers_and_is_no_longer_compared(root: Path) -> None:
-    with following(root, "--shadow", "3") as follower:
-        until(lambda: follower.model().shadow_version == 3, "the shadow is loaded")
-        root.joinpath("digits/pin.json").write_text('{"version": 3}')
-        until(lambda: follower.answer() == (3, 3), "the version pinned answers")
-        until(lambda: follower.model().shadow_version == 0, "nothing is compared")
-
-
 def share_of(follower: Follower, version: int, requests: int = 100) -> float:
     """The share of some requests that this version answers."""
     return [follower.answer()[0] for _ in range(requests)].count(version) / requests
 
 
-def test_a_canary_starts_changes_and_ends_without_a_restart(root: Path) -> None:
+def test_a_canary_starts_changes_and_ends_without_a_restart_and_answers_beside_a_pin(root: Path) -> None:
     with following(root) as follower:
         assert follower.answer() == (3, 3)
         models(root, "canary", "3", "--share", "0.1")
@@ -128,12 +120,8 @@ def test_a_canary_starts_changes_and_ends_without_a_restart(root: Path) -> None:
         until(lambda: follower.model().canary_version == 0, "the canary has ended")
         assert share_of(follower, 2) == 1
         assert follower.model().pinned_version == 2
-
-
-def test_a_canary_of_the_file_answers_beside_a_pin(root: Path) -> None:
-    root.joinpath("digits/pin.json").write_text('{"version": 1, "canaryVersion": 3, "canaryShare": 0.5}')
-    with following(root) as follower:
-        until(lambda: follower.model().canary_version == 3, "the canary has begun")
+        root.joinpath("digits/pin.json").write_text('{"version": 1, "canaryVersion": 3, "canaryShare": 0.5}')
+        until(lambda: {follower.answer()[0] for _ in range(10)} == {1, 3}, "the pin and the canary are followed")
         assert abs(share_of(follower, 3) - 0.5) <= 0.03
         assert abs(share_of(follower, 1) - 0.5) <= 0.03
 

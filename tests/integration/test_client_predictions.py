@@ -12,7 +12,7 @@ from PIL import Image
 from support.client.both import Connect
 from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 
-from digits_client import Client, InvalidInput, NotFound, ResourceExhausted
+from digits_client import Client, InvalidInput, NotFound, Predictions, ResourceExhausted
 from digits_training.data import read
 
 pytestmark = OVER_BOTH_TRANSPORTS
@@ -32,6 +32,13 @@ def expected(server: ServerProcess, test_images: Images) -> NDArray[np.float32]:
     with Client(server.target, timeout=60) as client:
         rows = [client.predict(image, probabilities=True).probabilities for image in test_images[:300]]
     return np.array(rows)
+
+
+@pytest.fixture(scope="module")
+def every(server: ServerProcess, test_images: Images) -> Predictions:
+    """The answers for all test images."""
+    with Client(server.target, timeout=60) as client:
+        return client.predict_batch(test_images, probabilities=True)
 
 
 def png(pixels: Images) -> bytes:
@@ -105,9 +112,10 @@ def test_a_batch_keeps_the_order_of_a_mixed_list(
 
 
 @pytest.mark.parametrize("count", [0, 1, 1023, 1024, 1025, 5000])
-def test_a_batch_has_an_answer_for_each_image_in_order(client: Client, test_images: Images, count: int) -> None:
+def test_a_batch_has_an_answer_for_each_image_in_order(
+    client: Client, test_images: Images, every: Predictions, count: int
+) -> None:
     result = client.predict_batch(test_images[:count], probabilities=True)
-    every = client.predict_batch(test_images, probabilities=True)
     assert result.probabilities is not None
     assert every.probabilities is not None
     assert result.probabilities.shape == (count, 10)

@@ -1,6 +1,6 @@
 """The shipped Envoy in front of two real servers: no caller notices that one of them stops.
 
-The callers here never retry: the proxy does.
+The callers here never retry: the proxy does. How it treats its callers does not depend on the servers' transport.
 """
 
 import socket
@@ -19,16 +19,19 @@ from support.servers.process import OVER_BOTH_TRANSPORTS, ServerProcess
 from support.waiting import until
 from support.wire.http2 import DEADLINE
 
-pytestmark = OVER_BOTH_TRANSPORTS
-
 CALLERS = 16
 BEHIND_ENVOY = Path(__file__).parents[2] / "deploy" / "kubernetes" / "overlays" / "behind-envoy"
 
 
-@pytest.fixture
-def servers(repository: Path) -> Iterator[list[ServerProcess]]:
+@pytest.fixture(scope="module")
+def servers(repository: Path, transport: str) -> Iterator[list[ServerProcess]]:  # noqa: ARG001
+    """Two that no test may stop."""
     with ExitStack() as closing:
-        yield [closing.enter_context(ServerProcess("--repository", repository)).wait_ready() for _ in range(2)]
+        yield started(repository, 2, closing)
+
+
+def started(repository: Path, count: int, closing: ExitStack) -> list[ServerProcess]:
+    return [closing.enter_context(ServerProcess("--repository", repository)).wait_ready() for _ in range(count)]
 
 
 @pytest.fixture
@@ -37,21 +40,27 @@ def proxy(servers: list[ServerProcess], tmp_path: Path) -> Iterator[FrontProxy]:
         yield running
 
 
-def test_a_server_killed_under_load_is_not_missed(proxy: FrontProxy, servers: list[ServerProcess]) -> None:
-    with SteadyLoad(proxy.target, CALLERS) as load:
-        load.wait_for_more(200)
-        servers[0].kill()
-        load.wait_for_more(500)
-    assert load.outcomes.keys() == {"OK"}
-
-
-def test_a_server_stopped_under_load_is_not_missed(proxy: FrontProxy, servers: list[ServerProcess]) -> None:
-    with SteadyLoad(proxy.target, CALLERS) as load:
-        load.wait_for_more(200)
-        servers[0].terminate()
-        assert servers[0].wait() == 0
-        load.wait_for_more(200)
-    assert load.outcomes.keys() == {"OK"}
+@OVER_BOTH_TRANSPORTS
+def test_servers_killed_and_stopped_under_load_are_not_missed_until_all_are_gone(
+    repository: Path, tmp_path: Path
+) -> None:
+    """Then callers get UNAVAILABLE."""
+    with ExitStack() as closing:
+        servers = started(repository, 3, closing)
+        proxy = closing.enter_context(front_proxy(tmp_path, [ports_of(each) for each in servers]))
+        with SteadyLoad(proxy.target, CALLERS) as load:
+            load.wait_for_more(200)
+            servers[0].kill()
+            load.wait_for_more(500)
+            servers[1].terminate()
+            assert servers[1].wait() == 0
+            load.wait_for_more(200)
+        assert load.outcomes.keys() == {"OK"}
+        servers[2].kill()
+        until(lambda: proxy.counter("cluster.digits.membership_healthy") == 0, "Envoy finds no healthy server")
+        with SteadyLoad(proxy.target, 1) as load:
+            load.wait_for_more(3)
+        assert {outcome.partition(":")[0] for outcome in load.outcomes} == {"UNAVAILABLE"}
 
 
 def test_a_proxy_that_drains_is_not_missed_where_there_is_another(
@@ -100,15 +109,7 @@ def listens(target: str) -> bool:
     return True
 
 
-def test_with_all_servers_gone_callers_get_unavailable(proxy: FrontProxy, servers: list[ServerProcess]) -> None:
-    for each in servers:
-        each.kill()
-    until(lambda: proxy.counter("cluster.digits.membership_healthy") == 0, "Envoy finds no healthy server")
-    with SteadyLoad(proxy.target, 1) as load:
-        load.wait_for_more(3)
-    assert {outcome.partition(":")[0] for outcome in load.outcomes} == {"UNAVAILABLE"}
-
-
+@OVER_BOTH_TRANSPORTS
 def test_both_servers_answer_over_grpc_and_http_but_show_no_metrics(
     proxy: FrontProxy, servers: list[ServerProcess]
 ) -> None:

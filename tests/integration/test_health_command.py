@@ -1,6 +1,5 @@
 """`digits-server health`: a health check that knows the settings of its server, from all their sources."""
 
-import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -9,25 +8,21 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support.network.certificates import Authority, Folder
 from support.network.ports import free_port
 from support.servers.process import OVER_BOTH_TRANSPORTS, OVER_GRPCIO, SCRIPTS, START_SECONDS, ServerProcess
 
+from digits_server.__main__ import main
 from digits_server.commands.health import arguments_of
 
 
 def health(*arguments: str | Path, before: tuple[str, ...] = (), **environment: str) -> tuple[int, str]:
-    """The exit code of the command, and the one line it prints."""
-    ended = subprocess.run(
-        [SCRIPTS / "digits-server", *before, "health", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=START_SECONDS,
-        check=False,
-        env={**os.environ, **environment},
-    )
-    (line,) = (ended.stdout + ended.stderr).splitlines()
-    return ended.returncode, line
+    """The exit code of the command, and the one line it prints. Runs in this process."""
+    words = [*before, "health", *(str(word) for word in arguments)]
+    ended = CliRunner().invoke(main, words, env=environment, catch_exceptions=False)
+    (line,) = ended.output.splitlines()
+    return ended.exit_code, line
 
 
 def ports(server: ServerProcess) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 import numpy as np
@@ -16,29 +17,53 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
 COUNT = 300
 
-MAKE_FILES = """
-import sys, keras
-published, folder = sys.argv[1:]
+
+class Loaded(NamedTuple):
+    folder: Path
+    """The files, and what those that could be loaded answered."""
+    rejections: list[str]
+
+
+MAKE_AND_LOAD = """
+import sys, pathlib
+import numpy as np
+from digits_server.errors import ModelRejected
+from digits_server.runtimes.keras import KerasRuntime, keras
+published, images = sys.argv[1:]
 model = keras.saving.load_model(published)
-model.save(f"{folder}/raw.keras")
-model.save(f"{folder}/raw.h5")
+model.save("raw.keras")
+model.save("raw.h5")
 unit = keras.Sequential([keras.Input((784,)), *(layer for layer in model.layers if layer.weights)])
-unit.save(f"{folder}/unit.h5")
-keras.Sequential([keras.Input((5,)), keras.layers.Dense(10)]).save(f"{folder}/other.keras")
-keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Lambda(lambda x: x[:, :10])]).save(
-    f"{folder}/code.keras")
-keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Lambda(lambda x: x[:, :10])]).save(
-    f"{folder}/code.h5")
+unit.save("unit.h5")
+keras.Sequential([keras.Input((5,)), keras.layers.Dense(10)]).save("other.keras")
+code = [keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Lambda(lambda x: x[:, :10])]
+keras.Sequential(code).save("code.keras")
+keras.Sequential(code).save("code.h5")
+pathlib.Path("torn.keras").write_bytes(pathlib.Path("raw.keras").read_bytes()[:5000])
+for name in ("raw.keras", "raw.h5", "other.keras", "code.h5", "torn.keras"):
+    try:
+        np.save(name + ".npy", KerasRuntime(pathlib.Path(name)).predict(np.load(images)))
+    except ModelRejected as rejection:
+        print(rejection.cause, rejection.message)
 """
 
 
 @pytest.fixture(scope="module")
-def files(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Bare Keras files: the published network over raw pixels and over 0…1, another network, one with code inside."""
+def loaded(repository: Path, test_images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """Bare Keras files: the published network over raw pixels and over 0…1, another network, one with code inside.
+
+    The process that makes them also loads some, as the server does: TensorFlow takes seconds to start.
+    """
     folder = tmp_path_factory.mktemp("files")
-    published = repository / "digits/1/model.keras"
-    subprocess.run([sys.executable, "-c", MAKE_FILES, published, folder], check=True, capture_output=True, timeout=120)
-    return folder
+    np.save(folder / "images.npy", test_images[:COUNT])
+    make: list[str | Path] = [sys.executable, "-c", MAKE_AND_LOAD, repository / "digits/1/model.keras", "images.npy"]
+    done = subprocess.run(make, check=True, capture_output=True, text=True, timeout=120, cwd=folder)
+    return Loaded(folder, done.stdout.splitlines())
+
+
+@pytest.fixture(scope="module")
+def files(loaded: Loaded) -> Path:
+    return loaded.folder
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +82,6 @@ def predict(channel: grpc.Channel, test_images: NDArray[np.uint8]) -> PredictRes
     "flags",
     [
         ["--runtime", "keras"],
-        ["--model", "raw.keras"],
-        ["--model", "raw.h5"],
         ["--model", "unit.h5", "--model-pixels", "unit"],
     ],
     ids=" ".join,
@@ -93,26 +116,16 @@ def test_a_file_that_cannot_be_served_is_one_clear_sentence_and_exit_1(files: Pa
     assert "Traceback" not in ended.stderr
 
 
-LOAD_FILES = """
-import sys, pathlib
-from digits_server.errors import ModelRejected
-from digits_server.runtimes.keras import KerasRuntime
-for path in map(pathlib.Path, sys.argv[1:]):
-    try:
-        KerasRuntime(path)
-    except ModelRejected as rejection:
-        print(rejection.cause, rejection.message)
-"""
+@pytest.mark.parametrize("name", ["raw.keras", "raw.h5"])
+def test_a_file_over_raw_pixels_gives_the_same_answers(name: str, files: Path, expected: PredictResponse) -> None:
+    """The runtime alone; the tests above serve with it."""
+    probabilities = np.load(files / f"{name}.npy")
+    assert list(probabilities.argmax(axis=1)) == list(expected.digits)
+    assert np.allclose(probabilities.ravel(), expected.probabilities, atol=1e-4)
 
 
-def test_the_runtime_says_of_each_kind_of_file_why_it_is_rejected(files: Path) -> None:
-    """In one process: TensorFlow takes seconds to start."""
-    files.joinpath("torn.keras").write_bytes(files.joinpath("raw.keras").read_bytes()[:5000])
-    paths = [files / name for name in ("other.keras", "code.h5", "torn.keras", "raw.keras")]
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD_FILES, *paths], check=True, capture_output=True, text=True, timeout=120
-    )
-    assert done.stdout.splitlines() == [
+def test_the_runtime_says_of_each_kind_of_file_why_it_is_rejected(loaded: Loaded) -> None:
+    assert loaded.rejections == [
         "load other.keras must take 28 × 28, 28 × 28 × 1 or 784 pixels and give 10 probabilities",
         "load code.h5 cannot be loaded as a Keras model without code in it",
         "load torn.keras cannot be loaded as a Keras model without code in it",

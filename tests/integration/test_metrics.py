@@ -20,13 +20,13 @@ PREDICT = {"grpc_type": "unary", "grpc_service": "digits.v1.PredictionService", 
 
 
 @pytest.fixture
-def server(repository: Path) -> Iterator[ServerProcess]:
-    """A separate server for each test: its counters start at 0."""
+def fresh(repository: Path) -> Iterator[ServerProcess]:
+    """A server that nobody has called: its counters are 0."""
     with ServerProcess("--repository", repository) as running:
         yield running.wait_ready()
 
 
-def test_the_metrics_count_the_answers_exactly(server: ServerProcess, test_images: NDArray[np.uint8]) -> None:
+def test_the_metrics_count_the_answers_exactly(fresh: ServerProcess, test_images: NDArray[np.uint8]) -> None:
     sizes = [1] * 50 + [3] * 20 + [1100] * 3
     total = sum(sizes)
 
@@ -34,25 +34,25 @@ def test_the_metrics_count_the_answers_exactly(server: ServerProcess, test_image
         reply = stub.Predict(PredictRequest(images=test_images[:size].tobytes()), timeout=DEADLINE)
         return np.bincount(reply.digits, minlength=10)
 
-    with server.channel() as channel, ThreadPoolExecutor(16) as callers:
+    with fresh.channel() as channel, ThreadPoolExecutor(16) as callers:
         stub = PredictionServiceStub(channel)
         digits = sum(callers.map(call, sizes))
         refusal(lambda: stub.Predict(PredictRequest(images=b"?"), timeout=DEADLINE))
 
-    counted = [server.metric("digits_predictions_total", model_version="1", digit=str(digit)) for digit in range(10)]
+    counted = [fresh.metric("digits_predictions_total", model_version="1", digit=str(digit)) for digit in range(10)]
     assert counted == list(np.asarray(digits))
-    assert server.metric("digits_predictions_total") == total
-    assert server.metric("digits_prediction_confidence_count") == total
-    assert server.metric("digits_batch_size_sum") == total
-    assert server.metric("digits_queue_seconds_count") == len(sizes)
-    assert server.metric("digits_inference_seconds_count") == server.metric("digits_batch_size_count") < total
-    assert server.metric("digits_queue_images") == 0
-    assert server.metric("grpc_server_started_total", **PREDICT) == len(sizes) + 1
-    assert server.metric("grpc_server_handled_total", grpc_code="OK", **PREDICT) == len(sizes)
-    assert server.metric("grpc_server_handled_total", grpc_code="INVALID_ARGUMENT", **PREDICT) == 1
-    assert server.metric("grpc_server_handling_seconds_count", **PREDICT) == len(sizes) + 1
-    assert server.metric("digits_rejected_total", reason="invalid") == 1
-    assert server.metric("digits_rejected_total") == 1
+    assert fresh.metric("digits_predictions_total") == total
+    assert fresh.metric("digits_prediction_confidence_count") == total
+    assert fresh.metric("digits_batch_size_sum") == total
+    assert fresh.metric("digits_queue_seconds_count") == len(sizes)
+    assert fresh.metric("digits_inference_seconds_count") == fresh.metric("digits_batch_size_count") < total
+    assert fresh.metric("digits_queue_images") == 0
+    assert fresh.metric("grpc_server_started_total", **PREDICT) == len(sizes) + 1
+    assert fresh.metric("grpc_server_handled_total", grpc_code="OK", **PREDICT) == len(sizes)
+    assert fresh.metric("grpc_server_handled_total", grpc_code="INVALID_ARGUMENT", **PREDICT) == 1
+    assert fresh.metric("grpc_server_handling_seconds_count", **PREDICT) == len(sizes) + 1
+    assert fresh.metric("digits_rejected_total", reason="invalid") == 1
+    assert fresh.metric("digits_rejected_total") == 1
 
 
 def test_the_serving_model_is_named(server: ServerProcess) -> None:

@@ -7,7 +7,7 @@ import pytest
 from support.models.variants import publish
 from support.servers.following import following
 from support.servers.models_command import models, spoil
-from support.servers.process import ServerProcess, run_server
+from support.servers.process import run_server
 from support.waiting import until
 
 
@@ -42,7 +42,9 @@ def test_a_pin_outlives_the_server(repository: Path, tmp_path: Path) -> None:
         assert follower.answer() == (1, 1)
 
 
-def test_a_pin_that_cannot_be_followed_changes_nothing_and_is_shown(repository: Path, tmp_path: Path) -> None:
+def test_a_pin_that_cannot_be_followed_changes_nothing_and_is_shown_and_one_broken_by_hand_is_reported(
+    repository: Path, tmp_path: Path
+) -> None:
     for version in (1, 2, 3):
         publish(repository, tmp_path, version)
     spoil(tmp_path / "digits/2")
@@ -50,6 +52,12 @@ def test_a_pin_that_cannot_be_followed_changes_nothing_and_is_shown(repository: 
         tmp_path.joinpath("digits/pin.json").write_text('{"version": 2}')
         until(lambda: follower.model().pinned_version == 2, "the pin is seen")
         follower.wait_for({1: "SERVING", 2: "REJECTED", 3: "SERVING"})
+        assert follower.answer() == (3, 3)
+        tmp_path.joinpath("digits/pin.json").write_text("{")
+        follower.server.wait_for_log(
+            "pin.json is not valid: expected digits.v1.Pin as JSON; correct it, or remove it; the versions"
+        )
+        assert follower.server.get("/readyz")[0] == 200
         assert follower.answer() == (3, 3)
 
 
@@ -68,26 +76,25 @@ def test_at_the_start_a_version_before_a_bad_pinned_one_stands_in_and_never_one_
     assert "no model to serve" in ended.stderr
 
 
-@pytest.mark.parametrize(
-    "content", ["", '{"version": -1}', "\xff", '{"version": 1', '{"canaryVersion": 1, "canaryShare": 2}']
-)
-def test_a_broken_pin_is_an_error_at_the_start(repository: Path, tmp_path: Path, content: str) -> None:
+CANARY_OF_200_PERCENT = '{"canaryVersion": 1, "canaryShare": 2}'
+
+
+@pytest.mark.parametrize("content", ["", '{"version": -1}', "\xff", '{"version": 1', CANARY_OF_200_PERCENT])
+def test_a_broken_pin_is_an_error_of_every_command(repository: Path, tmp_path: Path, content: str) -> None:
     publish(repository, tmp_path, 1)
     tmp_path.joinpath("digits/pin.json").write_text(content, encoding="latin-1")
+    code, said = models(tmp_path, "unpin")
+    assert code == 1
+    assert "pin.json is not valid" in said
+
+
+def test_a_broken_pin_is_an_error_at_the_start(repository: Path, tmp_path: Path) -> None:
+    """The server reads the file as the commands do."""
+    publish(repository, tmp_path, 1)
+    tmp_path.joinpath("digits/pin.json").write_text(CANARY_OF_200_PERCENT)
     ended = run_server("--repository", tmp_path)
     assert ended.returncode == 1
     assert "pin.json is not valid" in ended.stderr.splitlines()[-1]
-
-
-def test_a_pin_broken_by_hand_leaves_a_running_server_as_it_is(repository: Path, tmp_path: Path) -> None:
-    publish(repository, tmp_path, 1)
-    with ServerProcess("--repository", tmp_path, "--poll-interval", "0.02") as server:
-        server.wait_ready()
-        tmp_path.joinpath("digits/pin.json").write_text("{")
-        server.wait_for_log(
-            "pin.json is not valid: expected digits.v1.Pin as JSON; correct it, or remove it; the versions"
-        )
-        assert server.get("/readyz")[0] == 200
 
 
 def test_a_deleted_pinned_version_is_reported_and_a_version_before_it_answers(repository: Path, tmp_path: Path) -> None:

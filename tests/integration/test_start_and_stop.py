@@ -1,5 +1,6 @@
 """The server starts, or says in one sentence why it cannot; it stops without losing a call."""
 
+import os
 import signal
 import socket
 import threading
@@ -19,6 +20,7 @@ from support.wire.raw_http import connect, read_answer, request
 from digits.v1.prediction_pb2 import PredictRequest
 from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 
+HELD_SANDBOX = Path(__file__).parents[1] / "support/faults/held_sandbox"
 PREDICT = {"grpc_service": "digits.v1.PredictionService", "grpc_method": "Predict"}
 
 
@@ -44,29 +46,41 @@ def new_caller_gets(server: ServerProcess) -> str:
 
 
 @OVER_BOTH_TRANSPORTS
-def test_a_loading_server_answers_no_grpc_handshake_and_then_answers_waiting_callers(repository: Path) -> None:
+def test_a_loading_server_answers_no_grpc_handshake_and_then_answers_waiting_callers(
+    repository: Path, tmp_path: Path
+) -> None:
     """A client of several servers considers a server with an open connection ready, and sends it calls."""
-    with ServerProcess("--repository", repository, "--runtime", "keras") as server:  # loads for seconds
+    os.mkfifo(gate := tmp_path / "gate")
+    held = {"PYTHONPATH": str(HELD_SANDBOX), "HELD_SANDBOX": str(gate)}
+    with ServerProcess("--repository", repository, environment=held) as server, server.channel() as channel:
         host, _, port = server.target.rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=0.2) as early, server.channel() as channel:
+        with socket.create_connection((host, int(port)), timeout=0.2) as early:
             predict = PredictionServiceStub(channel).Predict  # it waits: gRPC itself gives up a connection after 20 s
             call = predict.future(PredictRequest(images=bytes(784)), timeout=DEADLINE, wait_for_ready=True)
             early.sendall(PREFACE)
             with pytest.raises(TimeoutError):
                 early.recv(1)
             assert server.get("/readyz")[0] == 503
-            assert len(call.result(timeout=DEADLINE).digits) == 1
+            with gate.open("r+b", buffering=0):  # from now on it loads
+                assert len(call.result(timeout=DEADLINE).digits) == 1
+            early.settimeout(DEADLINE)
             assert early.recv(1)
 
 
 @OVER_BOTH_TRANSPORTS
-def test_sigterm_answers_calls_in_flight_and_exits_0(repository: Path) -> None:
+def test_sigterm_answers_calls_in_flight_and_exits_0_and_meanwhile_refuses_new_callers_as_unavailable(
+    repository: Path,
+) -> None:
+    """It is not ready from the beginning of the stop."""
     with ServerProcess("--repository", repository) as server, server.channel() as channel:
         server.wait_ready()
         call = PredictionServiceStub(channel).Predict.future(slow_request(), timeout=DEADLINE)
         until(lambda: in_flight(server) == 1, "the call is in flight")
         server.terminate()
         server.wait_for_log("draining")
+        assert server.get("/readyz") == (503, "not ready\n")
+        assert server.get("/healthz")[0] == 200
+        until(lambda: new_caller_gets(server) == "UNAVAILABLE", "it has stopped listening")
         assert len(call.result(timeout=DEADLINE).digits) == 16
         assert server.wait() == 0
 
@@ -104,20 +118,6 @@ def test_an_upload_longer_than_the_grace_period_gets_503(repository: Path) -> No
         assert answer.status == 503
         assert b"the server has stopped" in answer.body
         assert server.wait() == 0
-
-
-@OVER_BOTH_TRANSPORTS
-def test_a_draining_server_is_not_ready_at_once_and_then_refuses_new_callers_as_unavailable(repository: Path) -> None:
-    with ServerProcess("--repository", repository) as server, server.channel() as channel:
-        server.wait_ready()
-        call = PredictionServiceStub(channel).Predict.future(slow_request(), timeout=DEADLINE)
-        until(lambda: in_flight(server) == 1, "the call is in flight")
-        server.terminate()
-        server.wait_for_log("draining")
-        assert server.get("/readyz") == (503, "not ready\n")
-        assert server.get("/healthz")[0] == 200
-        until(lambda: new_caller_gets(server) == "UNAVAILABLE", "it has stopped listening")
-        assert len(call.result(timeout=DEADLINE).digits) == 16
 
 
 @OVER_BOTH_TRANSPORTS
@@ -182,8 +182,16 @@ def test_a_second_sigterm_ends_the_server_at_once(repository: Path) -> None:
 
 
 @OVER_BOTH_TRANSPORTS
-@pytest.mark.parametrize("flag", ["--grpc-port", "--http-port"])
-def test_an_occupied_port_is_one_clear_sentence_and_exit_1(repository: Path, flag: str) -> None:
+def test_an_occupied_grpc_port_is_one_clear_sentence_and_exit_1(repository: Path) -> None:
+    occupied(repository, "--grpc-port")
+
+
+def test_an_occupied_http_port_is_one_clear_sentence_and_exit_1(repository: Path) -> None:
+    """No transport has a part in this one."""
+    occupied(repository, "--http-port")
+
+
+def occupied(repository: Path, flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = run_server("--repository", repository, flag, port)

@@ -8,6 +8,9 @@ from support.calls.witness import GrpcWitness
 from support.records import README, Record
 from support.servers.process import ServerProcess
 
+PAUSE_SECONDS = 0.02
+"""Between two calls of a good caller in a short run: it is there all the time, and leaves the processor to the rest."""
+
 
 @pytest.fixture(scope="session")
 def full(pytestconfig: pytest.Config) -> bool:
@@ -22,9 +25,9 @@ def record(request: pytest.FixtureRequest, transport: str, full: bool) -> Record
 
 
 @pytest.fixture
-def a_good_caller_is_served(server: ServerProcess) -> Iterator[None]:
+def a_good_caller_is_served(server: ServerProcess, full: bool) -> Iterator[None]:
     """Fails unless a caller who behaves is answered before, during and after the test."""
-    with GrpcWitness(server.target) as witness:
+    with GrpcWitness(server.target, pause=0.0 if full else PAUSE_SECONDS) as witness:
         witness.wait_for_more(10)
         yield
         witness.wait_for_more(10)

@@ -4,24 +4,41 @@ from pathlib import Path
 
 import pytest
 from support.attacks.fuzz import fuzz
+from support.attacks.import_doors import IMPORTS
 from support.records import Record
 
-INPUTS = {"graphs": (400, 20_000), "keras": (12, 1_000), "h5": (12, 1_000), "saved_models": (12, 1_000)}
-"""Number of inputs by reader: of a short round, and of a full one."""
+GRAPHS, FILES = (200, 20_000), (12, 1_000)
+"""Number of graphs, and of files of each kind: of a short round, and of a full one."""
 
-FILES = {"graphs": "model.tflite", "keras": "model.keras", "h5": "model.keras", "saved_models": "model.keras"}
+SECONDS = 1500
+"""The longest round of one kind."""
+
+pytestmark = pytest.mark.timeout(5400)
 
 
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("door", INPUTS)
-def test_no_random_model_file_ends_the_process_that_reads_it(
-    door: str, repository: Path, record: Record, monkeypatch: pytest.MonkeyPatch, *, full: bool
+def test_no_random_graph_ends_the_process_that_reads_it(
+    repository: Path, record: Record, monkeypatch: pytest.MonkeyPatch, *, full: bool
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    count = INPUTS[door][full]
-    outcomes, deaths = fuzz(door, repository / "digits/1" / FILES[door], count=count, seconds=1500)
+    count = GRAPHS[full]
+    outcomes, deaths = fuzz("graphs", repository / "digits/1/model.tflite", count=count, seconds=SECONDS)
     assert deaths == []
     assert outcomes.total() == count
     assert outcomes["refused"]
-    name = door.replace("_", " ")
-    record(f"{count:,} random {name} files read by processes that hold nothing back: deaths", "0")
+    record(f"{count:,} random graphs files read by processes that hold nothing back: deaths", "0")
+
+
+def test_no_random_file_to_import_ends_the_process_that_reads_it(
+    repository: Path, record: Record, monkeypatch: pytest.MonkeyPatch, *, full: bool
+) -> None:
+    """Every kind of file in one process: TensorFlow takes seconds to start."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    count = FILES[full]
+    model = repository / "digits/1/model.keras"
+    outcomes, deaths = fuzz("imports", model, count=count * len(IMPORTS), seconds=SECONDS * len(IMPORTS))
+    assert deaths == []
+    assert outcomes.total() == count * len(IMPORTS)
+    for door in IMPORTS:
+        assert outcomes[f"{door} refused"]
+        name = door.replace("_", " ")
+        record(f"{count:,} random {name} files read by processes that hold nothing back: deaths", "0")

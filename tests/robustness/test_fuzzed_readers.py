@@ -25,7 +25,8 @@ SECONDS_EACH, MEBIBYTES = 10, 2048
 
 READERS = ("message", "picture", "inference_message", "inference_json", "model")
 
-RUNS, RUNS_OF_MODELS, TIMES_IN_FULL = 10_000, 2_000, 50
+RUNS, RUNS_IN_FULL = 2_000, 500_000
+RUNS_OF_MODELS, RUNS_OF_MODELS_IN_FULL = 1_000, 100_000
 
 
 def requests() -> list[bytes]:
@@ -101,7 +102,8 @@ def corpus(reader: str, repository: Path, tmp_path: Path) -> Path:
 def test_a_fuzzer_finds_nothing_wrong_with(
     reader: str, corpus: Path, tmp_path: Path, record: Record, *, full: bool
 ) -> None:
-    runs = (RUNS_OF_MODELS if reader == "model" else RUNS) * (TIMES_IN_FULL if full else 1)
+    short, long = (RUNS_OF_MODELS, RUNS_OF_MODELS_IN_FULL) if reader == "model" else (RUNS, RUNS_IN_FULL)
+    runs = long if full else short
     bounds = [f"-timeout={SECONDS_EACH}", f"-rss_limit_mb={MEBIBYTES}", f"-artifact_prefix={tmp_path}/"]
     fuzzer = subprocess.run(
         [sys.executable, "-m", "support.attacks.fuzzing", reader, f"-runs={runs}", "-seed=1", *bounds, corpus],

@@ -1,5 +1,7 @@
 """Hostile connections, and a good caller that does not notice them; afterwards their resources are freed."""
 
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 
@@ -8,14 +10,12 @@ from support.attacks.attack import Attack
 from support.calls.witness import GrpcWitness, HttpWitness, PostWitness, Witness
 from support.machine.usage import Usages, as_text
 from support.records import Record
-from support.servers.arrangements import BEHIND_ENVOY, OVER_EACH_ARRANGEMENT
+from support.servers.arrangements import BEHIND_ENVOY, OFFERED, OVER_EACH_ARRANGEMENT
 from support.servers.process import ServerProcess
 from support.waiting import until
 
-pytestmark = OVER_EACH_ARRANGEMENT
-
-CALLS, CALLS_IN_FULL = 50, 2_000
-"""Of the good caller, while the attackers hold what they have."""
+CALLS, CALLS_OF_EACH, CALLS_IN_FULL = 50, 15, 2_000
+"""Of the good caller, or of each of several, while the attackers hold what they have."""
 
 ROUNDS_IN_FULL = 3
 """Rounds of the same attack. The result is their median, because the machine itself stalls sometimes."""
@@ -61,94 +61,122 @@ HTTP_ATTACKS = {
     "http_idle": (500, 2_000),
     "http_slow": (100, 300),
     "http_unread": (256, 256),
-    "http_unfinished_bodies": (64, 256),
-    "http_tiny_chunks": (20, 1_000),
+    "http_unfinished_bodies": (32, 256),
+    "http_tiny_chunks": (8, 1_000),
     "http_json": (4, 200),
     "http_huge_numbers": (4, 200),
 }
 """The same, of attacks on the HTTP port."""
 
+CALLERS: dict[str, Callable[[ServerProcess, float], Witness]] = {
+    "a probe": lambda server, pause: HttpWitness(server.http + "/healthz", pause=pause),
+    "a good HTTP caller": lambda server, pause: PostWitness(server.http, pause=pause),
+    "a good gRPC caller": lambda server, pause: GrpcWitness(server.target, pause=pause),
+}
+"""Who is answered beside attacks on the HTTP port."""
+
+PAUSE_SECONDS = 0.005
+"""Between two calls of each of several callers."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Attacks on the HTTP port: in full, one for each caller and arrangement.
+
+    In a short run one attack meets all callers, without Envoy: it goes to the server's own port, past the proxy.
+    """
+    if "callers" not in metafunc.fixturenames:
+        return
+    full = bool(metafunc.config.getoption("full"))
+    callers = [[who] for who in CALLERS] if full else [list(CALLERS)]
+    offered = OFFERED if full else [each for each in OFFERED if not each.endswith(BEHIND_ENVOY)]
+    metafunc.parametrize("callers", callers, ids=", ".join)
+    metafunc.parametrize("transport", offered, indirect=True, scope="module")
+
 
 @dataclass(frozen=True)
 class Round:
-    """A good caller before an attack and during it.
+    """Good callers before an attack and during it, in their order.
 
-    p99     seconds, of its calls during the attack
+    p99     seconds, of the calls of each during the attack
     slower  that p99, of the one before
     growth  MiB that each process took at most
     """
 
-    p99: float
-    slower: float
+    p99: list[float]
+    slower: list[float]
     growth: dict[str, float]
 
 
-def attacked(attack: Attack, usage: Usages, witness: Witness, calls: int, kept: int) -> Round:
-    before = len(witness.seconds)
-    witness.wait_for_more(calls)
-    quiet = witness.p99(before)
+def wait_for_more(witnesses: Sequence[Witness], calls: int) -> None:
+    """Returns when each has ended this many more calls."""
+    for witness in witnesses:
+        witness.wait_for_more(calls)
+
+
+def p99_since(witnesses: Sequence[Witness], since: Sequence[int]) -> list[float]:
+    return [witness.p99(first) for witness, first in zip(witnesses, since, strict=True)]
+
+
+def attacked(attack: Attack, usage: Usages, witnesses: Sequence[Witness], calls: int, kept: int) -> Round:
+    before = [len(witness.seconds) for witness in witnesses]
+    wait_for_more(witnesses, calls)
+    quiet = p99_since(witnesses, before)
     descriptors = usage.descriptors + kept
     usage.remember()
-    during = len(witness.seconds)
+    during = [len(witness.seconds) for witness in witnesses]
     with attack:
         came_to = attack.done()
-        witness.wait_for_more(calls)
-    p99 = witness.p99(during)
+        wait_for_more(witnesses, calls)
+    p99 = p99_since(witnesses, during)
     growth = usage.growth()
     assert came_to["sent"] >= attack.count, came_to
     until(lambda: usage.descriptors <= descriptors, "every descriptor is given back", GIVEN_BACK_SECONDS)
-    witness.wait_for_more(5)
-    return Round(p99, p99 / quiet, growth)
+    wait_for_more(witnesses, 5)
+    return Round(p99, [one / other for one, other in zip(p99, quiet, strict=True)], growth)
 
 
 def held_against(
-    attack: Attack, server: ServerProcess, witness: Witness, record: Record, *, full: bool, who: str = GOOD
+    attack: Attack, server: ServerProcess, witnesses: Mapping[str, Witness], record: Record, *, full: bool
 ) -> None:
+    """`witnesses` are the callers that must not notice it, by what the record calls them."""
     usage = Usages(server.pids)
     kept = KEPT_DESCRIPTORS if record.arrangement.endswith(BEHIND_ENVOY) else 0
     if full:
         usage.pin(0)
-    with witness:
+    with ExitStack() as ending:
+        callers = [ending.enter_context(witness) for witness in witnesses.values()]
+        in_short = CALLS if len(callers) == 1 else CALLS_OF_EACH
         rounds = [
-            attacked(attack, usage, witness, CALLS_IN_FULL if full else CALLS, kept)
+            attacked(attack, usage, callers, CALLS_IN_FULL if full else in_short, kept)
             for _ in range(ROUNDS_IN_FULL if full else 1)
         ]
-    p99, slower = median(each.p99 for each in rounds), median(each.slower for each in rounds)
     worst = max((each.growth for each in rounds), key=lambda growth: sum(growth.values()))
     grown = sum(worst.values())
-    fast = slower <= 2 or attack.name not in AS_FAST
-    record(
-        f"{attack.name.replace('_', ' ')}, {attack.count:,}: {who}'s failures; its p99; memory",
-        f"{len(witness.failures)} of {witness.calls:,}; {1000 * p99:.1f} ms, {slower:.1f} ×; {as_text(worst)}",
-        met=not witness.failures and grown <= MOST_MEMORY and fast,
-    )
     refusal = REFUSALS.get((attack.name, record.arrangement))
-    assert [failure for failure in witness.failures if not (refusal and refusal in failure)] == []
+    for at, (who, witness) in enumerate(witnesses.items()):
+        p99, slower = median(each.p99[at] for each in rounds), median(each.slower[at] for each in rounds)
+        fast = slower <= 2 or attack.name not in AS_FAST
+        record(
+            f"{attack.name.replace('_', ' ')}, {attack.count:,}: {who}'s failures; its p99; memory",
+            f"{len(witness.failures)} of {witness.calls:,}; {1000 * p99:.1f} ms, {slower:.1f} ×; {as_text(worst)}",
+            met=not witness.failures and grown <= MOST_MEMORY and fast,
+        )
+        assert [failure for failure in witness.failures if not (refusal and refusal in failure)] == [], who
+        assert not full or fast
     assert grown <= MORE_MEMORY.get((attack.name, record.arrangement), MOST_MEMORY)
-    assert not full or fast
 
 
+@OVER_EACH_ARRANGEMENT
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_good_caller_is_not_affected_by(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
     attack = Attack(name, server.target, ATTACKS[name][full])
-    held_against(attack, server, GrpcWitness(server.target), record, full=full)
+    held_against(attack, server, {GOOD: GrpcWitness(server.target)}, record, full=full)
 
 
 @pytest.mark.parametrize("name", HTTP_ATTACKS)
-def test_probes_are_not_affected_by(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
-    attack = Attack(name, server.http.removeprefix("http://"), HTTP_ATTACKS[name][full])
-    held_against(attack, server, HttpWitness(server.http + "/healthz"), record, full=full, who="a probe")
-
-
-@pytest.mark.parametrize("name", HTTP_ATTACKS)
-def test_a_good_caller_over_http_is_answered_beside(
-    name: str, server: ServerProcess, record: Record, *, full: bool
+def test_callers_and_probes_are_answered_beside(
+    name: str, callers: list[str], server: ServerProcess, record: Record, *, full: bool
 ) -> None:
     attack = Attack(name, server.http.removeprefix("http://"), HTTP_ATTACKS[name][full])
-    held_against(attack, server, PostWitness(server.http), record, full=full, who="a good HTTP caller")
-
-
-@pytest.mark.parametrize("name", HTTP_ATTACKS)
-def test_a_good_grpc_caller_is_answered_beside(name: str, server: ServerProcess, record: Record, *, full: bool) -> None:
-    attack = Attack(name, server.http.removeprefix("http://"), HTTP_ATTACKS[name][full])
-    held_against(attack, server, GrpcWitness(server.target), record, full=full, who="a good gRPC caller")
+    pause = 0.0 if full else PAUSE_SECONDS
+    held_against(attack, server, {who: CALLERS[who](server, pause) for who in callers}, record, full=full)

@@ -23,8 +23,13 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 pytestmark = OVER_BOTH_TRANSPORTS
 
 PICTURE = Path("docs/digit.png").read_bytes()
-SWAPS, SWAPS_IN_FULL = 10, 100
+SWAPS, SWAPS_WITHOUT_LOAD, SWAPS_IN_FULL = 3, 10, 100
+"""The versions of so many swaps without load are more than a server counts."""
+
 CALLERS = 4
+AHEAD, AHEAD_IN_FULL = 8, 1_000_000
+"""Requests of a stream that may wait for their replies; in full, as many as the server takes in."""
+
 SETTLED = 50
 """Calls after which a server has allocated all it needs to answer."""
 SERVED_VERSIONS, DEPARTED_VERSIONS = 2, 8
@@ -36,7 +41,10 @@ GROWTH = 1.1
 class Load:
     """Calls without a pause from several callers, until the end of the context; every answer is checked."""
 
-    def __init__(self, server: ServerProcess, call: Callable[[PredictionServiceStub, "Load"], None]) -> None:
+    def __init__(
+        self, server: ServerProcess, call: Callable[[PredictionServiceStub, "Load"], None], ahead: int
+    ) -> None:
+        self.ahead = ahead
         self._server = server
         self._call = call
         self._stop = threading.Event()
@@ -94,8 +102,17 @@ def unary(stub: PredictionServiceStub, load: Load) -> None:
 
 
 def stream(stub: PredictionServiceStub, load: Load) -> None:
-    for reply in stub.PredictStream(load.until_stopped(requests()), timeout=DEADLINE):
+    room = threading.Semaphore(load.ahead)
+
+    def sent() -> Iterator[PredictRequest]:
+        for request in load.until_stopped(requests()):
+            if not room.acquire(timeout=DEADLINE):
+                return
+            yield request
+
+    for reply in stub.PredictStream(sent(), timeout=DEADLINE):
         load.check(reply)
+        room.release()
 
 
 def counted(server: ServerProcess) -> set[int]:
@@ -103,6 +120,11 @@ def counted(server: ServerProcess) -> set[int]:
     return {
         int(dict(having)["model_version"]) for name, having in server.samples() if name == "digits_predictions_total"
     }
+
+
+def newest(last: int) -> set[int]:
+    """The versions that are counted after `last` of them have answered."""
+    return set(range(last, 0, -1)[: SERVED_VERSIONS + DEPARTED_VERSIONS])
 
 
 def current(server: ServerProcess) -> int:
@@ -123,7 +145,7 @@ def test_versions_swapped_under_load_lose_no_request_and_mix_no_reply(
     publish(repository, tmp_path, 1)
     with ServerProcess("--repository", tmp_path, "--poll-interval", "0.02") as server:
         server.wait_ready()
-        with Load(server, call) as load:
+        with Load(server, call, AHEAD_IN_FULL if full else AHEAD) as load:
             for version in range(2, 2 + swaps):
                 publish(repository, tmp_path, version)
                 until(partial(load.has_answer_of, version), f"version {version} answers")
@@ -134,12 +156,13 @@ def test_versions_swapped_under_load_lose_no_request_and_mix_no_reply(
         assert set(load.answers) == set(range(1, 2 + swaps))
         until(lambda: server.metric("digits_queue_images") == 0, "the queues are empty")
         assert server.metric("digits_rejected_total") == 0
-        newest = set(range(swaps + 1, 0, -1)[: SERVED_VERSIONS + DEPARTED_VERSIONS])
-        until(lambda: counted(server) == newest, "versions that left long ago are counted no more")
+        until(lambda: counted(server) == newest(1 + swaps), "versions that left long ago are counted no more")
 
 
-def test_versions_that_have_left_hold_no_memory(repository: Path, tmp_path: Path, full: bool, record: Record) -> None:
-    swaps = SWAPS_IN_FULL if full else SWAPS
+def test_versions_that_have_left_hold_no_memory_and_are_counted_no_more(
+    repository: Path, tmp_path: Path, full: bool, record: Record
+) -> None:
+    swaps = SWAPS_IN_FULL if full else SWAPS_WITHOUT_LOAD
     for version in range(1, 1 + SERVED_VERSIONS):  # as many as stay: the memory before and after is of as many
         publish(repository, tmp_path, version)
     with ServerProcess("--repository", tmp_path, "--poll-interval", "0.02") as server, server.channel() as channel:
@@ -155,6 +178,8 @@ def test_versions_that_have_left_hold_no_memory(repository: Path, tmp_path: Path
         for version in range(1 + SERVED_VERSIONS, 1 + SERVED_VERSIONS + swaps):
             publish(repository, tmp_path, version)
             until(partial(answered_by, version), f"version {version} answers")
+        assert newest(version) < set(range(SERVED_VERSIONS, version + 1)), "all that answered are counted still"
         until(lambda: usage.resident <= GROWTH * before, "the memory of those that left is given back")
+        until(lambda: counted(server) == newest(version), "versions that left long ago are counted no more")
         growth = usage.resident / before - 1
         record(f"{swaps} swaps: resident memory (at most +{GROWTH - 1:.0%})", f"{growth:+.1%}")

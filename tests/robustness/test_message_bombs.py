@@ -34,6 +34,7 @@ LIMIT = 4 * MIB
 
 OK, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 0, 8, 12
 AT_ONCE = 20
+LOOK_SECONDS = 0.25
 PIECE = 16_384
 MOST_MEMORY = 100.0
 """MiB that the server may grow by refusing."""
@@ -139,7 +140,7 @@ def test_messages_that_are_never_finished_take_bounded_memory(
         with server.channel() as channel:
             large = PredictRequest(images=bytes(784 * 5000))
             assert len(PredictionServiceStub(channel).Predict(large, timeout=30).digits) == 5000
-            until(lambda: stream_is_answered(channel), "a stream gets a place", 60)
+            until(lambda: stream_is_answered(channel), "a stream gets a place", 60, pause=LOOK_SECONDS)
         assert witness.failures == []
         growth = usage.growth()
     grown = max(growth.values())

@@ -28,8 +28,8 @@ from digits.v1.prediction_pb2_grpc import PredictionServiceStub
 pytestmark = OVER_EACH_ARRANGEMENT
 
 STREAM = "/digits.v1.PredictionService/PredictStream"
-MESSAGES, MESSAGES_IN_FULL = 3_000, 90_000
-STREAMS, STREAMS_IN_FULL = 200, 5_000
+MESSAGES, MESSAGES_IN_FULL = 1_000, 90_000
+STREAMS, STREAMS_IN_FULL = 100, 5_000
 FRAMES, FRAMES_IN_FULL = 100, 5_000
 IN_FLIGHT = 64
 

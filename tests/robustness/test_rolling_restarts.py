@@ -1,6 +1,8 @@
 """Servers that are replaced one after the other, as every deployment does, lose no call of a client of both."""
 
 import random
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -20,7 +22,8 @@ from support.waiting import until
 pytestmark = OVER_BOTH_TRANSPORTS
 
 RESTARTS, RESTARTS_IN_FULL = 2, 20
-LOADING, LOADING_IN_FULL = 2, 20
+STOPS, STOPS_IN_FULL = 1, 20
+LOADING, LOADING_IN_FULL = {"litert": 2, "keras": 1}, 20
 CALLERS = 8
 PATIENT, HURRIED = 10.0, 0.05  # seconds of each call
 GRACE = 25.0  # seconds, the server's default
@@ -30,16 +33,26 @@ CUT_OFF = ("Stream removed", "Socket closed", "shutting down", "CANCELLED")
 """What a call says that had left when the server closed. Others say that no server listened."""
 
 
-@pytest.mark.parametrize("timeout", [PATIENT, HURRIED])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Patient and hurried callers: in full, restarts for each; in a short run, the same restarts for both."""
+    if "timeouts" in metafunc.fixturenames:
+        full = bool(metafunc.config.getoption("full"))
+        metafunc.parametrize("timeouts", [[PATIENT], [HURRIED]] if full else [[PATIENT, HURRIED]], ids=str)
+
+
 def test_rolling_restarts_are_invisible_to_a_client(
-    repository: Path, test_images: NDArray[np.uint8], full: bool, record: Record, timeout: float
+    repository: Path, test_images: NDArray[np.uint8], full: bool, record: Record, timeouts: list[float]
 ) -> None:
     restarts = RESTARTS_IN_FULL if full else RESTARTS
     longest = 0.0
     with pair_and_client(repository) as (pair, client), Pauses() as pauses:
-        with ClientLoad(client, test_images[:200], CALLERS, timeout) as load:
+        with ExitStack() as ending:
+            loads = [
+                ending.enter_context(ClientLoad(client, test_images[:200], CALLERS // len(timeouts), timeout))
+                for timeout in timeouts
+            ]
             for restart in range(restarts):
-                load.wait_for_more(50)
+                wait_for_more(loads, 50)
                 server = pair.servers[restart % 2]
                 begun = monotonic()
                 server.terminate()
@@ -47,25 +60,34 @@ def test_rolling_restarts_are_invisible_to_a_client(
                 longest = max(longest, monotonic() - begun)
                 server.kill()
                 pair.start_again(restart % 2)
-            load.wait_for_more(50)
-        paused = sum(pauses.within(*call) for call in load.late)
-        failed = load.outcomes.total() - load.outcomes["OK"] - paused
-        deadlines = "" if timeout == PATIENT else f", deadlines of {1000 * timeout:.0f} ms"
-        record(
-            f"{restarts} rolling restarts of two servers{deadlines}: calls failed",
-            f"{failed} of {load.outcomes.total():,}"
-            + (f"; {paused} more as this process itself paused" if paused else ""),
-            met=not failed,
-        )
-        if timeout == PATIENT:
-            record(f"slowest stop, exit 0 (grace: {GRACE:.0f} s)", f"{longest:.1f} s", met=longest <= GRACE)
-        late = paused if full or timeout == PATIENT else load.outcomes["DeadlineExceeded"]  # the machine may be busy
-        assert load.outcomes.total() == load.outcomes["OK"] + late, load.outcomes
+            wait_for_more(loads, 50)
+        for timeout, load in zip(timeouts, loads, strict=True):
+            paused = sum(pauses.within(*call) for call in load.late)
+            failed = load.outcomes.total() - load.outcomes["OK"] - paused
+            deadlines = "" if timeout == PATIENT else f", deadlines of {1000 * timeout:.0f} ms"
+            record(
+                f"{restarts} rolling restarts of two servers{deadlines}: calls failed",
+                f"{failed} of {load.outcomes.total():,}"
+                + (f"; {paused} more as this process itself paused" if paused else ""),
+                met=not failed,
+            )
+            if timeout == PATIENT:
+                record(f"slowest stop, exit 0 (grace: {GRACE:.0f} s)", f"{longest:.1f} s", met=longest <= GRACE)
+            late = (
+                paused if full or timeout == PATIENT else load.outcomes["DeadlineExceeded"]
+            )  # the machine may be busy
+            assert load.outcomes.total() == load.outcomes["OK"] + late, load.outcomes
         assert [server.metric("digits_queue_images") for server in pair.servers] == [0, 0]
 
 
+def wait_for_more(loads: Sequence[ClientLoad], calls: int) -> None:
+    """Returns when each has ended this many more calls."""
+    for load in loads:
+        load.wait_for_more(calls)
+
+
 def test_a_stop_cuts_off_no_call_of_callers_that_never_pause(repository: Path, full: bool, record: Record) -> None:
-    stops = RESTARTS_IN_FULL if full else RESTARTS
+    stops = STOPS_IN_FULL if full else STOPS
     port = free_port()
     lost = answered = 0
     for _ in range(stops):
@@ -95,7 +117,7 @@ def test_sigterm_while_the_server_loads_is_an_end_like_any_other(
     repository: Path, full: bool, record: Record, runtime: str, seconds: float
 ) -> None:
     moment = random.Random(3)
-    times = LOADING_IN_FULL if full else LOADING
+    times = LOADING_IN_FULL if full else LOADING[runtime]
     codes = []
     slowest = 0.0
     for _ in range(times):

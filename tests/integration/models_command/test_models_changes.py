@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from support.models.variants import publish
-from support.servers.models_command import models, spoil, stated
+from support.servers.models_command import models, models_process, spoil, stated
 
 
 def test_a_bad_version_is_not_pinned_and_a_rollback_passes_over_it(root: Path) -> None:
@@ -73,7 +73,7 @@ def test_two_commands_at_once_lose_no_change(root: Path) -> None:
     models(root, "pin", "1")
     commands = [["canary", "2", "--share", "5%"], ["shadow", "3"]]
     with ThreadPoolExecutor(len(commands)) as pool:
-        assert {code for code, _ in pool.map(lambda command: models(root, *command), commands)} == {0}
+        assert {code for code, _ in pool.map(lambda command: models_process(root, *command), commands)} == {0}
     assert stated(root) == {"version": "1", "canaryVersion": "2", "canaryShare": 0.05, "shadowVersion": "3"}
 
 

@@ -1,14 +1,16 @@
 """`digits-server models` says of each version what a server would, and takes its flags wherever they stand."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from support.models.repositories import copy_version
 from support.servers.models_command import listed, models, spoil, stated
 from support.servers.process import SCRIPTS
+
+from digits_server.__main__ import main
 
 
 def test_list_and_verify_judge_each_version_as_a_server_does(root: Path) -> None:
@@ -102,15 +104,9 @@ def test_list_shows_settings_that_cannot_be_followed(root: Path) -> None:
     ]
 
 
-def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SCRIPTS / "digits-server", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, **environment},
-    )
+def run(*arguments: str | Path, **environment: str) -> Result:
+    """Any command line of `digits-server`, in this process."""
+    return CliRunner().invoke(main, [str(word) for word in arguments], env=environment, catch_exceptions=False)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["before models", "after models", "after the command"])
@@ -118,7 +114,7 @@ def test_a_flag_applies_at_any_position(root: Path, place: int) -> None:
     words: list[str | Path] = ["models", "rollback"]
     words[place:place] = ["--repository", root, "--shadow", "3"]
     ended = run(*words, DIGITS_REPOSITORY="/nowhere")
-    assert (ended.returncode, ended.stdout) == (0, "version 1 is pinned; it was 2\n")
+    assert (ended.exit_code, ended.stdout) == (0, "version 1 is pinned; it was 2\n")
     assert stated(root) == {"version": "1"}
 
 
@@ -127,16 +123,16 @@ def test_the_repository_before_the_command_is_the_one_it_works_on(
     repository: Path, tmp_path: Path, command: list[str]
 ) -> None:
     copy_version(repository, tmp_path, 1)
-    assert run("--repository", tmp_path, "models", *command, DIGITS_REPOSITORY="/nowhere").returncode == 0
+    assert run("--repository", tmp_path, "models", *command, DIGITS_REPOSITORY="/nowhere").exit_code == 0
     ended = run("--repository", "/nowhere", "models", *command, DIGITS_REPOSITORY=str(tmp_path))
-    assert ended.returncode == 1
+    assert ended.exit_code == 1
     assert "no model repository at /nowhere" in ended.stderr
 
 
 @pytest.mark.parametrize("flag", [["--grpc-port", "1"], ["--model", "a.keras"], ["--print-config"], ["--no-page"]])
 def test_a_flag_that_means_nothing_to_models_is_refused(repository: Path, flag: list[str]) -> None:
     ended = run(*flag, "--repository", repository, "models", "list")
-    assert ended.returncode == 2
+    assert ended.exit_code == 2
     assert f"{flag[0].replace('--no-', '--')}: not for `models`" in ended.stderr
 
 
@@ -145,5 +141,5 @@ def test_the_limit_of_bytes_is_the_one_given(repository: Path) -> None:
         words: list[str | Path] = ["models", "verify", "1", "--repository", repository]
         words[place:place] = ["--max-model-bytes", "1000"]
         ended = run(*words)
-        assert ended.returncode == 1
+        assert ended.exit_code == 1
         assert "at most 1000 (max_model_bytes)" in ended.stdout

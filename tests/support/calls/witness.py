@@ -41,10 +41,14 @@ OBEDIENT = json.dumps(
 
 
 class Witness:
-    """Calls again and again, one at a time, until the end of the context; keeps every latency and every failure."""
+    """Calls again and again, one at a time, until the end of the context; keeps every latency and every failure.
 
-    def __init__(self, call: Callable[[], object]) -> None:
+    pause  seconds between two calls
+    """
+
+    def __init__(self, call: Callable[[], object], *, pause: float = 0.0) -> None:
         self._call = call
+        self._pause = pause
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.seconds: list[float] = []
@@ -81,15 +85,16 @@ class Witness:
                 self.failures.append(str(error))
             else:
                 self.seconds.append(time.perf_counter() - begin)
+            self._stopping.wait(self._pause)
 
 
 class GrpcWitness(Witness):
     """Over a stock channel that stays open. An obedient one retries when it is told to, three times at most."""
 
-    def __init__(self, target: str, *, obedient: bool = False) -> None:
+    def __init__(self, target: str, *, obedient: bool = False, pause: float = 0.0) -> None:
         self._channel = grpc.insecure_channel(target, [("grpc.service_config", OBEDIENT)] if obedient else [])
         stub = PredictionServiceStub(self._channel)
-        super().__init__(lambda: stub.Predict(REQUEST, timeout=CALL_SECONDS))
+        super().__init__(lambda: stub.Predict(REQUEST, timeout=CALL_SECONDS), pause=pause)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         super().__exit__(kind, error, at)
@@ -99,18 +104,18 @@ class GrpcWitness(Witness):
 class HttpWitness(Witness):
     """Like a probe: on a new connection each time, over TLS with a context for it."""
 
-    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__(lambda: urllib.request.urlopen(url, timeout=CALL_SECONDS, context=tls).close())
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None, *, pause: float = 0.0) -> None:
+        super().__init__(lambda: urllib.request.urlopen(url, timeout=CALL_SECONDS, context=tls).close(), pause=pause)
 
 
 class PostWitness(Witness):
     """Classifies an image over HTTP, on a new connection each time. Told that the server is busy, it tries again."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, *, pause: float = 0.0) -> None:
         tensor = {"name": "images", "shape": [1, 784], "datatype": "UINT8", "data": [0] * 784}
         body = json.dumps({"inputs": [tensor]}).encode()
         request = urllib.request.Request(f"{server}/v2/models/digits/infer", body)
-        super().__init__(lambda: self._post(request))
+        super().__init__(lambda: self._post(request), pause=pause)
 
     def _post(self, request: urllib.request.Request) -> None:
         for left in reversed(range(TRIES)):

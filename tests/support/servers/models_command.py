@@ -5,11 +5,20 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+
+from digits_server.__main__ import main
 from support.servers.process import SCRIPTS
 
 
 def models(root: Path, *arguments: str) -> tuple[int, str]:
-    """The exit code of one command, and its output, or else the last line of its errors."""
+    """The exit code of one command, and its output, or else the last line of its errors. Runs in this process."""
+    ended = CliRunner().invoke(main, ["models", *arguments, "--repository", str(root)], catch_exceptions=False)
+    return ended.exit_code, said(ended.stdout, ended.stderr)
+
+
+def models_process(root: Path, *arguments: str) -> tuple[int, str]:
+    """The same in a process of its own."""
     ended = subprocess.run(
         [SCRIPTS / "digits-server", "models", *arguments, "--repository", root],
         capture_output=True,
@@ -18,7 +27,11 @@ def models(root: Path, *arguments: str) -> tuple[int, str]:
         check=False,
     )
     assert "Traceback" not in ended.stderr
-    return ended.returncode, ended.stdout or ended.stderr.splitlines(keepends=True)[-1]
+    return ended.returncode, said(ended.stdout, ended.stderr)
+
+
+def said(output: str, errors: str) -> str:
+    return output or errors.splitlines(keepends=True)[-1]
 
 
 def spoil(version: Path) -> None:

@@ -1,6 +1,7 @@
 """The worst messages that fit, for every field of every RPC, made from the descriptors: a new field is among them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor, MethodDescriptor
@@ -37,12 +38,18 @@ SAMPLES: dict[str, list[bytes]] = {
 """Valid beginnings of messages, so that the server also checks the rest."""
 
 
+Make = Callable[[], bytes]
+
+
 class Worst(NamedTuple):
-    """One message to one method: `path` is "/package.Service/Method", `what` says what is in it."""
+    """One message to one method: `path` is "/package.Service/Method", `what` says what is in it.
+
+    `make` makes it: that takes longer than to send it.
+    """
 
     path: str
     what: str
-    data: bytes
+    make: Make
     client_streams: bool
     server_streams: bool
 
@@ -52,8 +59,8 @@ def worst_messages(size: int) -> Iterator[Worst]:
     for file in FILES:
         for method in _methods(file):
             path = f"/{method.containing_service.full_name}/{method.name}"
-            for what, data in _floods(method.input_type, size):
-                yield Worst(path, what, data, bool(method.client_streaming), bool(method.server_streaming))
+            for what, make in _floods(method.input_type, size):
+                yield Worst(path, what, make, bool(method.client_streaming), bool(method.server_streaming))
 
 
 def _methods(file: FileDescriptor) -> Iterator[MethodDescriptor]:
@@ -61,41 +68,54 @@ def _methods(file: FileDescriptor) -> Iterator[MethodDescriptor]:
         yield from service.methods
 
 
-def _floods(message: Descriptor, size: int, seen: tuple[str, ...] = ()) -> Iterator[tuple[str, bytes]]:
+def _floods(message: Descriptor, size: int, seen: tuple[str, ...] = ()) -> Iterator[tuple[str, Make]]:
     """The worst contents of one message, and of those within it."""
     beginnings = SAMPLES.get(message.full_name, [b""])
     room = size - max(map(len, beginnings)) - 16
     own = [*_unknown(room)]
     for field in message.fields:
-        own += [(f"{field.name} {what}", data) for what, data in _entries(field, room)]
+        own += [(f"{field.name} {what}", make) for what, make in _entries(field, room)]
         inner = field.message_type
         if inner is not None and inner.full_name not in seen:
-            for what, data in _floods(inner, room, (*seen, message.full_name)):
-                own.append((f"{field.name}.{what}", _tag(field, LENGTH) + _varint(len(data)) + data))
+            for what, make in _floods(inner, room, (*seen, message.full_name)):
+                own.append((f"{field.name}.{what}", partial(_within, field, make)))
     for number, beginning in enumerate(beginnings):
-        yield from ((f"{what}{f' after beginning {number}' if number else ''}", beginning + data) for what, data in own)
+        for what, make in own:
+            yield f"{what}{f' after beginning {number}' if number else ''}", partial(_after, beginning, make)
 
 
-def _unknown(size: int) -> Iterator[tuple[str, bytes]]:
+def _unknown(size: int) -> Iterator[tuple[str, Make]]:
     """Unknown fields: numbers, empty ones, and groups within groups."""
-    yield "unknown numbers", b"\x98\x06\x01" * (size // 3)
-    yield "unknown fields of nothing", b"\x9a\x06\x00" * (size // 3)
-    yield "unknown groups, each in the last", b"\x9b\x06" * (size // 2)
-    yield "unknown groups, one by one", b"\x9b\x06\x9c\x06" * (size // 4)
+    yield "unknown numbers", partial(_repeated, b"\x98\x06\x01", size)
+    yield "unknown fields of nothing", partial(_repeated, b"\x9a\x06\x00", size)
+    yield "unknown groups, each in the last", partial(_repeated, b"\x9b\x06", size)
+    yield "unknown groups, one by one", partial(_repeated, b"\x9b\x06\x9c\x06", size)
 
 
-def _entries(field: FieldDescriptor, size: int) -> Iterator[tuple[str, bytes]]:
+def _entries(field: FieldDescriptor, size: int) -> Iterator[tuple[str, Make]]:
     """One field as often, as small, as slow to read and as large as it fits."""
     kind = WIDTHS.get(field.type, LENGTH if field.type in _WITH_LENGTH else VARINT)
     for name, element in ELEMENTS.get(kind, {"empty": b"\x00"}).items():
-        entry = _tag(field, kind) + element
-        yield f"one by one, {name}", entry * (size // len(entry))
+        yield f"one by one, {name}", partial(_repeated, _tag(field, kind) + element, size)
         if kind != LENGTH:
-            packed = element * ((size - 8) // len(element))
-            yield f"packed, {name}", _tag(field, LENGTH) + _varint(len(packed)) + packed
+            yield f"packed, {name}", partial(_within, field, partial(_repeated, element, size - 8))
     if kind == LENGTH and field.message_type is None:
         for name, byte in (("letters", b"a"), ("zeros", b"\x00"), ("no text", b"\xff")):
-            yield f"one of {name}", _tag(field, LENGTH) + _varint(size - 8) + byte * (size - 8)
+            yield f"one of {name}", partial(_within, field, partial(_repeated, byte, size - 8))
+
+
+def _repeated(element: bytes, size: int) -> bytes:
+    return element * (size // len(element))
+
+
+def _after(beginning: bytes, make: Make) -> bytes:
+    return beginning + make()
+
+
+def _within(field: FieldDescriptor, make: Make) -> bytes:
+    """One entry of `field` with this content."""
+    content = make()
+    return _tag(field, LENGTH) + _varint(len(content)) + content
 
 
 _WITH_LENGTH = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE}
