@@ -60,7 +60,7 @@ class Serving:
     def __init__(self) -> None:
         self.model = Model()
         self.metrics = Metrics()
-        self.served: Any = SimpleNamespace(version=3, runtime=self.model)
+        self.served: Any = SimpleNamespace(version=3, runtime=self.model, direct_images=256)
 
     def transport(self, *, calls: int = 2048, tokens: bool = False) -> NativeTransport:
         async def elsewhere(_request: Request, _call: Call) -> Any:
@@ -148,6 +148,15 @@ async def test_all_calls_go_to_the_event_loop_while_another_model_takes_part(ser
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
 
+async def test_calls_of_more_images_than_a_slow_model_computes_in_time_go_to_the_event_loop(serving: Both) -> None:
+    setup, stub = serving
+    setup.served.direct_images = 3
+    assert len((await stub.Predict(PredictRequest(images=image(1) * 3), timeout=SECONDS)).digits) == 3
+    with pytest.raises(aio.AioRpcError) as caught:
+        await stub.Predict(PredictRequest(images=image(1) * 4), timeout=SECONDS)
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+
+
 async def test_a_model_that_fails_fails_its_batch_and_no_other(serving: Both) -> None:
     setup, stub = serving
     setup.model.broken = True
@@ -227,7 +236,8 @@ async def test_an_overloaded_server_says_when_to_come_back() -> None:
 
 async def test_a_failure_of_the_receiving_thread_ends_its_calls_and_not_the_thread(serving: Both) -> None:
     setup, stub = serving
-    served, setup.served = setup.served, SimpleNamespace(runtime=setup.model)  # no version: an unexpected state
+    unexpected = SimpleNamespace(runtime=setup.model, direct_images=256)  # it has no version
+    served, setup.served = setup.served, unexpected
     with pytest.raises(aio.AioRpcError) as caught:
         await stub.Predict(PredictRequest(images=image(1)), timeout=SECONDS)
     assert caught.value.code() == grpc.StatusCode.INTERNAL
