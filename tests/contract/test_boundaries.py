@@ -47,7 +47,18 @@ def test_the_training_job_imports_the_server_in_one_file_and_only_its_pictures()
 
 ROOMS = {
     "digits_server": (
-        *("errors", "settings", "flags", "system", "runtimes", "pictures", "batching", "observability", "sandbox"),
+        *(
+            "errors",
+            "setting_types",
+            "settings",
+            "flags",
+            "system",
+            "runtimes",
+            "pictures",
+            "batching",
+            "observability",
+            "sandbox",
+        ),
         *("models", "serving", "service", "security", "open_inference", "rpcs", "web", "observers", "transports"),
         *("workers", "pages", "app", "commands", "__main__"),
     ),

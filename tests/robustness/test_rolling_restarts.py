@@ -73,9 +73,8 @@ def test_rolling_restarts_are_invisible_to_a_client(
             )
             if timeout == PATIENT:
                 record(f"slowest stop, exit 0 (grace: {GRACE:.0f} s)", f"{longest:.1f} s", met=longest <= GRACE)
-            late = (
-                paused if full or timeout == PATIENT else load.outcomes["DeadlineExceeded"]
-            )  # the machine may be busy
+            # Of a short run, any call with a short deadline may be late: the machine may be busy.
+            late = paused if full or timeout == PATIENT else load.outcomes["DeadlineExceeded"]
             assert load.outcomes.total() == load.outcomes["OK"] + late, load.outcomes
         assert [server.metric("digits_queue_images") for server in pair.servers] == [0, 0]
 

@@ -17,7 +17,7 @@ from digits_server.rpcs.health import Health
 from digits_server.rpcs.interceptors import watched
 from digits_server.rpcs.rpc import StreamRpc, UnaryRpc
 from digits_server.rpcs.table import PREDICTION_SERVICE, all_rpcs
-from digits_server.security.authentication import Guard, is_loopback, ports_in_plaintext
+from digits_server.security.authentication import Guard, ports_in_plaintext
 from digits_server.security.credentials import Credentials
 from digits_server.security.tls import http_context
 from digits_server.service.direct_predictions import DirectPredictions
@@ -38,7 +38,7 @@ from digits_server.web.bodies import Bodies
 from digits_server.web.doors import Doors
 from digits_server.web.in_flight import InFlight
 from digits_server.web.interceptors import watched as watched_web
-from digits_server.web.origins import Origins
+from digits_server.web.origins import Origins, host_names
 from digits_server.web.places import Places
 from digits_server.web.routes import Route
 from digits_server.web.server import WebServer
@@ -122,7 +122,7 @@ class App:
         doors = Doors(
             [*operations(self._role), *predictions.routes(), *page, *openapi.routes(settings)],
             guard=self._guard,
-            origins=Origins(self._host_names()),
+            origins=Origins(host_names(settings)),
             places=places,
             metrics=metrics.http,
             rejections=metrics.rejections,
@@ -236,16 +236,6 @@ class App:
             models.also_waiting(lambda: direct.waiting)
         knows = self._guard.knows if settings.tokens else None
         return NativeTransport(rpcs, direct, *where, knows=knows, refused=refused, shared=shared)
-
-    def _host_names(self) -> list[str] | None:
-        """The host names that requests may use, in addition to those of this machine; None: any name.
-
-        On a network this machine may have any name. With TLS, the browser has already checked the name.
-        """
-        settings = self._settings
-        if settings.http_tls or not is_loopback(settings.host):
-            return None
-        return [name for part in settings.http_hosts.split(",") if (name := part.strip())]
 
     def _page(self, service: PredictionService, source: ModelSource, bodies: Bodies) -> list[Route]:
         return [

@@ -15,7 +15,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from digits_server.settings import PORT, Settings
+from digits_server.setting_types import PORT
+from digits_server.settings import Settings
 
 ENVIRONMENT_PREFIX = "DIGITS"
 

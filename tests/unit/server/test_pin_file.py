@@ -12,7 +12,7 @@ from digits_server.errors import OperatorError, RepositoryError
 from digits_server.models import pins
 from digits_server.models.pins import PinFile
 from digits_server.models.rollout import NO_CANARY, StatedRollout
-from digits_server.settings import Canary
+from digits_server.setting_types import Canary
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from digits_server.models.rollout import NO_CANARY, Rollout, StatedRollout, effective
-from digits_server.settings import Canary
+from digits_server.setting_types import Canary
 
 CANARY = Canary(3, 0.05)
 

@@ -11,7 +11,8 @@ from digits_server.errors import OperatorError
 from digits_server.models.command import plans
 from digits_server.models.command.versions import Versions
 from digits_server.models.rollout import NO_CANARY, StatedRollout
-from digits_server.settings import Canary, Settings
+from digits_server.setting_types import Canary
+from digits_server.settings import Settings
 
 VersionsBeside = Callable[..., Versions]
 

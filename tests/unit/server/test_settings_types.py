@@ -9,7 +9,8 @@ import click
 import pytest
 
 from digits_server.errors import OperatorError
-from digits_server.settings import ENDPOINT, HOST, Canary, CanaryType, Settings
+from digits_server.setting_types import ENDPOINT, HOST, Canary, CanaryType
+from digits_server.settings import Settings
 from digits_server.system.ports import unavailable, why_unavailable
 from digits_server.transports import choice
 

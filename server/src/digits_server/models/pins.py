@@ -17,7 +17,7 @@ from google.protobuf import json_format
 from digits.v1.manifest_pb2 import Pin
 from digits_server.errors import OperatorError, RepositoryError
 from digits_server.models.rollout import StatedRollout
-from digits_server.settings import Canary
+from digits_server.setting_types import Canary
 from digits_server.system.regular_files import NotRegular, opened_folder, read_regular
 
 FILE_NAME = "pin.json"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from digits_server.settings import Canary
+from digits_server.setting_types import Canary
 
 NO_CANARY = Canary(0, 0.0)
 

@@ -12,10 +12,22 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
+from digits_server.security.authentication import is_loopback
+from digits_server.settings import Settings
 from digits_server.web.errors import ForeignHost, ForeignSite
 
 OWN_SITES = ("same-origin", "none")
 """Values of Sec-Fetch-Site: our own page, or a person who typed the address."""
+
+
+def host_names(settings: Settings) -> list[str] | None:
+    """The host names that requests may use, in addition to those of this machine; None: any name.
+
+    On a network this machine may have any name. With TLS, the browser has already checked the name.
+    """
+    if settings.http_tls or not is_loopback(settings.host):
+        return None
+    return [name for part in settings.http_hosts.split(",") if (name := part.strip())]
 
 
 class Origins:

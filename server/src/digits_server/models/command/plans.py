@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from digits_server.errors import OperatorError
 from digits_server.models.command.versions import Versions
 from digits_server.models.rollout import NO_CANARY, StatedRollout
-from digits_server.settings import Canary
+from digits_server.setting_types import Canary
 
 
 @dataclass(frozen=True, slots=True)
