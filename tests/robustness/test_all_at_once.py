@@ -1,11 +1,12 @@
 """Every attack that takes memory, all at the same time: the memory stays bounded, and is given back afterwards."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 
 import pytest
-from support.attacks.attack import Attacks
-from support.machine.usage import Usages, as_text
+from support.attacks.attack import Attack
+from support.machine.usage import Usage, Usages, as_text
 from support.records import Record
 from support.servers.arrangements import BEHIND_ENVOY, OFFERED, server_process
 from support.waiting import until
@@ -32,7 +33,7 @@ ATTACKS = {
 HTTP_ATTACKS = {
     "http_slow": (50, 300),
     "http_unread": (64, 256),
-    "http_unfinished_bodies": (24, 256),
+    "http_unfinished_bodies": (128, 256),
     "http_json": (0, 200),
     "http_huge_numbers": (0, 200),
 }
@@ -42,11 +43,14 @@ most of the processor: a short run leaves them to test_hostile_connections.py.""
 PROMISED = 512.0
 """MiB of the server in all: what docs/operating.md gives a container."""
 
-MOST = {"grpcio": 1024.0, "native": 2048.0}
-"""MiB where more is recorded as a promise missed."""
+IN_SHORT = 320.0
+"""MiB of the server in a short run, whose attacks are fewer: without its bound, the bodies alone would take more."""
+
+MOST = {"native": 4096.0}
+"""MiB, where the promise is missed: native alone has no bound for unfinished messages."""
 
 KEPT, GIVEN_BACK_SECONDS = 50.0, 30.0
-"""MiB more than before that all processes may keep, from this many seconds after the attacks on."""
+"""MiB more than before that the server may keep, from this many seconds after the attacks on. Envoy keeps its peak."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -62,15 +66,19 @@ def test_all_attacks_at_once_take_bounded_memory(
     with server_process(transport, "--repository", repository) as server:
         usage = Usages(server.wait_ready().pids)
         usage.remember()
-        before = usage.resident
+        own = Usage(server.process.pid)
+        before = own.resident
         web = server.http.removeprefix("http://")
-        attacks = [(name, server.target, counts[full]) for name, counts in ATTACKS.items()]
-        attacks += [(name, web, counts[full]) for name, counts in HTTP_ATTACKS.items() if counts[full]]
-        with Attacks(*attacks) as running:
-            running.all_done()
-            growth, peak = usage.growth(), usage.peak_of("server")
+        attacks = [Attack(name, server.target, counts[full]) for name, counts in ATTACKS.items()]
+        attacks += [Attack(name, web, counts[full]) for name, counts in HTTP_ATTACKS.items() if counts[full]]
+        with ExitStack() as ending:
+            for attack in attacks:
+                ending.enter_context(attack)
+            for attack in attacks:
+                attack.done()
+            growth, peak = usage.growth(), own.peak
         begin = monotonic()
-        until(lambda: usage.resident <= before + KEPT, "memory goes back", 120)
+        until(lambda: own.resident <= before + KEPT, "memory goes back", 120)
         seconds = monotonic() - begin
         assert is_served(server.target)
     record(
@@ -83,4 +91,4 @@ def test_all_attacks_at_once_take_bounded_memory(
         f"after {seconds:.0f} s",
         met=seconds <= GIVEN_BACK_SECONDS,
     )
-    assert peak <= MOST.get(transport, PROMISED)
+    assert peak <= (MOST.get(transport, PROMISED) if full else IN_SHORT)

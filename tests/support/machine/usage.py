@@ -66,15 +66,6 @@ class Usages:
         """MiB, the most of each since `remember`."""
         return sum(each.peak for each in self._each.values())
 
-    @property
-    def resident(self) -> float:
-        """MiB at present."""
-        return sum(each.resident for each in self._each.values())
-
-    def peak_of(self, name: str) -> float:
-        """MiB, the most of one process since `remember`."""
-        return self._each[name].peak
-
     def pin(self, core: int) -> None:
         for each in self._each.values():
             each.pin(core)
