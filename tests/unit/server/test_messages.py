@@ -141,3 +141,15 @@ def test_every_reply_is_written_as_protobuf_writes_it(
 def test_the_reply_to_one_image_is_the_bytes_of_protobuf(digit: int, confidence: float, version: int) -> None:
     expected = PredictResponse(digits=[digit], confidences=[confidence], model_version=version)
     assert serialise_reply(OneReply(digit, confidence, version)) == expected.SerializeToString(deterministic=True)
+
+
+def test_a_message_as_long_as_that_of_one_image_is_read_by_its_content() -> None:
+    file = PredictRequest(image_files=[bytes(784)]).SerializeToString()
+    assert len(file) == len(PredictRequest(images=bytes(784)).SerializeToString())
+    is_read_as_protobuf_reads_it(file)
+
+
+@pytest.mark.parametrize("field", [b"\x20", b"\x28"], ids=["probabilities", "unlike"])
+def test_every_number_but_zero_is_true(field: bytes) -> None:
+    for number in (b"\x00", b"\x01", b"\x02", b"\x80\x01"):
+        is_read_as_protobuf_reads_it(PredictRequest(images=LARGE).SerializeToString() + field + number)
